@@ -1,0 +1,3 @@
+"""A measurement file in, a fast differentiable device model out, and a network trained on it."""
+
+from .trace import Trace as Trace, TraceSet as TraceSet

@@ -1,0 +1,191 @@
+"""`Trace`, one recording of a device, and `TraceSet`, a ragged set of them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from .errors import TraceError
+
+Array = npt.NDArray[np.float64]
+
+INTERPOLATIONS = ("held", "linear", "spline")
+
+
+def _frozen(values: npt.ArrayLike, what: str) -> Array:
+    try:
+        array = np.array(values, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise TraceError(f"{what} holds values that are not numbers ({error}); pass real numbers in SI units.") from None
+    if array.ndim != 1:
+        raise TraceError(f"{what} has shape {array.shape}; expected one dimension, (time,).")
+    array.setflags(write=False)
+    return array
+
+
+@dataclass(frozen=True, eq=False)
+class Trace:
+    """One recording of a driven device, in SI units and float64.
+
+    Attributes:
+        time: Sample instants [s] (or pulse number where a device is sampled in pulses), shape (time,). Simulators write
+            irregular steps: nothing here assumes a uniform one.
+        drive: Named drive channels, each of shape (time,).
+        output: Named output channels, each of shape (time,).
+        parameters: Constants of this recording, such as a temperature or a thickness.
+        units: SI unit of each channel and parameter ("" for a dimensionless one); `"time"` may be given as well.
+        interpolation: How a drive runs between its samples: "held", "linear" or "spline"; drives not named here are
+            judged by `spinode.resample.recorded_interpolation`.
+        provenance: Where the recording comes from: file, reader, instrument, cuts and resampling made since.
+
+    Raises:
+        TraceError: a channel of another length than `time`, two channels of one name, or nothing recorded.
+    """
+
+    time: Array
+    drive: Mapping[str, Array] = field(default_factory=dict)
+    output: Mapping[str, Array] = field(default_factory=dict)
+    parameters: Mapping[str, float] = field(default_factory=dict)
+    units: Mapping[str, str] = field(default_factory=dict)
+    interpolation: Mapping[str, str] = field(default_factory=dict)
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        store = lambda name, value: object.__setattr__(self, name, value)  # noqa: E731 - frozen dataclass
+        store("time", _frozen(self.time, "time"))
+        for role in ("drive", "output"):
+            channels = {str(name): _frozen(values, f"{role} {name!r}") for name, values in getattr(self, role).items()}
+            for name, values in channels.items():
+                if len(values) != len(self.time):
+                    raise TraceError(
+                        f"{role} {name!r} has {len(values)} samples, time has {len(self.time)}; "
+                        "every channel needs one value per instant."
+                    )
+            store(role, MappingProxyType(channels))
+        names = [*self.drive, *self.output, *self.parameters]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise TraceError(f"the name {twice[0]!r} is used twice; drives, outputs and parameters need distinct names.")
+        for name, kind in self.interpolation.items():
+            if kind not in INTERPOLATIONS:
+                raise TraceError(f"interpolation of {name!r} is {kind!r}; expected one of {', '.join(INTERPOLATIONS)}.")
+        store("parameters", MappingProxyType({str(k): float(v) for k, v in self.parameters.items()}))
+        for role in ("units", "interpolation", "provenance"):
+            store(role, MappingProxyType(dict(getattr(self, role))))
+
+    def __len__(self) -> int:
+        return len(self.time)
+
+    @property
+    def channels(self) -> dict[str, Array]:
+        """Drives and outputs together, by name."""
+        return {**self.drive, **self.output}
+
+    @property
+    def duration(self) -> float:
+        """Time from the first to the last sample [s]."""
+        return float(self.time[-1] - self.time[0]) if len(self) else 0.0
+
+    def assign(self, drive: Sequence[str] = (), output: Sequence[str] = ()) -> Trace:
+        """Give channels their roles; channels not named are left out.
+
+        Args:
+            drive: Names of the channels that drive the device; may be empty for an autonomous one.
+            output: Names of the channels that the device answers with.
+
+        Raises:
+            TraceError: an unknown name, or a name used twice.
+        """
+        known = self.channels
+        for name in (*drive, *output):
+            if name not in known:
+                raise TraceError(f"there is no channel {name!r} here; the channels are: {', '.join(known) or 'none'}.")
+        return replace(
+            self, drive={name: known[name] for name in drive}, output={name: known[name] for name in output}
+        )
+
+    def between(self, start: float | None = None, stop: float | None = None) -> Trace:
+        """The stretch start <= t <= stop [s], both ends included to a millionth of the median step.
+
+        Raises:
+            TraceError: the stretch lies outside the recording, or holds fewer than two samples.
+        """
+        if len(self) < 2:
+            raise TraceError(f"the trace holds {len(self)} samples; at least 2 are needed.")
+        step = float(np.median(np.abs(np.diff(self.time))))
+        first, last = float(np.min(self.time)), float(np.max(self.time))
+        low = first if start is None else float(start)
+        high = last if stop is None else float(stop)
+        if not low < high:
+            raise TraceError(f"start ({low:.6g} s) must lie before stop ({high:.6g} s).")
+        # One sample of slack: a table whose steps jitter ends a fraction of a step beside its nominal end.
+        if low < first - 1.5 * step or high > last + 1.5 * step:
+            raise TraceError(
+                f"the stretch {low:.6g} .. {high:.6g} s leaves the recording, which runs from {first:.6g} to {last:.6g} s; "
+                "choose start and stop inside it."
+            )
+        keep = (self.time >= low - 1e-6 * step) & (self.time <= high + 1e-6 * step)
+        if keep.sum() < 2:
+            raise TraceError(f"the stretch {low:.6g} .. {high:.6g} s holds {int(keep.sum())} samples; at least 2 are needed.")
+        cut = {role: {k: v[keep] for k, v in getattr(self, role).items()} for role in ("drive", "output")}
+        return replace(self, time=self.time[keep], **cut, provenance={**self.provenance, "stretch": [low, high]})
+
+    def fingerprint(self) -> str:
+        """SHA-256 over the times, channels, parameters and units: names a data set without storing it."""
+        digest = hashlib.sha256()
+        for name, values in (("time", self.time), *sorted(self.channels.items())):
+            digest.update(name.encode())
+            digest.update(np.ascontiguousarray(values).tobytes())
+        digest.update(repr(sorted(self.parameters.items())).encode())
+        digest.update(repr(sorted(self.units.items())).encode())
+        return digest.hexdigest()
+
+
+@dataclass(frozen=True, eq=False)
+class TraceSet(Sequence[Trace]):
+    """Several recordings with the same channels; lengths, starts and steps may all differ.
+
+    Raises:
+        TraceError: no trace, or traces whose channel names, parameter names or units differ.
+    """
+
+    traces: tuple[Trace, ...]
+
+    def __init__(self, traces: Trace | Sequence[Trace]) -> None:
+        chosen = (traces,) if isinstance(traces, Trace) else tuple(traces)
+        if not chosen:
+            raise TraceError("a trace set needs at least one trace; none came.")
+        first = chosen[0]
+        for index, trace in enumerate(chosen):
+            if not isinstance(trace, Trace):
+                raise TraceError(f"trace {index} is a {type(trace).__name__}; expected a spinode.Trace.")
+            for role in ("drive", "output", "parameters"):
+                got, want = sorted(getattr(trace, role)), sorted(getattr(first, role))
+                if got != want:
+                    raise TraceError(f"trace {index} has {role} {got}, trace 0 has {want}; a set needs the same names.")
+            for name in (*first.channels, *first.parameters):
+                if trace.units.get(name, "") != first.units.get(name, ""):
+                    raise TraceError(
+                        f"{name!r} is in {trace.units.get(name, '')!r} in trace {index} and in "
+                        f"{first.units.get(name, '')!r} in trace 0; convert them to one unit."
+                    )
+        object.__setattr__(self, "traces", chosen)
+
+    def __len__(self) -> int:
+        return len(self.traces)
+
+    def __getitem__(self, index: Any) -> Any:
+        return TraceSet(self.traces[index]) if isinstance(index, slice) else self.traces[index]
+
+    def __iter__(self) -> Iterator[Trace]:
+        return iter(self.traces)
+
+    def fingerprint(self) -> str:
+        """SHA-256 over the fingerprints of the members, in their order."""
+        return hashlib.sha256("".join(trace.fingerprint() for trace in self).encode()).hexdigest()
