@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from types import MappingProxyType
 from typing import Any
 
@@ -20,9 +20,14 @@ INTERPOLATIONS = ("held", "linear", "spline")
 
 def _frozen(values: npt.ArrayLike, what: str) -> Array:
     try:
-        array = np.array(values, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise TraceError(f"{what} holds values that are not numbers ({error}); pass real numbers in SI units.") from None
+        given = np.asarray(values)
+        if given.dtype.kind not in "biufO":  # NumPy would drop an imaginary part and count days as numbers
+            raise TypeError(f"their type is {given.dtype}")
+        array = np.array(given, dtype=np.float64)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise TraceError(
+            f"{what} holds values that are not numbers ({error}); pass real numbers in SI units."
+        ) from None
     if array.ndim != 1:
         raise TraceError(f"{what} has shape {array.shape}; expected one dimension, (time,).")
     array.setflags(write=False)
@@ -59,6 +64,11 @@ class Trace:
     def __post_init__(self) -> None:
         store = lambda name, value: object.__setattr__(self, name, value)  # noqa: E731 - frozen dataclass
         store("time", _frozen(self.time, "time"))
+        if not len(self.time) or not (self.drive or self.output):
+            raise TraceError(
+                f"nothing is recorded here: {len(self.time)} samples of {len(self.drive) + len(self.output)} channels; "
+                "a trace needs one of each at least."
+            )
         for role in ("drive", "output"):
             channels = {str(name): _frozen(values, f"{role} {name!r}") for name, values in getattr(self, role).items()}
             for name, values in channels.items():
@@ -71,10 +81,15 @@ class Trace:
         names = [*self.drive, *self.output, *self.parameters]
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
-            raise TraceError(f"the name {twice[0]!r} is used twice; drives, outputs and parameters need distinct names.")
+            raise TraceError(
+                f"the name {twice[0]!r} is used twice; drives, outputs and parameters need distinct names."
+            )
         for name, kind in self.interpolation.items():
             if kind not in INTERPOLATIONS:
                 raise TraceError(f"interpolation of {name!r} is {kind!r}; expected one of {', '.join(INTERPOLATIONS)}.")
+        for name, value in self.parameters.items():
+            if np.ndim(value) or not np.issubdtype(np.asarray(value).dtype, np.number) or np.iscomplexobj(value):
+                raise TraceError(f"parameter {name!r} is {value!r}; expected one real number in SI units.")
         store("parameters", MappingProxyType({str(k): float(v) for k, v in self.parameters.items()}))
         for role in ("units", "interpolation", "provenance"):
             store(role, MappingProxyType(dict(getattr(self, role))))
@@ -82,33 +97,43 @@ class Trace:
     def __len__(self) -> int:
         return len(self.time)
 
+    def __reduce__(self) -> tuple[type[Trace], tuple[Any, ...]]:
+        """Copy and pickle through the constructor: the read-only views of the mappings know neither."""
+        held = [getattr(self, part.name) for part in fields(self)]
+        return type(self), tuple(dict(part) if isinstance(part, Mapping) else part for part in held)
+
     @property
     def channels(self) -> dict[str, Array]:
         """Drives and outputs together, by name."""
         return {**self.drive, **self.output}
 
+    def unit(self, name: str) -> str:
+        """Unit of a channel, a parameter or `"time"`; "" where none was given, and seconds for the time."""
+        return self.units.get(name, "s" if name == "time" else "")
+
     @property
     def duration(self) -> float:
         """Time from the first to the last sample [s]."""
-        return float(self.time[-1] - self.time[0]) if len(self) else 0.0
+        return float(self.time[-1] - self.time[0])
 
-    def assign(self, drive: Sequence[str] = (), output: Sequence[str] = ()) -> Trace:
+    def assign(self, drive: str | Sequence[str] = (), output: str | Sequence[str] = ()) -> Trace:
         """Give channels their roles; channels not named are left out.
 
         Args:
-            drive: Names of the channels that drive the device; may be empty for an autonomous one.
-            output: Names of the channels that the device answers with.
+            drive: Name or names of the channels that drive the device; empty for an autonomous one.
+            output: Name or names of the channels that the device answers with.
 
         Raises:
             TraceError: an unknown name, or a name used twice.
         """
         known = self.channels
+        drive, output = ((names,) if isinstance(names, str) else tuple(names) for names in (drive, output))
         for name in (*drive, *output):
+            if (*drive, *output).count(name) > 1:
+                raise TraceError(f"the channel {name!r} is named twice; give each channel one role.")
             if name not in known:
-                raise TraceError(f"there is no channel {name!r} here; the channels are: {', '.join(known) or 'none'}.")
-        return replace(
-            self, drive={name: known[name] for name in drive}, output={name: known[name] for name in output}
-        )
+                raise TraceError(f"there is no channel {name!r} here; the channels are: {', '.join(known)}.")
+        return replace(self, drive={name: known[name] for name in drive}, output={name: known[name] for name in output})
 
     def between(self, start: float | None = None, stop: float | None = None) -> Trace:
         """The stretch start <= t <= stop [s], both ends included to a millionth of the median step.
@@ -118,6 +143,9 @@ class Trace:
         """
         if len(self) < 2:
             raise TraceError(f"the trace holds {len(self)} samples; at least 2 are needed.")
+        unknown = int(np.count_nonzero(~np.isfinite(self.time)))
+        if unknown:
+            raise TraceError(f"{unknown} of {len(self)} instants are not finite; drop these samples before cutting.")
         step = float(np.median(np.abs(np.diff(self.time))))
         first, last = float(np.min(self.time)), float(np.max(self.time))
         low = first if start is None else float(start)
@@ -127,23 +155,24 @@ class Trace:
         # One sample of slack: a table whose steps jitter ends a fraction of a step beside its nominal end.
         if low < first - 1.5 * step or high > last + 1.5 * step:
             raise TraceError(
-                f"the stretch {low:.6g} .. {high:.6g} s leaves the recording, which runs from {first:.6g} to {last:.6g} s; "
-                "choose start and stop inside it."
+                f"the stretch {low:.6g} .. {high:.6g} s leaves the recording, "
+                f"which runs from {first:.6g} to {last:.6g} s; choose start and stop inside it."
             )
         keep = (self.time >= low - 1e-6 * step) & (self.time <= high + 1e-6 * step)
         if keep.sum() < 2:
-            raise TraceError(f"the stretch {low:.6g} .. {high:.6g} s holds {int(keep.sum())} samples; at least 2 are needed.")
+            raise TraceError(
+                f"the stretch {low:.6g} .. {high:.6g} s holds {int(keep.sum())} samples; at least 2 are needed."
+            )
         cut = {role: {k: v[keep] for k, v in getattr(self, role).items()} for role in ("drive", "output")}
         return replace(self, time=self.time[keep], **cut, provenance={**self.provenance, "stretch": [low, high]})
 
     def fingerprint(self) -> str:
-        """SHA-256 over the times, channels, parameters and units: names a data set without storing it."""
-        digest = hashlib.sha256()
-        for name, values in (("time", self.time), *sorted(self.channels.items())):
-            digest.update(name.encode())
-            digest.update(np.ascontiguousarray(values).tobytes())
-        digest.update(repr(sorted(self.parameters.items())).encode())
-        digest.update(repr(sorted(self.units.items())).encode())
+        """SHA-256 over times, channels with their roles, parameters and units: names a data set without storing it."""
+        digest = hashlib.sha256(repr(sorted((k, v, self.unit(k)) for k, v in self.parameters.items())).encode())
+        for role, channels in (("time", {"time": self.time}), ("drive", self.drive), ("output", self.output)):
+            for name, values in sorted(channels.items()):
+                digest.update(repr((role, name, self.unit(name), len(values))).encode())
+                digest.update(values.tobytes())
         return digest.hexdigest()
 
 
@@ -169,11 +198,11 @@ class TraceSet(Sequence[Trace]):
                 got, want = sorted(getattr(trace, role)), sorted(getattr(first, role))
                 if got != want:
                     raise TraceError(f"trace {index} has {role} {got}, trace 0 has {want}; a set needs the same names.")
-            for name in (*first.channels, *first.parameters):
-                if trace.units.get(name, "") != first.units.get(name, ""):
+            for name in ("time", *first.channels, *first.parameters):
+                if trace.unit(name) != first.unit(name):
                     raise TraceError(
-                        f"{name!r} is in {trace.units.get(name, '')!r} in trace {index} and in "
-                        f"{first.units.get(name, '')!r} in trace 0; convert them to one unit."
+                        f"{name!r} is in {trace.unit(name)!r} in trace {index} and in {first.unit(name)!r} in trace 0; "
+                        "convert them to one unit."
                     )
         object.__setattr__(self, "traces", chosen)
 

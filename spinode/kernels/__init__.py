@@ -4,22 +4,23 @@ from __future__ import annotations
 
 from typing import Any
 
+_NOT_BUILT: dict[str, Any] = {"compiler": "", "standard": 0, "simd_built": [], "simd_offered": []}
+
 try:
-    from . import _native
-except ImportError as error:  # not built, or built for another Python or machine: info() says which
+    import spinode.kernels._native as _native  # absolute: its message names the file that is missing or does not load
+except ImportError as error:
     _native = None  # type: ignore[assignment]
-    _missing = str(error)
+    _reason = str(error)
 else:
-    _missing = ""
+    _reason = ""
 
 
 def info() -> dict[str, Any]:
-    """What the kernels of this installation are, for reports and bug reports.
+    """Say whether the compiled kernels are in use, and what they were built for.
 
     Returns:
-        `native`: whether the compiled kernels are in use; `reason`: why not, "" if they are; `compiler` and `standard`:
-        what they were built with; `simd_built`: instruction sets the build needs; `simd_offered`: those of them and of
-        the ones a kernel could choose that this machine has. The last four are empty or 0 without compiled kernels.
+        `native`: whether the compiled kernels are in use; `reason`: why not, "" if they are; `compiler` and `standard`
+        (the value of `__cplusplus`) of the build; `simd_built`: instruction sets the build needs; `simd_offered`: those
+        that this machine has and a kernel may choose. The last four are empty or 0 without compiled kernels.
     """
-    built = {"compiler": "", "standard": 0, "simd_built": [], "simd_offered": []} if _native is None else _native.info()
-    return {"native": _native is not None, "reason": _missing, **built}
+    return {"native": _native is not None, "reason": _reason, **(_native.info() if _native else _NOT_BUILT)}
