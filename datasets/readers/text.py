@@ -1,0 +1,55 @@
+"""Text files of unknown encoding to lines."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from ...errors import TraceError
+
+_CONTROL = bytes(set(range(32)) - set(b"\t\n\r\f\x1a")) + b"\x7f"
+
+
+@dataclass(frozen=True)
+class Text:
+    """The lines of a text file.
+
+    Attributes:
+        lines: The lines without their ends; line n of the file is `lines[n - 1]`.
+        encoding: How the bytes were understood.
+        complete: Whether the last line has its end; a writer that was stopped half way leaves it out.
+    """
+
+    lines: list[str]
+    encoding: str
+    complete: bool
+
+
+def looks_like_text(head: bytes) -> bool:
+    """Whether the first bytes of a file can be text: UTF-16 with its mark, or no control characters."""
+    return head.startswith((b"\xff\xfe", b"\xfe\xff")) or head.translate(None, _CONTROL) == head
+
+
+def read_text(path: Path) -> Text:
+    """Lines of a text file in UTF-8, UTF-16 with a byte-order mark, or else Latin-1.
+
+    Typographic minus signs become plain ones: word processors and some instruments write them into numbers.
+
+    Raises:
+        TraceError: the file is not text.
+    """
+    data = path.read_bytes()
+    if not looks_like_text(data):
+        raise TraceError(f"{path.name} is not text: it holds control characters; is it a binary file, or damaged?")
+    encoding = "utf-16" if data.startswith((b"\xff\xfe", b"\xfe\xff")) else "utf-8-sig"
+    try:
+        text = data.decode(encoding)
+    except UnicodeDecodeError:
+        # Every byte is a letter of Latin-1, and the numbers are ASCII in either.
+        encoding = "latin-1"
+        text = data.decode(encoding)
+    text = text.replace("\r\n", "\n").replace("\r", "\n").replace("\u2212", "-").rstrip("\x1a")
+    # Not splitlines(): that also cuts at form feeds and at exotic separators inside names.
+    lines = text.split("\n")
+    complete = not lines[-1]
+    return Text(lines[:-1] if complete else lines, encoding.removesuffix("-sig"), complete)

@@ -1,0 +1,306 @@
+"""Units at the edge of the package: text as files and people write it, to SI.
+
+Inside the package every number is in SI. This table is all that is needed to get there: a unit is a spelling, the SI
+symbols it stands for, its physical dimension and a factor. A new unit is one line of `_UNITS`.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+import numpy as np
+import numpy.typing as npt
+
+from .errors import UnitError
+
+Array = npt.NDArray[np.float64]
+Dimension = tuple[int, int, int, int, int]
+
+
+@dataclass(frozen=True)
+class Unit:
+    """A unit as a conversion to coherent SI: SI value = (value + offset) * scale * 10**exponent.
+
+    Attributes:
+        symbol: SI symbol after the conversion, such as "V" or "J/m3"; "" for a dimensionless unit.
+        dimension: Powers of metre, kilogram, second, ampere and kelvin.
+        scale: Factor beside the power of ten (60 for a minute).
+        exponent: Power of ten (-3 for a millivolt), apart from `scale` so that 5 mV becomes exactly 0.005 V.
+        offset: Added before the scaling (273.15 for degC).
+        decibel: SI value = 10**(value / 10) * scale * 10**exponent instead (dBm).
+    """
+
+    symbol: str
+    dimension: Dimension
+    scale: float = 1.0
+    exponent: int = 0
+    offset: float = 0.0
+    decibel: bool = False
+
+    @property
+    def factor(self) -> float:
+        """Size of the unit in SI, scale * 10**exponent."""
+        return float(_power_of_ten(np.float64(self.scale), self.exponent))
+
+    def to_si(self, values: npt.ArrayLike) -> Array:
+        """Values in this unit to SI, of the same shape."""
+        array = np.asarray(values, dtype=np.float64)
+        if self.decibel:
+            array = 10.0 ** (array / 10.0)
+        elif self.offset:
+            array = array + self.offset
+        if self.scale != 1.0:
+            array = array * self.scale
+        return np.asarray(_power_of_ten(array, self.exponent), dtype=np.float64)
+
+
+def _power_of_ten(values: Array | np.float64, exponent: int) -> Array | np.float64:
+    # 1e12 is exact in binary and 1e-12 is not: dividing gives the very number that the decimal text would give.
+    return values / 10.0**-exponent if exponent < 0 else values * 10.0**exponent if exponent else values
+
+
+@dataclass(frozen=True)
+class _Entry:
+    """One line of the table: the unit, the SI symbols it is made of, and whether prefixes go with it."""
+
+    symbols: Mapping[str, int]
+    dimension: Dimension
+    scale: float = 1.0
+    exponent: int = 0
+    offset: float = 0.0
+    decibel: bool = False
+    prefixed: bool = True
+
+
+def _si(symbol: str, *dimension: int) -> _Entry:
+    m, kg, s, a, k = dimension
+    return _Entry(MappingProxyType({symbol: 1}), (m, kg, s, a, k))
+
+
+def _of(
+    symbols: Mapping[str, int],
+    dimension: Dimension,
+    scale: float = 1.0,
+    exponent: int = 0,
+    *,
+    offset: float = 0.0,
+    decibel: bool = False,
+    prefixed: bool = False,
+) -> _Entry:
+    return _Entry(MappingProxyType(dict(symbols)), dimension, scale, exponent, offset, decibel, prefixed)
+
+
+_PREFIXES: Mapping[str, int] = MappingProxyType(
+    {"a": -18, "f": -15, "p": -12, "n": -9, "u": -6, "m": -3, "c": -2, "k": 3, "M": 6, "G": 9, "T": 12}
+)
+
+# Powers of metre, kilogram, second, ampere, kelvin.
+_NONE, _TIME, _FIELD = (0, 0, 0, 0, 0), (0, 0, 1, 0, 0), (-1, 0, 0, 1, 0)
+_ENERGY, _POWER, _INDUCTION = (2, 1, -2, 0, 0), (2, 1, -3, 0, 0), (0, 1, -2, -1, 0)
+
+_UNITS: Mapping[str, _Entry] = MappingProxyType(
+    {
+        "": _of({}, _NONE),
+        "1": _of({}, _NONE),
+        "%": _of({}, _NONE, exponent=-2),
+        "rad": _of({"rad": 1}, _NONE, prefixed=True),
+        "deg": _of({"rad": 1}, _NONE, math.pi / 180.0),
+        "m": _si("m", 1, 0, 0, 0, 0),
+        "kg": _of({"kg": 1}, (0, 1, 0, 0, 0)),
+        "s": _si("s", 0, 0, 1, 0, 0),
+        "min": _of({"s": 1}, _TIME, 60.0),
+        "h": _of({"s": 1}, _TIME, 3600.0),
+        "A": _si("A", 0, 0, 0, 1, 0),
+        "K": _si("K", 0, 0, 0, 0, 1),
+        "degC": _of({"K": 1}, (0, 0, 0, 0, 1), offset=273.15),
+        "Hz": _si("Hz", 0, 0, -1, 0, 0),
+        "N": _si("N", 1, 1, -2, 0, 0),
+        "Pa": _si("Pa", -1, 1, -2, 0, 0),
+        "J": _si("J", *_ENERGY),
+        "eV": _of({"J": 1}, _ENERGY, 1.602176634, -19, prefixed=True),
+        "erg": _of({"J": 1}, _ENERGY, exponent=-7),
+        "W": _si("W", *_POWER),
+        "dBm": _of({"W": 1}, _POWER, exponent=-3, decibel=True),
+        "C": _si("C", 0, 0, 1, 1, 0),
+        "V": _si("V", 2, 1, -3, -1, 0),
+        "Ohm": _si("Ohm", 2, 1, -3, -2, 0),
+        "S": _si("S", -2, -1, 3, 2, 0),
+        "F": _si("F", -2, -1, 4, 2, 0),
+        "Wb": _si("Wb", 2, 1, -2, -1, 0),
+        "H": _si("H", 2, 1, -2, -2, 0),
+        "T": _si("T", *_INDUCTION),
+        "G": _of({"T": 1}, _INDUCTION, exponent=-4, prefixed=True),
+        # The field whose induction in vacuum is one gauss, by the definition of 1 Oe = 1000/(4 pi) A/m.
+        "Oe": _of({"A": 1, "m": -1}, _FIELD, 1.0 / (4.0 * math.pi), 3, prefixed=True),
+        "emu": _of({"A": 1, "m": 2}, (2, 0, 0, 1, 0), exponent=-3, prefixed=True),
+    }
+)
+
+# Other spellings of whole units, compared without regard to case; they take no prefix, except "ohm".
+_ALIASES: Mapping[str, str] = MappingProxyType(
+    {
+        **dict.fromkeys(("volt", "volts"), "V"),
+        **dict.fromkeys(("ampere", "amperes", "amp", "amps"), "A"),
+        **dict.fromkeys(("second", "seconds", "sec", "secs"), "s"),
+        **dict.fromkeys(("minute", "minutes"), "min"),
+        **dict.fromkeys(("hour", "hours", "hr"), "h"),
+        **dict.fromkeys(("ohm", "ohms"), "Ohm"),
+        **dict.fromkeys(("siemens", "mho"), "S"),
+        **dict.fromkeys(("hertz",), "Hz"),
+        **dict.fromkeys(("kelvin",), "K"),
+        **dict.fromkeys(("celsius", "°c"), "degC"),
+        **dict.fromkeys(("degree", "degrees", "°"), "deg"),
+        **dict.fromkeys(("tesla",), "T"),
+        **dict.fromkeys(("gauss",), "G"),
+        **dict.fromkeys(("oersted",), "Oe"),
+        **dict.fromkeys(("watt", "watts"), "W"),
+        **dict.fromkeys(("joule", "joules"), "J"),
+        **dict.fromkeys(("newton", "newtons"), "N"),
+        **dict.fromkeys(("meter", "metre", "meters", "metres"), "m"),
+        **dict.fromkeys(("percent",), "%"),
+        **dict.fromkeys(("-", "none", "dimensionless", "a.u.", "arb.u.", "arb. u.", "arb. units"), ""),
+    }
+)
+
+# U+00B5 and U+03BC are both printed as a micro sign, U+2126 and U+03A9 as an ohm sign; U+2212 is the typographic minus.
+_LETTERS = str.maketrans({"µ": "u", "μ": "u", "Ω": "Ohm", "\u2126": "Ohm", "\u2212": "-", "·": "*", "⋅": "*", "×": "*"})
+_SUPERSCRIPTS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻", "0123456789-")
+
+_FACTOR = re.compile(r"(?P<symbol>[^\W\d_]+|%|1(?!\d))(?:(?:\^|\*\*)?(?P<power>[+-]?\d+))?")
+_JOIN = re.compile(r"\s*(?P<divide>/)\s*|\s*\*(?!\*)\s*|\s*\.\s*|\s+")
+
+
+def parse_unit(text: str) -> Unit:
+    """A unit from its text: `mV`, `J/m3`, `J/m^3`, `A m**-1`, `1/s`, `kOe`, `degC`, `dBm`, and "" for a pure number.
+
+    A whole unit goes before prefix + unit: "min" is a minute, "T" tesla, "Pa" pascal, "m" metre; "mT" is a millitesla.
+
+    Raises:
+        UnitError: the text is no unit of the table, or puts degC or dBm into a compound.
+    """
+    cleaned = " ".join(str(text).split()).translate(_LETTERS)
+    whole = _lookup(cleaned)
+    if whole is not None:
+        return _unit([(whole, 1)], cleaned)
+    return _unit(_factors(cleaned, text), text)
+
+
+def to_si(values: npt.ArrayLike, text: str) -> tuple[Array, str]:
+    """Values in the unit `text` to SI.
+
+    Args:
+        values: Numbers of any shape, in the unit `text`.
+        text: The unit, as `parse_unit` takes it.
+
+    Returns:
+        The values in SI, float64 and of the same shape, and the SI symbol.
+
+    Raises:
+        UnitError: `text` is no known unit.
+    """
+    unit = parse_unit(text)
+    return unit.to_si(values), unit.symbol
+
+
+def same_dimension(a: str, b: str) -> bool:
+    """Whether two units measure the same physical dimension: "V/A" and "mOhm" do, "Oe" and "T" do not.
+
+    Raises:
+        UnitError: one of them is no known unit.
+    """
+    return parse_unit(a).dimension == parse_unit(b).dimension
+
+
+def readable(value: float, symbol: str = "") -> str:
+    """A number in SI for people: 2.5e-12, "s" gives "2.5 ps"; four digits, a prefix where one can stand."""
+    if not math.isfinite(value):
+        return f"{value} {symbol}".rstrip()
+    entry = _UNITS.get(symbol)
+    if value == 0 or not symbol or entry is None or not entry.prefixed:
+        return f"{value:.4g} {symbol}".rstrip()
+    names = {power: name for name, power in _PREFIXES.items() if name != "c"} | {0: ""}
+    # The rounding to four digits comes first, so that 999.96 becomes 1 k and not 1000.
+    power = min(max(3 * math.floor(math.log10(abs(float(f"{value:.4g}"))) / 3), min(names)), max(names))
+    return f"{value / 10.0**power:.4g} {names[power]}{symbol}"
+
+
+def _lookup(text: str) -> _Entry | None:
+    """A single unit, bare or with a prefix; None if it is not in the table."""
+    if text in _UNITS:
+        return _UNITS[text]
+    if text.casefold() in _ALIASES:
+        return _UNITS[_ALIASES[text.casefold()]]
+    prefix, rest = text[:1], text[1:]
+    entry = _UNITS.get("Ohm" if rest == "ohm" else rest)
+    if prefix not in _PREFIXES or entry is None or not entry.prefixed:
+        return None
+    power = entry.exponent + _PREFIXES[prefix]
+    return _Entry(entry.symbols, entry.dimension, entry.scale, power, entry.offset, entry.decibel)
+
+
+def _factors(cleaned: str, text: str) -> list[tuple[_Entry, int]]:
+    """The factors of a compound unit with their powers; `text` as it came, for the message."""
+    factors: list[tuple[_Entry, int]] = []
+    cleaned = re.sub("[⁰¹²³⁴⁵⁶⁷⁸⁹⁻]+", lambda found: "^" + found[0].translate(_SUPERSCRIPTS), cleaned)
+    position, sign = 0, 1
+    while True:
+        found = _FACTOR.match(cleaned, position)
+        entry = _lookup(found["symbol"]) if found else None
+        if found is None or entry is None:
+            raise _unknown(text)
+        factors.append((entry, sign * int(found["power"] or 1)))
+        position = found.end()
+        if position == len(cleaned):
+            return factors
+        join = _JOIN.match(cleaned, position)
+        if join is None:
+            raise _unknown(text)
+        position, sign = join.end(), -1 if join["divide"] else 1
+
+
+def _unit(factors: list[tuple[_Entry, int]], text: str) -> Unit:
+    """The product of the factors."""
+    if len(factors) == 1 and factors[0][1] == 1:
+        entry = factors[0][0]
+        symbol = _symbol(entry.symbols)
+        return Unit(symbol, entry.dimension, entry.scale, entry.exponent, entry.offset, entry.decibel)
+    if any(entry.offset or entry.decibel for entry, _ in factors):
+        raise UnitError(f"the unit {text!r} puts degC or dBm into a compound; write K or W there.")
+    if any(abs(power) > 9 for _, power in factors):
+        raise UnitError(f"the unit {text!r} has a power beyond 9; that is no unit of this package.")
+    symbols: dict[str, int] = {}
+    dimension, scale, exponent = [0] * 5, 1.0, 0
+    for entry, power in factors:
+        for name, count in entry.symbols.items():
+            symbols[name] = symbols.get(name, 0) + count * power
+        dimension = [total + part * power for total, part in zip(dimension, entry.dimension, strict=True)]
+        scale *= entry.scale**power
+        exponent += entry.exponent * power
+    m, kg, s, a, k = dimension
+    return Unit(_symbol(symbols), (m, kg, s, a, k), scale, exponent)
+
+
+def _symbol(symbols: Mapping[str, int]) -> str:
+    """The SI symbol as text that `parse_unit` reads back: {"J": 1, "m": -3} is "J/m3"."""
+    above = " ".join(_power(name, count) for name, count in symbols.items() if count > 0)
+    below = "".join(f"/{_power(name, -count)}" for name, count in symbols.items() if count < 0)
+    return (above or "1") + below if below else above
+
+
+def _power(name: str, count: int) -> str:
+    return name if count == 1 else f"{name}{count}"
+
+
+def _unknown(text: str) -> UnitError:
+    known = [name for name in _UNITS if name not in ("", "1")]
+    near = difflib.get_close_matches(text, known, n=1, cutoff=0.5)
+    hint = f" Did you mean {near[0]!r}?" if near else ""
+    return UnitError(
+        f"{text!r} is no unit that is known here.{hint} Known are {', '.join(known)}, most with the prefixes "
+        f"{' '.join(_PREFIXES)}, and compounds such as 'J/m3', 'A/m', 'V s' or '1/s'; upper and lower case matter."
+    )
