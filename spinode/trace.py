@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
+from functools import partial
 from types import MappingProxyType
 from typing import Any
 
@@ -62,7 +63,7 @@ class Trace:
     provenance: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        store = lambda name, value: object.__setattr__(self, name, value)  # noqa: E731 - frozen dataclass
+        store = partial(object.__setattr__, self)  # the way past the freeze that dataclasses themselves take
         store("time", _frozen(self.time, "time"))
         if not len(self.time) or not (self.drive or self.output):
             raise TraceError(
