@@ -1,0 +1,502 @@
+"""`Surrogate`: a fitted, differentiable model of one device."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from .domain import Domain
+from .embedding import Embedding, delayed, drive_blocks, embed, settled_drive, stage_drive
+from .errors import ConfigError, DomainError, DomainWarning, TraceError
+from .integrate import STATE_LIMIT, adaptive_rollout, rk4_step, rollout
+from .resample import check_samples, interval_of, is_uniform, recorded_interpolation
+from .scales import Scales
+from .trace import Trace
+
+
+@dataclass(frozen=True)
+class Ports:
+    """Names and units at the edges of a surrogate.
+
+    Attributes:
+        drive: Names of the drive channels.
+        output: Names of the output channels.
+        parameters: Names of per-trace constants.
+        units: SI unit of each name.
+        interpolation: How each drive ran between samples where it was fitted.
+    """
+
+    drive: tuple[str, ...]
+    output: tuple[str, ...]
+    parameters: tuple[str, ...] = ()
+    units: Mapping[str, str] = field(default_factory=dict)
+    interpolation: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """Drives, then parameters: the order in which the vector field sees them."""
+        return (*self.drive, *self.parameters)
+
+
+class Member(nn.Module):
+    """One vector field with its feedthrough D, shape (outputs, drives), in deviations per deviation."""
+
+    def __init__(self, vector_field: nn.Module, feedthrough: Tensor) -> None:
+        super().__init__()
+        self.field = vector_field
+        self.feedthrough = nn.Parameter(feedthrough.detach().clone())
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """A free run along a recording.
+
+    Attributes:
+        time: Instants [s], shape (time,).
+        output: Mean response in SI units, shape (time, outputs).
+        members: Response of each member, shape (members, time, outputs).
+        spread: Calibrated standard deviation of the response, shape (time, outputs).
+        outside: Steps outside the domain of validity, shape (time,), bool.
+        diverged_at: Time at which the state left any reasonable bound [s], or None.
+    """
+
+    time: Tensor
+    output: Tensor
+    members: Tensor
+    spread: Tensor
+    outside: Tensor
+    diverged_at: float | None
+
+
+class Surrogate(nn.Module):
+    """A Neural-ODE model of a device: dx/dt = f(x, u), y = b_0 + D u, one fourth-order Runge-Kutta step per sample.
+
+    The state x is the embedded output (`spinode.embedding`), in deviations. Outputs, drives and parameters are in SI units
+    at every public door. Several members make an ensemble: the response is their mean, their spread is calibrated on
+    samples that the fit did not see.
+
+    Attributes:
+        ports: Names and units of drives, outputs and parameters.
+        embedding: Kind and order of the state.
+        interval: Sample interval [s] of one step.
+        scales: Means and deviations of the fitted data.
+        domain: Domain of validity.
+        noise: Deviation of the measurement noise of each output, SI units, shape (outputs,).
+        spread_factor: Calibration of the ensemble's deviation, shape ().
+        spread_floor: Deviation of a free run's error on validation samples, SI units, shape (outputs,).
+        record: What it was fitted on and how: configuration, history, scores, data fingerprint, provenance (plain JSON).
+
+    Source: Chen et al., Nat. Commun. 13, 1016 (2022).
+    """
+
+    noise: Tensor
+    spread_factor: Tensor
+    spread_floor: Tensor
+
+    def __init__(
+        self,
+        *,
+        ports: Ports,
+        embedding: Embedding,
+        interval: float,
+        scales: Scales,
+        members: Sequence[Member],
+        domain: Domain,
+        noise: Tensor,
+        spread_factor: Tensor | float = 1.0,
+        spread_floor: Tensor | None = None,
+        record: Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__()
+        self.ports = ports
+        self.embedding = embedding
+        self.interval = float(interval)
+        self.scales = scales
+        self.members = nn.ModuleList(members)
+        self.domain = domain
+        floor = torch.zeros_like(noise) if spread_floor is None else spread_floor
+        self.register_buffer("noise", noise.detach().clone())
+        self.register_buffer("spread_factor", torch.as_tensor(spread_factor, dtype=noise.dtype).clone())
+        self.register_buffer("spread_floor", floor.detach().clone())
+        self.record: dict[str, Any] = dict(record or {})
+
+    # --- the numerics: tensors in, tensors out -----------------------------------------------------------------------
+
+    def simulate(
+        self,
+        drive: Tensor,
+        *,
+        state: Tensor | None = None,
+        parameters: Mapping[str, float] | Tensor | None = None,
+        interpolation: Mapping[str, str] | None = None,
+        noise: bool = False,
+        generator: torch.Generator | None = None,
+        strict: bool = False,
+        solver: str = "rk4",
+    ) -> Tensor:
+        """Free run of the device under a sampled drive.
+
+        Integrates dx/dt = f(x, u) with one fourth-order Runge-Kutta step per sample. Differentiable in drive, state,
+        parameters and weights.
+
+        Args:
+            drive: Samples every `self.interval`, shape (..., time, drives), in `self.ports.units`.
+            state: Initial embedded state, shape (..., state), from `state_from`; the resting state under the first drive
+                sample if omitted.
+            parameters: Constants of this device by name, or a tensor of shape (..., parameters).
+            interpolation: How each drive runs between samples, "held", "linear" or "spline", by name; as it was fitted
+                for drives not named.
+            noise: Add the measurement noise that was found in the fitted recording; the mean response otherwise.
+            generator: Source of the noise.
+            strict: Raise where the run leaves the domain of validity, instead of warning.
+            solver: "rk4", or an adaptive method of torchdiffeq such as "dopri5".
+
+        Returns:
+            Outputs, shape (..., time, outputs), in `self.ports.units`.
+
+        Raises:
+            TraceError: a drive of another shape, or with NaN.
+            ConfigError: a missing parameter, an unknown interpolation or solver.
+            DomainError: if `strict` and the run leaves the domain that the surrogate was fitted on; or no resting state.
+        """
+        outputs, _, outside = self._free_run(drive, state, parameters, interpolation, solver)
+        self._judge(outside, strict)
+        result = outputs.mean(0)
+        if noise:
+            result = result + self.noise * torch.randn(
+                result.shape, generator=generator, dtype=result.dtype, device=result.device
+            )
+        return result
+
+    def step(self, state: Tensor, drive: Tensor, dt: float | None = None, *, member: int = 0) -> Tensor:
+        """One Runge-Kutta step under a constant input.
+
+        Args:
+            state: Embedded state in deviations, shape (..., state).
+            drive: Drives followed by parameters, SI units, shape (..., drives + parameters).
+            dt: Length of the step [s]; `self.interval` if omitted.
+            member: Which member of an ensemble.
+
+        Returns:
+            State after the step, shape (..., state).
+        """
+        u = self.scales.drive(drive)
+        stages = u.unsqueeze(-2).expand(*u.shape[:-1], 3, u.shape[-1])
+        if self.embedding.kind == "delay":
+            stages = stages.repeat_interleave(1, -1).tile(self.embedding.order)
+        return rk4_step(self.members[member].field, state, stages, 1.0 if dt is None else dt / self.interval)
+
+    def read(self, state: Tensor, drive: Tensor, *, member: int = 0) -> Tensor:
+        """Outputs in SI units of a state under a drive: y = b_0 + D u, shape (..., outputs)."""
+        u = self.scales.drive(drive)[..., : len(self.ports.drive)]
+        first = state[..., : len(self.ports.output)]
+        return self.scales.output_si(first + u @ self.members[member].feedthrough.T)
+
+    def state_from(
+        self,
+        output: Tensor,
+        drive: Tensor,
+        *,
+        parameters: Mapping[str, float] | Tensor | None = None,
+        interpolation: Mapping[str, str] | None = None,
+        member: int = 0,
+    ) -> Tensor:
+        """Embedded states of measured samples.
+
+        Args:
+            output: Samples every `self.interval`, SI units, shape (time, outputs); at least 8 for the derivative embedding.
+            drive: Samples at the same instants, SI units, shape (time, drives).
+            parameters: Constants of this device.
+            interpolation: As in `simulate`.
+            member: Which member of an ensemble (members differ in their feedthrough).
+
+        Returns:
+            States, shape (time - lookahead, state); row 0 is the initial state that `simulate` takes.
+        """
+        values = embed(self.embedding, output.detach().cpu().numpy()).values
+        state = self.scales.blocks(torch.as_tensor(values, dtype=self.noise.dtype))
+        if self.embedding.kind == "delay":
+            return state
+        inputs, kinds = self._inputs(drive, parameters, interpolation)
+        count = len(self.ports.drive)
+        jet = drive_blocks(self.scales.drive(inputs)[:, :count], kinds[:count], self.embedding.order)
+        taken = self.scales.feedthrough_blocks(jet)
+        shift: Tensor = taken @ self.members[member].feedthrough.reshape(-1)
+        return state + shift
+
+    def resting_state(self, drive: Tensor, *, parameters: Mapping[str, float] | None = None, member: int = 0) -> Tensor:
+        """Stable fixed point f(x, u) = 0 under a constant drive, by Newton's method from the fitted states.
+
+        Args:
+            drive: Drives, SI units, shape (drives,).
+            parameters: Constants of this device.
+            member: Which member of an ensemble.
+
+        Returns:
+            State, shape (state,).
+
+        Raises:
+            DomainError: no stable fixed point near the fitted states, as for a self-sustained oscillator.
+        """
+        inputs, _ = self._inputs(drive.reshape(1, -1), parameters, None)
+        u = self.scales.drive(inputs)[0]
+        if self.embedding.kind == "delay":
+            u = u.tile(self.embedding.order)
+        return fixed_point(self.members[member].field, self.domain.points, u.detach(), self._state_size)
+
+    # --- recordings: traces in, runs out -----------------------------------------------------------------------------
+
+    def run(self, trace: Trace, *, from_rest: bool = False, solver: str = "rk4") -> Run:
+        """Free run along a recording, started from its first samples.
+
+        Args:
+            trace: Recording on this surrogate's sample interval (`spinode.resample.resample` makes one), with its drives
+                under the names in `self.ports`; `spinode.evaluate.matched` renames.
+            from_rest: Start from the resting state although the trace holds outputs.
+            solver: As in `simulate`.
+
+        Raises:
+            TraceError: another sample interval, missing channels, NaN.
+        """
+        self._check_interval(trace)
+        drive = self._columns(trace, "drive")
+        kinds = {name: trace.interpolation.get(name) or recorded_interpolation(trace.drive[name]) for name in self.ports.drive}
+        missing = [name for name in self.ports.output if name not in trace.output]
+        starts = None
+        if not from_rest and not missing:
+            output = self._columns(trace, "output")
+            starts = torch.stack(
+                [
+                    self.state_from(output, drive, parameters=trace.parameters, interpolation=kinds, member=index)[0]
+                    for index in range(len(self.members))
+                ]
+            )
+        with torch.no_grad():
+            outputs, states, outside = self._free_run(drive, starts, trace.parameters, kinds, solver, per_member=True)
+        escaped = (states.abs() >= STATE_LIMIT).any(-1).any(0)
+        time = torch.as_tensor(np.array(trace.time))
+        spread = (
+            outputs.std(0) * self.spread_factor
+            if len(self.members) > 1
+            else torch.zeros_like(outputs[0])
+        )
+        return Run(
+            time=time,
+            output=outputs.mean(0),
+            members=outputs,
+            spread=(spread.square() + self.spread_floor.square()).sqrt(),
+            outside=outside | escaped,
+            diverged_at=float(time[int(escaped.nonzero()[0])]) if bool(escaped.any()) else None,
+        )
+
+    # --- files -------------------------------------------------------------------------------------------------------
+
+    def save(self, path: str | Path) -> None:
+        """Write one safetensors file with JSON metadata; see `spinode.persist`."""
+        from .persist import save
+
+        save(self, path)
+
+    @classmethod
+    def load(cls, path: str | Path, *, field: nn.Module | None = None) -> Surrogate:
+        """Read a file written by `save`; see `spinode.persist`."""
+        from .persist import load
+
+        return load(path, field=field)
+
+    def describe(self) -> str:
+        """A few plain lines: ports with units, state, step, what it was fitted on."""
+        units = self.ports.units
+        named = lambda names: ", ".join(f"{name} [{units.get(name) or '1'}]" for name in names) or "none"  # noqa: E731
+        lines = [
+            f"drive:      {named(self.ports.drive)}",
+            f"output:     {named(self.ports.output)}",
+            f"parameters: {named(self.ports.parameters)}",
+            f"state:      {self.embedding.kind} embedding of order {self.embedding.order}, {self._state_size} values",
+            f"step:       {self.interval:.6g} s",
+            f"members:    {len(self.members)}",
+        ]
+        return "\n".join(lines)
+
+    # --- inside ------------------------------------------------------------------------------------------------------
+
+    @property
+    def _state_size(self) -> int:
+        return self.embedding.order * len(self.ports.output)
+
+    def _inputs(
+        self,
+        drive: Tensor,
+        parameters: Mapping[str, float] | Tensor | None,
+        interpolation: Mapping[str, str] | None,
+    ) -> tuple[Tensor, tuple[str, ...]]:
+        """Drives and parameters side by side, (..., time, inputs), and how each runs between samples."""
+        drive = torch.as_tensor(drive)
+        count = len(self.ports.drive)
+        if drive.ndim < 2 or drive.shape[-1] != count or drive.shape[-2] < 1:
+            raise TraceError(
+                f"drive has shape {tuple(drive.shape)}; expected (..., time, {count}) for the drives "
+                f"{', '.join(self.ports.drive) or '(none)'}, in SI units."
+            )
+        drive = drive.to(dtype=self.noise.dtype, device=self.noise.device)
+        if not bool(torch.isfinite(drive).all()):
+            raise TraceError("drive holds NaN or infinite values; replace or cut them before simulating.")
+        extra = self._parameters(parameters, drive)
+        kinds = dict(self.ports.interpolation)
+        for name, kind in (interpolation or {}).items():
+            if name not in self.ports.drive:
+                raise ConfigError(f"interpolation names {name!r}, which is no drive here; drives: {self.ports.drive}.")
+            if kind not in ("held", "linear", "spline"):
+                raise ConfigError(f"interpolation of {name!r} is {kind!r}; expected 'held', 'linear' or 'spline'.")
+            kinds[name] = kind
+        order = tuple(kinds.get(name, "spline") for name in self.ports.drive) + ("held",) * len(self.ports.parameters)
+        return torch.cat([drive, extra], -1), order
+
+    def _parameters(self, parameters: Mapping[str, float] | Tensor | None, drive: Tensor) -> Tensor:
+        names = self.ports.parameters
+        if isinstance(parameters, Tensor):
+            values = parameters.to(drive)
+            if values.shape[-1] != len(names):
+                raise ConfigError(f"parameters have {values.shape[-1]} values; expected {len(names)}: {', '.join(names)}.")
+        else:
+            given = dict(parameters or {})
+            missing = [name for name in names if name not in given]
+            if missing:
+                raise ConfigError(f"parameter {missing[0]!r} is missing; pass parameters={{{missing[0]!r}: value in SI}}.")
+            values = torch.tensor([float(given[name]) for name in names], dtype=drive.dtype, device=drive.device)
+        return values.unsqueeze(-2).expand(*drive.shape[:-1], len(names))
+
+    def _free_run(
+        self,
+        drive: Tensor,
+        state: Tensor | None,
+        parameters: Mapping[str, float] | Tensor | None,
+        interpolation: Mapping[str, str] | None,
+        solver: str,
+        per_member: bool = False,
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Outputs (members, ..., time, outputs), states (members, ..., time, state), steps outside (..., time)."""
+        inputs, kinds = self._inputs(drive, parameters, interpolation)
+        u = self.scales.drive(inputs)
+        stages = stage_drive(u, kinds)
+        if self.embedding.kind == "delay":
+            stages = delayed(stages, self.embedding.order)
+        count = len(self.ports.drive)
+        settled = settled_drive(u, kinds)[..., :count]
+        outputs, states = [], []
+        for index, member in enumerate(self.members):
+            if state is None:
+                first = self._rest_of(inputs, index)
+            else:
+                first = (state[index] if per_member else state).to(u)
+                if first.shape[-1] != self._state_size:
+                    raise TraceError(
+                        f"state has {first.shape[-1]} values; expected {self._state_size}, as `state_from` returns them."
+                    )
+            first = first.expand(*torch.broadcast_shapes(first.shape[:-1], u.shape[:-2]), self._state_size)
+            wide = stages.expand(*first.shape[:-1], *stages.shape[-3:])
+            run = (
+                rollout(member.field, first, wide)
+                if solver == "rk4"
+                else adaptive_rollout(member.field, first, wide, method=solver)
+            )
+            states.append(run)
+            outputs.append(self.scales.output_si(run[..., : len(self.ports.output)] + settled @ member.feedthrough.T))
+        all_outputs, all_states = torch.stack(outputs), torch.stack(states)
+        if not bool(torch.isfinite(all_outputs).all()):
+            raise DomainError("the run produced NaN or infinite values: the vector field is not finite on it.")
+        mean = all_states.mean(0)
+        return all_outputs, all_states, self.domain.outside(torch.cat([mean, u.expand(*mean.shape[:-1], u.shape[-1])], -1))
+
+    def _rest_of(self, inputs: Tensor, member: int) -> Tensor:
+        """Resting state of each batch element under its first input, shape (..., state)."""
+        count = len(self.ports.drive)
+        firsts = inputs[..., 0, :].reshape(-1, inputs.shape[-1]).detach()
+        unique, inverse = torch.unique(firsts, dim=0, return_inverse=True)
+        named = [dict(zip(self.ports.parameters, row[count:].tolist(), strict=True)) for row in unique]
+        rests = [
+            self.resting_state(row[:count], parameters=names, member=member)
+            for row, names in zip(unique, named, strict=True)
+        ]
+        return torch.stack(rests)[inverse].reshape(*inputs.shape[:-2], self._state_size)
+
+    def _judge(self, outside: Tensor, strict: bool) -> None:
+        share = float(outside.double().mean())
+        if share == 0:
+            return
+        first = int(outside.reshape(-1, outside.shape[-1]).any(0).nonzero()[0])
+        message = (
+            f"{share:.1%} of the steps lie outside the domain the surrogate was fitted on, the first at sample {first} "
+            f"(t = {first * self.interval:.4g} s): the result there is an extrapolation."
+        )
+        if strict:
+            raise DomainError(message + " Reduce the drive, fit on a trace that covers it, or pass strict=False.")
+        if not getattr(self, "_warned", False):
+            self._warned = True
+            warnings.warn(message, DomainWarning, stacklevel=3)
+
+    def _check_interval(self, trace: Trace) -> None:
+        check_samples(trace)
+        if not is_uniform(trace, self.interval, 0.05):
+            raise TraceError(
+                f"the trace is sampled every {interval_of(trace):.6g} s, the surrogate steps every {self.interval:.6g} s; "
+                f"resample it first: spinode.resample(trace, {self.interval:.6g})."
+            )
+
+    def _columns(self, trace: Trace, role: str) -> Tensor:
+        channels = getattr(trace, role)
+        names = getattr(self.ports, role)
+        missing = [name for name in names if name not in channels]
+        if missing:
+            raise TraceError(
+                f"the trace has no {role} {missing[0]!r}; its {role} channels are: {', '.join(channels) or 'none'}. "
+                f"Name the channel that takes its place."
+            )
+        columns = [np.array(channels[name]) for name in names]
+        return torch.as_tensor(np.stack(columns, -1) if columns else np.zeros((len(trace), 0)))
+
+
+def fixed_point(field: nn.Module, candidates: Tensor, drive: Tensor, size: int, *, tries: int = 16) -> Tensor:
+    """Stable root of f(x, u) = 0 by damped Newton steps from the fitted states where |f| is smallest.
+
+    Args:
+        field: Vector field.
+        candidates: Fitted states (and drives behind them), shape (points, >= size).
+        drive: u in deviations, shape (drive,).
+        size: Number of state values.
+        tries: Number of starts.
+
+    Returns:
+        The stable root nearest to the fitted states, shape (size,).
+
+    Raises:
+        DomainError: no stable root was found.
+    """
+    with torch.no_grad():
+        points = candidates[:, :size]
+        rates = field(points, drive.expand(len(points), -1))
+        starts = points[rates.norm(dim=-1).argsort()[:tries]]
+    jacobian = torch.func.jacrev(lambda x: field(x, drive))
+    for start in starts:
+        x = start.detach()
+        for _ in range(50):
+            value = field(x, drive).detach()
+            slope = jacobian(x).detach()
+            move = torch.linalg.lstsq(slope, -value).solution
+            x = x + move * min(1.0, 0.5 / (float(move.norm()) + 1e-12))
+            if float(value.abs().max()) < 1e-10:
+                break
+        if float(value.abs().max()) < 1e-8 and float(torch.linalg.eigvals(jacobian(x).detach()).real.max()) <= 1e-9:
+            if float((points - x).norm(dim=-1).min()) < 3.0:
+                return x
+    raise DomainError(
+        "no stable resting state was found under the first drive sample (a self-sustained oscillator has none); "
+        "pass `state=surrogate.state_from(output, drive)[0]` from a few measured samples."
+    )
