@@ -75,7 +75,7 @@ class FieldTerms:
         total: Tensor = applied + anisotropy * along * self.axis - self.demagnetising * m
         if spin is None:
             return total
-        cross: Tensor = torch.linalg.cross(m, self.polariser)
+        cross: Tensor = torch.linalg.cross(m, self.polariser.expand_as(m))
         square = self.asymmetry**2
         projection = (m * self.polariser).sum(-1, keepdim=True)
         damping_like = spin * self.polarisation * square / (square + 1 + (square - 1) * projection)

@@ -139,8 +139,8 @@ class Run:
     def _stiffness(self) -> Tensor:
         """Largest field of anisotropy and shape together [A/m], shape (devices...).
 
-        Both are linear in m, H = K m, and a multiple of m turns nothing: what counts is the spread of the eigenvalues of
-        K, which is convex in the anisotropy and so largest at one end of its range.
+        Both are linear in m, H = K m, and a multiple of m turns nothing: what counts is the spread of the eigenvalues
+        of K, which is convex in the anisotropy and so largest at one end of its range.
         """
         axis, values = self.body.terms.axis, self.drive.anisotropy.values
         shape = torch.diag_embed(self.body.terms.demagnetising)
