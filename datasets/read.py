@@ -163,13 +163,13 @@ def _reader(path: Path, name: str | None) -> Reader:
 
 
 def _head(path: Path) -> bytes:
-    if path.is_dir():
-        raise TraceError(f"{path} is a folder; name a file.")
     try:
         with path.open("rb") as file:
             head = file.read(_HEAD)
     except FileNotFoundError:
         raise TraceError(f"there is no file {path}.") from None
+    except IsADirectoryError:
+        raise TraceError(f"{path} is a folder; name a file.") from None
     except (OSError, ValueError) as error:
         raise TraceError(f"{path} cannot be opened: {getattr(error, 'strerror', None) or error}.") from None
     if not head.strip():

@@ -151,7 +151,7 @@ def _is_clipped(values: Array, rail: float) -> bool:
     if len(levels) < _LEVELS or longest < 3 or at_rail.sum() < 5 or rail == 0.0:
         return False
     repeats = values[1:] == values[:-1]
-    elsewhere = ~at_rail[1:]
+    elsewhere = ((values > levels[0]) & (values < levels[-1]))[1:]
     resting = float(np.mean(repeats[elsewhere])) if elsewhere.any() else 1.0
     if resting < 0.05:
         return True

@@ -6,7 +6,6 @@ symbols it stands for, its physical dimension and a factor. A new unit is one li
 
 from __future__ import annotations
 
-import difflib
 import math
 import re
 from collections.abc import Mapping
@@ -298,8 +297,9 @@ def _power(name: str, count: int) -> str:
 
 def _unknown(text: str) -> UnitError:
     known = [name for name in _UNITS if name not in ("", "1")]
-    near = difflib.get_close_matches(text, known, n=1, cutoff=0.5)
-    hint = f" Did you mean {near[0]!r}?" if near else ""
+    every = [*known, *(prefix + name for name in known if _UNITS[name].prefixed for prefix in _PREFIXES)]
+    near = [name for name in every if name.casefold() == text.casefold()]
+    hint = f" Did you mean {' or '.join(near)}?" if near else ""
     return UnitError(
         f"{text!r} is no unit that is known here.{hint} Known are {', '.join(known)}, most with the prefixes "
         f"{' '.join(_PREFIXES)}, and compounds such as 'J/m3', 'A/m', 'V s' or '1/s'; upper and lower case matter."

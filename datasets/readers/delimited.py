@@ -129,7 +129,8 @@ def _cells(line: Line, delimiter: str | None, decimal_comma: bool) -> list[str]:
 
 def _has_decimal_comma(content: Sequence[Line], delimiter: str | None) -> bool:
     """Whether commas are decimal marks: they stand inside cells, and no point does in any row."""
-    rows = content[1:] or content
+    first_is_row = is_numeric([_point(cell, delimiter) for cell in split(content[0].text, delimiter)])
+    rows = content if first_is_row else content[1:]
     with_comma = [line for line in rows if "," in line.text]
     if delimiter == "," or not with_comma or any("." in line.text for line in rows):
         return False
@@ -138,7 +139,7 @@ def _has_decimal_comma(content: Sequence[Line], delimiter: str | None) -> bool:
     if all(_THOUSANDS.fullmatch(cell) for _, cell in (first, *cells)):
         line, cell = first
         raise TraceError(
-            f"line {line.number}: {cell!r} can be {cell.replace(',', '.')} or {cell.replace(',', '')}, "
+            f"line {line.number}: the commas of {cell!r} can be decimal marks or thousands separators, "
             "and no other number of the file tells; write it with a decimal point."
         )
     return True

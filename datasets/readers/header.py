@@ -33,7 +33,7 @@ def split_name(cell: str) -> tuple[str, str | None]:
     `Voltage` is ("Voltage", None). The last bracket counts; `Smu1.V[1][1]` has an index there, and no unit. `I_A` keeps
     its name: an underscore joins a unit in one laboratory and a terminal in the next.
     """
-    cell = " ".join(cell.strip().strip("'\"").split())
+    cell = " ".join(cell.split())
     found = _BRACKETS.fullmatch(cell)
     if found and found["name"]:
         unit = found["round"] if found["round"] is not None else found["square"]
@@ -64,10 +64,10 @@ def is_unit(text: str) -> bool:
 
 def bare_unit(cell: str) -> str:
     """The unit of a cell in a units row: `(s)`, `[V]` and `mV` are "s", "V" and "mV"."""
-    cell = cell.strip().strip("'\"").strip()
+    cell = cell.strip()
     return cell[1:-1].strip() if cell[:1] + cell[-1:] in ("()", "[]", "{}", "<>") else cell
 
 
 def split_words(line: str) -> list[str]:
     """Header cells between blanks, where a unit in brackets belongs to the name before it: `t (s)  V (mV)`."""
-    return _TOKEN.findall(line)
+    return [token.strip('"') for token in _TOKEN.findall(line)]

@@ -62,12 +62,14 @@ def _members(path: Path) -> dict[str, Any]:
     members = {}
     name = ""
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             for name in archive.files:
                 members[name] = archive[name]
                 if not isinstance(members[name], np.ndarray):
                     raise TraceError(f"member {name!r} is no NumPy array; an .npz file must hold only arrays.")
     except ValueError as error:
+        if not name:
+            raise TraceError("the file is no NumPy archive, or its first bytes are damaged; save it again.") from None
         if "allow_pickle" not in str(error):
             raise TraceError(f"member {name!r} is damaged ({error}); save the file again.") from None
         raise TraceError(
