@@ -117,7 +117,7 @@ class Run:
     def _devices(self, start: Tensor) -> tuple[int, ...]:
         shapes = [start.shape[:-1], *self.body.shapes(), *(each.shape[:-2] for each in self.drive.values())]
         try:
-            return tuple(torch.broadcast_shapes(*shapes))  # type: ignore[no-untyped-call]
+            return tuple(torch.broadcast_shapes(*shapes))
         except RuntimeError:
             found = ", ".join(map(str, sorted({tuple(shape) for shape in shapes} - {()})))
             raise ConfigError(
