@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import csv
-import os
+import io
 from collections.abc import Iterator
 from pathlib import Path
 
 from ..errors import TraceError
+from ..files import write_atomically
 from ..trace import Trace
 
 
@@ -22,27 +22,13 @@ def write_csv(path: str | Path, trace: Trace) -> None:
     """
     if "time" in trace.channels:
         raise TraceError("a channel is called 'time', like the column of the instants; give it another name.")
-    path = Path(path)
-    try:
-        _write_whole(path, trace)
-    except OSError as error:
-        raise TraceError(f"{path} cannot be written: {error.strerror or error}.") from None
-
-
-def _write_whole(path: Path, trace: Trace) -> None:
-    # In the same folder, since only there a rename is one step that cannot be half done.
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with part.open("x", encoding="utf-8", newline="") as file:
-            for name, value in trace.parameters.items():
-                file.write(f"# parameter {_header(trace, name)} = {value!r}\n")
-            writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(["time (s)", *(_header(trace, name) for name in trace.channels)])
-            writer.writerows(_rows(trace))
-        os.replace(part, path)
-    finally:
-        with contextlib.suppress(OSError):
-            part.unlink()
+    text = io.StringIO(newline="")
+    for name, value in trace.parameters.items():
+        text.write(f"# parameter {_header(trace, name)} = {value!r}\n")
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["time (s)", *(_header(trace, name) for name in trace.channels)])
+    writer.writerows(_rows(trace))
+    write_atomically(path, text.getvalue().encode())
 
 
 def _header(trace: Trace, name: str) -> str:

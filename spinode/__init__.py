@@ -1,5 +1,24 @@
 """A measurement file in, a fast differentiable device model out, and a network trained on it."""
 
+from .config import FitConfig as FitConfig
+from .embedding import Embedding as Embedding
+from .errors import (
+    ConfigError as ConfigError,
+    DomainError as DomainError,
+    DomainWarning as DomainWarning,
+    FileFormatError as FileFormatError,
+    FitError as FitError,
+    SpinodeError as SpinodeError,
+    TraceError as TraceError,
+    TraceWarning as TraceWarning,
+    UnitError as UnitError,
+)
+from .evaluate import Evaluation as Evaluation, evaluate as evaluate
+from .field import GreyBoxField as GreyBoxField, MLPField as MLPField
+from .fit import fit as fit
+from .persist import load as load, save as save
+from .resample import resample as resample
+from .surrogate import Run as Run, Surrogate as Surrogate
 from .trace import Trace as Trace, TraceSet as TraceSet
 
 __version__ = "0.1.0"  # the only place: the build reads it here

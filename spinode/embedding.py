@@ -104,7 +104,9 @@ def local_polynomial(values: Array, order: int) -> tuple[Array, Array]:
         if best is None or score < 0.98 * best[0]:
             best = (score, window, float(np.sqrt(np.mean(residual**2) / (1 - centre))))
     if best is None:
-        raise TraceError(f"the stretch holds {len(values)} samples; at least {WINDOWS[0] + 1} are needed for derivatives.")
+        raise TraceError(
+            f"the stretch holds {len(values)} samples; at least {WINDOWS[0] + 1} are needed for derivatives."
+        )
     _, window, noise = best
     columns, errors = [], []
     for j in range(order):
@@ -136,7 +138,9 @@ def embed(embedding: Embedding, outputs: Array) -> Blocks:
         return Blocks(values, gains[:, None] * noise[None, :])
     pairs = [local_polynomial(column, embedding.order) for column in outputs.T]
     blocks = np.stack([values for values, _ in pairs], -1)
-    if len(outputs) and all(noise[0] < 1e-3 * np.std(column) for (_, noise), column in zip(pairs, outputs.T, strict=True)):
+    if len(outputs) and all(
+        noise[0] < 1e-3 * np.std(column) for (_, noise), column in zip(pairs, outputs.T, strict=True)
+    ):
         blocks[:, 0] = outputs  # clean data: keep the samples themselves
     return Blocks(blocks, np.stack([noise for _, noise in pairs], -1))
 

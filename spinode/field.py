@@ -54,7 +54,9 @@ class MLPField(nn.Module):
         if activation not in ACTIVATIONS:
             raise ConfigError(f"activation {activation!r} is unknown; expected one of {', '.join(ACTIVATIONS)}.")
         if not hidden or min(hidden) < 1:
-            raise ConfigError(f"hidden widths are {tuple(hidden)}; expected at least one positive width, e.g. (16, 16).")
+            raise ConfigError(
+                f"hidden widths are {tuple(hidden)}; expected at least one positive width, e.g. (16, 16)."
+            )
         self.activation = activation
         widths = [state + drive, *hidden]
         self.layers = nn.ModuleList(

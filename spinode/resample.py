@@ -30,7 +30,9 @@ def check_samples(trace: Trace, needed: int = 2) -> None:
         TraceError: too few samples, a time that does not increase strictly, or NaN / infinite values.
     """
     if len(trace) < needed:
-        raise TraceError(f"the stretch holds {len(trace)} samples; at least {needed} are needed. Take a longer stretch.")
+        raise TraceError(
+            f"the stretch holds {len(trace)} samples; at least {needed} are needed. Take a longer stretch."
+        )
     for name, values in {"time": trace.time, **trace.channels}.items():
         bad = np.flatnonzero(~np.isfinite(values))
         if len(bad):

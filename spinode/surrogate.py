@@ -190,7 +190,7 @@ class Surrogate(nn.Module):
         u = self.scales.drive(drive)
         stages = u.unsqueeze(-2).expand(*u.shape[:-1], 3, u.shape[-1])
         if self.embedding.kind == "delay":
-            stages = stages.repeat_interleave(1, -1).tile(self.embedding.order)
+            stages = stages.tile(self.embedding.order)
         return rk4_step(self.members[member].field, state, stages, 1.0 if dt is None else dt / self.interval)
 
     def read(self, state: Tensor, drive: Tensor, *, member: int = 0) -> Tensor:
@@ -267,7 +267,7 @@ class Surrogate(nn.Module):
         """
         self._check_interval(trace)
         drive = self._columns(trace, "drive")
-        kinds = {name: trace.interpolation.get(name) or recorded_interpolation(trace.drive[name]) for name in self.ports.drive}
+        kinds = self._kinds_of(trace)
         missing = [name for name in self.ports.output if name not in trace.output]
         starts = None
         if not from_rest and not missing:
@@ -282,11 +282,7 @@ class Surrogate(nn.Module):
             outputs, states, outside = self._free_run(drive, starts, trace.parameters, kinds, solver, per_member=True)
         escaped = (states.abs() >= STATE_LIMIT).any(-1).any(0)
         time = torch.as_tensor(np.array(trace.time))
-        spread = (
-            outputs.std(0) * self.spread_factor
-            if len(self.members) > 1
-            else torch.zeros_like(outputs[0])
-        )
+        spread = outputs.std(0) * self.spread_factor if len(self.members) > 1 else torch.zeros_like(outputs[0])
         return Run(
             time=time,
             output=outputs.mean(0),
@@ -295,6 +291,34 @@ class Surrogate(nn.Module):
             outside=outside | escaped,
             diverged_at=float(time[int(escaped.nonzero()[0])]) if bool(escaped.any()) else None,
         )
+
+    def short_runs(self, trace: Trace, steps: int) -> np.ndarray:
+        """Errors of free runs of a few samples from every measured state (mean over members), in deviations.
+
+        Args:
+            trace: As in `run`, with outputs.
+            steps: Length of the runs, in samples.
+
+        Returns:
+            Shape (time - lookahead - steps, outputs); row t is the error at sample t + steps.
+        """
+        self._check_interval(trace)
+        drive, output = self._columns(trace, "drive"), self._columns(trace, "output")
+        kinds = self._kinds_of(trace)
+        inputs, order = self._inputs(drive, trace.parameters, kinds)
+        u = self.scales.drive(inputs)
+        stages = self._stages(u, order)
+        settled = settled_drive(u, order)[..., : len(self.ports.drive)]
+        errors = []
+        for index, member in enumerate(self.members):
+            states = self.state_from(output, drive, parameters=trace.parameters, interpolation=kinds, member=index)
+            count = min(len(states), len(stages)) - steps + 1
+            starts = torch.arange(count)[:, None] + torch.arange(steps)
+            with torch.no_grad():
+                ends = rollout(member.field, states[:count], stages[starts])[:, -1]
+            read = ends[:, : len(self.ports.output)] + settled[steps : steps + count] @ member.feedthrough.T
+            errors.append((read - self.scales.output(output)[steps : steps + count]).detach())
+        return torch.stack(errors).mean(0).numpy()
 
     # --- files -------------------------------------------------------------------------------------------------------
 
@@ -331,6 +355,19 @@ class Surrogate(nn.Module):
     def _state_size(self) -> int:
         return self.embedding.order * len(self.ports.output)
 
+    def _stages(self, drive: Tensor, kinds: tuple[str, ...]) -> Tensor:
+        """What the vector field sees of the drive in each step, shape (..., time - 1, 3, inputs)."""
+        stages = stage_drive(drive, kinds)
+        return delayed(stages, self.embedding.order) if self.embedding.kind == "delay" else stages
+
+    def _kinds_of(self, trace: Trace) -> dict[str, str]:
+        """How each drive of a recording runs between its samples."""
+        return {
+            name: trace.interpolation.get(name) or recorded_interpolation(trace.drive[name])
+            for name in self.ports.drive
+            if name in trace.drive
+        }
+
     def _inputs(
         self,
         drive: Tensor,
@@ -348,7 +385,7 @@ class Surrogate(nn.Module):
         drive = drive.to(dtype=self.noise.dtype, device=self.noise.device)
         if not bool(torch.isfinite(drive).all()):
             raise TraceError("drive holds NaN or infinite values; replace or cut them before simulating.")
-        extra = self._parameters(parameters, drive)
+        extra = self._constants(parameters, drive)
         kinds = dict(self.ports.interpolation)
         for name, kind in (interpolation or {}).items():
             if name not in self.ports.drive:
@@ -359,17 +396,21 @@ class Surrogate(nn.Module):
         order = tuple(kinds.get(name, "spline") for name in self.ports.drive) + ("held",) * len(self.ports.parameters)
         return torch.cat([drive, extra], -1), order
 
-    def _parameters(self, parameters: Mapping[str, float] | Tensor | None, drive: Tensor) -> Tensor:
+    def _constants(self, parameters: Mapping[str, float] | Tensor | None, drive: Tensor) -> Tensor:
         names = self.ports.parameters
         if isinstance(parameters, Tensor):
             values = parameters.to(drive)
             if values.shape[-1] != len(names):
-                raise ConfigError(f"parameters have {values.shape[-1]} values; expected {len(names)}: {', '.join(names)}.")
+                raise ConfigError(
+                    f"parameters have {values.shape[-1]} values; expected {len(names)}: {', '.join(names)}."
+                )
         else:
             given = dict(parameters or {})
             missing = [name for name in names if name not in given]
             if missing:
-                raise ConfigError(f"parameter {missing[0]!r} is missing; pass parameters={{{missing[0]!r}: value in SI}}.")
+                raise ConfigError(
+                    f"parameter {missing[0]!r} is missing; pass parameters={{{missing[0]!r}: value in SI}}."
+                )
             values = torch.tensor([float(given[name]) for name in names], dtype=drive.dtype, device=drive.device)
         return values.unsqueeze(-2).expand(*drive.shape[:-1], len(names))
 
@@ -385,9 +426,7 @@ class Surrogate(nn.Module):
         """Outputs (members, ..., time, outputs), states (members, ..., time, state), steps outside (..., time)."""
         inputs, kinds = self._inputs(drive, parameters, interpolation)
         u = self.scales.drive(inputs)
-        stages = stage_drive(u, kinds)
-        if self.embedding.kind == "delay":
-            stages = delayed(stages, self.embedding.order)
+        stages = self._stages(u, kinds)
         count = len(self.ports.drive)
         settled = settled_drive(u, kinds)[..., :count]
         outputs, states = [], []
@@ -413,7 +452,11 @@ class Surrogate(nn.Module):
         if not bool(torch.isfinite(all_outputs).all()):
             raise DomainError("the run produced NaN or infinite values: the vector field is not finite on it.")
         mean = all_states.mean(0)
-        return all_outputs, all_states, self.domain.outside(torch.cat([mean, u.expand(*mean.shape[:-1], u.shape[-1])], -1))
+        return (
+            all_outputs,
+            all_states,
+            self.domain.outside(torch.cat([mean, u.expand(*mean.shape[:-1], u.shape[-1])], -1)),
+        )
 
     def _rest_of(self, inputs: Tensor, member: int) -> Tensor:
         """Resting state of each batch element under its first input, shape (..., state)."""

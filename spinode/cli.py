@@ -1,0 +1,393 @@
+"""The command `spinode`: composes readers, fit, scores and report. Bad input ends in one message and exit code 2."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .config import FitConfig
+from .errors import ConfigError, SpinodeError, TraceError
+from .files import check_writable
+from .trace import Trace
+
+#: Exit codes: bad input, and interrupted by the user.
+BAD_INPUT, INTERRUPTED = 2, 130
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Args:
+        argv: Arguments after the program's name; those of the process if omitted.
+
+    Returns:
+        Exit code: 0, or 2 for bad input, or 130 if interrupted.
+    """
+    arguments = parser().parse_args(argv)
+    warnings.showwarning = _print_warning
+    try:
+        run: Callable[[argparse.Namespace], None] = arguments.run
+        run(arguments)
+        sys.stdout.flush()
+    except SpinodeError as error:
+        return _fail(str(error))
+    except MemoryError:
+        return _fail("there is not enough memory for this; take a shorter stretch or a longer sample interval.")
+    except BrokenPipeError:
+        # The reader of a pipe (head, less) has seen enough; anything written at exit would complain again.
+        sys.stdout = None  # type: ignore[assignment]
+        return 0
+    except KeyboardInterrupt:
+        print("\nspinode: interrupted.", file=sys.stderr)
+        return INTERRUPTED
+    return 0
+
+
+def _fail(message: str) -> int:
+    print(f"spinode: error: {message}", file=sys.stderr)
+    return BAD_INPUT
+
+
+def _print_warning(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
+    print(f"spinode: warning: {message}", file=sys.stderr)
+
+
+def parser() -> argparse.ArgumentParser:
+    """All commands and options."""
+    top = argparse.ArgumentParser(
+        prog="spinode", description="A measurement file in, a fast differentiable device model out."
+    )
+    from . import __version__
+
+    top.add_argument("--version", action="version", version=f"spinode {__version__}")
+    commands = top.add_subparsers(title="commands", required=True, metavar="COMMAND")
+
+    inspect = _command(commands, "inspect", _inspect, "say what is in a file, in what units, and what is odd about it")
+    inspect.add_argument("table", metavar="TABLE", help="measurement file")
+    _reading(inspect)
+
+    fit = _command(commands, "fit", _fit, "fit a surrogate to a stretch of one or several files")
+    fit.add_argument("tables", metavar="TABLE", nargs="+", help="measurement file; several make a set of traces")
+    _reading(fit)
+    _channels(fit)
+    fit.add_argument("--save", required=True, metavar="FILE", help="where the surrogate goes (.safetensors)")
+    _settings(fit)
+    fit.add_argument("--checkpoint", metavar="FILE", help="progress file; beside the surrogate if omitted")
+    fit.add_argument("--quiet", action="store_true", help="print nothing but the result")
+
+    evaluate = _command(commands, "evaluate", _evaluate, "score a surrogate on a recording it has not seen")
+    report = _command(commands, "report", _report, "write one HTML file that says how far to trust a surrogate")
+    for command in (evaluate, report):
+        command.add_argument("surrogate", metavar="SURROGATE", help="file written by `spinode fit`")
+        command.add_argument("table", metavar="TABLE", help="measurement file")
+        _reading(command)
+        _channels(command)
+    evaluate.add_argument("--json", action="store_true", help="print one JSON object")
+    report.add_argument("--save", required=True, metavar="FILE", help="where the report goes (.html)")
+
+    simulate = _command(commands, "simulate", _simulate, "run a surrogate under the drive of a file")
+    simulate.add_argument("surrogate", metavar="SURROGATE", help="file written by `spinode fit`")
+    simulate.add_argument("table", metavar="DRIVE_FILE", help="file with the time and the drive channels")
+    _reading(simulate)
+    _channels(simulate)
+    simulate.add_argument("--save", required=True, metavar="FILE", help="where the outputs go (.csv)")
+    simulate.add_argument(
+        "--resample", action="store_true", help="resample a drive of another interval to the surrogate's"
+    )
+    simulate.add_argument(
+        "--noise", action="store_true", help="add the measurement noise found in the fitted recording"
+    )
+    simulate.add_argument("--seed", type=int, default=0, help="seed of the noise (default 0)")
+    simulate.add_argument("--strict", action="store_true", help="fail where the run leaves the fitted domain")
+
+    demo = _command(commands, "demo", _demo, "fit, score and report on a small trace that the package ships")
+    demo.add_argument("--folder", default="spinode-demo", help="where surrogate and report go (default spinode-demo)")
+    demo.add_argument("--seed", type=int, default=0, help="seed of the fit (default 0)")
+    return top
+
+
+def _command(commands: Any, name: str, run: Callable[[argparse.Namespace], None], text: str) -> argparse.ArgumentParser:
+    made: argparse.ArgumentParser = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
+    made.set_defaults(run=run)
+    return made
+
+
+def _reading(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--time", metavar="NAME", help="time column; or the sample interval in seconds, without one")
+    command.add_argument("--start", type=float, metavar="SECONDS", help="first instant of the stretch")
+    command.add_argument("--stop", type=float, metavar="SECONDS", help="last instant of the stretch")
+    command.add_argument(
+        "--unit", action="append", default=[], metavar="NAME=UNIT", help="unit of a column, e.g. V=mV; may be repeated"
+    )
+    command.add_argument(
+        "--parameter", action="append", default=[], metavar="NAME=VALUE", help="constant of the recording, in SI"
+    )
+
+
+def _channels(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--drive", action="append", default=[], metavar="NAME", help="drive channel; may be repeated")
+    command.add_argument(
+        "--output", action="append", default=[], metavar="NAME", help="output channel; may be repeated"
+    )
+
+
+def _settings(fit: argparse.ArgumentParser) -> None:
+    default = FitConfig()
+    fit.add_argument("--sample-interval", type=float, metavar="SECONDS", help="interval of one step (the file's own)")
+    fit.add_argument("-k", "--order", type=int, metavar="K", help="embedding order (chosen from the data)")
+    fit.add_argument("--embedding", default=default.embedding, help="derivative or delay (default %(default)s)")
+    fit.add_argument("--method", default=default.method, help="gauss-newton or adam (default %(default)s)")
+    fit.add_argument("--resampling", default=default.resampling, help="spline or band-limited (default %(default)s)")
+    fit.add_argument("--hidden", type=int, nargs="+", default=list(default.hidden), help="widths of the hidden layers")
+    for name in ("restarts", "members", "seed", "ridge", "validation"):
+        value = getattr(default, name)
+        fit.add_argument(f"--{name}", type=type(value), default=value, help="default %(default)s")
+
+
+# --- commands -----------------------------------------------------------------------------------------------------------
+
+
+def _inspect(arguments: argparse.Namespace) -> None:
+    from .diagnose import summary
+
+    print(summary(_read(arguments, arguments.table), file=arguments.table))
+
+
+def _fit(arguments: argparse.Namespace) -> None:
+    from .fit import fit
+
+    check_writable(arguments.save)
+    config = FitConfig.of(
+        **{
+            name: getattr(arguments, name)
+            for name in (
+                "sample_interval", "order", "embedding", "method", "resampling", "hidden",
+                "restarts", "members", "seed", "ridge", "validation",
+            )
+        }
+    )  # fmt: skip
+    if not arguments.output:
+        listed = ", ".join(_read(arguments, arguments.tables[0]).channels)
+        raise TraceError(f"no --output was given; name what the device answers with. The channels are: {listed}.")
+    traces = [_read(arguments, table, arguments.drive, arguments.output) for table in arguments.tables]
+    checkpoint = Path(arguments.checkpoint or f"{arguments.save}.checkpoint")
+    check_writable(checkpoint)
+    if checkpoint.exists():
+        print(f"spinode: resuming from {checkpoint}", file=sys.stderr)
+    progress = _Progress(arguments.quiet)
+    try:
+        surrogate = fit(traces, config, checkpoint=checkpoint, progress=progress)
+    except KeyboardInterrupt:
+        progress.end()
+        print(f"spinode: the same command resumes from {checkpoint}.", file=sys.stderr)
+        raise
+    progress.end()
+    surrogate.save(arguments.save)
+    _forget(checkpoint)
+    print(surrogate.describe())
+    for sentence in _fit_sentences(surrogate):
+        print(sentence)
+    print(f"saved {arguments.save}")
+
+
+def _forget(checkpoint: Path) -> None:
+    import shutil
+
+    checkpoint.unlink(missing_ok=True)
+    for folder in checkpoint.parent.glob(f"{checkpoint.name}.lightning*"):
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _fit_sentences(surrogate: Any) -> list[str]:
+    from .report import order_verdict
+
+    kept = [surrogate.record["validation"][index] for index in surrogate.record["kept"]]
+    lines = [
+        "validation: free-run NRMSE " + ", ".join(f"{value:.4f}" for value in kept) + " on the last stretch, unseen"
+    ]
+    return [*lines, *order_verdict(surrogate)]
+
+
+def _evaluate(arguments: argparse.Namespace) -> None:
+    evaluation, surrogate = _evaluation(arguments)
+    if arguments.json:
+        print(json.dumps(evaluation.to_dict(), allow_nan=False))
+        return
+    from .report import verdict
+
+    scores = evaluation.to_dict()
+    for name in ("nrmse", "baseline_nrmse", "r2", "spectrum_error", "outside_domain", "coverage"):
+        print(f"{name:16} {'none' if scores[name] is None else format(scores[name], '.4g')}")
+    for name in ("diverged_at", "regime_change_at", "nrmse_before_change"):
+        print(f"{name:19} {'none' if scores[name] is None else format(scores[name], '.6g')}")
+    shown = scores["horizon"][:: max(1, len(scores["horizon"]) // 6)]
+    print("horizon          " + "  ".join(f"{t:.3g} s: {value:.3g}" for t, value in shown))
+    for sentence in verdict(surrogate, evaluation):
+        print(f"- {sentence}")
+
+
+def _report(arguments: argparse.Namespace) -> None:
+    from .report import report
+
+    check_writable(arguments.save)
+    evaluation, surrogate = _evaluation(arguments)
+    report(surrogate, evaluation, arguments.save)
+    print(f"saved {arguments.save}")
+
+
+def _evaluation(arguments: argparse.Namespace) -> tuple[Any, Any]:
+    from .evaluate import evaluate
+    from .persist import load
+
+    surrogate = load(arguments.surrogate)
+    trace = _read(arguments, arguments.table)
+    return evaluate(surrogate, trace, drive=arguments.drive, output=arguments.output), surrogate
+
+
+def _simulate(arguments: argparse.Namespace) -> None:
+    import torch
+
+    from .datasets import write_csv
+    from .evaluate import matched
+    from .persist import load
+    from .resample import interval_of, is_uniform, resample
+
+    check_writable(arguments.save)
+    surrogate = load(arguments.surrogate)
+    trace = matched(surrogate, _read(arguments, arguments.table), arguments.drive, arguments.output)
+    if not arguments.output:
+        trace = replace(trace, output={})  # from rest, unless initial samples are asked for
+    step = interval_of(trace) if len(trace) > 1 else float("nan")
+    if not arguments.resample and not (len(trace) > 1 and is_uniform(trace, surrogate.interval, 0.05)):
+        raise TraceError(
+            f"the drive is sampled every {step:.6g} s, the surrogate steps every {surrogate.interval:.6g} s "
+            "(all samples must lie within a twentieth of a step of its grid); pass --resample to resample it."
+        )
+    grid = resample(trace, surrogate.interval)
+    run = surrogate.run(grid)
+    names = surrogate.ports.output
+    values = run.output
+    if arguments.noise:
+        generator = torch.Generator().manual_seed(arguments.seed)
+        values = values + surrogate.noise * torch.randn(values.shape, generator=generator, dtype=values.dtype)
+    share = float(run.outside.double().mean())
+    if arguments.strict and share:
+        first = float(run.time[int(run.outside.nonzero()[0])])
+        raise TraceError(
+            f"{share:.1%} of the steps lie outside the fitted domain, the first at {first:.6g} s; nothing was written. "
+            "Reduce the drive, or leave --strict out."
+        )
+    output = {name: values[:, i].numpy() for i, name in enumerate(names)}
+    output |= {f"{name} spread": run.spread[:, i].numpy() for i, name in enumerate(names)}
+    output["outside domain"] = run.outside.double().numpy()
+    units = dict(surrogate.ports.units) | {f"{name} spread": surrogate.ports.units.get(name, "") for name in names}
+    write_csv(arguments.save, Trace(grid.time, grid.drive, output, grid.parameters, units))
+    if share:
+        print(
+            f"spinode: warning: {share:.1%} of the steps lie outside the domain the surrogate was fitted on "
+            '(column "outside domain"): the result there is an extrapolation.',
+            file=sys.stderr,
+        )
+    print(f"saved {arguments.save}: {len(grid)} samples every {surrogate.interval:.6g} s")
+
+
+def _demo(arguments: argparse.Namespace) -> None:
+    from .datasets import read_trace, sample_path
+    from .evaluate import evaluate
+    from .fit import fit
+    from .report import report, verdict
+
+    folder = Path(arguments.folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise TraceError(f"cannot make the folder {folder}: {error.strerror or error}. Pass --folder.") from None
+    saved, page = folder / "macrospin.safetensors", folder / "macrospin.html"
+    for path in (saved, page):
+        check_writable(path)
+    trace = read_trace(sample_path("macrospin.csv"), drive="Ku", output="mz")
+    split = float(trace.time[0] + 0.7 * trace.duration)
+    progress = _Progress(quiet=False)
+    print(f"fitting {split * 1e9:.0f} ns of a macrospin driven through its anisotropy ...")
+    surrogate = fit(trace.between(None, split), seed=arguments.seed, restarts=3, progress=progress)
+    progress.end()
+    surrogate.save(saved)
+    evaluation = evaluate(surrogate, trace.between(split, None))
+    report(surrogate, evaluation, page)
+    held = evaluate(surrogate, read_trace(sample_path("macrospin_held.csv"), drive="Ku", output="mz"))
+    rows = (("the stretch after the fitted one", evaluation), ("another drive: held steps", held))
+    for name, scores in rows:
+        print(f"{name:34} free-run NRMSE {scores.nrmse:.4f}   linear ARX {scores.baseline_nrmse:.2f}")
+    for sentence in verdict(surrogate, evaluation):
+        print(f"- {sentence}")
+    print(f"saved {saved}\nsaved {page}")
+
+
+# --- helpers ------------------------------------------------------------------------------------------------------------
+
+
+def _read(arguments: argparse.Namespace, table: str, drive: Sequence[str] = (), output: Sequence[str] = ()) -> Trace:
+    from .datasets import read_trace
+
+    clock: str | float | None = arguments.time
+    if clock is not None:
+        try:
+            clock = float(clock)
+        except ValueError:
+            pass
+    return read_trace(
+        table,
+        drive=drive,
+        output=output,
+        parameters={name: _number(name, value) for name, value in _pairs("--parameter", arguments.parameter)},
+        time=clock,
+        start=arguments.start,
+        stop=arguments.stop,
+        units=dict(_pairs("--unit", arguments.unit)),
+    )
+
+
+def _pairs(option: str, values: Sequence[str]) -> list[tuple[str, str]]:
+    for value in values:
+        if "=" not in value:
+            raise ConfigError(f"{option} {value!r} has no '='; expected NAME=VALUE, such as {option} V=mV.")
+    return [(name, text) for name, _, text in (value.rpartition("=") for value in values)]
+
+
+def _number(name: str, text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        raise ConfigError(f"the parameter {name!r} is {text!r}; expected a number in SI units.") from None
+    if not np.isfinite(value):
+        raise ConfigError(f"the parameter {name!r} is {text!r}; expected a finite number.")
+    return value
+
+
+class _Progress:
+    """Progress on one line of a terminal; where there is none, only what ends a restart."""
+
+    def __init__(self, quiet: bool) -> None:
+        self.quiet = quiet
+        self.terminal = sys.stderr.isatty()
+
+    def __call__(self, line: str) -> None:
+        if self.quiet:
+            return
+        if self.terminal:
+            print(f"\r\x1b[K{line}", end="", file=sys.stderr, flush=True)
+        elif "step" not in line:
+            print(line, file=sys.stderr, flush=True)
+
+    def end(self) -> None:
+        """Leave the line."""
+        if self.terminal and not self.quiet:
+            print(file=sys.stderr)

@@ -1,0 +1,262 @@
+"""The general training route: multiple shooting by Adam, carried by Lightning.
+
+Gauss-Newton (`spinode.gauss_newton`) needs fields that `torch.func` can differentiate sample by sample, and a matrix of
+weights by weights. This route needs neither: any `torch.nn.Module` of any size trains here, with Lightning's progress bar,
+loggers, callbacks and checkpoints. `fit(..., method="adam")` takes it; by hand it is composed as
+
+    prepared = prepare(on_common_grid(traces, config), Embedding("derivative", 2), config)
+    member = new_member(prepared, default_field(config), seed=0)
+    data = WindowData(prepared, windows=(1, 8, 40))
+    task = SurrogateTask(member, prepared, epochs=data.epochs)
+    trainer_for(data, logger=CSVLogger("runs"), callbacks=[EarlyStopping("val/nrmse")]).fit(task, datamodule=data)
+    task.keep_best()
+
+Only the function that trains imports this module: Lightning takes seconds to load.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import torch
+from lightning.pytorch import LightningDataModule, LightningModule
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset
+
+from .errors import ConfigError
+from .fit import FREE_FROM, compare_weights, free_run_error, stage_lengths
+from .gauss_newton import Samples
+from .integrate import rollout
+from .prepare import Prepared
+from .surrogate import Member
+
+#: Fewest updates of an epoch. There are few long windows; one pass over them would hardly move the weights.
+FEWEST_UPDATES = 20
+
+
+class Windows(NamedTuple):
+    """A batch of shooting windows, in deviations.
+
+    Attributes:
+        first: Measured state at the start, shape (windows, state).
+        first_jets: d first / d feedthrough, shape (windows, state, feedthrough).
+        stages: Drive in each step, shape (windows, steps, 3, inputs).
+        targets: Measured states after each step, shape (windows, steps, state).
+        target_jets: d targets / d feedthrough, shape (windows, steps, state, feedthrough).
+    """
+
+    first: Tensor
+    first_jets: Tensor
+    stages: Tensor
+    targets: Tensor
+    target_jets: Tensor
+
+
+def gather(samples: Samples, starts: Tensor, length: int) -> Windows:
+    """The windows of `length` steps that begin at these samples."""
+    steps = starts[:, None] + torch.arange(length)
+    return Windows(
+        first=samples.states[starts],
+        first_jets=samples.jets[starts],
+        stages=samples.stages[steps],
+        targets=samples.states[steps + 1],
+        target_jets=samples.jets[steps + 1],
+    )
+
+
+def shooting_loss(member: Member, windows: Windows, weights: Tensor) -> Tensor:
+    """Mean over the steps of the weighted squared error of free runs through windows: the cost of Gauss-Newton.
+
+    Args:
+        member: Field and feedthrough D.
+        windows: What is run through and compared with.
+        weights: Weight of each state value, shape (state,).
+
+    Returns:
+        Scalar.
+    """
+    through = member.feedthrough.reshape(-1)[: windows.first_jets.shape[-1]]
+    states = rollout(member.field, windows.first + windows.first_jets @ through, windows.stages)
+    errors = (states[..., 1:, :] - windows.target_jets @ through - windows.targets) * weights
+    return errors.square().sum(-1).mean()
+
+
+class _Batches(Dataset[Windows]):
+    """Whole batches by number: gathering a batch at once costs as little as gathering one window."""
+
+    def __init__(self, samples: Samples, starts: Sequence[Tensor], length: int) -> None:
+        self.samples, self.starts, self.length = samples, starts, length
+
+    def __len__(self) -> int:
+        return len(self.starts)
+
+    def __getitem__(self, index: int) -> Windows:
+        return gather(self.samples, self.starts[index], self.length)
+
+
+class WindowData(LightningDataModule):
+    """Shooting windows in stages of growing length, each `epochs` long.
+
+    The order of the batches follows from seed and epoch alone, so that a resumed run sees what an uninterrupted one sees.
+
+    Args:
+        prepared: Embedded recordings.
+        windows: Length of the windows of each stage, in samples; cut to what the recordings allow.
+        epochs: Epochs of each stage. An epoch is as many passes over the windows as make 20 updates, one at least.
+        batch_size: Windows per batch.
+        seed: Seed of the order.
+    """
+
+    def __init__(
+        self,
+        prepared: Prepared,
+        *,
+        windows: Sequence[int] = (1, 8, 40, 160),
+        epochs: int = 20,
+        batch_size: int = 64,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        self.prepared, self.epochs, self.batch_size, self.seed = prepared, epochs, batch_size, seed
+        self.lengths = stage_lengths(windows, prepared.samples)
+
+    @property
+    def total_epochs(self) -> int:
+        """Epochs of all stages together."""
+        return self.epochs * len(self.lengths)
+
+    def length(self, epoch: int) -> int:
+        """Window length in an epoch; the last stage goes on for as long as the trainer does."""
+        return self.lengths[min(epoch // self.epochs, len(self.lengths) - 1)]
+
+    def batches(self, epoch: int) -> list[Tensor]:
+        """First samples of the windows of each batch of an epoch, in the order in which they are seen."""
+        starts = self.prepared.samples.windows(self.length(epoch))
+        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + epoch)
+        passes = math.ceil(FEWEST_UPDATES / math.ceil(len(starts) / self.batch_size))
+        orders = [torch.randperm(len(starts), generator=generator) for _ in range(passes)]
+        return [part for order in orders for part in starts[order].split(self.batch_size)]
+
+    def train_dataloader(self) -> DataLoader[Windows]:
+        """Batches of the trainer's current epoch.
+
+        Raises:
+            ConfigError: the trainer would keep the windows of the first epoch for good.
+        """
+        epoch = 0
+        if self.trainer is not None:
+            if self.trainer.reload_dataloaders_every_n_epochs != 1:
+                raise ConfigError(
+                    "the windows grow and are shuffled from epoch to epoch, but the trainer has "
+                    f"reload_dataloaders_every_n_epochs={self.trainer.reload_dataloaders_every_n_epochs}; "
+                    "use trainer_for(data), or pass reload_dataloaders_every_n_epochs=1 to Trainer."
+                )
+            epoch = self.trainer.current_epoch
+        batches = _Batches(self.prepared.samples, self.batches(epoch), self.length(epoch))
+        return DataLoader(batches, batch_size=None)
+
+    def val_dataloader(self) -> DataLoader[Any]:
+        """One item: first and last sample of every validation stretch, shape (stretches, 2)."""
+        return DataLoader([torch.tensor(self.prepared.validation)], batch_size=None)  # type: ignore[arg-type]
+
+
+class SurrogateTask(LightningModule):
+    """What Lightning trains: the loss over shooting windows, Adam, and the free run that validates.
+
+    The loss is that of Gauss-Newton with the measured initial states: short windows compare all state values, windows of 20
+    samples and more the outputs only. The learning rate decays as half a cosine over each stage. Logged are `train/loss` and
+    `val/nrmse`, the NRMSE of free runs over the validation stretches.
+
+    Args:
+        member: Field and feedthrough; trained in place.
+        prepared: Embedded recordings.
+        epochs: Epochs of each stage, as in `WindowData`.
+        learning_rate: First learning rate of each stage.
+        ridge: Penalty on the squared weights over the mean squared residual.
+
+    Attributes:
+        best: Lowest validation error so far, and the state of the member that had it.
+        history: One entry per validated epoch: epoch, window, updates, loss, validation.
+    """
+
+    all_values: Tensor
+    outputs_only: Tensor
+
+    def __init__(
+        self,
+        member: Member,
+        prepared: Prepared,
+        *,
+        epochs: int = 20,
+        learning_rate: float = 1e-2,
+        ridge: float = 3e-7,
+    ) -> None:
+        super().__init__()
+        # Plain numbers only: anything else would make the checkpoints unreadable without pickle.
+        self.save_hyperparameters({"epochs": epochs, "learning_rate": learning_rate, "ridge": ridge})
+        self.member, self.prepared = member, prepared
+        self.epochs, self.learning_rate, self.ridge = epochs, learning_rate, ridge
+        self.register_buffer("all_values", compare_weights(prepared.samples, False), persistent=False)
+        self.register_buffer("outputs_only", compare_weights(prepared.samples, True), persistent=False)
+        if not prepared.samples.jets.shape[-1]:
+            member.feedthrough.requires_grad_(False)
+        self.best: tuple[float, dict[str, Tensor]] = (float("inf"), _snapshot(member))
+        self.history: list[dict[str, Any]] = []
+        self._losses: list[Tensor] = []
+        self._window = 0
+
+    def training_step(self, batch: Windows, batch_idx: int) -> Tensor:
+        """Loss of a batch of windows, with the penalty on the weights."""
+        self._window = batch.stages.shape[1]
+        weights = self.outputs_only if self._window >= FREE_FROM else self.all_values
+        squares = [value.square().sum() for value in self.member.parameters() if value.requires_grad]
+        loss = shooting_loss(self.member, Windows(*batch), weights) + self.ridge * torch.stack(squares).sum()
+        self._losses.append(loss.detach())
+        self.log("train/loss", loss, batch_size=len(batch.first), on_step=False, on_epoch=True, prog_bar=True)
+        return loss
+
+    def validation_step(self, batch: Tensor, batch_idx: int) -> None:
+        """NRMSE of free runs over the validation stretches; the best weights are remembered."""
+        member = self.member if self.device.type == "cpu" else copy.deepcopy(self.member).cpu()
+        score = free_run_error(member, self.prepared, [(int(first), int(last)) for first, last in batch])
+        self.log("val/nrmse", score, batch_size=1, prog_bar=True)
+        if self.trainer.training or self.trainer.state.stage == "validate":
+            self._judge(score)
+
+    def _judge(self, score: float) -> None:
+        if score <= self.best[0]:
+            self.best = (score, _snapshot(self.member))
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        """Adam; another optimiser needs no more than an override of this, the decay below works on any."""
+        return torch.optim.Adam([p for p in self.parameters() if p.requires_grad], lr=self.learning_rate)
+
+    def on_train_batch_start(self, batch: Windows, batch_idx: int) -> None:
+        """Set the learning rate by the place in the stage, which a resumed run knows without a scheduler's state."""
+        place = self.current_epoch % self.epochs + batch_idx / max(1, self.trainer.num_training_batches)
+        for group in self.trainer.optimizers[0].param_groups:
+            group["lr"] = (
+                group.setdefault("initial_lr", group["lr"]) * 0.5 * (1 + math.cos(math.pi * place / self.epochs))
+            )
+
+    def keep_best(self) -> float:
+        """Put the weights that validated best into the member, ready for use, and return their error."""
+        self.member.load_state_dict(self.best[1])
+        self.member.eval()
+        return self.best[0]
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Add what resuming needs beyond the weights."""
+        checkpoint["spinode"] = {"error": self.best[0], "best": self.best[1], "history": self.history}
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Take it back."""
+        stored = checkpoint["spinode"]
+        self.best, self.history = (stored["error"], stored["best"]), list(stored["history"])
+
+
+def _snapshot(member: nn.Module) -> dict[str, Tensor]:
+    return {name: value.detach().cpu().clone() for name, value in member.state_dict().items()}
