@@ -72,6 +72,8 @@ def read_trace(
     clock, instants = _time(source, time, {*drives, *outputs})
     if not (drives or outputs):
         outputs = tuple(name for name in table.names if name != clock)
+        if not outputs:
+            raise TraceError(f"{path.name} has no column beside the time {clock!r}; nothing is recorded in it.")
     for name in (*drives, *outputs):
         source.require(name)
     constants = {name: source.scalar(name) for name in table.parameters} | dict(parameters or {})
@@ -226,7 +228,8 @@ def _find_time(source: _Source, taken: set[str]) -> str:
                 f"say which: time={found[0]!r}."
             )
     first = source.table.names[0]
-    if first in names and source.unit(first) is not None:
+    unit = source.unit(first)
+    if first in names and unit is not None and is_unit(unit):
         return first
     raise TraceError(
         f"{source.file} has no time column that can be recognised; its columns are: {', '.join(source.table.names)}. "
@@ -235,8 +238,9 @@ def _find_time(source: _Source, taken: set[str]) -> str:
 
 
 def _may_be_time(source: _Source, name: str) -> bool:
+    """Whether nothing speaks against it; an unknown unit does not, so that it is reported and not passed over."""
     unit = source.unit(name)
-    return unit is None or (is_unit(unit) and same_dimension(unit, "s"))
+    return unit is None or not is_unit(unit) or same_dimension(unit, "s")
 
 
 def _provenance(path: Path, reader: Reader, source: _Source, clock: str | None) -> dict[str, Any]:

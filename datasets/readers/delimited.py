@@ -96,7 +96,7 @@ def _layout(comments: Sequence[Line], content: Sequence[Line]) -> _Layout:
     _check_header(content[0], header)
     if len(content) == 1:
         raise TraceError(f"the file has a header ({', '.join(filter(None, header))}) but no rows of numbers.")
-    units = _units_row(cells[1]) if len(content) > 2 and is_numeric(cells[2]) else None
+    units = _units_row(cells[1], len(header)) if len(content) > 2 and is_numeric(cells[2]) else None
     return _Layout(delimiter, header, units, list(content[2 if units else 1 :]), decimal_comma)
 
 
@@ -171,10 +171,11 @@ def _check_header(line: Line, header: Sequence[str]) -> None:
             )
 
 
-def _units_row(cells: Sequence[str]) -> list[str] | None:
-    """Units from the line under the header, if it holds words only."""
+def _units_row(cells: Sequence[str], width: int) -> list[str] | None:
+    """Units from the line under the header, if it is as wide and holds words only; else it is a row, if a bad one."""
     filled = [cell for cell in cells if cell]
-    return list(cells) if filled and all(number(cell) is None for cell in filled) else None
+    are_words = bool(filled) and all(number(cell) is None for cell in filled)
+    return list(cells) if are_words and len(cells) == width else None
 
 
 def _names(layout: _Layout) -> tuple[list[str], list[str | None]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import re
 from collections.abc import Sequence
@@ -46,7 +47,9 @@ def split(text: str, delimiter: str | None) -> list[str]:
     if delimiter is None:
         return text.split()
     if '"' in text:
-        return [cell.strip() for cell in next(csv.reader([text], delimiter=delimiter, skipinitialspace=True))]
+        # csv.Error: a cell beyond the limit of the module; cut plainly, it is refused as no number.
+        with contextlib.suppress(csv.Error):
+            return [cell.strip() for cell in next(csv.reader([text], delimiter=delimiter, skipinitialspace=True))]
     return [cell.strip() for cell in text.split(delimiter)]
 
 

@@ -120,6 +120,8 @@ def test_units_row_and_prefixes(read):
 
 
 def test_units_row_that_is_unknown(read):
+    with pytest.raises(UnitError, match=r"column 't': 'fortnight' is no unit.*units=\{'t': 'mV'\}"):
+        read("t,V\nfortnight,V\n1,2\n3,4\n")
     with pytest.raises(UnitError, match=r"column 'V1': 'furlong' is no unit.*units=\{'V1': 'mV'\}"):
         read("time,V1\ns,furlong\n1,2\n3,4\n")
 
@@ -197,6 +199,9 @@ def test_columns_of_one_name_are_told_apart(read):
         ("0,1\nabc,2\n3,4\n", r"line 2, column 1 \('column 1'\): 'abc'"),
         ("volts,0.5,V\n1,2,3\n", r"line 1 mixes words and numbers \('0.5' in column 2\)"),
         ("t,V\n0," + "x" * 10000 + "\n", r"'x{40}\.\.\.' is not a number"),
+        ('t,V\n"0,1\n1,2\n', "line 2 has 1 cells, expected 2"),
+        ('t,V\n0,"' + "x" * 200_000 + "\n1,2\n", r"line 2, column 2 .*is not a number"),
+        ("t\n0\n1\n", "no column beside the time 't'"),
         ("This is a letter,\nand no table at all.\n", "line 2"),
         ("t,V\n0,1\n0x10,2\n", "'0x10' is not a number"),
         ("t,V\n0,1\n1,2+3j\n", r"'2\+3j' is not a number"),
@@ -213,9 +218,7 @@ def test_one_row_is_a_trace_of_one_sample(read):
 
 def test_a_long_table_is_read_fast(write):
     values = np.random.default_rng(0).normal(size=(30_000, 6))
-    path = write(
-        "# t (s)\ta ()\tb ()\tc ()\td ()\te ()\n" + "\n".join("\t".join(map(repr, row)) for row in values.tolist())
-    )
+    path = write("# t (s)\ta ()\tb ()\tc ()\td ()\te ()\n" + "\n".join("\t".join(map(repr, row)) for row in values.tolist()))
     begin = clock.perf_counter()
     trace = read_trace(path)
     # 0.06 s on a free machine; the bound leaves room for a busy one.
@@ -285,9 +288,7 @@ def test_a_column_without_unit_is_remembered_as_such(read):
 def test_roles_and_nearest_name(read):
     trace = read(MUMAX, drive=["Ku1.region100"])
     assert (list(trace.drive), list(trace.output)) == (["Ku1.region100"], [])
-    with pytest.raises(
-        TraceError, match=r"no column 'MZ'; its columns are: t, mx, mz, Ku1.region100. Did you mean 'mz'"
-    ):
+    with pytest.raises(TraceError, match=r"no column 'MZ'; its columns are: t, mx, mz, Ku1.region100. Did you mean 'mz'"):
         read(MUMAX, output="MZ")
 
 
@@ -490,9 +491,7 @@ def test_csv_round_trip_is_exact(tmp_path, data, units, constant):
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=150)
-@given(
-    st.one_of(st.binary(max_size=200), st.text(" \t,;.-+e\"'#%()[]0123456789tVsn\n\r", max_size=120).map(str.encode))
-)
+@given(st.one_of(st.binary(max_size=200), st.text(" \t,;.-+e\"'#%()[]0123456789tVsn\n\r", max_size=120).map(str.encode)))
 def test_any_bytes_are_read_or_refused(tmp_path, data):
     path = tmp_path / "any.dat"
     path.write_bytes(data)
@@ -509,10 +508,10 @@ def test_any_bytes_are_read_or_refused(tmp_path, data):
 
 def test_write_to_places_that_do_not_exist(tmp_path):
     trace = Trace([0.0, 1.0], {}, {"V": [1.0, 2.0]})
-    with pytest.raises(TraceError, match="cannot be written"):
+    with pytest.raises(TraceError, match="cannot write"):
         write_csv(tmp_path / "absent" / "out.csv", trace)
     (tmp_path / "folder").mkdir()
-    with pytest.raises(TraceError, match="cannot be written"):
+    with pytest.raises(TraceError, match="cannot write"):
         write_csv(tmp_path / "folder", trace)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["folder"]
 
