@@ -5,6 +5,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import settings
+
+# A deadline per example would fail on a busy machine, not on a slow function.
+settings.register_profile("spinode", deadline=None)
+settings.load_profile("spinode")
 
 HERE = Path(__file__).resolve().parent
 
