@@ -1,8 +1,8 @@
 """The general training route: multiple shooting by Adam, carried by Lightning.
 
-Gauss-Newton (`spinode.gauss_newton`) needs fields that `torch.func` can differentiate sample by sample, and a matrix of
-weights by weights. This route needs neither: any `torch.nn.Module` of any size trains here, with Lightning's progress bar,
-loggers, callbacks and checkpoints. `fit(..., method="adam")` takes it; by hand it is composed as
+Gauss-Newton (`spinode.gauss_newton`) needs fields that `torch.func` can differentiate sample by sample, and a matrix
+of weights by weights. This route needs neither: any `torch.nn.Module` of any size trains here, with Lightning's
+progress bar, loggers, callbacks and checkpoints. `fit(..., method="adam")` takes it; by hand it is composed as
 
     prepared = prepare(on_common_grid(traces, config), Embedding("derivative", 2), config)
     member = new_member(prepared, default_field(config), seed=0)
@@ -17,17 +17,26 @@ Only the function that trains imports this module: Lightning takes seconds to lo
 from __future__ import annotations
 
 import copy
+import logging
 import math
-from collections.abc import Sequence
+import os
+import signal
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from lightning.pytorch import LightningDataModule, LightningModule
+from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer
+from lightning.pytorch.callbacks import Checkpoint as LightningCheckpoint
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
-from .errors import ConfigError
-from .fit import FREE_FROM, compare_weights, free_run_error, stage_lengths
+from .checkpoint import Checkpoint
+from .config import FitConfig
+from .errors import ConfigError, FitError
+from .fit import FREE_FROM, Candidate, compare_weights, free_run_error, new_member, stage_lengths
 from .gauss_newton import Samples
 from .integrate import rollout
 from .prepare import Prepared
@@ -100,7 +109,7 @@ class _Batches(Dataset[Windows]):
 class WindowData(LightningDataModule):
     """Shooting windows in stages of growing length, each `epochs` long.
 
-    The order of the batches follows from seed and epoch alone, so that a resumed run sees what an uninterrupted one sees.
+    The order of the batches follows from seed and epoch alone: a resumed run sees what an uninterrupted one sees.
 
     Args:
         prepared: Embedded recordings.
@@ -148,11 +157,12 @@ class WindowData(LightningDataModule):
         """
         epoch = 0
         if self.trainer is not None:
-            if self.trainer.reload_dataloaders_every_n_epochs != 1:
+            every = getattr(self.trainer, "reload_dataloaders_every_n_epochs", 0)  # Lightning sets it out of mypy's sight
+            if every != 1:
                 raise ConfigError(
                     "the windows grow and are shuffled from epoch to epoch, but the trainer has "
-                    f"reload_dataloaders_every_n_epochs={self.trainer.reload_dataloaders_every_n_epochs}; "
-                    "use trainer_for(data), or pass reload_dataloaders_every_n_epochs=1 to Trainer."
+                    f"reload_dataloaders_every_n_epochs={every}; use trainer_for(data), or pass "
+                    "reload_dataloaders_every_n_epochs=1 to Trainer."
                 )
             epoch = self.trainer.current_epoch
         batches = _Batches(self.prepared.samples, self.batches(epoch), self.length(epoch))
@@ -166,9 +176,9 @@ class WindowData(LightningDataModule):
 class SurrogateTask(LightningModule):
     """What Lightning trains: the loss over shooting windows, Adam, and the free run that validates.
 
-    The loss is that of Gauss-Newton with the measured initial states: short windows compare all state values, windows of 20
-    samples and more the outputs only. The learning rate decays as half a cosine over each stage. Logged are `train/loss` and
-    `val/nrmse`, the NRMSE of free runs over the validation stretches.
+    The loss is that of Gauss-Newton with the measured initial states: short windows compare all state values, windows
+    of 20 samples and more the outputs only. The learning rate decays as half a cosine over each stage. Logged are
+    `train/loss` and `val/nrmse`, the NRMSE of free runs over the validation stretches.
 
     Args:
         member: Field and feedthrough; trained in place.
@@ -223,12 +233,23 @@ class SurrogateTask(LightningModule):
         member = self.member if self.device.type == "cpu" else copy.deepcopy(self.member).cpu()
         score = free_run_error(member, self.prepared, [(int(first), int(last)) for first, last in batch])
         self.log("val/nrmse", score, batch_size=1, prog_bar=True)
-        if self.trainer.training or self.trainer.state.stage == "validate":
-            self._judge(score)
+        if self._losses and not self.trainer.sanity_checking:
+            self._remember(score)
 
-    def _judge(self, score: float) -> None:
+    def _remember(self, score: float) -> None:
         if score <= self.best[0]:
             self.best = (score, _snapshot(self.member))
+        loss = float(torch.stack(self._losses).mean())
+        self._losses.clear()
+        self.history.append(
+            {
+                "epoch": self.current_epoch,
+                "window": self._window,
+                "updates": self.global_step,
+                "loss": loss,
+                "validation": score,
+            }
+        )
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """Adam; another optimiser needs no more than an override of this, the decay below works on any."""
@@ -238,9 +259,7 @@ class SurrogateTask(LightningModule):
         """Set the learning rate by the place in the stage, which a resumed run knows without a scheduler's state."""
         place = self.current_epoch % self.epochs + batch_idx / max(1, self.trainer.num_training_batches)
         for group in self.trainer.optimizers[0].param_groups:
-            group["lr"] = (
-                group.setdefault("initial_lr", group["lr"]) * 0.5 * (1 + math.cos(math.pi * place / self.epochs))
-            )
+            group["lr"] = group.setdefault("initial_lr", group["lr"]) * 0.5 * (1 + math.cos(math.pi * place / self.epochs))
 
     def keep_best(self) -> float:
         """Put the weights that validated best into the member, ready for use, and return their error."""
@@ -260,3 +279,180 @@ class SurrogateTask(LightningModule):
 
 def _snapshot(member: nn.Module) -> dict[str, Tensor]:
     return {name: value.detach().cpu().clone() for name, value in member.state_dict().items()}
+
+
+def trainer_for(data: WindowData, **arguments: Any) -> Trainer:
+    """A trainer with the settings that the windows need and that suit small nets.
+
+    It runs on the CPU, writes no file and draws no bar.
+
+    Args:
+        data: The windows; they set the number of epochs.
+        **arguments: Arguments of `lightning.Trainer`, such as `logger`, `callbacks`, `enable_progress_bar=True` or
+            `accelerator="auto"`; they go before the settings made here.
+
+    Returns:
+        The trainer, for `trainer.fit(task, datamodule=data)`.
+    """
+    callbacks = arguments.get("callbacks") or []
+    callbacks = [callbacks] if isinstance(callbacks, Callback) else callbacks
+    settings: dict[str, Any] = {
+        "accelerator": "cpu",
+        "devices": 1,
+        "max_epochs": data.total_epochs,
+        "reload_dataloaders_every_n_epochs": 1,
+        "gradient_clip_val": 1.0,  # a window that runs away must not throw the weights after it
+        "num_sanity_val_steps": 0,
+        "log_every_n_steps": 1,
+        "logger": False,
+        "enable_checkpointing": any(isinstance(one, LightningCheckpoint) for one in callbacks),
+        "enable_progress_bar": False,
+        "enable_model_summary": False,
+    }
+    with _quiet():
+        return Trainer(**(settings | arguments))
+
+
+def fit_adam(
+    prepared: Prepared,
+    config: FitConfig,
+    build: Callable[[int, int, int, torch.Generator], nn.Module],
+    restart: int,
+    note: Checkpoint,
+    say: Callable[[str], None],
+) -> Candidate:
+    """One restart: Adam through all stages; the epoch that validates best is kept.
+
+    With a checkpoint file, Lightning's checkpoints go into a folder beside it, one after each epoch; a run that was
+    killed resumes from the last one and ends with the same result.
+
+    Args:
+        prepared: Embedded recordings.
+        config: Settings.
+        build: Makes the vector field.
+        restart: Number of this restart, counted from zero.
+        note: Checkpoint of the whole fit.
+        say: Receives one line of text after each epoch.
+
+    Returns:
+        The member, its validation error and one history entry per stage.
+
+    Raises:
+        FitError: the checkpoint of this restart cannot be read.
+    """
+    seed = config.seed * 1000 + restart
+    member = new_member(prepared, build, seed)
+    data = WindowData(prepared, windows=config.windows, epochs=config.epochs, batch_size=config.batch_size, seed=seed)
+    task = SurrogateTask(member, prepared, epochs=config.epochs, learning_rate=config.learning_rate, ridge=config.ridge)
+    file = _checkpoint_file(note, restart)
+    after = _AfterEpoch(data, file, lambda line: say(f"restart {restart + 1}/{config.restarts}  {line}"))
+    with _quiet(), torch.random.fork_rng(devices=[]):
+        _train(trainer_for(data, callbacks=[after]), task, data, file)
+    score = task.keep_best()
+    say(f"restart {restart + 1}/{config.restarts}: validation NRMSE {score:.4f}")
+    return Candidate(member, score, _stages(task.history, data, restart))
+
+
+def _checkpoint_file(note: Checkpoint, restart: int) -> Path | None:
+    """Where this restart keeps its state; what an older fit left there is removed."""
+    if note.path is None:
+        return None
+    folder = note.path.with_name(note.path.name + ".lightning")
+    folder.mkdir(exist_ok=True)
+    file = folder / f"restart-{restart}.ckpt"
+    # The note knows data and settings; what it did not announce belongs to another fit.
+    if not note.read(f"lightning.{restart}"):
+        file.unlink(missing_ok=True)
+        note.write(f"lightning.{restart}", True)
+    return file
+
+
+def _train(trainer: Trainer, task: SurrogateTask, data: WindowData, file: Path | None) -> None:
+    found = file if file is not None and file.exists() else None
+    with _keyboard_interrupts():
+        try:
+            trainer.fit(task, datamodule=data, ckpt_path=found, weights_only=True)
+        except (OSError, RuntimeError, KeyError, EOFError) as error:
+            if found is None or trainer.global_step:
+                raise
+            raise FitError(f"the checkpoint {file} cannot be read ({error}). Delete it to start this restart afresh.") from None
+
+
+def _stages(history: list[dict[str, Any]], data: WindowData, restart: int) -> list[dict[str, Any]]:
+    """One entry per stage, in the form of the Gauss-Newton route."""
+    entries: list[dict[str, Any]] = []
+    for stage, length in enumerate(data.lengths):
+        epochs = [entry for entry in history if entry["epoch"] // data.epochs == stage]
+        if epochs:
+            entries.append(
+                {
+                    "restart": restart,
+                    "stage": stage,
+                    "window": length,
+                    "validation": epochs[-1]["validation"],
+                    "residual": epochs[-1]["loss"] ** 0.5,
+                    "steps": epochs[-1]["updates"] - (entries[-1]["updates"] if entries else 0),
+                    "updates": epochs[-1]["updates"],
+                    "start": epochs[0]["loss"] ** 0.5,
+                }
+            )
+    return entries
+
+
+class _AfterEpoch(Callback):
+    """Says how it goes, and keeps the state of the run in one file that is replaced as a whole."""
+
+    def __init__(self, data: WindowData, file: Path | None, say: Callable[[str], None]) -> None:
+        self.data, self.file, self.say = data, file, say
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        # A field that draws random numbers (dropout) draws the same ones in a resumed run.
+        torch.manual_seed(self.data.seed * 1_000_003 + trainer.current_epoch)
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if self.file is not None:
+            partial = self.file.with_name(f".{self.file.name}.{os.getpid()}.partial")
+            trainer.save_checkpoint(partial)
+            os.replace(partial, self.file)
+        assert isinstance(pl_module, SurrogateTask)
+        last, epochs = pl_module.history[-1], self.data.epochs
+        stage, epoch = divmod(last["epoch"], epochs)
+        self.say(
+            f"stage {stage + 1}/{len(self.data.lengths)} (window {last['window']})  epoch {epoch + 1}/{epochs}  "
+            f"residual {last['loss'] ** 0.5:.3e}  validation {last['validation']:.4f}"
+        )
+
+
+#: What Lightning says of matters that are not the user's: workers (the windows are in memory), an idle GPU, and its own
+#: use of a class that newer versions of torch deprecate.
+_NOISE = (".*does not have many workers", ".*available but not used", ".*LeafSpec")
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """No tips and no advice."""
+    loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            for message in _NOISE:
+                warnings.filterwarnings("ignore", message=message)
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+
+
+@contextmanager
+def _keyboard_interrupts() -> Iterator[None]:
+    """Ctrl-C stays a KeyboardInterrupt: Lightning turns it into an exit and leaves the signal ignored for good."""
+    handler = signal.getsignal(signal.SIGINT)
+    try:
+        yield
+    except SystemExit as stop:
+        if not isinstance(stop.__context__, KeyboardInterrupt):
+            raise
+        signal.signal(signal.SIGINT, handler)
+        raise KeyboardInterrupt from None
