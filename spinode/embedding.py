@@ -153,7 +153,7 @@ def stage_drive(drive: Tensor, kinds: tuple[str, ...]) -> Tensor:
     """Drive at the start, middle and end of each step between two samples.
 
     "held" keeps the value of the step's first sample, "linear" is the chord, "spline" takes the middle from the polynomial
-    through the six (near an end: four or two) nearest samples.
+    through the six (near an end: four) nearest samples.
 
     Args:
         drive: Samples, shape (..., time, channels).
@@ -169,6 +169,9 @@ def stage_drive(drive: Tensor, kinds: tuple[str, ...]) -> Tensor:
         smooth = chord.clone()
         cubic = (9 * (first + last)[..., 1:-1, :] - drive[..., :-3, :] - drive[..., 3:, :]) / 16
         smooth[..., 1:-1, :] = cubic
+        # The chord would cost a run that starts here its fourth order.
+        smooth[..., 0, :] = (5 * drive[..., 0, :] + 15 * drive[..., 1, :] - 5 * drive[..., 2, :] + drive[..., 3, :]) / 16
+        smooth[..., -1, :] = (5 * drive[..., -1, :] + 15 * drive[..., -2, :] - 5 * drive[..., -3, :] + drive[..., -4, :]) / 16
         if drive.shape[-2] >= 6:
             quintic = (
                 150 * (first + last)[..., 2:-2, :]
