@@ -72,13 +72,16 @@ class Blocks:
     Attributes:
         values: b_j for zero feedthrough, per-sample units (the j-th derivative times dt^j), shape (time, order, outputs).
         noise: Deviation of the measurement noise in each block, shape (order, outputs).
+        recorded_noise: Deviation of the measurement noise in the samples themselves, which smoothing has lowered in the
+            blocks, shape (outputs,).
     """
 
     values: Array
     noise: Array
+    recorded_noise: Array
 
 
-def local_polynomial(values: Array, order: int) -> tuple[Array, Array]:
+def local_polynomial(values: Array, order: int) -> tuple[Array, Array, float]:
     """Derivatives 0 .. order-1 by a sliding polynomial of degree 5, its window chosen by leave-one-out error.
 
     The smoother is linear, so the error of predicting a sample without itself is r / (1 - h), with r the residual and h
@@ -90,7 +93,8 @@ def local_polynomial(values: Array, order: int) -> tuple[Array, Array]:
         order: Number of derivatives, counted from the zeroth.
 
     Returns:
-        Derivatives in per-sample units, shape (time, order), and the noise deviation in each, shape (order,).
+        Derivatives in per-sample units, shape (time, order); the noise deviation in each, shape (order,), which the
+        smoothing has lowered; and the noise deviation of the samples.
     """
     best: tuple[float, int, float] | None = None
     for window in WINDOWS:
@@ -112,7 +116,7 @@ def local_polynomial(values: Array, order: int) -> tuple[Array, Array]:
     for j in range(order):
         columns.append(signal.savgol_filter(values, window, DEGREE, deriv=j))
         errors.append(noise * float(np.linalg.norm(signal.savgol_coeffs(window, DEGREE, deriv=j))))
-    return np.stack(columns, -1), np.array(errors)
+    return np.stack(columns, -1), np.array(errors), noise
 
 
 def forward_differences(values: Array, order: int) -> Array:
@@ -132,17 +136,17 @@ def embed(embedding: Embedding, outputs: Array) -> Blocks:
         Blocks; `embedding.lookahead` samples fewer than came.
     """
     if embedding.kind == "delay":
-        noise = np.array([local_polynomial(column, 1)[1][0] for column in outputs.T])
+        recorded = np.array([local_polynomial(column, 1)[2] for column in outputs.T])
         gains = np.sqrt([np.sum(np.square(_binomials(j))) for j in range(embedding.order)])
         values = np.stack([forward_differences(column, embedding.order) for column in outputs.T], -1)
-        return Blocks(values, gains[:, None] * noise[None, :])
-    pairs = [local_polynomial(column, embedding.order) for column in outputs.T]
-    blocks = np.stack([values for values, _ in pairs], -1)
-    if len(outputs) and all(
-        noise[0] < 1e-3 * np.std(column) for (_, noise), column in zip(pairs, outputs.T, strict=True)
-    ):
-        blocks[:, 0] = outputs  # clean data: keep the samples themselves
-    return Blocks(blocks, np.stack([noise for _, noise in pairs], -1))
+        return Blocks(values, gains[:, None] * recorded[None, :], recorded)
+    estimates = [local_polynomial(column, embedding.order) for column in outputs.T]
+    blocks = np.stack([values for values, _, _ in estimates], -1)
+    noise = np.stack([errors for _, errors, _ in estimates], -1)
+    recorded = np.array([deviation for _, _, deviation in estimates])
+    if len(outputs) and np.all(recorded < 1e-3 * outputs.std(0)):
+        blocks[:, 0], noise[0] = outputs, recorded  # clean data: keep the samples themselves
+    return Blocks(blocks, noise, recorded)
 
 
 def _binomials(j: int) -> Array:

@@ -159,7 +159,7 @@ def prepare(traces: TraceSet, embedding: Embedding, config: FitConfig) -> Prepar
         samples=samples,
         validation=validation,
         drive=torch.cat(scaled),
-        noise=torch.as_tensor(noise[0]),
+        noise=torch.as_tensor(np.max([block.recorded_noise for block in blocks], 0)),
     )
 
 
