@@ -21,7 +21,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from .errors import FitError
+from .errors import ConfigError, FitError
 from .integrate import rk4_step, rollout
 
 #: Step Jacobians computed at once: the batch that stays in the processor's cache.
@@ -133,6 +133,30 @@ class Shooting:
         self.count = length * len(starts)
         self._jacobian = torch.func.vmap(
             torch.func.jacrev(self._step, argnums=(0, 1)), in_dims=(None, 0, 0), randomness="error"
+        )
+        self._check_field()
+
+    def _check_field(self) -> None:
+        """Refuse a field that cannot be taken sample by sample, in words, before it fails in the depths of `torch.func`.
+
+        Raises:
+            ConfigError: control flow or updates in place that depend on data, random numbers, statistics over a batch.
+        """
+        named, _ = self.theta.split(self.theta.start)
+        states, stages = self.samples.states[self.starts[:2]], self.stages[:2, 0]
+        try:
+            self._jacobian(named, states, stages)
+            alone = torch.func.vmap(self._step, in_dims=(None, 0, 0))(named, states, stages)
+            together = self._step(named, states, stages)
+        except Exception as error:  # whatever a field of the user's may raise
+            reason = str(error).strip().split("\n")[0]
+        else:
+            if torch.allclose(alone, together, rtol=1e-4, atol=1e-6, equal_nan=True):
+                return
+            reason = "it answers a sample differently alone and in a batch"
+        raise ConfigError(
+            "this field cannot be differentiated by torch.func.vmap, which Gauss-Newton needs "
+            f"({reason}). Use method='adam', which takes any field."
         )
 
     def _step(self, named: dict[str, Tensor], state: Tensor, stages: Tensor) -> Tensor:
