@@ -73,6 +73,7 @@ th, td { text-align: left; padding: .25rem 1.2rem .25rem 0; border-bottom: 1px s
   overflow-wrap: anywhere; }
 thead th { font-weight: 600; } tbody th { font-weight: 400; color: var(--quiet); }
 code { font-size: .9em; overflow-wrap: anywhere; }
+@media screen and (max-width: 44rem) { figure.wide { overflow-x: auto; } figure.wide img { width: 48rem; } }
 @media print { body { max-width: none; padding: 0; font-size: 11pt; } h2 { break-after: avoid; } tr { break-inside: avoid; }
   .headline, i { print-color-adjust: exact; -webkit-print-color-adjust: exact; } }
 """
@@ -143,14 +144,19 @@ def _verdict(surrogate: Surrogate, evaluation: Evaluation) -> str:
     name, word = _GRADES[judged.grade]
     items = "\n".join(_remark(remark) for remark in judged.remarks)
     return (
-        f'<section><div class="headline {name}"><b>{word}</b><span>{_text(judged.headline)}</span></div>\n'
+        f'<section><div class="headline {name}"><b>{word}</b><span>{_sentence(judged.headline)}</span></div>\n'
         f'<ul class="remarks">\n{items}\n</ul></section>'
     )
 
 
 def _remark(remark: Remark) -> str:
     name, mark, meaning = _MARKS[remark.grade]
-    return f'<li><i class="{name}" role="img" aria-label="{meaning}">{mark}</i><span>{_text(remark.text)}</span></li>'
+    return f'<li><i class="{name}" role="img" aria-label="{meaning}">{mark}</i><span>{_sentence(remark.text)}</span></li>'
+
+
+def _sentence(text: str) -> str:
+    """A sentence as HTML, its per cent signs kept beside their numbers."""
+    return _text(text).replace(" %", "\u00a0%")
 
 
 def _numbers(evaluation: Evaluation) -> str:
@@ -158,10 +164,10 @@ def _numbers(evaluation: Evaluation) -> str:
     pairs = (
         (f"{evaluation.nrmse:.3g}", "NRMSE of the free run"),
         ("–" if linear is None else f"{linear:.3g}", "NRMSE of a linear ARX model"),
-        (f"{evaluation.r2:.4f}", "R²"),
+        (f"{evaluation.r2:.4f}".replace("-", "−"), "R²"),
         (f"{evaluation.spectrum_error:.3g}", "spectrum error"),
-        (f"{evaluation.outside_domain:.1%}", "of the steps outside the domain"),
-        (f"{evaluation.coverage:.1%}", "within the 90 % interval"),
+        (f"{100 * evaluation.outside_domain:.1f} %", "of the steps outside the domain"),
+        (f"{100 * evaluation.coverage:.1f} %", "within the 90 % interval"),
     )
     cells = "".join(f"<div><b>{_text(value)}</b><span>{_text(label)}</span></div>" for value, label in pairs)
     return f'<section class="numbers">{cells}</section>'
@@ -189,8 +195,8 @@ def _scores(surrogate: Surrogate, evaluation: Evaluation) -> str:
         ("NRMSE of a linear ARX model", score(evaluation.baseline_nrmse)),
         ("R²", score(evaluation.r2)),
         ("spectrum error", score(evaluation.spectrum_error)),
-        ("steps outside the domain", f"{evaluation.outside_domain:.3%}"),
-        ("coverage of the 90 % interval", f"{evaluation.coverage:.2%}"),
+        ("steps outside the domain", f"{100 * evaluation.outside_domain:.3g} %"),
+        ("coverage of the 90 % interval", f"{100 * evaluation.coverage:.3g} %"),
         ("change of the device", at(evaluation.regime_change_at)),
         ("NRMSE before that change", score(evaluation.nrmse_before_change)),
         ("divergence of the run", at(evaluation.diverged_at)),

@@ -56,6 +56,9 @@ SURPRISE = 3.0
 #: Noise over the deviation of the output below which a recording counts as clean.
 CLEAN = 2e-3
 
+#: Most reasons that a headline gives.
+REASONS = 3
+
 
 @dataclass(frozen=True)
 class Remark:
@@ -139,7 +142,9 @@ def _headline_of_change(evaluation: Evaluation, changed: float, remarks: list[Re
 
 
 def _reasons(remarks: list[Remark], grade: int) -> str:
-    return "; ".join(remark.reason for remark in remarks if remark.grade == grade and remark.reason)
+    """The first few reasons of a grade; the sentences below the headline hold all."""
+    given = [remark.reason for remark in remarks if remark.grade == grade and remark.reason]
+    return "; ".join(given[:REASONS]) + (f"; and {len(given) - REASONS} more" if len(given) > REASONS else "")
 
 
 # --- what is said -----------------------------------------------------------------------------------------------------
@@ -311,7 +316,7 @@ def _about_baseline(surrogate: Surrogate, evaluation: Evaluation) -> Iterator[Re
             after_change=True,
         )
     else:
-        yield Remark(GOOD, f"For comparison, {told}, {1 / max(share, 1e-12):.3g} times as much.")
+        yield Remark(GOOD, f"For comparison, {told}, {1 / max(share, 1e-12):.2g} times as much.")
 
 
 def _about_domain(surrogate: Surrogate, evaluation: Evaluation) -> Iterator[Remark]:

@@ -162,12 +162,19 @@ def output_index(evaluation: Evaluation, output: str | None) -> tuple[str, int]:
     return output, names.index(output)
 
 
-def mark_instants(ax: Axes, evaluation: Evaluation, divide: float, *, since_start: bool = False) -> None:
-    """Vertical lines where the device changed and where the run diverged."""
+def mark_instants(
+    ax: Axes,
+    evaluation: Evaluation,
+    divide: float,
+    *,
+    since_start: bool = False,
+    within: tuple[float, float] = (-math.inf, math.inf),
+) -> None:
+    """Vertical lines where the device changed and where the run diverged, if these instants [s] are shown."""
     origin = float(evaluation.trace.time[0]) if since_start else 0.0
     for at, text, style in (
         (evaluation.regime_change_at, "device changes", "--"),
         (evaluation.diverged_at, "run diverges", ":"),
     ):
-        if at is not None and at - origin >= 0:
+        if at is not None and within[0] <= at <= within[1]:
             ax.axvline((at - origin) / divide, color=WRONG, linestyle=style, linewidth=1.6, label=text)

@@ -76,7 +76,9 @@ def plot_coverage(evaluation: Evaluation, *, ax: Axes | None = None) -> Axes:
     observed = coverage_curve(evaluation, nominal)
     ax.plot([0, 100], [0, 100], color=TRUTH, linewidth=1.0, label="honest")
     ax.plot(100 * nominal, 100 * observed, color=MODEL, linewidth=1.8, label="model")
-    ax.plot(90, 100 * evaluation.coverage, "o", color=WRONG, markersize=7, label=f"90 %: {evaluation.coverage:.1%} found")
+    ax.plot(
+        90, 100 * evaluation.coverage, "o", color=WRONG, markersize=7, label=f"90 %: {100 * evaluation.coverage:.1f} % found"
+    )
     ax.set_xlim(0, 100)
     ax.set_ylim(0, 102)
     dress(ax, "predicted interval (%)", "recorded samples in it (%)")
@@ -101,12 +103,14 @@ def plot_residuals(evaluation: Evaluation, *, ax: Axes | None = None) -> Axes:
     time = np.asarray(evaluation.trace.time)[-len(evaluation.residuals) :]
     power = np.mean(np.asarray(evaluation.residuals) ** 2, -1)
     width = max(3, len(power) // 200)
-    level = np.sqrt(np.convolve(power, np.ones(width) / width, mode="same"))
+    # Near the ends fewer samples enter the mean, and it is over as many.
+    summed, counted = (np.convolve(part, np.ones(width), mode="same") for part in (power, np.ones_like(power)))
+    level = np.sqrt(summed / counted)
     seconds, unit = prefixed(time, evaluation.trace.unit("time"))
     keep = thin(level)
     ax.semilogy(time[keep] / seconds, np.maximum(level[keep], 1e-6), color=MODEL, linewidth=1.1, label="running rms")
     ax.axhline(1.0, color=QUIET, linewidth=1.0, linestyle="-.", label="level at the fit")
-    mark_instants(ax, evaluation, seconds)
+    mark_instants(ax, evaluation, seconds, within=(float(time[0]), float(time[-1])))
     ax.set_xlim(time[0] / seconds, time[-1] / seconds)
     dress(ax, with_unit("time", unit), "short-run residual")
     legend(ax, above=True)

@@ -85,16 +85,23 @@ def plot_overlay(
     _line(strip, time / seconds, (model - truth) / divide, WRONG, "model - recorded", linewidth=1.0)
     strip.axhline(0.0, color=TRUTH, linewidth=0.6)
     for each in (curves, strip):
-        mark_instants(each, evaluation, seconds)
+        mark_instants(each, evaluation, seconds, within=(float(time[0]), float(time[-1])))
         each.set_xlim(time[0] / seconds, time[-1] / seconds)
-    low, high = float(truth.min()), float(truth.max())
-    room = 0.4 * max(high - low, 1e-300)
-    # A run that escapes would flatten the recording to a line.
-    curves.set_ylim((low - room) / divide, (high + room) / divide)
+    low, high = _view(evaluation.truth[:, column], truth, model)
+    curves.set_ylim(low / divide, high / divide)
     dress(curves, "", with_unit(name, own_unit))
     dress(strip, with_unit("time", time_unit), with_unit("error", own_unit))
     legend(curves, above=True)
     return curves, strip
+
+
+def _view(whole: Array, truth: Array, model: Array) -> tuple[float, float]:
+    """Limits that show a stretch of both; a run that escapes must not flatten the recording to a line."""
+    reach = 0.3 * float(np.ptp(whole))
+    seen = np.concatenate([truth, np.clip(model, whole.min() - reach, whole.max() + reach)])
+    low, high = float(seen.min()), float(seen.max())
+    room = 0.12 * max(high - low, 1e-300)
+    return low - room, high + room
 
 
 def _stretch(evaluation: Evaluation, start: float | None, stop: float | None) -> slice:

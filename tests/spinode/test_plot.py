@@ -115,6 +115,9 @@ def test_the_overlay_shows_the_asked_stretch_only():
     curves, _ = plots.plot_overlay(evaluation, start=1.1e-8, stop=1.12e-8)
     time, _ = line(curves, "recorded")
     assert (time.min(), time.max()) == (pytest.approx(11.0, abs=0.006), pytest.approx(11.2, abs=0.006))
+    changed = replace(evaluation, regime_change_at=1.15e-8)
+    early, _ = plots.plot_overlay(changed, stop=1.1e-8)
+    assert "device changes" not in [each.get_label() for each in early.get_lines()]
     with pytest.raises(TraceError, match="no two samples"):
         plots.plot_overlay(evaluation, start=1.0)
 
@@ -125,7 +128,7 @@ def test_an_escaped_run_leaves_the_recording_visible():
     escaped[200:] = 1e6
     curves, _ = plots.plot_overlay(replace(evaluation, run=replace(evaluation.run, output=escaped)))
     low, high = curves.get_ylim()
-    assert 0.3 < low < 0.4 < 0.6 < high < 0.7
+    assert 0.3 < low < 0.4 < 0.6 < high < 0.75
 
 
 def test_every_figure_draws_into_given_axes_and_returns_them():
@@ -147,6 +150,11 @@ def test_every_figure_draws_into_given_axes_and_returns_them():
     pair = figure.add_subplot(3, 4, 11), figure.add_subplot(3, 4, 12)
     assert plots.plot_overlay(evaluation, ax=pair) == pair
     FigureCanvasAgg(figure).draw()
+
+
+def test_the_running_residual_keeps_its_level_up_to_the_ends():
+    ax = draw(plots.plot_residuals(evaluation_of()))
+    np.testing.assert_allclose(line(ax, "running rms")[1], 0.7)
 
 
 def test_horizon_holds_the_scores_and_the_baseline():
