@@ -183,8 +183,8 @@ def stage_drive(drive: Tensor, kinds: tuple[str, ...]) -> Tensor:
                 + 3 * (drive[..., :-5, :] + drive[..., 5:, :])
             ) / 256
             smooth[..., 2:-2, :] = quintic
-    held = torch.tensor([kind == "held" for kind in kinds], device=drive.device)
-    spline = torch.tensor([kind == "spline" for kind in kinds], device=drive.device)
+    held = torch.tensor([kind == "held" for kind in kinds], dtype=torch.bool, device=drive.device)
+    spline = torch.tensor([kind == "spline" for kind in kinds], dtype=torch.bool, device=drive.device)
     middle = torch.where(held, first, torch.where(spline, smooth, chord))
     return torch.stack([first, middle, torch.where(held, first, last)], -2)
 
@@ -194,7 +194,7 @@ def settled_drive(drive: Tensor, kinds: tuple[str, ...]) -> Tensor:
 
     For a held channel this is the value of the step that ends there; the new value has not acted yet.
     """
-    held = torch.tensor([kind == "held" for kind in kinds], device=drive.device)
+    held = torch.tensor([kind == "held" for kind in kinds], dtype=torch.bool, device=drive.device)
     before = torch.cat([drive[..., :1, :], drive[..., :-1, :]], -2)
     return torch.where(held, before, drive)
 
@@ -212,7 +212,7 @@ def drive_blocks(drive: Tensor, kinds: tuple[str, ...], order: int) -> Tensor:
     Returns:
         Shape (time, order, channels).
     """
-    held = torch.tensor([kind == "held" for kind in kinds], device=drive.device)
+    held = torch.tensor([kind == "held" for kind in kinds], dtype=torch.bool, device=drive.device)
     blocks = [settled_drive(drive, kinds)]
     rate = drive
     for _ in range(1, order):
@@ -240,6 +240,8 @@ def delayed(stages: Tensor, order: int) -> Tensor:
         Shape (..., steps, 3, order * channels).
     """
     steps = stages.shape[-3]
+    if not steps:
+        return stages.tile(order)
     tail = stages[..., -1:, 2:, :].expand(*stages.shape[:-3], 1, 3, stages.shape[-1])
     padded = torch.cat([stages, *[tail] * (order - 1)], -3)
     return torch.cat([padded[..., j : j + steps, :, :] for j in range(order)], -1)

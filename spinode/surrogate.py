@@ -46,12 +46,17 @@ class Ports:
 
 
 class Member(nn.Module):
-    """One vector field with its feedthrough D, shape (outputs, drives), in deviations per deviation."""
+    """One vector field with the feedthrough D of its read-out, shape (outputs, drives), in deviations per deviation."""
 
     def __init__(self, vector_field: nn.Module, feedthrough: Tensor) -> None:
         super().__init__()
         self.field = vector_field
         self.feedthrough = nn.Parameter(feedthrough.detach().clone())
+
+    def through(self) -> Tensor:
+        """All feedthrough as `Scales.feedthrough_blocks` counts it: into the rates of the chain, then the read-out."""
+        chain = getattr(self.field, "through", None)
+        return torch.cat([*([] if chain is None else [chain.reshape(-1)]), self.feedthrough.reshape(-1)])
 
 
 @dataclass(frozen=True, eq=False)
@@ -220,6 +225,13 @@ class Surrogate(nn.Module):
         Returns:
             States, shape (time - lookahead, state); row 0 is the initial state that `simulate` takes.
         """
+        output = torch.as_tensor(output)
+        wanted = (len(drive), len(self.ports.output))
+        if tuple(output.shape) != wanted or not bool(torch.isfinite(output).all()):
+            raise TraceError(
+                f"output has shape {tuple(output.shape)}; expected finite samples of shape {wanted}, (time, outputs), one "
+                "for each drive sample, in SI units."
+            )
         values = embed(self.embedding, output.detach().cpu().numpy()).values
         state = self.scales.blocks(torch.as_tensor(values, dtype=self.noise.dtype))
         if self.embedding.kind == "delay":
@@ -228,7 +240,8 @@ class Surrogate(nn.Module):
         count = len(self.ports.drive)
         jet = drive_blocks(self.scales.drive(inputs)[:, :count], kinds[:count], self.embedding.order)
         taken = self.scales.feedthrough_blocks(jet)
-        shift: Tensor = taken @ self.members[member].feedthrough.reshape(-1)
+        through: Tensor = self.members[member].through()
+        shift = taken[..., taken.shape[-1] - len(through) :] @ through
         return state + shift
 
     def resting_state(self, drive: Tensor, *, parameters: Mapping[str, float] | None = None, member: int = 0) -> Tensor:
@@ -385,7 +398,11 @@ class Surrogate(nn.Module):
         drive = drive.to(dtype=self.noise.dtype, device=self.noise.device)
         if not bool(torch.isfinite(drive).all()):
             raise TraceError("drive holds NaN or infinite values; replace or cut them before simulating.")
-        extra = self._constants(parameters, drive)
+        constants = self._constants(parameters, drive)
+        # A batch of parameters under one drive is a batch of devices, and the other way round.
+        batch = torch.broadcast_shapes(drive.shape[:-2], constants.shape[:-1])
+        drive = drive.expand(*batch, *drive.shape[-2:])
+        extra = constants.unsqueeze(-2).expand(*drive.shape[:-1], constants.shape[-1])
         kinds = dict(self.ports.interpolation)
         for name, kind in (interpolation or {}).items():
             if name not in self.ports.drive:
@@ -397,12 +414,14 @@ class Surrogate(nn.Module):
         return torch.cat([drive, extra], -1), order
 
     def _constants(self, parameters: Mapping[str, float] | Tensor | None, drive: Tensor) -> Tensor:
+        """Parameters as a tensor, shape (..., parameters)."""
         names = self.ports.parameters
         if isinstance(parameters, Tensor):
             values = parameters.to(drive)
-            if values.shape[-1] != len(names):
+            if not values.ndim or values.shape[-1] != len(names):
                 raise ConfigError(
-                    f"parameters have {values.shape[-1]} values; expected {len(names)}: {', '.join(names)}."
+                    f"parameters have shape {tuple(values.shape)}; expected (..., {len(names)}) for "
+                    f"{', '.join(names) or '(none)'}."
                 )
         else:
             given = dict(parameters or {})
@@ -412,7 +431,9 @@ class Surrogate(nn.Module):
                     f"parameter {missing[0]!r} is missing; pass parameters={{{missing[0]!r}: value in SI}}."
                 )
             values = torch.tensor([float(given[name]) for name in names], dtype=drive.dtype, device=drive.device)
-        return values.unsqueeze(-2).expand(*drive.shape[:-1], len(names))
+        if not bool(torch.isfinite(values).all()):
+            raise ConfigError(f"parameters hold NaN or infinite values ({', '.join(names)}); pass finite numbers in SI units.")
+        return values
 
     def _free_run(
         self,
@@ -439,6 +460,8 @@ class Surrogate(nn.Module):
                     raise TraceError(
                         f"state has {first.shape[-1]} values; expected {self._state_size}, as `state_from` returns them."
                     )
+                if not bool(torch.isfinite(first).all()):
+                    raise TraceError("state holds NaN or infinite values; take it from finite samples, by `state_from`.")
             first = first.expand(*torch.broadcast_shapes(first.shape[:-1], u.shape[:-2]), self._state_size)
             wide = stages.expand(*first.shape[:-1], *stages.shape[-3:])
             run = (
@@ -461,6 +484,8 @@ class Surrogate(nn.Module):
     def _rest_of(self, inputs: Tensor, member: int) -> Tensor:
         """Resting state of each batch element under its first input, shape (..., state)."""
         count = len(self.ports.drive)
+        if not inputs.shape[-1]:
+            return self.resting_state(inputs.new_zeros(0), member=member)  # one device, one rest
         firsts = inputs[..., 0, :].reshape(-1, inputs.shape[-1]).detach()
         unique, inverse = torch.unique(firsts, dim=0, return_inverse=True)
         named = [dict(zip(self.ports.parameters, row[count:].tolist(), strict=True)) for row in unique]
@@ -536,9 +561,10 @@ def fixed_point(field: nn.Module, candidates: Tensor, drive: Tensor, size: int, 
             x = x + move * min(1.0, 0.5 / (float(move.norm()) + 1e-12))
             if float(value.abs().max()) < 1e-10:
                 break
-        if float(value.abs().max()) < 1e-8 and float(torch.linalg.eigvals(jacobian(x).detach()).real.max()) <= 1e-9:
-            if float((points - x).norm(dim=-1).min()) < 3.0:
-                return x
+        if float(value.abs().max()) >= 1e-8 or float((points - x).norm(dim=-1).min()) >= 3.0:
+            continue
+        if float(torch.linalg.eigvals(jacobian(x).detach()).real.max()) <= 1e-9:
+            return x
     raise DomainError(
         "no stable resting state was found under the first drive sample (a self-sustained oscillator has none); "
         "pass `state=surrogate.state_from(output, drive)[0]` from a few measured samples."
