@@ -114,7 +114,8 @@ def judge(surrogate: Surrogate, evaluation: Evaluation) -> Verdict:
 def _headline(surrogate: Surrogate, evaluation: Evaluation, grade: int, remarks: list[Remark]) -> str:
     if grade == GOOD:
         apart = disagreement(surrogate.record)
-        where = "within its domain" if apart is not None and apart <= AGREE else "for drives like the fitted one"
+        checked = not surrogate.ports.drive or (apart is not None and apart <= AGREE)
+        where = "within its domain" if checked else "for drives like the fitted one"
         return (
             f"Trust it {where}: the free run follows the recording {_closeness(worst_nrmse(evaluation))} "
             f"(NRMSE {_score(worst_nrmse(evaluation))}), and no score speaks against it."
@@ -182,6 +183,12 @@ def _scanned(surrogate: Surrogate) -> Remark:
             f"{_score(larger[best])}, order {order} {_score(own)}. The {held} not hold the state of the device. "
             f"Fit again with order={best}, or without naming an order.",
             f"order {order} is not enough for this device",
+        )
+    if min(own, larger[best]) > OUTLINE:
+        return Remark(
+            NOTE,
+            f"In quick fits neither order {order} ({_score(own)}) nor order {best} ({_score(larger[best])}) follows the device, so "
+            "it is open which order suffices.",
         )
     return Remark(
         GOOD, f"Order {order} suffices: in quick fits order {best} reaches {_score(larger[best])}, order {order} {_score(own)}."
@@ -375,6 +382,8 @@ def _about_coverage(surrogate: Surrogate, evaluation: Evaluation) -> Iterator[Re
 
 
 def _about_restarts(surrogate: Surrogate, evaluation: Evaluation) -> Iterator[Remark]:
+    if not surrogate.ports.drive:
+        return
     count = len(surrogate.record.get("validation") or [])
     apart = disagreement(surrogate.record)
     if apart is None:

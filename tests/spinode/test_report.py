@@ -123,6 +123,11 @@ def test_order_one_without_any_scan_is_doubted_where_it_fails():
     assert "it is open whether a larger one would do better" in said(surrogate)[1]
 
 
+def test_an_order_that_follows_as_little_as_the_next_one_does_not_suffice():
+    scan = [{"order": 2, "error": 0.5}, {"order": 3, "error": 0.45}]
+    assert "neither order 2 (0.5) nor order 3 (0.45) follows the device" in order_verdict(surrogate_of(order_scan=scan))[0]
+
+
 def test_a_quick_fit_that_failed_counts_as_infinitely_bad():
     scan = [{"order": 1, "error": float("inf")}, {"order": 2, "error": 0.02}]
     assert "Order 1 is not enough" in order_verdict(surrogate_of(order=1, order_scan=scan))[0]
