@@ -187,8 +187,8 @@ def _scanned(surrogate: Surrogate) -> Remark:
     if min(own, larger[best]) > OUTLINE:
         return Remark(
             NOTE,
-            f"In quick fits neither order {order} ({_score(own)}) nor order {best} ({_score(larger[best])}) follows the device, "
-            "so it is open which order suffices.",
+            f"In quick fits neither order {order} ({_score(own)}) nor order {best} ({_score(larger[best])}) follows the "
+            "device, so it is open which order suffices.",
         )
     return Remark(
         GOOD, f"Order {order} suffices: in quick fits order {best} reaches {_score(larger[best])}, order {order} {_score(own)}."
