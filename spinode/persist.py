@@ -6,8 +6,9 @@ import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as to_bytes
@@ -18,6 +19,7 @@ from .embedding import Embedding
 from .errors import ConfigError, FileFormatError
 from .field import ChainField, MLPField
 from .files import write_atomically
+from .record import checked_record
 from .scales import Scales
 from .surrogate import Member, Ports, Surrogate
 
@@ -36,6 +38,7 @@ def save(surrogate: Surrogate, path: str | Path) -> None:
 
     Raises:
         TraceError: the path cannot be written.
+        ConfigError: the surrogate holds NaN or infinite numbers.
     """
     meta = {
         "schema": SCHEMA,
@@ -49,16 +52,21 @@ def save(surrogate: Surrogate, path: str | Path) -> None:
         "embedding": {"kind": surrogate.embedding.kind, "order": surrogate.embedding.order},
         "interval": surrogate.interval,
         "members": len(surrogate.members),
-        "network": _network(surrogate.members[0].field),
+        "network": _network(cast(Member, surrogate.members[0]).field),
         "record": _plain(surrogate.record),
     }
     tensors = {name: value.detach().cpu().contiguous().clone() for name, value in surrogate.state_dict().items()}
+    bad = [name for name, value in tensors.items() if not bool(torch.isfinite(value).all())]
+    if bad:
+        raise ConfigError(f"{bad[0]!r} of the surrogate holds NaN or infinite numbers; `load` would refuse the file. Fit anew.")
     text = json.dumps(meta, allow_nan=False)
     write_atomically(Path(path), to_bytes(tensors, {KEY: text}))
 
 
 def _plain(value: Any) -> Any:
     """JSON has no infinities and no tuples; a restart that failed has an infinite error."""
+    if isinstance(value, np.generic):
+        value = value.item()
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, Mapping):
@@ -89,11 +97,10 @@ def load(path: str | Path, *, field: nn.Module | None = None) -> Surrogate:
     """
     where = Path(path)
     meta, tensors = _read(where)
+    _check_field(meta, field)
     try:
         return _build(meta, tensors, field)
-    except ConfigError:
-        raise
-    except (KeyError, TypeError, ValueError, IndexError, RuntimeError, AttributeError, OverflowError) as error:
+    except (KeyError, TypeError, ValueError, IndexError, RuntimeError, AttributeError, OverflowError, RecursionError) as error:
         raise FileFormatError(
             f"{where} is damaged: its header and its numbers contradict each other ({type(error).__name__}: {error}). "
             "Get the file again, or fit anew."
@@ -101,14 +108,14 @@ def load(path: str | Path, *, field: nn.Module | None = None) -> Surrogate:
 
 
 def _read(path: Path) -> tuple[Mapping[str, Any], dict[str, Tensor]]:
-    if not path.is_file():
-        raise FileFormatError(f"there is no file {path}; pass the path of a surrogate written by `save`.")
     try:
+        if not path.is_file():
+            raise FileFormatError(f"there is no file {path}; pass the path of a surrogate written by `save`.")
         with safe_open(path, "pt") as stored:
             text = (stored.metadata() or {}).get(KEY)
             if text is None:
                 raise FileFormatError(f"{path} is a safetensors file but no spinode surrogate (no {KEY!r} metadata).")
-            meta = json.loads(text)
+            meta = json.loads(text, parse_constant=_refuse_constant)
             schema = meta.get("schema") if isinstance(meta, dict) else None
             if isinstance(schema, int) and schema > SCHEMA:
                 raise FileFormatError(
@@ -117,16 +124,31 @@ def _read(path: Path) -> tuple[Mapping[str, Any], dict[str, Tensor]]:
             if schema != SCHEMA:
                 raise FileFormatError(f"{path} has schema {schema!r}; expected {SCHEMA}. The file is damaged.")
             tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118 - not a mapping
-    except (SafetensorError, OSError, ValueError, RecursionError) as error:
+            bad = [name for name, tensor in tensors.items() if not bool(torch.isfinite(tensor).all())]
+    except (SafetensorError, OSError, ValueError, RecursionError, RuntimeError) as error:
         if isinstance(error, FileFormatError):
             raise
         raise FileFormatError(
             f"{path} cannot be read as a surrogate: it is truncated, damaged or another kind of file ({error})."
         ) from None
-    for name, tensor in tensors.items():
-        if not bool(torch.isfinite(tensor).all()):
-            raise FileFormatError(f"{path} holds NaN or infinite numbers in {name!r}; the file is damaged.")
+    if bad:
+        raise FileFormatError(f"{path} holds NaN or infinite numbers in {bad[0]!r}; the file is damaged.")
     return meta, tensors
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"its metadata hold {name}, which is no JSON")
+
+
+def _check_field(meta: Mapping[str, Any], field: nn.Module | None) -> None:
+    own = "network" in meta and meta["network"] is None
+    if own and field is None:
+        raise ConfigError(
+            "the file holds a vector field of your own, of which only the weights are stored; "
+            "pass load(path, field=module) with a module of the same layout."
+        )
+    if own and meta.get("members") != 1:
+        raise ConfigError("an ensemble of custom fields cannot be loaded; save its members one by one.")
 
 
 def _build(meta: Mapping[str, Any], tensors: dict[str, Tensor], field: nn.Module | None) -> Surrogate:
@@ -155,8 +177,12 @@ def _build(meta: Mapping[str, Any], tensors: dict[str, Tensor], field: nn.Module
     scales = Scales(**parts)
     members = [_member(meta, tensors, field, embedding, scales, ports, index) for index in range(count)]
     points = tensors["domain.points"]
-    if points.ndim != 2 or points.shape[1] != embedding.order * outputs + inputs:
-        raise ValueError("domain points of another width")
+    if points.ndim != 2 or not len(points) or points.shape[1] != embedding.order * outputs + inputs:
+        raise ValueError("no domain points, or of another width")
+    single = {"domain.radius": (), "noise": (outputs,), "spread_factor": (), "spread_floor": (outputs,)}
+    for name, shape in {**single, "domain.points": tuple(points.shape)}.items():
+        if not bool((_shaped(tensors, name, shape) >= 0).all()) and name in single:
+            raise ValueError(f"{name} is negative")
     surrogate = Surrogate(
         ports=ports,
         embedding=embedding,
@@ -165,7 +191,7 @@ def _build(meta: Mapping[str, Any], tensors: dict[str, Tensor], field: nn.Module
         members=members,
         domain=Domain(points, 0.0),
         noise=torch.zeros(outputs, dtype=torch.float64),
-        record=_record(meta["record"]),
+        record=checked_record(meta["record"], ports),
     )
     surrogate.load_state_dict(tensors, strict=True)
     return surrogate
@@ -183,17 +209,14 @@ def _member(
     chain = embedding.kind == "derivative"
     state, outputs = embedding.order * len(ports.output), len(ports.output)
     if meta["network"] is None:
-        if field is None:
-            raise ConfigError(
-                "the file holds a vector field of your own, of which only the weights are stored; "
-                "pass load(path, field=module) with a module of the same layout."
-            )
-        if meta["members"] > 1:
-            raise ConfigError("an ensemble of custom fields cannot be loaded; save its members one by one.")
+        assert field is not None  # see _check_field
         learned = field
     else:
         learned = _default_network(meta["network"], tensors, index, state, embedding, ports)
-    whole = ChainField(learned, scales.ratios) if chain else learned
+    through = tensors.get(f"members.{index}.field.through") if chain else None
+    if through is not None and tuple(through.shape) != (embedding.order - 1, outputs, len(ports.drive)):
+        raise ValueError("the feedthrough has another shape")
+    whole = ChainField(learned, scales.ratios, through) if chain else learned
     return Member(whole, torch.zeros(outputs, len(ports.drive), dtype=torch.float64))
 
 
@@ -208,12 +231,15 @@ def _default_network(
     hidden, outputs = network["hidden"], len(ports.output)
     inputs = embedding.drive_size(len(ports.inputs))
     top = "top." if embedding.kind == "derivative" else ""
-    # The numbers in the file, not the header, say how large the network may be.
-    for position, width in enumerate(hidden):
-        stored = tensors[f"members.{index}.field.{top}layers.{position}.weight"]
-        if not isinstance(width, int) or stored.shape[0] != width:
-            raise ValueError(f"layer {position} is not {width!r} wide")
+    if not isinstance(hidden, list) or not all(type(width) is int and width > 0 for width in hidden):
+        raise ValueError(f"hidden widths {hidden!r}")
     rates = outputs if embedding.kind == "derivative" else state
+    # The numbers in the file, not the header, say how large the network may be: a header is free, numbers take space.
+    widths = [state + inputs, *hidden]
+    layers = {f"layers.{i}": (after, before) for i, (before, after) in enumerate(zip(widths[:-1], hidden, strict=True))}
+    for name, shape in {**layers, "out": (rates, widths[-1]), "skip": (rates, widths[0])}.items():
+        _shaped(tensors, f"members.{index}.field.{top}{name}.weight", shape)
+        _shaped(tensors, f"members.{index}.field.{top}{name}.bias", shape[:1])
     return MLPField(state, inputs, rates, hidden=hidden, activation=network["activation"])
 
 
@@ -229,16 +255,14 @@ def _ports(stored: Mapping[str, Any]) -> Ports:
     for role, values in names.items():
         if not isinstance(values, list) or not all(isinstance(v, str) for v in values) or len(values) > MOST:
             raise ValueError(f"{role} is no list of names")
+    every = [name for values in names.values() for name in values]
+    if len(set(every)) < len(every):
+        raise ValueError("a name is used twice")
     maps = {key: stored[key] for key in ("units", "interpolation")}
     for key, mapping in maps.items():
         if not isinstance(mapping, dict) or not all(isinstance(v, str) for v in mapping.values()):
             raise ValueError(f"{key} is no table of texts")
     if not all(kind in ("held", "linear", "spline") for kind in maps["interpolation"].values()):
         raise ValueError("unknown interpolation")
-    return Ports(**{role: tuple(values) for role, values in names.items()}, **maps)
-
-
-def _record(stored: Any) -> dict[str, Any]:
-    if not isinstance(stored, dict):
-        raise ValueError("the record is no table")
-    return stored
+    drive, output, parameters = (tuple(values) for values in names.values())
+    return Ports(drive, output, parameters, maps["units"], maps["interpolation"])
