@@ -87,7 +87,7 @@ def shooting_loss(member: Member, windows: Windows, weights: Tensor) -> Tensor:
     Returns:
         Scalar.
     """
-    through = member.feedthrough.reshape(-1)[: windows.first_jets.shape[-1]]
+    through = member.through()[: windows.first_jets.shape[-1]]
     states = rollout(member.field, windows.first + windows.first_jets @ through, windows.stages)
     errors = (states[..., 1:, :] - windows.target_jets @ through - windows.targets) * weights
     return errors.square().sum(-1).mean()
@@ -341,13 +341,16 @@ def fit_adam(
         FitError: the checkpoint of this restart cannot be read.
     """
     seed = config.seed * 1000 + restart
-    member = new_member(prepared, build, seed)
     data = WindowData(prepared, windows=config.windows, epochs=config.epochs, batch_size=config.batch_size, seed=seed)
-    task = SurrogateTask(member, prepared, epochs=config.epochs, learning_rate=config.learning_rate, ridge=config.ridge)
     file = _checkpoint_file(note, restart)
     after = _AfterEpoch(data, file, lambda line: say(f"restart {restart + 1}/{config.restarts}  {line}"))
     with _quiet(), torch.random.fork_rng(devices=[]):
-        _train(trainer_for(data, callbacks=[after]), task, data, file)
+        torch.manual_seed(seed)  # for fields that draw their first weights from the global generator
+        member = new_member(prepared, build, seed)
+        task = SurrogateTask(member, prepared, epochs=config.epochs, learning_rate=config.learning_rate, ridge=config.ridge)
+        with _keyboard_interrupts():
+            trainer = trainer_for(data, callbacks=[after])
+            trainer.fit(task, datamodule=data, ckpt_path=_readable(file), weights_only=True)
     score = task.keep_best()
     say(f"restart {restart + 1}/{config.restarts}: validation NRMSE {score:.4f}")
     return Candidate(member, score, _stages(task.history, data, restart))
@@ -367,15 +370,16 @@ def _checkpoint_file(note: Checkpoint, restart: int) -> Path | None:
     return file
 
 
-def _train(trainer: Trainer, task: SurrogateTask, data: WindowData, file: Path | None) -> None:
-    found = file if file is not None and file.exists() else None
-    with _keyboard_interrupts():
-        try:
-            trainer.fit(task, datamodule=data, ckpt_path=found, weights_only=True)
-        except (OSError, RuntimeError, KeyError, EOFError) as error:
-            if found is None or trainer.global_step:
-                raise
-            raise FitError(f"the checkpoint {file} cannot be read ({error}). Delete it to start this restart afresh.") from None
+def _readable(file: Path | None) -> Path | None:
+    """The file if it is there, after a look into it."""
+    if file is None or not file.exists():
+        return None
+    try:
+        found = torch.load(file, weights_only=True)["spinode"]
+    except Exception as error:  # zip, pickle and tensors can be broken in many ways
+        reason = str(error).strip().split("\n")[0] or type(error).__name__
+        raise FitError(f"{file} cannot be read ({reason}). Delete it to start this restart afresh.") from None
+    return file if found else None
 
 
 def _stages(history: list[dict[str, Any]], data: WindowData, restart: int) -> list[dict[str, Any]]:
@@ -405,9 +409,9 @@ class _AfterEpoch(Callback):
     def __init__(self, data: WindowData, file: Path | None, say: Callable[[str], None]) -> None:
         self.data, self.file, self.say = data, file, say
 
-    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         # A field that draws random numbers (dropout) draws the same ones in a resumed run.
-        torch.manual_seed(self.data.seed * 1_000_003 + trainer.current_epoch)
+        torch.manual_seed(self.data.seed * 1_000_003 + trainer.global_step)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if self.file is not None:
