@@ -33,6 +33,9 @@ Progress = Callable[[str], None]
 #: above the first must be compared too, or the one-step problem is singular.
 FREE_FROM = 20
 
+#: Least deviation of a validation stretch that an error is held against, in deviations of the fitted part.
+RESTING = 0.05
+
 #: Orders that are tried where none is given.
 ORDERS = (1, 2, 3, 4)
 
@@ -272,7 +275,8 @@ def free_run_error(member: Member, prepared: Prepared, segments: Sequence[tuple[
         errors.append(free_run(member, prepared, first, last) - truth)
         truths.append(truth)
     error, truth = torch.cat(errors), torch.cat(truths)
-    return float((error.square().mean(0).sqrt() / truth.std(0)).max())
+    # A device that rests throughout the stretch has no deviation there; that of the fitted part is one.
+    return float((error.square().mean(0).sqrt() / truth.std(0).clamp_min(RESTING)).max())
 
 
 def choose_order(
@@ -320,7 +324,7 @@ def quick_error(traces: TraceSet, order: int, config: FitConfig) -> float:
     except FitError:
         return float("inf")
     segments = [
-        (first, min(first + 40, last)) for low, last in prepared.validation for first in range(low, last - 10, 40)
+        (first, min(first + 40, last)) for low, last in prepared.validation for first in range(low, max(last - 10, low + 1), 40)
     ]
     return free_run_error(member, prepared, segments)
 

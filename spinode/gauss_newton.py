@@ -199,7 +199,9 @@ class Shooting:
             gradient += rows.T @ errors.reshape(-1)
             if self.prior is not None:
                 back = initial.transpose(1, 2)
-                block = torch.linalg.inv(back @ initial + torch.diag(self.prior**-2))
+                block, failed = torch.linalg.inv_ex(back @ initial + torch.diag(self.prior**-2))
+                # Where a window cannot tell its initial state, the state stays where it is.
+                block[failed != 0] = 0
                 coupling = back @ slopes
                 pull = (back @ errors[..., None])[..., 0] + point.shifts[part] / self.prior**2
                 solved = block @ coupling
@@ -215,9 +217,9 @@ class Shooting:
     def _sensitivities(self, point: Point, part: Tensor) -> tuple[Tensor, Tensor]:
         """Slopes of the residuals in theta (windows, rows, theta) and in the initial states (windows, rows, state)."""
         named, _ = self.theta.split(point.theta)
-        width, inputs = self.samples.states.shape[-1], self.stages.shape[-1]
+        width = self.samples.states.shape[-1]
         states = point.states[part, :-1].reshape(-1, width)
-        stages = self.stages[part].reshape(-1, 3, inputs)
+        stages = self.stages[part].flatten(0, 1)
         in_weights, in_states = [], []
         for x, u in zip(states.split(BATCH), stages.split(BATCH), strict=True):
             by_name, by_state = self._jacobian(named, x, u)

@@ -165,8 +165,16 @@ def prepare(traces: TraceSet, embedding: Embedding, config: FitConfig) -> Prepar
 
 def _scales(outputs: np.ndarray, blocks: np.ndarray, inputs: np.ndarray) -> Scales:
     deviation = inputs.std(0)
-    # A parameter that is the same in every recording carries no information; any scale will do.
-    deviation[deviation == 0] = np.maximum(np.abs(inputs[0]), 1.0)[deviation == 0]
+    # What is the same throughout carries no information, and its computed deviation is rounding. On a scale of a hundredth
+    # of itself another value lies outside the domain.
+    same = np.ptp(inputs, 0) <= 1e-12 * np.abs(inputs).max(0)
+    deviation[same] = np.where(inputs[0] == 0, 1.0, 1e-2 * np.abs(inputs[0]))[same]
+    still = np.ptp(outputs, 0) <= 1e-12 * np.abs(outputs).max(0)
+    if still.any():
+        raise TraceError(
+            f"output {int(np.flatnonzero(still)[0])} moves in the validation stretch at the end alone; "
+            "take a stretch in which it moves throughout, or a smaller validation share."
+        )
     state = blocks.std(0)
     state[0] = outputs.std(0)
     return Scales(
