@@ -54,7 +54,7 @@ def stacked_residuals(made, theta, shifts, weights, spread):
             rows.append((run[step] - truth) * weights)
         if spread is not None:
             rows.append(shifts[window] / spread)
-    rows.append(theta * math.sqrt(made.ridge * made.count))
+    rows.append(theta * torch.as_tensor(made.ridge * made.count).sqrt())
     return torch.cat(rows)
 
 
