@@ -223,6 +223,9 @@ def on_grid_of(surrogate: Surrogate, trace: Trace) -> tuple[Trace, list[str]]:
     notes = []
     if abs(step / surrogate.interval - 1) > 0.02:
         notes.append(f"resampled from {step:.4g} s to {surrogate.interval:.4g} s by spline (held drives by look-up).")
+    if account["longest_gap"] is not None:
+        begin, end = account["longest_gap"]
+        notes.append(f"not recorded from {begin:.6g} s to {end:.6g} s: what stands there is interpolation.")
     lost = {name: share for name, share in account["variance_above_nyquist"].items() if share > 1e-3}
     for name, share in lost.items():
         notes.append(f"{share:.2%} of the variance of {name!r} lies above the new Nyquist frequency.")

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import replace
 
 import numpy as np
 from scipy import interpolate, signal
 
-from .errors import TraceError
+from .errors import TraceError, TraceWarning
 from .trace import Array, Trace
 
 #: A drive whose value repeats exactly in at least this share of its samples was held between changes.
 HELD_SHARE = 0.4
+
+#: A step of this many sample intervals is a gap; the step control of simulators stays below.
+GAP = 5.0
 
 
 def recorded_interpolation(values: Array) -> str:
@@ -98,6 +102,13 @@ def band_limited(time: Array, values: Array, interval: float) -> Array:
     return np.convolve(padded, taps, mode="valid")
 
 
+def _gap(trace: Trace, longest: float) -> tuple[float, float] | None:
+    """Begin and end [s] of the longest step, if it is longer than that."""
+    steps = np.diff(trace.time)
+    at = int(np.argmax(steps))
+    return (float(trace.time[at]), float(trace.time[at + 1])) if steps[at] > longest else None
+
+
 def resample(trace: Trace, interval: float | None = None, *, method: str = "spline") -> Trace:
     """Put a recording on a uniform grid.
 
@@ -130,6 +141,14 @@ def resample(trace: Trace, interval: float | None = None, *, method: str = "spli
     grid = uniform_grid(trace, new)
     kinds = {name: trace.interpolation.get(name) or recorded_interpolation(v) for name, v in trace.drive.items()}
     aliased: dict[str, float] = {}
+    gap = _gap(trace, GAP * max(old, new)) if any(kinds.get(name) != "held" for name in trace.channels) else None
+    if gap is not None:
+        warnings.warn(
+            f"nothing was recorded from {gap[0]:.6g} s to {gap[1]:.6g} s, where the usual step is {old:.4g} s: the samples "
+            "there are made up by interpolation. Cut the recording there, and fit the pieces as several traces.",
+            TraceWarning,
+            stacklevel=2,
+        )
 
     def on_grid(name: str, values: Array) -> Array:
         if kinds.get(name) == "held":
@@ -152,6 +171,7 @@ def resample(trace: Trace, interval: float | None = None, *, method: str = "spli
         "to_interval": new,
         "method": method,
         "jitter_rms": jitter,
+        "longest_gap": None if gap is None else list(gap),
         "samples": [len(trace), len(grid)],
         "variance_above_nyquist": aliased,
         "held": sorted(name for name, kind in kinds.items() if kind == "held"),
