@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as to_bytes
@@ -17,6 +19,15 @@ from .files import write_atomically
 from .gauss_newton import Damping
 
 SCHEMA = 1
+
+
+def _digest(notes: dict[str, Any], tensors: dict[str, Tensor]) -> str:
+    """SHA-256 of all that a resumed fit reads; safetensors itself has no checksum."""
+    made = hashlib.sha256(json.dumps(notes, sort_keys=True).encode())
+    for name, tensor in sorted(tensors.items()):
+        made.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
+        made.update(np.ascontiguousarray(tensor.numpy()).tobytes())
+    return made.hexdigest()
 
 
 class Checkpoint:
@@ -55,12 +66,15 @@ class Checkpoint:
                 meta = stored.metadata() or {}
                 tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118 - not a mapping
             notes = json.loads(meta.get("notes", "null"))
-        except (SafetensorError, OSError, ValueError) as error:
+        except (SafetensorError, OSError, ValueError, RecursionError) as error:
             raise FitError(f"the checkpoint {path} cannot be read ({error}). {remedy}") from None
         if meta.get("schema") != str(SCHEMA) or not isinstance(notes, dict):
             raise FitError(f"{path} is no fit checkpoint of this version (schema {meta.get('schema')}). {remedy}")
         if meta.get("identity") != self.identity:
             raise FitError(f"the checkpoint {path} belongs to other data or settings. {remedy}")
+        tensors.pop("empty", None)
+        if meta.get("digest") != _digest(notes, tensors):
+            raise FitError(f"the checkpoint {path} is damaged: its contents do not match their digest. {remedy}")
         self.notes, self.tensors = notes, tensors
 
     @property
@@ -110,7 +124,12 @@ class Checkpoint:
     def _flush(self, *, force: bool) -> None:
         if self.path is None or (not force and time.monotonic() - self._written < self.every):
             return
-        meta = {"schema": str(SCHEMA), "identity": self.identity, "notes": json.dumps(self.notes)}
+        meta = {
+            "schema": str(SCHEMA),
+            "identity": self.identity,
+            "notes": json.dumps(self.notes),
+            "digest": _digest(self.notes, self.tensors),
+        }
         tensors = self.tensors or {"empty": torch.zeros(0)}
         write_atomically(self.path, to_bytes({k: v.contiguous() for k, v in tensors.items()}, meta))
         self._written = time.monotonic()

@@ -91,8 +91,16 @@ def fit(
     originals = single(traces) if isinstance(traces, (Trace, TraceSet)) else TraceSet(traces)
     say = progress or (lambda line: None)
     on_grid = on_common_grid(originals, chosen)
-    note = Checkpoint.open(checkpoint, {"data": originals.fingerprint(), "config": chosen.to_dict()})
     build = vector_field or default_field(chosen)
+    note = Checkpoint.open(
+        checkpoint,
+        {
+            "data": originals.fingerprint(),
+            "interpolation": [dict(trace.interpolation) for trace in originals],
+            "config": chosen.to_dict(),
+            "field": getattr(build, "__qualname__", type(build).__qualname__),
+        },
+    )
 
     order, scan = choose_order(on_grid, chosen, say, note)
     prepared = prepare(on_grid, Embedding(chosen.embedding, order), chosen)
@@ -288,15 +296,13 @@ def choose_order(
     whose error is within a fifth of the best one. Where the order is given, it and the next one are tried, so that the
     report can say whether it suffices.
     """
-    known = note.read("order_scan")
-    if known is None:
-        tried = ORDERS if config.order is None else (config.order, min(config.order + 1, 6))
-        known = []
-        for order in dict.fromkeys(tried):
-            error = quick_error(traces, order, config)
-            known.append({"order": order, "error": error})
-            say(f"order {order}: error of free runs over 40 samples {error:.4f}")
+    known = note.read("order_scan") or []
+    tried = ORDERS if config.order is None else (config.order, min(config.order + 1, 6))
+    for order in list(dict.fromkeys(tried))[len(known) :]:
+        error = quick_error(traces, order, config)
+        known = [*known, {"order": order, "error": error}]
         note.write("order_scan", known)
+        say(f"order {order}: error of free runs over 40 samples {error:.4f}")
     if config.order is not None:
         return config.order, known
     finite = [entry for entry in known if np.isfinite(entry["error"])]
