@@ -13,11 +13,7 @@ wanted = {
     for file in Path(folder).rglob("*")
     if file.is_file() and "__pycache__" not in file.parts and file.suffix not in (".cpp", ".hpp")
 }
-extra = {
-    name
-    for name in held - wanted
-    if not name.startswith("spinode-") and not name.startswith("spinode/kernels/_native.")
-}
+extra = {name for name in held - wanted if not name.startswith("spinode-") and not name.startswith("spinode/kernels/_native.")}
 if wanted - held or extra:
     sys.exit(f"missing in the wheel: {sorted(wanted - held)}\nnot from the four folders: {sorted(extra)}")
 print(f"{len(wanted)} files of the four folders are in the wheel")

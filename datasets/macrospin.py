@@ -186,9 +186,7 @@ class Macrospin:
             provenance={"simulator": "spinode.datasets.Macrospin", "device": self._plain(), "max_step": max_step},
         )
 
-    def _drive(
-        self, samples: int, hold: bool, Ku: Values | None, field: Values | None, current: Values | None
-    ) -> Drive:
+    def _drive(self, samples: int, hold: bool, Ku: Values | None, field: Values | None, current: Values | None) -> Drive:
         """The drives as fields [A/m]."""
         per_tesla = 1 / (MU0 * self._scalar("Ms")).unsqueeze(-2)
         applied = sampled((0.0, 0.0, 0.0) if field is None else field, "field", samples, channels=3, held=hold)

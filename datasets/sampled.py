@@ -87,9 +87,7 @@ def held(interpolation: str) -> bool:
         ConfigError: neither "held" nor "linear".
     """
     if interpolation not in ("held", "linear"):
-        raise ConfigError(
-            f"interpolation is {interpolation!r}; expected 'held' or 'linear' (sample a smooth drive finely)."
-        )
+        raise ConfigError(f"interpolation is {interpolation!r}; expected 'held' or 'linear' (sample a smooth drive finely).")
     return interpolation == "held"
 
 

@@ -29,10 +29,7 @@ def fit_arx(
     Returns:
         Plain numbers (order, coefficients, scales), or None where the recordings are too short for any order.
     """
-    mean = [
-        np.concatenate([part[:cut] for part, cut in zip(parts, cuts, strict=True)]).mean(0)
-        for parts in (outputs, inputs)
-    ]
+    mean = [np.concatenate([part[:cut] for part, cut in zip(parts, cuts, strict=True)]).mean(0) for parts in (outputs, inputs)]
     scale = [
         np.maximum(np.concatenate([part[:cut] for part, cut in zip(parts, cuts, strict=True)]).std(0), 1e-300)
         for parts in (outputs, inputs)
@@ -67,11 +64,7 @@ def arx_baseline(model: Mapping[str, Any] | None, trace: Trace, ports: Ports) ->
     mean, scale = ([np.array(part) for part in model[key]] for key in ("mean", "scale"))
     y = np.stack([trace.output[name] for name in ports.output], -1)
     constants = [np.full(len(trace), trace.parameters[name]) for name in ports.parameters]
-    u = (
-        np.stack([*[trace.drive[name] for name in ports.drive], *constants], -1)
-        if ports.inputs
-        else np.zeros((len(y), 0))
-    )
+    u = np.stack([*[trace.drive[name] for name in ports.drive], *constants], -1) if ports.inputs else np.zeros((len(y), 0))
     scaled = (y - mean[0]) / scale[0]
     run = _free_run(np.array(model["coefficients"]), int(model["order"]), scaled, (u - mean[1]) / scale[1])
     return float(np.sqrt(np.mean(((run - scaled) * scale[0] / y.std(0)) ** 2)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import sys
 import warnings
@@ -62,9 +63,7 @@ def _print_warning(message: Warning | str, category: type[Warning], *_: Any, **_
 
 def parser() -> argparse.ArgumentParser:
     """All commands and options."""
-    top = argparse.ArgumentParser(
-        prog="spinode", description="A measurement file in, a fast differentiable device model out."
-    )
+    top = argparse.ArgumentParser(prog="spinode", description="A measurement file in, a fast differentiable device model out.")
     from . import __version__
 
     top.add_argument("--version", action="version", version=f"spinode {__version__}")
@@ -99,12 +98,8 @@ def parser() -> argparse.ArgumentParser:
     _reading(simulate)
     _channels(simulate)
     simulate.add_argument("--save", required=True, metavar="FILE", help="where the outputs go (.csv)")
-    simulate.add_argument(
-        "--resample", action="store_true", help="resample a drive of another interval to the surrogate's"
-    )
-    simulate.add_argument(
-        "--noise", action="store_true", help="add the measurement noise found in the fitted recording"
-    )
+    simulate.add_argument("--resample", action="store_true", help="resample a drive of another interval to the surrogate's")
+    simulate.add_argument("--noise", action="store_true", help="add the measurement noise found in the fitted recording")
     simulate.add_argument("--seed", type=int, default=0, help="seed of the noise (default 0)")
     simulate.add_argument("--strict", action="store_true", help="fail where the run leaves the fitted domain")
 
@@ -134,9 +129,7 @@ def _reading(command: argparse.ArgumentParser) -> None:
 
 def _channels(command: argparse.ArgumentParser) -> None:
     command.add_argument("--drive", action="append", default=[], metavar="NAME", help="drive channel; may be repeated")
-    command.add_argument(
-        "--output", action="append", default=[], metavar="NAME", help="output channel; may be repeated"
-    )
+    command.add_argument("--output", action="append", default=[], metavar="NAME", help="output channel; may be repeated")
 
 
 def _settings(fit: argparse.ArgumentParser) -> None:
@@ -210,9 +203,7 @@ def _fit_sentences(surrogate: Any) -> list[str]:
     from .report import order_verdict
 
     kept = [surrogate.record["validation"][index] for index in surrogate.record["kept"]]
-    lines = [
-        "validation: free-run NRMSE " + ", ".join(f"{value:.4f}" for value in kept) + " on the last stretch, unseen"
-    ]
+    lines = ["validation: free-run NRMSE " + ", ".join(f"{value:.4f}" for value in kept) + " on the last stretch, unseen"]
     return [*lines, *order_verdict(surrogate)]
 
 
@@ -339,10 +330,8 @@ def _read(arguments: argparse.Namespace, table: str, drive: Sequence[str] = (), 
 
     clock: str | float | None = arguments.time
     if clock is not None:
-        try:
+        with contextlib.suppress(ValueError):
             clock = float(clock)
-        except ValueError:
-            pass
     return read_trace(
         table,
         drive=drive,

@@ -57,7 +57,10 @@ def probe_runs(members: Sequence[Member], prepared: Prepared, *, seed: int) -> T
 
 
 def choose(validation: Sequence[float], probes: Tensor) -> Ranking:
-    """Rank restarts: equally valid ones by their median distance to each other under the probes, the others behind.
+    """Rank restarts: equally valid ones by their distance to their nearest companions under the probes, others behind.
+
+    Good fits come close to each other; each bad one is bad in its own way. The nearer half of the companions counts, so
+    that two good fits among four find each other.
 
     Args:
         validation: Validation NRMSE of each restart.
@@ -70,13 +73,16 @@ def choose(validation: Sequence[float], probes: Tensor) -> Ranking:
     errors[~np.isfinite(errors)] = np.inf
     equal = [i for i in range(len(errors)) if errors[i] <= EQUAL * errors.min() and np.isfinite(errors[i])]
     distance = torch.stack([(probes - run).square().mean((1, 2, 3)).sqrt() for run in probes])
-    disagreement = [
-        float(distance[i, [j for j in equal if j != i]].median()) if any(j != i for j in equal) else 0.0
-        for i in range(len(errors))
-    ]
+    disagreement = [_nearest(distance[i, [j for j in equal if j != i]]) for i in range(len(errors))]
     if len(equal) > 2:
         equal.sort(key=lambda i: disagreement[i])
     else:
         equal.sort(key=lambda i: errors[i])
     rest = sorted((i for i in range(len(errors)) if i not in equal), key=lambda i: errors[i])
     return Ranking([*equal, *rest], disagreement)
+
+
+def _nearest(distances: Tensor) -> float:
+    """Mean distance to the nearer half of the companions (at least one); zero without any."""
+    count = max(1, len(distances) // 2)
+    return float(distances.sort().values[:count].mean()) if len(distances) else 0.0

@@ -108,9 +108,7 @@ def local_polynomial(values: Array, order: int) -> tuple[Array, Array, float]:
         if best is None or score < 0.98 * best[0]:
             best = (score, window, float(np.sqrt(np.mean(residual**2) / (1 - centre))))
     if best is None:
-        raise TraceError(
-            f"the stretch holds {len(values)} samples; at least {WINDOWS[0] + 1} are needed for derivatives."
-        )
+        raise TraceError(f"the stretch holds {len(values)} samples; at least {WINDOWS[0] + 1} are needed for derivatives.")
     _, window, noise = best
     columns, errors = [], []
     for j in range(order):

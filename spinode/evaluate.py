@@ -102,12 +102,7 @@ def matched(surrogate: Surrogate, trace: Trace, drive: Sequence[str] = (), outpu
     available = trace.channels
     for role, own, given in (("drive", ports.drive, tuple(drive)), ("output", ports.output, tuple(output))):
         names = given or (own if all(name in available for name in own) or role == "drive" else ())
-        if (
-            role == "drive"
-            and not given
-            and not all(name in available for name in own)
-            and len(trace.drive) == len(own)
-        ):
+        if role == "drive" and not given and not all(name in available for name in own) and len(trace.drive) == len(own):
             names = tuple(trace.drive)
         if role == "output" and not names and len(trace.output) == len(own) and trace.drive:
             names = tuple(trace.output)

@@ -6,6 +6,7 @@ drives in their deviations, time in samples), with shapes (..., state), (..., dr
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 
 import torch
@@ -54,14 +55,10 @@ class MLPField(nn.Module):
         if activation not in ACTIVATIONS:
             raise ConfigError(f"activation {activation!r} is unknown; expected one of {', '.join(ACTIVATIONS)}.")
         if not hidden or min(hidden) < 1:
-            raise ConfigError(
-                f"hidden widths are {tuple(hidden)}; expected at least one positive width, e.g. (16, 16)."
-            )
+            raise ConfigError(f"hidden widths are {tuple(hidden)}; expected at least one positive width, e.g. (16, 16).")
         self.activation = activation
         widths = [state + drive, *hidden]
-        self.layers = nn.ModuleList(
-            [_linear(a, b, 1.0, 0.5, generator) for a, b in zip(widths[:-1], widths[1:], strict=True)]
-        )
+        self.layers = nn.ModuleList([_linear(a, b, 1.0, 0.5, generator) for a, b in itertools.pairwise(widths)])
         self.out = _linear(widths[-1], rates, 0.1, 0.0, generator)
         self.skip = _linear(widths[0], rates, 0.1, 0.0, generator)
 

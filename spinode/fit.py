@@ -33,6 +33,10 @@ Progress = Callable[[str], None]
 #: above the first must be compared too, or the one-step problem is singular.
 FREE_FROM = 20
 
+#: Penalty on the feedthrough over that on the weights. A slow drive hardly tells its feedthrough from its force; where the
+#: data do not ask for one, it should stay near zero, since held steps expose it.
+FEEDTHROUGH_RIDGE = 30.0
+
 #: Least deviation of a validation stretch that an error is held against, in deviations of the fitted part.
 RESTING = 0.05
 
@@ -141,6 +145,7 @@ def new_member(prepared: Prepared, build: Callable[[int, int, int, torch.Generat
     outputs = len(prepared.ports.output)
     chain = prepared.embedding.kind == "derivative"
     made = build(size, inputs, outputs if chain else size, generator).to(torch.float64)
+    drives = len(prepared.ports.drive)
     whole = ChainField(made, prepared.scales.ratios) if chain else made
     with torch.no_grad():
         rates = whole(prepared.samples.states[:4], prepared.samples.stages[:4, 0])
@@ -149,7 +154,7 @@ def new_member(prepared: Prepared, build: Callable[[int, int, int, torch.Generat
             f"the vector field returned shape {tuple(rates.shape)} for 4 states; expected "
             f"{(4, outputs) if chain else (4, size)} from (4, {size}) states and (4, {inputs}) drives."
         )
-    return Member(whole, torch.zeros(outputs, len(prepared.ports.drive), dtype=torch.float64))
+    return Member(whole, torch.zeros(outputs, drives, dtype=torch.float64))
 
 
 def fit_gauss_newton(
@@ -230,9 +235,7 @@ def _run_stage(
     return point.theta
 
 
-def stage_problem(
-    samples: Samples, layout: Theta, theta: Tensor, length: int, config: FitConfig, seed: int
-) -> Shooting:
+def stage_problem(samples: Samples, layout: Theta, theta: Tensor, length: int, config: FitConfig, seed: int) -> Shooting:
     """The shooting problem of one stage.
 
     Early stages look at a part of the data: they only have to find the basin of the later ones.
@@ -245,12 +248,14 @@ def stage_problem(
         generator = torch.Generator().manual_seed(config.seed * 7919 + seed)
         starts = starts[torch.randperm(len(starts), generator=generator)[:most].sort().values]
     weights = compare_weights(samples, free)
+    ridge = torch.full_like(layout.start, config.ridge)
+    ridge[len(ridge) - samples.jets.shape[-1] :] *= FEEDTHROUGH_RIDGE
     if not free:
-        return Shooting(samples, layout, length, starts, weights, None, config.ridge)
-    fixed = Shooting(samples, layout, length, starts, weights, None, config.ridge)
+        return Shooting(samples, layout, length, starts, weights, None, ridge)
+    fixed = Shooting(samples, layout, length, starts, weights, None, ridge)
     residual = fixed.evaluate(theta, fixed.no_shifts()).cost ** 0.5
     prior = samples.state_noise / max(min(residual, 0.1), 1e-6)
-    return Shooting(samples, layout, length, starts, weights, prior, config.ridge)
+    return Shooting(samples, layout, length, starts, weights, prior, ridge)
 
 
 def compare_weights(samples: Samples, outputs_only: bool) -> Tensor:
@@ -287,9 +292,7 @@ def free_run_error(member: Member, prepared: Prepared, segments: Sequence[tuple[
     return float((error.square().mean(0).sqrt() / truth.std(0).clamp_min(RESTING)).max())
 
 
-def choose_order(
-    traces: TraceSet, config: FitConfig, say: Progress, note: Checkpoint
-) -> tuple[int, list[dict[str, Any]]]:
+def choose_order(traces: TraceSet, config: FitConfig, say: Progress, note: Checkpoint) -> tuple[int, list[dict[str, Any]]]:
     """Order of the embedding, and the error that each order tried reaches in a quick fit.
 
     The error is that of free runs through windows of forty samples of the validation stretch. The smallest order wins
@@ -340,9 +343,7 @@ def _assemble(prepared: Prepared, config: FitConfig, candidates: list[Candidate]
     probes = probe_runs([candidate.member for candidate in candidates], prepared, seed=config.seed)
     ranking = choose([candidate.validation for candidate in candidates], probes)
     if not np.isfinite(candidates[ranking.order[0]].validation):
-        raise FitError(
-            "no restart gave a finite free run over the validation stretch; try more restarts or a larger ridge."
-        )
+        raise FitError("no restart gave a finite free run over the validation stretch; try more restarts or a larger ridge.")
     kept = [candidates[index].member for index in ranking.order[: config.members]]
     runs = torch.stack(
         [torch.cat([free_run(member, prepared, *segment) for segment in prepared.validation]) for member in kept]

@@ -50,9 +50,7 @@ class Samples:
 
     def windows(self, length: int) -> Tensor:
         """First samples of the windows that tile the segments, shape (windows,); shorter segments have none."""
-        starts = [
-            torch.arange(first, last - length + 1, length) for first, last in self.segments if last - first >= length
-        ]
+        starts = [torch.arange(first, last - length + 1, length) for first, last in self.segments if last - first >= length]
         return torch.cat(starts) if starts else torch.zeros(0, dtype=torch.long)
 
 
@@ -109,7 +107,7 @@ class Shooting:
         weights: Weight of each compared state value, shape (state,); zero leaves it out.
         prior: Deviation of each initial state around the measured one, over the deviation of a residual; None keeps the
             measured one.
-        ridge: Penalty on the squared weights, in units of the mean squared residual.
+        ridge: Penalty on the squared weights, in units of the mean squared residual: a number, or one for each of theta.
     """
 
     def __init__(
@@ -120,9 +118,10 @@ class Shooting:
         starts: Tensor,
         weights: Tensor,
         prior: Tensor | None,
-        ridge: float,
+        ridge: float | Tensor,
     ) -> None:
-        self.samples, self.theta, self.length, self.starts, self.ridge = samples, theta, length, starts, ridge
+        self.samples, self.theta, self.length, self.starts = samples, theta, length, starts
+        self.ridge = torch.as_tensor(ridge, dtype=samples.states.dtype).expand(len(theta.start))
         self.compared = weights.nonzero()[:, 0]
         self.weights = weights[self.compared]
         self.prior = prior
@@ -171,15 +170,13 @@ class Shooting:
         with torch.no_grad():
             named, through = self.theta.split(theta)
             first = self.samples.states[self.starts] + self.samples.jets[self.starts] @ through + shifts
-            states = rollout(
-                lambda x, u: torch.func.functional_call(self.theta.field, named, (x, u)), first, self.stages
-            )
+            states = rollout(lambda x, u: torch.func.functional_call(self.theta.field, named, (x, u)), first, self.stages)
             read = states[:, 1:][..., self.compared] - self.target_jets @ through
             residuals = (read - self.targets) * self.weights
             cost = float(residuals.square().sum()) / self.count
             if self.prior is not None:
                 cost += float((shifts / self.prior).square().sum()) / self.count
-            return Point(theta, shifts, cost + self.ridge * float(theta.square().sum()), states, residuals)
+            return Point(theta, shifts, cost + float(self.ridge @ theta.square()), states, residuals)
 
     def normal_equations(self, point: Point) -> tuple[Tensor, Tensor, list[tuple[Tensor, Tensor, Tensor]]]:
         """Gauss-Newton matrix and gradient in theta with the initial states eliminated, and what recovers them.
@@ -209,7 +206,7 @@ class Shooting:
                 gradient -= torch.einsum("wip,wi->p", solved, pull)
                 blocks.append((block, coupling, pull))
         return (
-            matrix / self.count + self.ridge * torch.eye(size, dtype=matrix.dtype),
+            matrix / self.count + torch.diag(self.ridge),
             gradient / self.count + self.ridge * point.theta,
             blocks,
         )

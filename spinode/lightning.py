@@ -87,7 +87,7 @@ def shooting_loss(member: Member, windows: Windows, weights: Tensor) -> Tensor:
     Returns:
         Scalar.
     """
-    through = member.through()[: windows.first_jets.shape[-1]]
+    through = member.feedthrough.reshape(-1)[: windows.first_jets.shape[-1]]
     states = rollout(member.field, windows.first + windows.first_jets @ through, windows.stages)
     errors = (states[..., 1:, :] - windows.target_jets @ through - windows.targets) * weights
     return errors.square().sum(-1).mean()

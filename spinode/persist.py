@@ -213,10 +213,7 @@ def _member(
         learned = field
     else:
         learned = _default_network(meta["network"], tensors, index, state, embedding, ports)
-    through = tensors.get(f"members.{index}.field.through") if chain else None
-    if through is not None and tuple(through.shape) != (embedding.order - 1, outputs, len(ports.drive)):
-        raise ValueError("the feedthrough has another shape")
-    whole = ChainField(learned, scales.ratios, through) if chain else learned
+    whole = ChainField(learned, scales.ratios) if chain else learned
     return Member(whole, torch.zeros(outputs, len(ports.drive), dtype=torch.float64))
 
 

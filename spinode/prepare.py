@@ -55,9 +55,7 @@ def on_common_grid(traces: TraceSet, config: FitConfig) -> TraceSet:
             values = np.concatenate([getattr(trace, role)[name] for trace in on_grid])
             if np.ptp(values) <= 1e-12 * np.max(np.abs(values)):
                 hint = (
-                    "leave it out, or pass it as a parameter"
-                    if role == "drive"
-                    else "choose a channel that answers the drive"
+                    "leave it out, or pass it as a parameter" if role == "drive" else "choose a channel that answers the drive"
                 )
                 raise TraceError(f"{role} {name!r} is constant ({values[0]:.6g}) in the chosen stretch; {hint}.")
     return on_grid
@@ -107,8 +105,7 @@ def columns(traces: TraceSet, names: tuple[str, ...], role: str) -> list[np.ndar
     if role == "parameters":
         return [np.tile([trace.parameters[name] for name in names], (len(trace), 1)) for trace in traces]
     return [
-        np.stack([getattr(trace, role)[name] for name in names], -1) if names else np.zeros((len(trace), 0))
-        for trace in traces
+        np.stack([getattr(trace, role)[name] for name in names], -1) if names else np.zeros((len(trace), 0)) for trace in traces
     ]
 
 
@@ -123,7 +120,7 @@ def prepare(traces: TraceSet, embedding: Embedding, config: FitConfig) -> Prepar
     constants = columns(traces, ports.parameters, "parameters")
     blocks = [embed(embedding, values) for values in outputs]
     lengths = [len(block.values) for block in blocks]
-    cuts = [int(round(length * (1 - config.validation))) for length in lengths]
+    cuts = [round(length * (1 - config.validation)) for length in lengths]
     fitted = lambda parts: np.concatenate([part[:cut] for part, cut in zip(parts, cuts, strict=True)])  # noqa: E731
     inputs = [np.concatenate(pair, -1) for pair in zip(drives, constants, strict=True)]
     scales = _scales(fitted(outputs), fitted([block.values for block in blocks]), fitted(inputs))

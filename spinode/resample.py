@@ -34,9 +34,7 @@ def check_samples(trace: Trace, needed: int = 2) -> None:
         TraceError: too few samples, a time that does not increase strictly, or NaN / infinite values.
     """
     if len(trace) < needed:
-        raise TraceError(
-            f"the stretch holds {len(trace)} samples; at least {needed} are needed. Take a longer stretch."
-        )
+        raise TraceError(f"the stretch holds {len(trace)} samples; at least {needed} are needed. Take a longer stretch.")
     for name, values in {"time": trace.time, **trace.channels}.items():
         bad = np.flatnonzero(~np.isfinite(values))
         if len(bad):
@@ -71,12 +69,65 @@ def uniform_grid(trace: Trace, interval: float) -> Array:
     return np.asarray(trace.time[0] + interval * np.arange(count), dtype=np.float64)
 
 
-def held_at(time: Array, values: Array, instants: Array) -> Array:
-    """The value that a held channel has at each instant; a sample applies from its own time on."""
-    # A sample that lies a rounding error after the instant belongs to it.
-    slack = 1e-3 * float(np.median(np.diff(time)))
-    index = np.searchsorted(time, instants + slack, side="right") - 1
-    return np.asarray(values[np.clip(index, 0, len(values) - 1)], dtype=np.float64)
+def change_times(time: Array, values: Array) -> tuple[Array, Array]:
+    """When a held channel changed, and the values that it holds from then on.
+
+    A recorder whose samples jitter shows a change between two samples, and its row at the very instant of the change may
+    still hold the old value. A generator changes on a clock of its own: if one period fits all the intervals in which the
+    changes lie, its ticks are the instants. Otherwise a value applies from the time of its own sample on.
+
+    Args:
+        time: Sample instants, shape (time,).
+        values: The channel, shape (time,).
+
+    Returns:
+        Instants and values, each of shape (changes + 1,), the first sample included.
+    """
+    moves = np.abs(np.diff(values))
+    after = np.flatnonzero(moves) + 1
+    instants = time[after]
+    # A simulator averages in single precision: its constants wiggle in the last digits, off the clock.
+    real = moves[after - 1] > 1e-4 * np.ptp(values)
+    instants[real] = _clock(time, after[real])
+    return np.concatenate([time[:1], instants]), values[np.concatenate([[0], after])]
+
+
+def _clock(time: Array, after: Array) -> Array:
+    """Instants of changes seen first in the samples `after`: ticks of one clock, or the samples' own times.
+
+    A period of n mean sample intervals fits if one phase lies in all the intervals (sample before, sample after], moved
+    back by their ticks; of the phases that do, the latest is taken, which is a sample's own time where nothing jitters.
+    """
+    step = float(time[-1] - time[0]) / (len(time) - 1)
+    low, high = (time[after - 1] - time[0]) / step, (time[after] - time[0]) / step
+    for period in np.unique(np.round(np.diff(high)))[:8] if len(after) > 3 else ():
+        if period < 2:
+            continue
+        ticks = np.round((high - high[0]) / period) * period
+        phase = float(np.min(high - ticks))
+        if np.max(low - ticks) <= phase + 0.01:
+            return np.asarray(time[0] + step * (phase + ticks))
+    return np.asarray(time[after])
+
+
+def held_on(time: Array, values: Array, grid: Array) -> Array:
+    """A held channel on a uniform grid: each step takes the mean of what was applied during it.
+
+    The mean keeps the area of a pulse that a coarser grid cuts. A change within a twentieth of a step of a grid instant
+    belongs to that instant.
+    """
+    step = float(grid[1] - grid[0])
+    instants, held = change_times(time, values)
+    places = (instants - grid[0]) / step
+    places = np.where(np.abs(places - np.round(places)) < 0.05, np.round(places), places)
+    places[0] = min(places[0], 0.0)
+    edges = np.arange(len(grid) + 1, dtype=np.float64)
+    area = np.concatenate([[0.0], np.cumsum(held[:-1] * np.diff(places))])
+    index = np.searchsorted(places, edges, side="right") - 1
+    mean = np.diff(area[index] + held[index] * (edges - places[index]))
+    # Where nothing changed within the step, the value itself: a mean of equal numbers differs in the last digit.
+    whole = np.searchsorted(places, edges[1:], side="left") - 1 == index[:-1]
+    return np.where(whole, held[index[:-1]], mean)
 
 
 def spline_of(time: Array, values: Array) -> interpolate.BSpline:
@@ -112,7 +163,7 @@ def _gap(trace: Trace, longest: float) -> tuple[float, float] | None:
 def resample(trace: Trace, interval: float | None = None, *, method: str = "spline") -> Trace:
     """Put a recording on a uniform grid.
 
-    Held drives are looked up, never interpolated. Other channels run through an interpolating spline of fifth order;
+    Held drives are averaged over each step, never interpolated. Other channels run through an interpolating spline of fifth order;
     `method="band-limited"` first low-passes them at the new Nyquist frequency, which a coarser grid needs if the channel
     holds power above it.
 
@@ -152,7 +203,7 @@ def resample(trace: Trace, interval: float | None = None, *, method: str = "spli
 
     def on_grid(name: str, values: Array) -> Array:
         if kinds.get(name) == "held":
-            return held_at(trace.time, values, grid)
+            return held_on(trace.time, values, grid)
         smooth = band_limited(trace.time, values, new) if new > 1.01 * old else values
         spread = float(np.var(values))
         aliased[name] = float(np.var(values - smooth) / spread) if spread > 0 else 0.0

@@ -46,17 +46,12 @@ class Ports:
 
 
 class Member(nn.Module):
-    """One vector field with the feedthrough D of its read-out, shape (outputs, drives), in deviations per deviation."""
+    """One vector field with its feedthrough D, shape (outputs, drives), in deviations per deviation."""
 
     def __init__(self, vector_field: nn.Module, feedthrough: Tensor) -> None:
         super().__init__()
         self.field = vector_field
         self.feedthrough = nn.Parameter(feedthrough.detach().clone())
-
-    def through(self) -> Tensor:
-        """All feedthrough as `Scales.feedthrough_blocks` counts it: into the rates of the chain, then the read-out."""
-        chain = getattr(self.field, "through", None)
-        return torch.cat([*([] if chain is None else [chain.reshape(-1)]), self.feedthrough.reshape(-1)])
 
 
 @dataclass(frozen=True, eq=False)
@@ -240,8 +235,7 @@ class Surrogate(nn.Module):
         count = len(self.ports.drive)
         jet = drive_blocks(self.scales.drive(inputs)[:, :count], kinds[:count], self.embedding.order)
         taken = self.scales.feedthrough_blocks(jet)
-        through: Tensor = self.members[member].through()
-        shift = taken[..., taken.shape[-1] - len(through) :] @ through
+        shift: Tensor = taken @ self.members[member].feedthrough.reshape(-1)
         return state + shift
 
     def resting_state(self, drive: Tensor, *, parameters: Mapping[str, float] | None = None, member: int = 0) -> Tensor:
@@ -427,9 +421,7 @@ class Surrogate(nn.Module):
             given = dict(parameters or {})
             missing = [name for name in names if name not in given]
             if missing:
-                raise ConfigError(
-                    f"parameter {missing[0]!r} is missing; pass parameters={{{missing[0]!r}: value in SI}}."
-                )
+                raise ConfigError(f"parameter {missing[0]!r} is missing; pass parameters={{{missing[0]!r}: value in SI}}.")
             values = torch.tensor([float(given[name]) for name in names], dtype=drive.dtype, device=drive.device)
         if not bool(torch.isfinite(values).all()):
             raise ConfigError(f"parameters hold NaN or infinite values ({', '.join(names)}); pass finite numbers in SI units.")
@@ -490,8 +482,7 @@ class Surrogate(nn.Module):
         unique, inverse = torch.unique(firsts, dim=0, return_inverse=True)
         named = [dict(zip(self.ports.parameters, row[count:].tolist(), strict=True)) for row in unique]
         rests = [
-            self.resting_state(row[:count], parameters=names, member=member)
-            for row, names in zip(unique, named, strict=True)
+            self.resting_state(row[:count], parameters=names, member=member) for row, names in zip(unique, named, strict=True)
         ]
         return torch.stack(rests)[inverse].reshape(*inputs.shape[:-2], self._state_size)
 

@@ -26,9 +26,7 @@ def _frozen(values: npt.ArrayLike, what: str) -> Array:
             raise TypeError(f"their type is {given.dtype}")
         array = np.array(given, dtype=np.float64)
     except (TypeError, ValueError, RuntimeError) as error:
-        raise TraceError(
-            f"{what} holds values that are not numbers ({error}); pass real numbers in SI units."
-        ) from None
+        raise TraceError(f"{what} holds values that are not numbers ({error}); pass real numbers in SI units.") from None
     if array.ndim != 1:
         raise TraceError(f"{what} has shape {array.shape}; expected one dimension, (time,).")
     array.setflags(write=False)
@@ -82,9 +80,7 @@ class Trace:
         names = [*self.drive, *self.output, *self.parameters]
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
-            raise TraceError(
-                f"the name {twice[0]!r} is used twice; drives, outputs and parameters need distinct names."
-            )
+            raise TraceError(f"the name {twice[0]!r} is used twice; drives, outputs and parameters need distinct names.")
         for name, kind in self.interpolation.items():
             if kind not in INTERPOLATIONS:
                 raise TraceError(f"interpolation of {name!r} is {kind!r}; expected one of {', '.join(INTERPOLATIONS)}.")
@@ -161,9 +157,7 @@ class Trace:
             )
         keep = (self.time >= low - 1e-6 * step) & (self.time <= high + 1e-6 * step)
         if keep.sum() < 2:
-            raise TraceError(
-                f"the stretch {low:.6g} .. {high:.6g} s holds {int(keep.sum())} samples; at least 2 are needed."
-            )
+            raise TraceError(f"the stretch {low:.6g} .. {high:.6g} s holds {int(keep.sum())} samples; at least 2 are needed.")
         cut = {role: {k: v[keep] for k, v in getattr(self, role).items()} for role in ("drive", "output")}
         return replace(self, time=self.time[keep], **cut, provenance={**self.provenance, "stretch": [low, high]})
 

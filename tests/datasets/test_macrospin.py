@@ -438,9 +438,7 @@ def test_the_program_writes_the_file(tmp_path: Any, monkeypatch: pytest.MonkeyPa
             shipped = sample_path(name).read_text().splitlines()[:4]
             assert len(written) == len(shipped)
             assert written[0] == shipped[0]
-            assert np.allclose(
-                np.loadtxt(written[1:], delimiter=","), np.loadtxt(shipped[1:], delimiter=","), rtol=1e-8
-            )
+            assert np.allclose(np.loadtxt(written[1:], delimiter=","), np.loadtxt(shipped[1:], delimiter=","), rtol=1e-8)
 
 
 def powers(values: np.ndarray[Any, Any], degree: int) -> np.ndarray[Any, Any]:

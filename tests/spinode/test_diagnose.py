@@ -95,9 +95,7 @@ def test_a_channel_of_nothing_but_nan():
     assert codes(Trace(TIME, {}, {"m": np.full(1000, np.nan)})) == ["missing"]
 
 
-@pytest.mark.parametrize(
-    ("low", "high", "ends"), [(-2, 0.9, ["maximum"]), (-0.9, 2, ["minimum"]), (-0.8, 0.8, ["max", "min"])]
-)
+@pytest.mark.parametrize(("low", "high", "ends"), [(-2, 0.9, ["maximum"]), (-0.9, 2, ["minimum"]), (-0.8, 0.8, ["max", "min"])])
 @pytest.mark.parametrize("noise", [0.0, 0.01])
 def test_clipping(low, high, ends, noise):
     signal = SINE + noise * np.random.default_rng(0).normal(size=1000)
@@ -249,9 +247,7 @@ def test_nothing_to_find(output):
 def test_the_skyrmion_that_collapses(shared, file, at):
     from spinode.datasets import read_trace
 
-    findings = [
-        f for f in diagnose(read_trace(shared / "data" / "spin_neural_ode" / file)) if f.code == "regime-change"
-    ]
+    findings = [f for f in diagnose(read_trace(shared / "data" / "spin_neural_ode" / file)) if f.code == "regime-change"]
     if at is None:
         assert findings == []
     else:

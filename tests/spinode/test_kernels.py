@@ -26,9 +26,7 @@ def test_the_machine_offers_what_the_build_needs():
 
 
 def test_without_the_extension_the_package_imports_and_says_why(tmp_path):
-    hide = (
-        "import sys; sys.modules['spinode.kernels._native'] = None; from spinode import kernels; print(kernels.info())"
-    )
+    hide = "import sys; sys.modules['spinode.kernels._native'] = None; from spinode import kernels; print(kernels.info())"
     run = subprocess.run([sys.executable, "-c", hide], cwd=tmp_path, capture_output=True, text=True, check=True)
     info = eval(run.stdout)
     assert list(info) == KEYS

@@ -12,9 +12,7 @@ REGISTRY = pint.UnitRegistry(autoconvert_offset_to_baseunit=True)
 PREFIXES = ["", "a", "f", "p", "n", "u", "m", "k", "M", "G", "T"]
 # Our spelling and pint's. pint takes gauss and oersted for units of CGS, so these two are compared with the SI
 # values of their definitions instead.
-PREFIXED = {
-    name: name for name in ["m", "s", "A", "K", "Hz", "N", "Pa", "J", "eV", "W", "C", "V", "S", "F", "Wb", "H", "T"]
-}
+PREFIXED = {name: name for name in ["m", "s", "A", "K", "Hz", "N", "Pa", "J", "eV", "W", "C", "V", "S", "F", "Wb", "H", "T"]}
 PREFIXED |= {"Ohm": "ohm", "rad": "rad"}
 WHOLE = {"min": "min", "h": "hour", "kg": "kg", "deg": "deg", "%": "percent", "erg": "erg", "cm": "cm", "": "", "1": ""}
 
@@ -110,9 +108,7 @@ def test_spellings_of_one_unit(spellings, symbol):
     assert len({parse_unit(text).factor for text in spellings}) == 1
 
 
-@pytest.mark.parametrize(
-    "text", ["foo", "mv", "V//A", "/s", "V/", "V /", "12", "Mmin", "J/(m3)", "m2m", "dB", "kkg", "µ"]
-)
+@pytest.mark.parametrize("text", ["foo", "mv", "V//A", "/s", "V/", "V /", "12", "Mmin", "J/(m3)", "m2m", "dB", "kkg", "µ"])
 def test_unknown_units_are_refused(text):
     with pytest.raises(UnitError, match=r"no unit that is known here.*Known are .*upper and lower case matter"):
         parse_unit(text)
