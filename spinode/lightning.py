@@ -30,6 +30,7 @@ from typing import Any, NamedTuple
 import torch
 from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint as LightningCheckpoint
+from lightning.pytorch.utilities.exceptions import SIGTERMException
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
@@ -348,7 +349,7 @@ def fit_adam(
         torch.manual_seed(seed)  # for fields that draw their first weights from the global generator
         member = new_member(prepared, build, seed)
         task = SurrogateTask(member, prepared, epochs=config.epochs, learning_rate=config.learning_rate, ridge=config.ridge)
-        with _keyboard_interrupts():
+        with _signals():
             trainer = trainer_for(data, callbacks=[after])
             trainer.fit(task, datamodule=data, ckpt_path=_readable(file), weights_only=True)
     score = task.keep_best()
@@ -450,11 +451,17 @@ def _quiet() -> Iterator[None]:
 
 
 @contextmanager
-def _keyboard_interrupts() -> Iterator[None]:
-    """Ctrl-C stays a KeyboardInterrupt: Lightning turns it into an exit and leaves the signal ignored for good."""
+def _signals() -> Iterator[None]:
+    """Interruptions stay what they are.
+
+    Lightning turns Ctrl-C into an exit and leaves the signal ignored for good; it ends on SIGTERM with exit code 0, which
+    a batch system would take for success.
+    """
     handler = signal.getsignal(signal.SIGINT)
     try:
         yield
+    except SIGTERMException:
+        raise SystemExit(128 + signal.SIGTERM) from None
     except SystemExit as stop:
         if not isinstance(stop.__context__, KeyboardInterrupt):
             raise

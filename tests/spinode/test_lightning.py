@@ -1,6 +1,7 @@
 """The general training route: the same loss as Gauss-Newton, any field, quiet, resumable, composable by hand."""
 
 import math
+import os
 import signal
 import sys
 from dataclasses import replace
@@ -277,6 +278,13 @@ def test_ctrl_c_stays_a_keyboard_interrupt(prepared):
     with pytest.raises(KeyboardInterrupt):
         adam(prepared, SHORT, say=killed_after(1, KeyboardInterrupt))
     assert signal.getsignal(signal.SIGINT) is handler
+
+
+def test_terminated_fit_does_not_report_success(prepared):
+    """A batch system ends jobs by SIGTERM and looks at their exit code."""
+    with pytest.raises(SystemExit, match="143"):
+        adam(prepared, SHORT, say=lambda line: os.kill(os.getpid(), signal.SIGTERM))
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
 
 
 def test_state_of_another_fit_is_not_resumed(prepared, tmp_path):
