@@ -37,7 +37,7 @@ from torch.utils.data import DataLoader, Dataset
 from .checkpoint import Checkpoint
 from .config import FitConfig
 from .errors import ConfigError, FitError
-from .fit import FREE_FROM, Candidate, compare_weights, free_run_error, new_member, stage_lengths
+from .fit import FEEDTHROUGH_RIDGE, FREE_FROM, Candidate, compare_weights, free_run_error, new_member, stage_lengths
 from .gauss_newton import Samples
 from .integrate import rollout
 from .prepare import Prepared
@@ -186,7 +186,7 @@ class SurrogateTask(LightningModule):
         prepared: Embedded recordings.
         epochs: Epochs of each stage, as in `WindowData`.
         learning_rate: First learning rate of each stage.
-        ridge: Penalty on the squared weights over the mean squared residual.
+        ridge: Penalty on the squared weights over the mean squared residual; more on the feedthrough, as in Gauss-Newton.
 
     Attributes:
         best: Lowest validation error so far, and the state of the member that had it.
@@ -223,11 +223,17 @@ class SurrogateTask(LightningModule):
         """Loss of a batch of windows, with the penalty on the weights."""
         self._window = batch.stages.shape[1]
         weights = self.outputs_only if self._window >= FREE_FROM else self.all_values
-        squares = [value.square().sum() for value in self.member.parameters() if value.requires_grad]
-        loss = shooting_loss(self.member, Windows(*batch), weights) + self.ridge * torch.stack(squares).sum()
+        loss = shooting_loss(self.member, Windows(*batch), weights) + self.ridge * self._penalty()
         self._losses.append(loss.detach())
         self.log("train/loss", loss, batch_size=len(batch.first), on_step=False, on_epoch=True, prog_bar=True)
         return loss
+
+    def _penalty(self) -> Tensor:
+        penalty = FEEDTHROUGH_RIDGE * self.member.feedthrough.square().sum()
+        for value in self.member.field.parameters():
+            if value.requires_grad:
+                penalty = penalty + value.square().sum()
+        return penalty
 
     def validation_step(self, batch: Tensor, batch_idx: int) -> None:
         """NRMSE of free runs over the validation stretches; the best weights are remembered."""

@@ -21,7 +21,7 @@ from spinode.config import FitConfig
 from spinode.embedding import Embedding
 from spinode.errors import ConfigError, FitError
 from spinode.field import GreyBoxField, MLPField
-from spinode.fit import compare_weights, default_field, fit, free_run_error, new_member, stage_lengths
+from spinode.fit import compare_weights, default_field, fit, free_run_error, new_member, stage_lengths, stage_problem
 from spinode.gauss_newton import Shooting, Theta
 from spinode.lightning import SurrogateTask, WindowData, fit_adam, gather, shooting_loss, trainer_for
 from spinode.prepare import on_common_grid, prepare
@@ -90,10 +90,13 @@ def test_loss_is_the_cost_of_gauss_newton(prepared, member, length):
     samples = prepared.samples
     with torch.no_grad():
         member.feedthrough.fill_(0.3)
-    weights = compare_weights(samples, outputs_only=length >= 20)
-    starts = samples.windows(length)
     layout = Theta(member.field, member.feedthrough.detach())
-    shooting = Shooting(samples, layout, length, starts, weights, None, 0.01)
+    config = replace(CONFIG, ridge=0.01, max_samples=10**6)
+    given = stage_problem(samples, layout, layout.start, length, config, seed=0)
+    starts = given.starts
+    # As `fit` sets it up, but from the measured initial states.
+    weights = compare_weights(samples, outputs_only=length >= 20)
+    shooting = Shooting(samples, layout, length, starts, weights, None, given.ridge)
     cost = shooting.evaluate(layout.start, shooting.no_shifts()).cost
     task = SurrogateTask(member, prepared, ridge=0.01)
     task.log = lambda *arguments, **settings: None
