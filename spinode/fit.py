@@ -151,7 +151,7 @@ def new_member(prepared: Prepared, build: Callable[[int, int, int, torch.Generat
         rates = whole(prepared.samples.states[:4], prepared.samples.stages[:4, 0])
     if rates.shape != (4, size):
         raise ConfigError(
-            f"the vector field returned shape {tuple(rates.shape)} for 4 states; expected "
+            f"the vector field returned {rates.shape[-1] - (size - outputs if chain else 0)} rates for 4 states; expected "
             f"{(4, outputs) if chain else (4, size)} from (4, {size}) states and (4, {inputs}) drives."
         )
     return Member(whole, torch.zeros(outputs, drives, dtype=torch.float64))
