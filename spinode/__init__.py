@@ -16,9 +16,10 @@ from .errors import (
 from .evaluate import Evaluation as Evaluation, evaluate as evaluate
 from .field import GreyBoxField as GreyBoxField, MLPField as MLPField
 from .fit import fit as fit
+from .free_run import Run as Run
 from .persist import load as load, save as save
 from .resample import resample as resample
-from .surrogate import Run as Run, Surrogate as Surrogate
+from .surrogate import Surrogate as Surrogate
 from .trace import Trace as Trace, TraceSet as TraceSet
 
 __version__ = "0.1.0"  # the only place: the build reads it here

@@ -10,9 +10,10 @@ import numpy as np
 
 from .arx import arx_baseline
 from .errors import TraceError
+from .free_run import Run
 from .resample import check_samples, interval_of, resample
 from .residuals import Change, regime_change, short_run_residuals
-from .surrogate import Run, Surrogate
+from .surrogate import Surrogate
 from .trace import Array, Trace
 
 #: Fewest samples (on the surrogate's grid) that a score means anything on.

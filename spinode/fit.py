@@ -20,6 +20,7 @@ from .domain import Domain
 from .embedding import Embedding
 from .errors import ConfigError, FitError
 from .field import ChainField, MLPField
+from .free_run import short_runs
 from .gauss_newton import Damping, Point, Samples, Shooting, Theta, minimise
 from .integrate import rollout
 from .prepare import Prepared, columns, on_common_grid, prepare, single
@@ -399,7 +400,7 @@ def calibrate(runs: Tensor, truth: Tensor) -> tuple[float, Tensor]:
 
 def residual_level(surrogate: Surrogate, traces: TraceSet, config: FitConfig) -> list[float]:
     """Root mean square of the short-run errors on the fitted stretches, per output, in deviations."""
-    errors = [surrogate.short_runs(_fitted_part(trace, config), STEPS) for trace in traces]
+    errors = [short_runs(surrogate, _fitted_part(trace, config), STEPS) for trace in traces]
     return [float(value) for value in np.sqrt(np.mean(np.concatenate(errors) ** 2, 0))]
 
 

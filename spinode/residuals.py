@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .free_run import short_runs
 from .surrogate import Surrogate
 from .trace import Array, Trace
 
@@ -43,7 +44,7 @@ def short_run_residuals(surrogate: Surrogate, trace: Trace) -> Array:
     Returns:
         Shape (time - STEPS, outputs); row t belongs to sample t + STEPS.
     """
-    return np.asarray(surrogate.short_runs(trace, STEPS) / np.asarray(surrogate.record.get("residual_level", 1.0)))
+    return np.asarray(short_runs(surrogate, trace, STEPS) / np.asarray(surrogate.record.get("residual_level", 1.0)))
 
 
 def regime_change(surrogate: Surrogate, trace: Trace, residuals: Array) -> Change | None:

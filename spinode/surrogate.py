@@ -6,19 +6,21 @@ import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from .domain import Domain
 from .embedding import Embedding, delayed, drive_blocks, embed, settled_drive, stage_drive
 from .errors import ConfigError, DomainError, DomainWarning, TraceError
-from .integrate import STATE_LIMIT, adaptive_rollout, rk4_step, rollout
-from .resample import check_samples, interval_of, is_uniform, recorded_interpolation
+from .integrate import adaptive_rollout, rk4_step, rollout
+from .rest import fixed_point
 from .scales import Scales
-from .trace import Trace
+
+if TYPE_CHECKING:
+    from .free_run import Run
+    from .trace import Trace
 
 
 @dataclass(frozen=True)
@@ -52,27 +54,6 @@ class Member(nn.Module):
         super().__init__()
         self.field = vector_field
         self.feedthrough = nn.Parameter(feedthrough.detach().clone())
-
-
-@dataclass(frozen=True, eq=False)
-class Run:
-    """A free run along a recording.
-
-    Attributes:
-        time: Instants [s], shape (time,).
-        output: Mean response in SI units, shape (time, outputs).
-        members: Response of each member, shape (members, time, outputs).
-        spread: Calibrated standard deviation of the response, shape (time, outputs).
-        outside: Steps outside the domain of validity, shape (time,), bool.
-        diverged_at: Time at which the state left any reasonable bound [s], or None.
-    """
-
-    time: Tensor
-    output: Tensor
-    members: Tensor
-    spread: Tensor
-    outside: Tensor
-    diverged_at: float | None
 
 
 class Surrogate(nn.Module):
@@ -261,71 +242,10 @@ class Surrogate(nn.Module):
     # --- recordings: traces in, runs out -----------------------------------------------------------------------------
 
     def run(self, trace: Trace, *, from_rest: bool = False, solver: str = "rk4") -> Run:
-        """Free run along a recording, started from its first samples.
+        """Free run along a recording, started from its first samples; see `spinode.free_run.run_along`."""
+        from .free_run import run_along
 
-        Args:
-            trace: Recording on this surrogate's sample interval (`spinode.resample.resample` makes one), with its drives
-                under the names in `self.ports`; `spinode.evaluate.matched` renames.
-            from_rest: Start from the resting state although the trace holds outputs.
-            solver: As in `simulate`.
-
-        Raises:
-            TraceError: another sample interval, missing channels, NaN.
-        """
-        self._check_interval(trace)
-        drive = self._columns(trace, "drive")
-        kinds = self._kinds_of(trace)
-        missing = [name for name in self.ports.output if name not in trace.output]
-        starts = None
-        if not from_rest and not missing:
-            output = self._columns(trace, "output")
-            starts = torch.stack(
-                [
-                    self.state_from(output, drive, parameters=trace.parameters, interpolation=kinds, member=index)[0]
-                    for index in range(len(self.members))
-                ]
-            )
-        with torch.no_grad():
-            outputs, states, outside = self._free_run(drive, starts, trace.parameters, kinds, solver, per_member=True)
-        escaped = (states.abs() >= STATE_LIMIT).any(-1).any(0)
-        time = torch.as_tensor(np.array(trace.time))
-        spread = outputs.std(0) * self.spread_factor if len(self.members) > 1 else torch.zeros_like(outputs[0])
-        return Run(
-            time=time,
-            output=outputs.mean(0),
-            members=outputs,
-            spread=(spread.square() + self.spread_floor.square()).sqrt(),
-            outside=outside | escaped,
-            diverged_at=float(time[int(escaped.nonzero()[0])]) if bool(escaped.any()) else None,
-        )
-
-    def short_runs(self, trace: Trace, steps: int) -> np.ndarray:
-        """Errors of free runs of a few samples from every measured state (mean over members), in deviations.
-
-        Args:
-            trace: As in `run`, with outputs.
-            steps: Length of the runs, in samples.
-
-        Returns:
-            Shape (time - lookahead - steps, outputs); row t is the error at sample t + steps.
-        """
-        self._check_interval(trace)
-        drive, output = self._columns(trace, "drive"), self._columns(trace, "output")
-        kinds = self._kinds_of(trace)
-        inputs, order = self._inputs(drive, trace.parameters, kinds)
-        u = self.scales.drive(inputs)
-        stages = self._stages(u, order)
-        settled = settled_drive(u, order)[..., : len(self.ports.drive)]
-        errors = []
-        for index, member in enumerate(self.members):
-            states = self.state_from(output, drive, parameters=trace.parameters, interpolation=kinds, member=index)
-            count = min(len(states), len(stages)) - steps + 1
-            starts = torch.arange(count)[:, None] + torch.arange(steps)
-            with torch.no_grad():
-                ends = rollout(member.field, states[:count], stages[starts])[:, -1]
-            read = ends[:, : len(self.ports.output)] + settled[steps : steps + count] @ member.feedthrough.T
-            errors.append((read - self.scales.output(output)[steps : steps + count]).detach())
-        return torch.stack(errors).mean(0).numpy()
+        return run_along(self, trace, from_rest=from_rest, solver=solver)
 
     # --- files -------------------------------------------------------------------------------------------------------
 
@@ -366,14 +286,6 @@ class Surrogate(nn.Module):
         """What the vector field sees of the drive in each step, shape (..., time - 1, 3, inputs)."""
         stages = stage_drive(drive, kinds)
         return delayed(stages, self.embedding.order) if self.embedding.kind == "delay" else stages
-
-    def _kinds_of(self, trace: Trace) -> dict[str, str]:
-        """How each drive of a recording runs between its samples."""
-        return {
-            name: trace.interpolation.get(name) or recorded_interpolation(trace.drive[name])
-            for name in self.ports.drive
-            if name in trace.drive
-        }
 
     def _inputs(
         self,
@@ -500,63 +412,3 @@ class Surrogate(nn.Module):
         if not getattr(self, "_warned", False):
             self._warned = True
             warnings.warn(message, DomainWarning, stacklevel=3)
-
-    def _check_interval(self, trace: Trace) -> None:
-        check_samples(trace)
-        if not is_uniform(trace, self.interval, 0.05):
-            raise TraceError(
-                f"the trace is sampled every {interval_of(trace):.6g} s, the surrogate steps every {self.interval:.6g} s; "
-                f"resample it first: spinode.resample(trace, {self.interval:.6g})."
-            )
-
-    def _columns(self, trace: Trace, role: str) -> Tensor:
-        channels = getattr(trace, role)
-        names = getattr(self.ports, role)
-        missing = [name for name in names if name not in channels]
-        if missing:
-            raise TraceError(
-                f"the trace has no {role} {missing[0]!r}; its {role} channels are: {', '.join(channels) or 'none'}. "
-                f"Name the channel that takes its place."
-            )
-        columns = [np.array(channels[name]) for name in names]
-        return torch.as_tensor(np.stack(columns, -1) if columns else np.zeros((len(trace), 0)))
-
-
-def fixed_point(field: nn.Module, candidates: Tensor, drive: Tensor, size: int, *, tries: int = 16) -> Tensor:
-    """Stable root of f(x, u) = 0 by damped Newton steps from the fitted states where |f| is smallest.
-
-    Args:
-        field: Vector field.
-        candidates: Fitted states (and drives behind them), shape (points, >= size).
-        drive: u in deviations, shape (drive,).
-        size: Number of state values.
-        tries: Number of starts.
-
-    Returns:
-        The stable root nearest to the fitted states, shape (size,).
-
-    Raises:
-        DomainError: no stable root was found.
-    """
-    with torch.no_grad():
-        points = candidates[:, :size]
-        rates = field(points, drive.expand(len(points), -1))
-        starts = points[rates.norm(dim=-1).argsort()[:tries]]
-    jacobian = torch.func.jacrev(lambda x: field(x, drive))
-    for start in starts:
-        x = start.detach()
-        for _ in range(50):
-            value = field(x, drive).detach()
-            slope = jacobian(x).detach()
-            move = torch.linalg.lstsq(slope, -value).solution
-            x = x + move * min(1.0, 0.5 / (float(move.norm()) + 1e-12))
-            if float(value.abs().max()) < 1e-10:
-                break
-        if float(value.abs().max()) >= 1e-8 or float((points - x).norm(dim=-1).min()) >= 3.0:
-            continue
-        if float(torch.linalg.eigvals(jacobian(x).detach()).real.max()) <= 1e-9:
-            return x
-    raise DomainError(
-        "no stable resting state was found under the first drive sample (a self-sustained oscillator has none); "
-        "pass `state=surrogate.state_from(output, drive)[0]` from a few measured samples."
-    )

@@ -18,10 +18,11 @@ from spinode.embedding import Embedding
 from spinode.errors import ConfigError, TraceError
 from spinode.evaluate import Evaluation
 from spinode.field import MLPField
+from spinode.free_run import Run
 from spinode.plots.canvas import prefixed, thin, with_unit
 from spinode.plots.errors import coverage_curve
 from spinode.scales import Scales
-from spinode.surrogate import Member, Ports, Run, Surrogate
+from spinode.surrogate import Member, Ports, Surrogate
 from spinode.trace import Trace
 
 OUTPUTS = ("m$z_", "V")

@@ -13,9 +13,10 @@ from spinode.embedding import Embedding
 from spinode.errors import TraceError
 from spinode.evaluate import Evaluation, evaluate
 from spinode.field import MLPField
+from spinode.free_run import Run
 from spinode.report import order_verdict, report, verdict
 from spinode.scales import Scales
-from spinode.surrogate import Member, Ports, Run, Surrogate
+from spinode.surrogate import Member, Ports, Surrogate
 from spinode.trace import Trace
 from spinode.verdict import BAD, CARE, GOOD, judge
 
