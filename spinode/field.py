@@ -75,7 +75,7 @@ class MLPField(nn.Module):
 
 def _linear(inputs: int, outputs: int, gain: float, bias: float, generator: torch.Generator | None) -> nn.Linear:
     # Without its own first weights, which would be drawn from the global generator.
-    layer = nn.utils.skip_init(nn.Linear, inputs, outputs, dtype=torch.float64)
+    layer: nn.Linear = nn.utils.skip_init(nn.Linear, inputs, outputs, dtype=torch.float64)
     with torch.no_grad():
         layer.weight.copy_(torch.randn(outputs, inputs, generator=generator, dtype=torch.float64) * gain / inputs**0.5)
         layer.bias.copy_(torch.randn(outputs, generator=generator, dtype=torch.float64) * bias)

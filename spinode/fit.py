@@ -145,7 +145,10 @@ def new_member(prepared: Prepared, build: Callable[[int, int, int, torch.Generat
     inputs = prepared.samples.stages.shape[-1]
     outputs = len(prepared.ports.output)
     chain = prepared.embedding.kind == "derivative"
-    made = build(size, inputs, outputs if chain else size, generator).to(torch.float64)
+    # A field of the user's own may draw its weights from torch's global generator; it follows the seed all the same.
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        made = build(size, inputs, outputs if chain else size, generator).to(torch.float64)
     drives = len(prepared.ports.drive)
     whole = ChainField(made, prepared.scales.ratios) if chain else made
     with torch.no_grad():
@@ -262,8 +265,8 @@ def stage_problem(samples: Samples, layout: Theta, theta: Tensor, length: int, c
 def compare_weights(samples: Samples, outputs_only: bool) -> Tensor:
     """Weight of each state value in the residual: one over the deviation of its increments, together of norm one."""
     moves = torch.cat([samples.states[first : last + 1].diff(dim=0) for first, last in samples.segments])
-    weights = 1 / moves.std(0).clamp_min(1e-12)
-    weights = weights / weights.norm()
+    weights: Tensor = 1 / moves.std(0).clamp_min(1e-12)
+    weights = weights / torch.linalg.vector_norm(weights)
     if outputs_only:
         weights = weights.clone()
         weights[samples.outputs :] = 0
@@ -278,7 +281,8 @@ def free_run(member: Member, prepared: Prepared, first: int, last: int) -> Tenso
     with torch.no_grad():
         state = samples.states[first] + jets[first] @ through
         run = rollout(member.field, state, samples.stages[first:last])
-        return run[:, :count] - (jets[first : last + 1] @ through)[:, :count]
+        outputs: Tensor = run[:, :count] - (jets[first : last + 1] @ through)[:, :count]
+        return outputs
 
 
 def free_run_error(member: Member, prepared: Prepared, segments: Sequence[tuple[int, int]]) -> float:

@@ -6,7 +6,7 @@ import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
@@ -52,7 +52,7 @@ def save(surrogate: Surrogate, path: str | Path) -> None:
         "embedding": {"kind": surrogate.embedding.kind, "order": surrogate.embedding.order},
         "interval": surrogate.interval,
         "members": len(surrogate.members),
-        "network": _network(cast(Member, surrogate.members[0]).field),
+        "network": _network(surrogate.members[0].field),
         "record": _plain(surrogate.record),
     }
     tensors = {name: value.detach().cpu().contiguous().clone() for name, value in surrogate.state_dict().items()}

@@ -15,7 +15,7 @@ from .gauss_newton import Samples
 from .resample import check_samples, interval_of, recorded_interpolation, resample
 from .scales import Scales
 from .surrogate import Ports
-from .trace import Trace, TraceSet
+from .trace import Array, Trace, TraceSet
 
 #: Fewest samples of a stretch that a fit accepts; below, neither scales nor validation mean anything.
 FEWEST = 200
@@ -121,7 +121,10 @@ def prepare(traces: TraceSet, embedding: Embedding, config: FitConfig) -> Prepar
     blocks = [embed(embedding, values) for values in outputs]
     lengths = [len(block.values) for block in blocks]
     cuts = [round(length * (1 - config.validation)) for length in lengths]
-    fitted = lambda parts: np.concatenate([part[:cut] for part, cut in zip(parts, cuts, strict=True)])  # noqa: E731
+
+    def fitted(parts: list[Array]) -> Array:
+        return np.concatenate([part[:cut] for part, cut in zip(parts, cuts, strict=True)])
+
     inputs = [np.concatenate(pair, -1) for pair in zip(drives, constants, strict=True)]
     scales = _scales(fitted(outputs), fitted([block.values for block in blocks]), fitted(inputs))
 

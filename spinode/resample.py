@@ -6,6 +6,7 @@ import warnings
 from dataclasses import replace
 
 import numpy as np
+import numpy.typing as npt
 from scipy import interpolate, signal
 
 from .errors import TraceError, TraceWarning
@@ -92,7 +93,7 @@ def change_times(time: Array, values: Array) -> tuple[Array, Array]:
     return np.concatenate([time[:1], instants]), values[np.concatenate([[0], after])]
 
 
-def _clock(time: Array, after: Array) -> Array:
+def _clock(time: Array, after: npt.NDArray[np.intp]) -> Array:
     """Instants of changes seen first in the samples `after`: ticks of one clock, or the samples' own times.
 
     A period of n mean sample intervals fits if one phase lies in all the intervals (sample before, sample after], moved
@@ -163,7 +164,7 @@ def _gap(trace: Trace, longest: float) -> tuple[float, float] | None:
 def resample(trace: Trace, interval: float | None = None, *, method: str = "spline") -> Trace:
     """Put a recording on a uniform grid.
 
-    Held drives are averaged over each step, never interpolated. Other channels run through an interpolating spline of fifth order;
+    Held drives are averaged over each step, never interpolated. Other channels run through an interpolating quintic spline;
     `method="band-limited"` first low-passes them at the new Nyquist frequency, which a coarser grid needs if the channel
     holds power above it.
 

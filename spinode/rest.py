@@ -30,7 +30,7 @@ def fixed_point(field: nn.Module, candidates: Tensor, drive: Tensor, size: int, 
         starts = points[rates.norm(dim=-1).argsort()[:tries]]
     jacobian = torch.func.jacrev(lambda x: field(x, drive))
     for start in starts:
-        x = start.detach()
+        x: Tensor = start.detach()
         for _ in range(50):
             value = field(x, drive).detach()
             slope = jacobian(x).detach()

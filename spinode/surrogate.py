@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -49,6 +49,9 @@ class Ports:
 
 class Member(nn.Module):
     """One vector field with its feedthrough D, shape (outputs, drives), in deviations per deviation."""
+
+    field: nn.Module
+    feedthrough: nn.Parameter
 
     def __init__(self, vector_field: nn.Module, feedthrough: Tensor) -> None:
         super().__init__()
@@ -100,7 +103,7 @@ class Surrogate(nn.Module):
         self.embedding = embedding
         self.interval = float(interval)
         self.scales = scales
-        self.members = nn.ModuleList(members)
+        self.members: Sequence[Member] = cast(Sequence[Member], nn.ModuleList(members))
         self.domain = domain
         floor = torch.zeros_like(noise) if spread_floor is None else spread_floor
         self.register_buffer("noise", noise.detach().clone())
@@ -265,7 +268,10 @@ class Surrogate(nn.Module):
     def describe(self) -> str:
         """A few plain lines: ports with units, state, step, what it was fitted on."""
         units = self.ports.units
-        named = lambda names: ", ".join(f"{name} [{units.get(name) or '1'}]" for name in names) or "none"  # noqa: E731
+
+        def named(names: Sequence[str]) -> str:
+            return ", ".join(f"{name} [{units.get(name) or '1'}]" for name in names) or "none"
+
         lines = [
             f"drive:      {named(self.ports.drive)}",
             f"output:     {named(self.ports.output)}",

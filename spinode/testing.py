@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from copy import deepcopy
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -372,7 +372,7 @@ class SurrogateContract:
         members = []
         for index, member in enumerate(surrogate.members):
             alone = deepcopy(surrogate)
-            alone.members = nn.ModuleList([deepcopy(member)])
+            alone.members = cast(Sequence[Member], nn.ModuleList([deepcopy(member)]))
             state = surrogate.state_from(output, drive, parameters=trace.parameters, member=index)[0]
             members.append(_run(alone, drive, state, trace.parameters))
         _close(run.output, torch.stack(members).mean(0), surrogate, 1e-10)
