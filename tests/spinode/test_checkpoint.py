@@ -85,7 +85,7 @@ def test_every_truncation_is_refused(path):
     content = path.read_bytes()
     for end in range(0, len(content), 7):
         path.write_bytes(content[:end])
-        with pytest.raises(FitError, match="cannot be read.*Delete it to start afresh"):
+        with pytest.raises(FitError, match=r"cannot be read.*Delete it to start afresh"):
             opened(path)
 
 
