@@ -14,7 +14,7 @@ from .errors import (
     UnitError as UnitError,
 )
 from .evaluate import Evaluation as Evaluation, evaluate as evaluate
-from .field import GreyBoxField as GreyBoxField, MLPField as MLPField
+from .field import GreyBoxField as GreyBoxField, MLPField as MLPField, SIRate as SIRate
 from .fit import fit as fit
 from .free_run import Run as Run
 from .persist import load as load, save as save

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from .errors import ConfigError
+from .scales import Scales
 
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "tanh": torch.tanh,
@@ -125,3 +126,47 @@ class GreyBoxField(nn.Module):
         """Rates, shape of the learned part."""
         rates: Tensor = self.known(state, drive) + self.learned(state, drive)
         return rates
+
+
+class SIRate(nn.Module):
+    """Known physics written in SI, as the known part of a `GreyBoxField` over the derivative embedding.
+
+        d^k y / dt^k = rate(y, dy/dt, ..., d^{k-1} y/dt^{k-1}; u)
+
+    Fit and load fill in the scales; until then the module cannot be called.
+
+    Args:
+        rate: Called as `rate(blocks, drive)` with the outputs and their derivatives, shape (..., order, outputs) in SI per
+            second to the power of the derivative (without the feedthrough's part), and drives and parameters, shape (..., inputs)
+            in SI; returns the k-th derivative, shape (..., outputs). A module's parameters train along.
+    """
+
+    def __init__(self, rate: Callable[[Tensor, Tensor], Tensor]) -> None:
+        super().__init__()
+        self.rate = rate
+        self._scales: tuple[Tensor, Tensor, Tensor, Tensor, Tensor] | None = None
+
+    def bind(self, scales: Scales, interval: float) -> None:
+        """Fill in the scales of a fit and its sample interval [s]."""
+        order = len(scales.state_scale)
+        per_second = scales.state_scale / interval ** torch.arange(order, dtype=torch.float64)[:, None]
+        mean = torch.zeros_like(per_second)
+        mean[0] = scales.output_mean
+        self._scales = (mean, per_second, scales.drive_mean, scales.drive_scale, interval / per_second[-1])
+
+    def forward(self, state: Tensor, drive: Tensor) -> Tensor:
+        """Rate of the last block in deviations per sample, shape (..., outputs)."""
+        if self._scales is None:
+            raise ConfigError(
+                "the physics has no scales yet; pass the field to fit(..., vector_field=...) or load(..., field=...)."
+            )
+        mean, block, drive_mean, drive_scale, last = self._scales
+        blocks = state.unflatten(-1, block.shape) * block + mean
+        return self.rate(blocks, drive * drive_scale + drive_mean) * last
+
+
+def bind_physics(field: nn.Module, scales: Scales, interval: float) -> None:
+    """Fill in the scales of every `SIRate` in a field."""
+    for module in field.modules():
+        if isinstance(module, SIRate):
+            module.bind(scales, interval)

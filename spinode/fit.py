@@ -19,7 +19,7 @@ from .consensus import choose, probe_runs
 from .domain import Domain
 from .embedding import Embedding
 from .errors import ConfigError, FitError
-from .field import ChainField, MLPField
+from .field import ChainField, MLPField, bind_physics
 from .free_run import short_runs
 from .gauss_newton import Damping, Point, Samples, Shooting, Theta, minimise
 from .integrate import rollout
@@ -149,6 +149,7 @@ def new_member(prepared: Prepared, build: Callable[[int, int, int, torch.Generat
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         made = build(size, inputs, outputs if chain else size, generator).to(torch.float64)
+    bind_physics(made, prepared.scales, prepared.interval)
     drives = len(prepared.ports.drive)
     whole = ChainField(made, prepared.scales.ratios) if chain else made
     with torch.no_grad():

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from .domain import Domain
 from .embedding import Embedding
 from .errors import ConfigError, FileFormatError
-from .field import ChainField, MLPField
+from .field import ChainField, MLPField, bind_physics
 from .files import write_atomically
 from .record import checked_record
 from .scales import Scales
@@ -211,6 +211,7 @@ def _member(
     if meta["network"] is None:
         assert field is not None  # see _check_field
         learned = field
+        bind_physics(learned, scales, float(meta["interval"]))
     else:
         learned = _default_network(meta["network"], tensors, index, state, embedding, ports)
     whole = ChainField(learned, scales.ratios) if chain else learned

@@ -28,6 +28,7 @@ from .domain import Domain
 from .embedding import Embedding
 from .errors import ConfigError, DomainError, DomainWarning, TraceError
 from .field import ChainField, MLPField
+from .free_run import initial_state
 from .scales import Scales
 from .surrogate import Member, Ports, Surrogate
 from .trace import Trace
@@ -367,13 +368,12 @@ class SurrogateContract:
         surrogate = self.make()
         trace = self._trace(surrogate)
         drive = torch.as_tensor(np.stack([*trace.drive.values()], -1)) if trace.drive else torch.zeros(len(trace), 0)
-        output = torch.as_tensor(np.stack([*trace.output.values()], -1))
         run = surrogate.run(trace)
         members = []
         for index, member in enumerate(surrogate.members):
             alone = deepcopy(surrogate)
-            alone.members = cast(Sequence[Member], nn.ModuleList([deepcopy(member)]))
-            state = surrogate.state_from(output, drive, parameters=trace.parameters, member=index)[0]
+            alone.members = cast(list[Member], nn.ModuleList([deepcopy(member)]))
+            state = initial_state(surrogate, trace, member=index)
             members.append(_run(alone, drive, state, trace.parameters))
         _close(run.output, torch.stack(members).mean(0), surrogate, 1e-10)
         assert np.array_equal(run.time.numpy(), trace.time)

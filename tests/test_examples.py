@@ -1,0 +1,23 @@
+"""The examples run as they stand; each holds an assertion of its own."""
+
+import runpy
+from pathlib import Path
+
+import pytest
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+
+
+@pytest.mark.parametrize("name", ["fit_a_trace", "optimise_a_drive", "known_physics"])
+def test_example_runs(name, capsys):
+    path = EXAMPLES / f"{name}.py"
+    if not path.exists():
+        pytest.skip("the examples are not beside the tests (they are run from another directory)")
+    runpy.run_path(str(path), run_name="__main__")
+    assert capsys.readouterr().out
+
+
+def test_every_example_is_run():
+    if not EXAMPLES.exists():
+        pytest.skip("the examples are not beside the tests (they are run from another directory)")
+    assert {path.stem for path in EXAMPLES.glob("*.py")} == {"fit_a_trace", "optimise_a_drive", "known_physics"}
