@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
+
+import numpy as np
 
 from .embedding import KINDS
 from .errors import ConfigError
@@ -62,8 +64,15 @@ class FitConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "hidden", tuple(self.hidden))
-        object.__setattr__(self, "windows", tuple(self.windows))
+        for name in ("hidden", "windows"):
+            value = getattr(self, name)
+            if isinstance(value, str) or not isinstance(value, Iterable):
+                raise ConfigError(f"{name} is {value!r}; expected whole numbers, e.g. {getattr(FitConfig, name)}.")
+            object.__setattr__(self, name, tuple(_plain(item) for item in value))
+        for name in ("order", "iterations", "epochs", "batch_size", "restarts", "members", "max_samples", "seed"):
+            object.__setattr__(self, name, _plain(getattr(self, name)))
+        if self.feedthrough not in (None, True, False):
+            raise ConfigError(f"feedthrough is {self.feedthrough!r}; expected True, False or None.")
         _one_of("embedding", self.embedding, KINDS)
         _one_of("activation", self.activation, tuple(ACTIVATIONS))
         _one_of("method", self.method, ("gauss-newton", "adam"))
@@ -110,6 +119,11 @@ class FitConfig:
     def from_dict(cls, stored: Mapping[str, Any]) -> FitConfig:
         """Inverse of `to_dict`."""
         return cls.of(**dict(stored))
+
+
+def _plain(value: Any) -> Any:
+    """A whole number of NumPy as Python's, which JSON knows."""
+    return int(value) if isinstance(value, np.integer) else value
 
 
 def _one_of(name: str, value: Any, known: tuple[str, ...]) -> None:
