@@ -10,7 +10,7 @@ surrogate = spinode.fit(trace.between(0, 20e-9), order=2, restarts=1, windows=(1
 
 mean, deviation = trace.drive["Ku"].mean(), trace.drive["Ku"].std()
 rest = surrogate.resting_state(torch.tensor([mean]))
-level = float(surrogate.simulate(torch.full((2, 1), mean), state=rest)[0, 0])
+level = float(surrogate.simulate(torch.full((2, 1), mean), state=rest)[0, 0].detach())
 wanted = level + 0.05  # of mz, at the end of 1 ns
 
 shape = torch.zeros(100, 1, dtype=torch.float64, requires_grad=True)  # in deviations of the recorded drive
@@ -21,5 +21,5 @@ for _ in range(30):
     (reached - wanted).square().backward()
     optimiser.step()
 
-print(f"mz at rest {level:.3f}, wanted {wanted:.3f}, reached {float(reached):.3f}")
-assert abs(float(reached) - wanted) < 0.01
+print(f"mz at rest {level:.3f}, wanted {wanted:.3f}, reached {reached.item():.3f}")
+assert abs(reached.item() - wanted) < 0.01

@@ -136,8 +136,8 @@ class SIRate(nn.Module):
     Fit and load fill in the scales; until then the module cannot be called.
 
     Args:
-        rate: Called as `rate(blocks, drive)` with the outputs and their derivatives, shape (..., order, outputs) in SI per
-            second to the power of the derivative (without the feedthrough's part), and drives and parameters, shape (..., inputs)
+        rate: Called as `rate(blocks, drive)` with the outputs and their derivatives, shape (..., order, outputs), in SI per
+            second to the power of the derivative (less the feedthrough's part), and drives and parameters, shape (..., inputs),
             in SI; returns the k-th derivative, shape (..., outputs). A module's parameters train along.
     """
 
