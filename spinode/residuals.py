@@ -14,7 +14,7 @@ from .trace import Array, Trace
 STEPS = 4
 
 #: Blocks a recording is cut into, and fewest samples in one: medians over fewer would follow single events.
-BLOCKS, SHORTEST = 120, 8
+BLOCKS, SHORTEST = 120, 16
 
 #: A change must lift the median residual by this factor, to at least `LEVEL` times that of the fitted stretch. Runs under a
 #: drive that was not fitted, inside the domain, stay below 3; a factor below 4 occurs when a drive changes its amplitude.
