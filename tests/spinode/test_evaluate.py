@@ -19,20 +19,38 @@ from spinode.testing import resonator
 
 INTERVAL, NOISE = 1e-11, 0.01
 
+#: A device of another resonance, damping and gain.
+OTHER = resonator(period=6.0, damping=0.3, gain=-0.5, interval=INTERVAL, noise=NOISE)
+
 
 def drive_of(samples, seed):
     noise = np.random.default_rng(seed).standard_normal(samples)
     return 3 * signal.filtfilt(*signal.butter(3, 0.1), noise)
 
 
-def recorded(device, samples, seed, *, state=None, noise=NOISE, drive=None):
-    """A recording of a device that obeys a surrogate's equations, with measurement noise."""
-    u = drive_of(samples, seed) if drive is None else drive
-    start = torch.zeros(2, dtype=torch.float64) if state is None else state
+def recordings(device, drives, seeds, starts=None):
+    """Recordings of a device that obeys a surrogate's equations, with measurement noise; one batch for all drives."""
+    states = torch.zeros(len(drives), 2, dtype=torch.float64) if starts is None else starts
     device._warned = True
-    y = device.simulate(torch.as_tensor(u)[:, None], state=start)[:, 0].detach().numpy()
-    y = y + noise * np.random.default_rng(seed + 10_000).standard_normal(samples)
-    return Trace(INTERVAL * np.arange(samples), {"V": u}, {"y": y}, {}, {"V": "V", "y": "T"}, {"V": "spline"})
+    with torch.no_grad():
+        outputs = device.simulate(torch.as_tensor(np.stack(drives))[..., None], state=states)[..., 0].numpy()
+    noises = [np.random.default_rng(seed + 10_000).standard_normal(outputs.shape[1]) for seed in seeds]
+    return [
+        Trace(
+            INTERVAL * np.arange(len(u)),
+            {"V": u},
+            {"y": y + float(device.noise) * noise},
+            {},
+            {"V": "V", "y": "T"},
+            {"V": "spline"},
+        )
+        for u, y, noise in zip(drives, outputs, noises, strict=True)
+    ]
+
+
+def recorded(device, samples, seed, *, drive=None):
+    """One of them, from rest."""
+    return recordings(device, [drive_of(samples, seed) if drive is None else drive], [seed])[0]
 
 
 @pytest.fixture
@@ -63,7 +81,7 @@ def test_nrmse_of_a_constructed_error():
 
 def test_a_perfect_model_scores_nought_and_a_flat_one_scores_one():
     made = resonator(interval=INTERVAL)
-    trace = recorded(made, 1000, 0, noise=0.0)
+    trace = recorded(made, 1000, 0)
     perfect = evaluate(made, trace)
     assert perfect.nrmse < 1e-3
     assert perfect.r2 > 0.999
@@ -179,7 +197,7 @@ def test_stretches_that_mean_nothing_are_refused(device):
 
 
 def test_another_interval_is_resampled_and_said(device):
-    trace = recorded(device, 800, 0, noise=0.0)
+    trace = recorded(resonator(interval=INTERVAL), 800, 0)
     finer = spinode.resample(trace, INTERVAL / 2)
     scores = evaluate(device, finer)
     assert scores.nrmse == pytest.approx(evaluate(device, trace).nrmse, abs=5e-3)
@@ -196,44 +214,46 @@ def change_in(device, trace):
 
 def test_no_alarm_while_the_device_stays_the_same(device):
     """None in 60 recordings: a true rate of 5 % would show with 95 % probability."""
-    assert [seed for seed in range(60) if change_in(device, recorded(device, 800, seed)) is not None] == []
+    traces = recordings(device, [drive_of(800, seed) for seed in range(60)], range(60))
+    assert [change_in(device, trace) for trace in traces] == [None] * 60
 
 
 def test_no_alarm_for_a_drive_that_changes_its_strength(device):
-    for seed in range(20):
-        u = drive_of(1000, seed) * np.where(np.arange(1000) < 500, 0.3, 1.0)
-        assert change_in(device, recorded(device, 1000, seed, drive=u)) is None
+    drives = [drive_of(1000, seed) * np.where(np.arange(1000) < 500, 0.3, 1.0) for seed in range(20)]
+    assert [change_in(device, trace) for trace in recordings(device, drives, range(20))] == [None] * 20
 
 
-def changing(device, after, seed, at=500, samples=1000):
-    u = drive_of(samples, seed)
-    first = recorded(device, at, seed, drive=u[:at])
-    moved = torch.tensor([float(first.output["y"][-1]), 0.0], dtype=torch.float64)
-    return joined(first, recorded(after, samples - at, seed + 1, drive=u[at:], state=moved))
+def changing(device, after, seeds, at=500, samples=1000):
+    """Recordings whose device is another one from sample `at` on."""
+    drives = [drive_of(samples, seed) for seed in seeds]
+    first = recordings(device, [u[:at] for u in drives], seeds)
+    starts = torch.tensor([[float(trace.output["y"][-1]), 0.0] for trace in first], dtype=torch.float64)
+    second = recordings(after, [u[at:] for u in drives], [seed + 1 for seed in seeds], starts)
+    return [joined(*pair) for pair in zip(first, second, strict=True)]
 
 
 @pytest.mark.parametrize(
-    "after", [resonator(period=8.0, interval=INTERVAL), resonator(period=6.0, damping=0.3, gain=-0.5, interval=INTERVAL)],
+    "after", [resonator(period=8.0, interval=INTERVAL, noise=NOISE), OTHER],
     ids=["another resonance", "another device"],
 )  # fmt: skip
 def test_a_change_is_found_where_it_happens(device, after):
     """In 20 of 20 recordings, to within 1.5 % of their length."""
-    for seed in range(20):
-        found = change_in(device, changing(device, after, seed))
-        assert found is not None, seed
-        assert found.at == pytest.approx(500 * INTERVAL, abs=15 * INTERVAL), seed
+    for trace in changing(device, after, range(20)):
+        found = change_in(device, trace)
+        assert found is not None
+        assert found.at == pytest.approx(500 * INTERVAL, abs=15 * INTERVAL)
         assert found.after > 4 * found.before
 
 
 def test_the_score_before_a_change_is_told_apart(device):
-    scores = evaluate(device, changing(device, resonator(period=6.0, damping=0.3, gain=-0.5, interval=INTERVAL), 0))
+    scores = evaluate(device, changing(device, OTHER, [0])[0])
     assert scores.regime_change_at == pytest.approx(500 * INTERVAL, abs=15 * INTERVAL)
     assert scores.nrmse_before_change < 0.2 * scores.nrmse
 
 
 def test_a_recording_that_begins_after_the_change_says_so_from_the_start(device):
     for seed in range(3):
-        trace = recorded(resonator(period=6.0, damping=0.3, gain=-0.5, interval=INTERVAL), 600, seed)
+        trace = recorded(OTHER, 600, seed)
         late = replace(trace, time=trace.time + 1e-9)
         scores = evaluate(device, late)
         assert scores.regime_change_at == pytest.approx(1e-9), seed
