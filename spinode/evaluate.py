@@ -15,6 +15,7 @@ from .resample import check_samples, interval_of, resample
 from .residuals import Change, regime_change, short_run_residuals
 from .surrogate import Surrogate
 from .trace import Array, Trace
+from .units import readable
 
 #: Fewest samples (on the surrogate's grid) that a score means anything on.
 FEWEST = 50
@@ -73,18 +74,23 @@ class Evaluation:
             "nrmse": self.nrmse,
             "r2": self.r2,
             "spectrum_error": self.spectrum_error,
-            "horizon": [list(pair) for pair in self.horizon],
-            "diverged_at": self.diverged_at,
+            "horizon": [[_tidy(time), value] for time, value in self.horizon],
+            "diverged_at": _tidy(self.diverged_at),
             "outside_domain": self.outside_domain,
             "coverage": self.coverage,
-            "regime_change_at": self.regime_change_at,
+            "regime_change_at": _tidy(self.regime_change_at),
             "nrmse_before_change": self.nrmse_before_change,
             "baseline_nrmse": self.baseline_nrmse,
-            "start": float(self.trace.time[0]),
-            "stop": float(self.trace.time[-1]),
+            "start": _tidy(float(self.trace.time[0])),
+            "stop": _tidy(float(self.trace.time[-1])),
             "samples": len(self.trace),
             "notes": list(self.notes),
         }
+
+
+def _tidy(time: float | None) -> float | None:
+    """A time without the last digits of the sum start + k * interval."""
+    return None if time is None else float(f"{time:.9g}")
 
 
 def matched(surrogate: Surrogate, trace: Trace, drive: Sequence[str] = (), output: Sequence[str] = ()) -> Trace:
@@ -218,7 +224,9 @@ def on_grid_of(surrogate: Surrogate, trace: Trace) -> tuple[Trace, list[str]]:
     account: Mapping[str, Any] = grid.provenance["resampled"]
     notes = []
     if abs(step / surrogate.interval - 1) > 0.02:
-        notes.append(f"resampled from {step:.4g} s to {surrogate.interval:.4g} s by spline (held drives by look-up).")
+        notes.append(
+            f"resampled from {readable(step, 's')} to {readable(surrogate.interval, 's')} by spline (held drives by look-up)."
+        )
     if account["longest_gap"] is not None:
         begin, end = account["longest_gap"]
         notes.append(f"not recorded from {begin:.6g} s to {end:.6g} s: what stands there is interpolation.")
