@@ -30,10 +30,11 @@ def fit_arx(
         Plain numbers (order, coefficients, scales), or None where the recordings are too short for any order.
     """
     mean = [np.concatenate([part[:cut] for part, cut in zip(parts, cuts, strict=True)]).mean(0) for parts in (outputs, inputs)]
-    scale = [
-        np.maximum(np.concatenate([part[:cut] for part, cut in zip(parts, cuts, strict=True)]).std(0), 1e-300)
-        for parts in (outputs, inputs)
-    ]
+    scale = []
+    for parts, middle in zip((outputs, inputs), mean, strict=True):
+        deviation = np.concatenate([part[:cut] for part, cut in zip(parts, cuts, strict=True)]).std(0)
+        # A constant's computed deviation is rounding; nothing may be learned from it.
+        scale.append(np.where(deviation > 1e-9 * np.abs(middle), deviation, np.maximum(np.abs(middle), 1.0)))
     ys = [(part - mean[0]) / scale[0] for part in outputs]
     us = [(part - mean[1]) / scale[1] for part in inputs]
     best: tuple[float, dict[str, Any]] | None = None

@@ -33,7 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         Exit code: 0, or 2 for bad input, or 130 if interrupted.
     """
     arguments = parser().parse_args(argv)
-    warnings.showwarning = _print_warning
+    shown, warnings.showwarning = warnings.showwarning, _print_warning
     try:
         run: Callable[[argparse.Namespace], None] = arguments.run
         run(arguments)
@@ -49,6 +49,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("\nspinode: interrupted.", file=sys.stderr)
         return INTERRUPTED
+    finally:
+        warnings.showwarning = shown
     return 0
 
 

@@ -48,10 +48,12 @@ def probe_runs(members: Sequence[Member], prepared: Prepared, *, seed: int) -> T
     if prepared.embedding.kind == "delay":
         held = held.tile(prepared.embedding.order)
     stages = held[:, :, None, :].expand(-1, -1, 3, -1)
-    starts = prepared.samples.states[torch.randint(len(prepared.samples.states), (PROBES,), generator=generator)]
+    chosen = torch.randint(len(prepared.samples.states), (PROBES,), generator=generator)
+    states, jets = prepared.samples.states[chosen], prepared.samples.jets[chosen]
     count = len(prepared.ports.output)
     with torch.no_grad():
-        runs = [rollout(member.field, starts, stages)[:, 1:, :count] for member in members]
+        starts = [states + jets @ member.feedthrough.reshape(-1)[: jets.shape[-1]] for member in members]
+        runs = [rollout(m.field, start, stages)[:, 1:, :count] for m, start in zip(members, starts, strict=True)]
         through = [held[..., :drives] @ member.feedthrough.T for member in members]
     return torch.stack([run + direct for run, direct in zip(runs, through, strict=True)])
 

@@ -142,8 +142,8 @@ def embed(embedding: Embedding, outputs: Array) -> Blocks:
     blocks = np.stack([values for values, _, _ in estimates], -1)
     noise = np.stack([errors for _, errors, _ in estimates], -1)
     recorded = np.array([deviation for _, _, deviation in estimates])
-    if len(outputs) and np.all(recorded < 1e-3 * outputs.std(0)):
-        blocks[:, 0], noise[0] = outputs, recorded  # clean data: keep the samples themselves
+    clean = recorded < 1e-3 * outputs.std(0)
+    blocks[:, 0, clean], noise[0, clean] = outputs[:, clean], recorded[clean]  # clean data: keep the samples themselves
     return Blocks(blocks, noise, recorded)
 
 

@@ -108,11 +108,8 @@ def matched(surrogate: Surrogate, trace: Trace, drive: Sequence[str] = (), outpu
     kinds: dict[str, str] = {}
     available = trace.channels
     for role, own, given in (("drive", ports.drive, tuple(drive)), ("output", ports.output, tuple(output))):
-        names = given or (own if all(name in available for name in own) or role == "drive" else ())
-        if role == "drive" and not given and not all(name in available for name in own) and len(trace.drive) == len(own):
-            names = tuple(trace.drive)
-        if role == "output" and not names and len(trace.output) == len(own) and trace.drive:
-            names = tuple(trace.output)
+        here = all(name in available for name in own)
+        names = given or (own if here or role == "drive" or trace.output.keys() & set(own) else ())
         if names and len(names) != len(own):
             raise TraceError(
                 f"{len(names)} {role} names came ({', '.join(names)}), the surrogate has {len(own)}: {', '.join(own)}; "
@@ -220,12 +217,14 @@ def on_grid_of(surrogate: Surrogate, trace: Trace) -> tuple[Trace, list[str]]:
             f"the recording is sampled every {step:.4g} s, the surrogate steps every {surrogate.interval:.4g} s; what lies "
             "between the samples cannot be made up. Record more finely, or fit a surrogate with a longer sample_interval."
         )
-    grid = resample(trace, surrogate.interval)
+    # As the fitted recording was: a band-limited fit knows nothing of what was filtered out.
+    method = surrogate.record.get("config", {}).get("resampling", "spline")
+    grid = resample(trace, surrogate.interval, method=method)
     account: Mapping[str, Any] = grid.provenance["resampled"]
     notes = []
     if abs(step / surrogate.interval - 1) > 0.02:
         notes.append(
-            f"resampled from {readable(step, 's')} to {readable(surrogate.interval, 's')} by spline (held drives by look-up)."
+            f"resampled from {readable(step, 's')} to {readable(surrogate.interval, 's')} by {method} (held drives averaged)."
         )
     if account["longest_gap"] is not None:
         begin, end = account["longest_gap"]

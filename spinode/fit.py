@@ -25,7 +25,7 @@ from .free_run import short_runs
 from .gauss_newton import Damping, Point, Samples, Shooting, Theta, minimise
 from .integrate import rollout
 from .prepare import Prepared, columns, on_common_grid, prepare, single
-from .residuals import STEPS
+from .residuals import clear_steps, steps_of
 from .surrogate import Member, Surrogate
 from .trace import Trace, TraceSet
 
@@ -103,8 +103,10 @@ def fit(
         {
             "data": originals.fingerprint(),
             "interpolation": [dict(trace.interpolation) for trace in originals],
+            # The fingerprint of the data does not count the order of the channels; the weights do.
+            "channels": [list(getattr(originals[0], role)) for role in ("drive", "output", "parameters")],
             "config": chosen.to_dict(),
-            "field": getattr(build, "__qualname__", type(build).__qualname__),
+            "field": _layout(build),
         },
     )
 
@@ -114,8 +116,19 @@ def fit(
         from .lightning import fit_adam as fit_one
     else:
         fit_one = fit_gauss_newton
-    candidates = [fit_one(prepared, chosen, build, restart, note, say) for restart in range(chosen.restarts)]
+    candidates = []
+    for restart in range(chosen.restarts):
+        try:
+            candidates.append(fit_one(prepared, chosen, build, restart, note, say))
+        except FitError as error:
+            # One unlucky start must not take the others with it.
+            say(f"restart {restart + 1}/{chosen.restarts} failed: {error}")
+            failed = error
+    if not candidates:
+        raise failed
     surrogate = _assemble(prepared, chosen, candidates, say)
+    recorded = np.concatenate(columns(on_grid, prepared.ports.output, "output"))
+    surrogate.record["residual_steps"] = clear_steps(recorded, prepared.noise.numpy())
     surrogate.record["residual_level"] = residual_level(surrogate, on_grid, chosen)
     surrogate.record["arx"] = _linear_baseline(on_grid, surrogate, chosen)
     surrogate.record.update(
@@ -137,6 +150,15 @@ def default_field(config: FitConfig) -> Callable[[int, int, int, torch.Generator
         return MLPField(state, drive, rates, hidden=config.hidden, activation=config.activation, generator=generator)
 
     return build
+
+
+def _layout(build: Callable[[int, int, int, torch.Generator], nn.Module]) -> str:
+    """What a builder makes, in words: the same for two runs of one program, another for another network."""
+    with torch.random.fork_rng(devices=[]):
+        made = build(2, 1, 1, torch.Generator().manual_seed(0))
+    shapes = {name: list(value.shape) for name, value in made.state_dict().items()}
+    activation = [getattr(module, "activation", None) for module in made.modules()]
+    return f"{getattr(build, '__qualname__', type(build).__qualname__)} {made!r} {shapes} {activation}"
 
 
 def new_member(prepared: Prepared, build: Callable[[int, int, int, torch.Generator], nn.Module], seed: int) -> Member:
@@ -291,7 +313,7 @@ def free_run_error(member: Member, prepared: Prepared, segments: Sequence[tuple[
     """NRMSE of free runs over stretches: rms error over the deviation of the truth, worst output."""
     errors, truths = [], []
     for first, last in segments:
-        truth = prepared.samples.states[first : last + 1, : len(prepared.ports.output)]
+        truth = prepared.outputs[first : last + 1]
         errors.append(free_run(member, prepared, first, last) - truth)
         truths.append(truth)
     error, truth = torch.cat(errors), torch.cat(truths)
@@ -357,10 +379,9 @@ def _assemble(prepared: Prepared, config: FitConfig, candidates: list[Candidate]
     runs = torch.stack(
         [torch.cat([free_run(member, prepared, *segment) for segment in prepared.validation]) for member in kept]
     )
-    count = len(prepared.ports.output)
-    truth = torch.cat([prepared.samples.states[a : b + 1, :count] for a, b in prepared.validation])
+    truth = torch.cat([prepared.outputs[a : b + 1] for a, b in prepared.validation])
     factor, floor = calibrate(runs, truth)
-    points = torch.cat([prepared.samples.states, prepared.drive], -1)
+    points = torch.cat([visited_states(kept, prepared), prepared.drive], -1)
     seen = torch.cat([points[a : b + 1] for a, b in prepared.samples.segments])
     unseen = torch.cat([points[a : b + 1] for a, b in prepared.validation])
     for index in ranking.order[: config.members]:
@@ -382,6 +403,14 @@ def _assemble(prepared: Prepared, config: FitConfig, candidates: list[Candidate]
             "kept": ranking.order[: config.members],
         },
     )
+
+
+def visited_states(members: Sequence[Member], prepared: Prepared) -> Tensor:
+    """Recorded states as the members count them, less the feedthrough's part (mean over members), shape (samples, state)."""
+    jets = prepared.samples.jets
+    through = torch.stack([member.feedthrough.detach().reshape(-1)[: jets.shape[-1]] for member in members]).mean(0)
+    states: Tensor = prepared.samples.states + jets @ through
+    return states
 
 
 def calibrate(runs: Tensor, truth: Tensor) -> tuple[float, Tensor]:
@@ -408,7 +437,7 @@ def calibrate(runs: Tensor, truth: Tensor) -> tuple[float, Tensor]:
 
 def residual_level(surrogate: Surrogate, traces: TraceSet, config: FitConfig) -> list[float]:
     """Root mean square of the short-run errors on the fitted stretches, per output, in deviations."""
-    errors = [short_runs(surrogate, _fitted_part(trace, config), STEPS) for trace in traces]
+    errors = [short_runs(surrogate, _fitted_part(trace, config), steps_of(surrogate)) for trace in traces]
     return [float(value) for value in np.sqrt(np.mean(np.concatenate(errors) ** 2, 0))]
 
 

@@ -20,6 +20,9 @@ from .trace import Trace
 #: samples tells it better.
 WARM_UP = 12
 
+#: Samples that the smoothing of a noisy beginning may look at.
+BEGINNING = 200
+
 
 @dataclass(frozen=True, eq=False)
 class Run:
@@ -90,7 +93,9 @@ def initial_state(surrogate: Surrogate, trace: Trace, *, member: int = 0) -> Ten
     Returns:
         State in deviations, shape (state,).
     """
-    states, stages, settled, target = _teacher(surrogate, trace, member)
+    # Nothing later than what an embedding of the first samples needs may tell on the start of a run.
+    beginning = trace if len(trace) <= BEGINNING else trace.between(None, float(trace.time[BEGINNING - 1]))
+    states, stages, settled, target = _teacher(surrogate, beginning, member)
     measured, count = states[0], len(surrogate.ports.output)
     steps = min(WARM_UP, len(states) - 1)
     through = settled[: steps + 1] @ surrogate.members[member].feedthrough.detach().T

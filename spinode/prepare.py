@@ -36,13 +36,15 @@ def on_common_grid(traces: TraceSet, config: FitConfig) -> TraceSet:
         check_samples(trace, FEWEST)
         if not trace.output:
             raise TraceError("no output channel was chosen; name at least one, e.g. output=['mz'].")
-    own = float(np.median([interval_of(trace) for trace in traces]))
-    interval = config.sample_interval or own
-    if interval < 0.5 * own:
-        raise TraceError(
-            f"the sample interval {interval:.4g} s is finer than the recording's own {own:.4g} s; "
-            "resampling cannot add what was not recorded. Pass an interval of at least the recorded one."
-        )
+    steps = [interval_of(trace) for trace in traces]
+    interval = config.sample_interval or float(np.median(steps))
+    for index, own in enumerate(steps):
+        if interval < 0.5 * own:
+            which = f"trace {index}'s" if len(steps) > 1 else "the recording's"
+            raise TraceError(
+                f"the sample interval {interval:.4g} s is finer than {which} own {own:.4g} s; "
+                "resampling cannot add what was not recorded. Pass an interval of at least the recorded one."
+            )
     on_grid = TraceSet([resample(trace, interval, method=config.resampling) for trace in traces])
     for trace in on_grid:
         if len(trace) < FEWEST:
@@ -64,7 +66,11 @@ def on_common_grid(traces: TraceSet, config: FitConfig) -> TraceSet:
 def ports_of(traces: TraceSet) -> Ports:
     """Names, units and interpolation, from the first recording."""
     first = traces[0]
-    kinds = {name: first.interpolation.get(name) or recorded_interpolation(v) for name, v in first.drive.items()}
+    kinds = {}
+    for name in first.drive:
+        # A drive at rest says nothing about how it runs when it moves; another recording of the set may.
+        moving = [trace for trace in traces if np.ptp(trace.drive[name]) > 0] or [first]
+        kinds[name] = moving[0].interpolation.get(name) or recorded_interpolation(moving[0].drive[name])
     names = (*first.drive, *first.output, *first.parameters)
     return Ports(
         drive=tuple(first.drive),
@@ -87,6 +93,7 @@ class Prepared:
         samples: Embedded samples of the fitted stretches and the validation stretches.
         validation: First and last sample of each stretch kept from the fit.
         drive: Scaled drive and parameter samples, shape (samples, inputs), for the domain.
+        outputs: Recorded outputs in deviations, not smoothed, shape (samples, outputs): what a run is held against.
         noise: Deviation of the measurement noise of each output, SI units.
     """
 
@@ -97,6 +104,7 @@ class Prepared:
     samples: Samples
     validation: tuple[tuple[int, int], ...]
     drive: Tensor
+    outputs: Tensor
     noise: Tensor
 
 
@@ -128,11 +136,12 @@ def prepare(traces: TraceSet, embedding: Embedding, config: FitConfig) -> Prepar
     inputs = [np.concatenate(pair, -1) for pair in zip(drives, constants, strict=True)]
     scales = _scales(fitted(outputs), fitted([block.values for block in blocks]), fitted(inputs))
 
-    kinds = tuple(ports.interpolation[name] for name in ports.drive)
-    all_kinds = kinds + ("held",) * len(ports.parameters)
     feedthrough = config.feedthrough if config.feedthrough is not None else embedding.kind == "derivative"
     states, stages, jets, scaled = [], [], [], []
-    for block, values, length in zip(blocks, inputs, lengths, strict=True):
+    for trace, block, values, length in zip(traces, blocks, inputs, lengths, strict=True):
+        # Each recording as it was driven: held steps and smooth drives may stand in one set.
+        kinds = tuple(trace.interpolation[name] for name in ports.drive)
+        all_kinds = kinds + ("held",) * len(ports.parameters)
         u = scales.drive(torch.as_tensor(values))
         steps = stage_drive(u, all_kinds)
         steps = delayed(steps, embedding.order) if embedding.kind == "delay" else steps
@@ -154,11 +163,14 @@ def prepare(traces: TraceSet, embedding: Embedding, config: FitConfig) -> Prepar
     return Prepared(
         ports=ports,
         embedding=embedding,
-        interval=interval_of(traces[0]),
+        interval=float(traces[0].provenance["resampled"]["to_interval"]),
         scales=scales,
         samples=samples,
         validation=validation,
         drive=torch.cat(scaled),
+        outputs=torch.cat(
+            [scales.output(torch.as_tensor(values))[:length] for values, length in zip(outputs, lengths, strict=True)]
+        ),
         noise=torch.as_tensor(np.max([block.recorded_noise for block in blocks], 0)),
     )
 

@@ -69,6 +69,7 @@ _ENTRIES: Mapping[str, Check] = {
     "disagreement": _list(_number_or_none),
     "kept": _list(_whole),
     "residual_level": _list(_number),
+    "residual_steps": lambda value: _whole(value) and 1 <= value <= 1000,
     "data": _list(_table(start=_number, stop=_number, samples=_whole, provenance=_table())),
 }
 

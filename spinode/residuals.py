@@ -10,8 +10,9 @@ from .free_run import short_runs
 from .surrogate import Surrogate
 from .trace import Array, Trace
 
-#: Steps of the short free runs. One step shows little but the noise of the derivative; a few show the dynamics.
-STEPS = 4
+#: Steps of the short free runs. One step shows little but the noise of the derivative; a few show the dynamics. Where a
+#: device moves less than `CLEAR` times its measurement noise in so few steps, longer runs are needed to see it at all.
+STEPS, CLEAR = (4, 12, 24), 20.0
 
 #: Blocks a recording is cut into, and fewest samples in one: medians over fewer would follow single events.
 BLOCKS, SHORTEST = 120, 16
@@ -22,7 +23,7 @@ JUMP, LEVEL = 4.0, 5.0
 
 #: Share of the blocks after a change that must stay above the geometric middle of the two levels, and of those before it
 #: that must stay below: a passing excursion is no change of regime.
-PERSISTENT = 0.9
+PERSISTENT = 0.8
 
 
 @dataclass(frozen=True)
@@ -35,16 +36,36 @@ class Change:
 
 
 def short_run_residuals(surrogate: Surrogate, trace: Trace) -> Array:
-    """Errors of free runs of `STEPS` samples from every measured state, over their rms on the fitted stretch.
+    """Errors of free runs of a few samples from every measured state, over their rms on the fitted stretch.
 
     Args:
         surrogate: The model.
         trace: Recording on its grid and under its names.
 
     Returns:
-        Shape (time - STEPS, outputs); row t belongs to sample t + STEPS.
+        Shape (time - steps, outputs), with `steps_of(surrogate)` steps; row t belongs to sample t + steps.
     """
-    return np.asarray(short_runs(surrogate, trace, STEPS) / np.asarray(surrogate.record.get("residual_level", 1.0)))
+    level = np.asarray(surrogate.record.get("residual_level", 1.0))
+    return np.asarray(short_runs(surrogate, trace, steps_of(surrogate)) / level)
+
+
+def steps_of(surrogate: Surrogate) -> int:
+    """Steps of the short runs that this surrogate's level was measured with."""
+    return int(surrogate.record.get("residual_steps", STEPS[0]))
+
+
+def clear_steps(outputs: Array, noise: Array) -> int:
+    """The fewest of `STEPS` in which every output moves clearly more than its noise, or the most.
+
+    Args:
+        outputs: Shape (time, outputs).
+        noise: Deviation of the measurement noise of each output, shape (outputs,).
+    """
+    for steps in STEPS:
+        moves = np.sqrt(np.mean((outputs[steps:] - outputs[:-steps]) ** 2, 0))
+        if np.all(moves >= CLEAR * noise):
+            return steps
+    return STEPS[-1]
 
 
 def regime_change(surrogate: Surrogate, trace: Trace, residuals: Array) -> Change | None:
@@ -60,7 +81,8 @@ def regime_change(surrogate: Surrogate, trace: Trace, residuals: Array) -> Chang
         trace: Recording on its grid and under its names.
         residuals: From `short_run_residuals`.
     """
-    time = np.asarray(trace.time)[STEPS : STEPS + len(residuals)]
+    steps = steps_of(surrogate)
+    time = np.asarray(trace.time)[steps : steps + len(residuals)]
     size = np.sqrt(np.mean(residuals**2, -1)) + 1e-12
     length = max(SHORTEST, len(size) // BLOCKS)
     count = len(size) // length
@@ -98,8 +120,9 @@ def _onset(time: Array, size: Array, near: int, length: int, middle: float) -> f
 
 
 def _persistence(surrogate: Surrogate, trace: Trace) -> float:
-    """Median error of "the output stays as it is" over `STEPS`, in the units of the residuals."""
+    """Median error of "the output stays as it is" over the short runs, in the units of the residuals."""
     values = np.stack([trace.output[name] for name in surrogate.ports.output], -1)
     scaled = values / surrogate.scales.output_scale.numpy()
-    moves = (scaled[STEPS:] - scaled[:-STEPS]) / np.asarray(surrogate.record.get("residual_level", 1.0))
+    steps = steps_of(surrogate)
+    moves = (scaled[steps:] - scaled[:-steps]) / np.asarray(surrogate.record.get("residual_level", 1.0))
     return float(np.median(np.sqrt(np.mean(moves**2, -1))))

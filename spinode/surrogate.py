@@ -128,7 +128,7 @@ class Surrogate(nn.Module):
         """Free run of the device under a sampled drive.
 
         Integrates dx/dt = f(x, u) with one fourth-order Runge-Kutta step per sample. Differentiable in drive, state,
-        parameters and weights.
+        parameters and weights; a resting state that is found because none was given counts as a constant.
 
         Args:
             drive: Samples every `self.interval`, shape (..., time, drives), in `self.ports.units`.
@@ -178,7 +178,10 @@ class Surrogate(nn.Module):
         return rk4_step(self.members[member].field, state, stages, 1.0 if dt is None else dt / self.interval)
 
     def read(self, state: Tensor, drive: Tensor, *, member: int = 0) -> Tensor:
-        """Outputs in SI units of a state under a drive: y = b_0 + D u, shape (..., outputs)."""
+        """Outputs in SI units of a state under a drive: y = b_0 + D u, shape (..., outputs).
+
+        A sample of a held drive acts from its instant on: the output at that instant has answered to the sample before it.
+        """
         u = self.scales.drive(drive)[..., : len(self.ports.drive)]
         first = state[..., : len(self.ports.output)]
         return self.scales.output_si(first + u @ self.members[member].feedthrough.T)

@@ -514,10 +514,11 @@ def short_run_share(surrogate: Surrogate, evaluation: Evaluation) -> float | Non
     level = surrogate.record.get("residual_level")
     if level is None:
         return None
-    from .residuals import STEPS
+    from .residuals import steps_of
 
     scale = surrogate.scales.output_scale.numpy()
-    moved = (evaluation.truth[STEPS:] - evaluation.truth[:-STEPS]) / scale
+    steps = steps_of(surrogate)
+    moved = (evaluation.truth[steps:] - evaluation.truth[:-steps]) / scale
     doubled_noise = 2 * (surrogate.noise.numpy() / scale) ** 2
     change = np.mean(moved**2, 0) - doubled_noise
     error = np.square(np.atleast_1d(np.asarray(level, dtype=np.float64))) - doubled_noise

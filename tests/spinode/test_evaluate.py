@@ -14,7 +14,7 @@ import spinode
 from spinode import Trace, TraceError, evaluate
 from spinode.evaluate import _diverged_at, _nrmse, horizon_curve, matched, spectrum_error
 from spinode.free_run import short_runs
-from spinode.residuals import STEPS, regime_change, short_run_residuals
+from spinode.residuals import clear_steps, regime_change, short_run_residuals, steps_of
 from spinode.testing import resonator
 
 INTERVAL, NOISE = 1e-11, 0.01
@@ -57,7 +57,7 @@ def recorded(device, samples, seed, *, drive=None):
 def device():
     """A resonator whose level of short-run errors is known, as a fit would have stored it."""
     made = resonator(noise=NOISE, interval=INTERVAL)
-    errors = short_runs(made, recorded(made, 2000, 99), STEPS)
+    errors = short_runs(made, recorded(made, 2000, 99), steps_of(made))
     made.record["residual_level"] = np.sqrt(np.mean(errors**2, 0)).tolist()
     return made
 
@@ -162,9 +162,14 @@ def test_other_names_take_their_places(device):
     assert list(scores.trace.output) == ["y"]
 
 
-def test_a_single_drive_of_another_name_is_taken_by_its_role(device):
+def test_a_channel_of_another_name_takes_a_place_only_if_it_is_named(device):
     trace = recorded(device, 200, 0)
-    named = matched(device, Trace(trace.time, {"b": trace.drive["V"]}, {"a": trace.output["y"]}))
+    other = Trace(trace.time, {"b": trace.drive["V"]}, {"a": trace.output["y"]})
+    with pytest.raises(TraceError, match="no channel 'V' for the drive 'V'"):
+        matched(device, other)
+    with pytest.raises(TraceError, match="no output 'y' to compare with"):
+        evaluate(device, other, drive=["b"])
+    named = matched(device, other, drive=["b"], output=["a"])
     assert np.array_equal(named.drive["V"], trace.drive["V"])
     assert np.array_equal(named.output["y"], trace.output["y"])
 
@@ -201,7 +206,7 @@ def test_another_interval_is_resampled_and_said(device):
     finer = spinode.resample(trace, INTERVAL / 2)
     scores = evaluate(device, finer)
     assert scores.nrmse == pytest.approx(evaluate(device, trace).nrmse, abs=5e-3)
-    assert any("resampled from 5e-12 s to 1e-11 s" in note for note in scores.notes)
+    assert any("resampled from 5 ps to 10 ps" in note for note in scores.notes)
 
 
 # --- the device changes -----------------------------------------------------------------------------------------------
@@ -258,3 +263,10 @@ def test_a_recording_that_begins_after_the_change_says_so_from_the_start(device)
         scores = evaluate(device, late)
         assert scores.regime_change_at == pytest.approx(1e-9), seed
         assert scores.nrmse_before_change is None
+
+
+@pytest.mark.parametrize(("noise", "steps"), [(0.0, 4), (0.05, 12), (0.2, 24)])
+def test_noisier_devices_are_watched_over_longer_runs(noise, steps):
+    # A sine of 40 samples per period moves by 0.44, 1.14 and 1.34 (rms) in 4, 12 and 24 samples.
+    wave = np.sin(2 * np.pi * np.arange(4000) / 40)[:, None]
+    assert clear_steps(wave, np.array([noise])) == steps
