@@ -106,6 +106,12 @@ def matched(surrogate: Surrogate, trace: Trace, drive: Sequence[str] = (), outpu
     chosen: dict[str, dict[str, Array]] = {}
     units: dict[str, str] = {name: trace.units.get(name, "") for name in trace.parameters}
     kinds: dict[str, str] = {}
+    clock = ports.units.get("time", "s")
+    if trace.unit("time") != clock:
+        raise TraceError(
+            f"the recording's time is in {trace.unit('time')!r}, the surrogate's in {clock!r}; give both the same clock."
+        )
+    units["time"] = clock
     available = trace.channels
     for role, own, given in (("drive", ports.drive, tuple(drive)), ("output", ports.output, tuple(output))):
         here = all(name in available for name in own)

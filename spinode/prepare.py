@@ -76,7 +76,7 @@ def ports_of(traces: TraceSet) -> Ports:
         drive=tuple(first.drive),
         output=tuple(first.output),
         parameters=tuple(first.parameters),
-        units={name: first.units.get(name, "") for name in names},
+        units={"time": first.unit("time")} | {name: first.units.get(name, "") for name in names},
         interpolation=kinds,
     )
 
