@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -63,9 +63,16 @@ def _print_warning(message: Warning | str, category: type[Warning], *_: Any, **_
     print(f"spinode: warning: {message}", file=sys.stderr)
 
 
+class _Parser(argparse.ArgumentParser):
+    """One sentence for a wrong option, as for any other bad input."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(BAD_INPUT, f"spinode: error: {message} (see `{self.prog} --help`).\n")
+
+
 def parser() -> argparse.ArgumentParser:
     """All commands and options."""
-    top = argparse.ArgumentParser(prog="spinode", description="A measurement file in, a fast differentiable device model out.")
+    top = _Parser(prog="spinode", description="A measurement file in, a fast differentiable device model out.")
     from . import __version__
 
     top.add_argument("--version", action="version", version=f"spinode {__version__}")
@@ -131,7 +138,13 @@ def _reading(command: argparse.ArgumentParser) -> None:
 
 def _channels(command: argparse.ArgumentParser) -> None:
     command.add_argument("--drive", action="append", default=[], metavar="NAME", help="drive channel; may be repeated")
-    command.add_argument("--output", action="append", default=[], metavar="NAME", help="output channel; may be repeated")
+    command.add_argument(
+        "--output",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="output channel; may be repeated (in `simulate`: start from its first samples instead of from rest)",
+    )
 
 
 def _settings(fit: argparse.ArgumentParser) -> None:
@@ -159,7 +172,7 @@ def _inspect(arguments: argparse.Namespace) -> None:
 def _fit(arguments: argparse.Namespace) -> None:
     from .fit import fit
 
-    check_writable(arguments.save)
+    _check_target(arguments.save, *arguments.tables)
     config = FitConfig.of(
         **{
             name: getattr(arguments, name)
@@ -174,7 +187,7 @@ def _fit(arguments: argparse.Namespace) -> None:
         raise TraceError(f"no --output was given; name what the device answers with. The channels are: {listed}.")
     traces = [_read(arguments, table, arguments.drive, arguments.output) for table in arguments.tables]
     checkpoint = Path(arguments.checkpoint or f"{arguments.save}.checkpoint")
-    check_writable(checkpoint)
+    _check_target(str(checkpoint), *arguments.tables)
     if checkpoint.exists():
         print(f"spinode: resuming from {checkpoint}", file=sys.stderr)
     progress = _Progress(arguments.quiet)
@@ -191,6 +204,14 @@ def _fit(arguments: argparse.Namespace) -> None:
     for sentence in _fit_sentences(surrogate):
         print(sentence)
     print(f"saved {arguments.save}")
+
+
+def _check_target(target: str, *inputs: str) -> None:
+    """Refuse to write where it cannot be done, or over what is read."""
+    check_writable(target)
+    for path in inputs:
+        if Path(target).exists() and Path(path).exists() and Path(target).samefile(path):
+            raise TraceError(f"--save {target} is the file that is read; writing would destroy it. Choose another name.")
 
 
 def _forget(checkpoint: Path) -> None:
@@ -230,7 +251,7 @@ def _evaluate(arguments: argparse.Namespace) -> None:
 def _report(arguments: argparse.Namespace) -> None:
     from .report import report
 
-    check_writable(arguments.save)
+    _check_target(arguments.save, arguments.table, arguments.surrogate)
     evaluation, surrogate = _evaluation(arguments)
     report(surrogate, evaluation, arguments.save)
     print(f"saved {arguments.save}")
@@ -253,13 +274,15 @@ def _simulate(arguments: argparse.Namespace) -> None:
     from .persist import load
     from .resample import interval_of, is_uniform, resample
 
-    check_writable(arguments.save)
+    _check_target(arguments.save, arguments.table, arguments.surrogate)
     surrogate = load(arguments.surrogate)
     trace = matched(surrogate, _read(arguments, arguments.table), arguments.drive, arguments.output)
     if not arguments.output:
         trace = replace(trace, output={})  # from rest, unless initial samples are asked for
-    step = interval_of(trace) if len(trace) > 1 else float("nan")
-    if not arguments.resample and not (len(trace) > 1 and is_uniform(trace, surrogate.interval, 0.05)):
+    if len(trace) < 8:
+        raise TraceError(f"the drive file holds {len(trace)} samples; at least 8 are needed.")
+    step = interval_of(trace)
+    if not arguments.resample and not is_uniform(trace, surrogate.interval, 0.05):
         raise TraceError(
             f"the drive is sampled every {step:.6g} s, the surrogate steps every {surrogate.interval:.6g} s "
             "(all samples must lie within a twentieth of a step of its grid); pass --resample to resample it."
@@ -330,6 +353,9 @@ def _demo(arguments: argparse.Namespace) -> None:
 def _read(arguments: argparse.Namespace, table: str, drive: Sequence[str] = (), output: Sequence[str] = ()) -> Trace:
     from .datasets import read_trace
 
+    for option, names in (("--drive", drive), ("--output", output)):
+        if len(set(names)) < len(names):
+            raise ConfigError(f"{option} names {next(n for n in names if list(names).count(n) > 1)!r} twice; give each once.")
     clock: str | float | None = arguments.time
     if clock is not None:
         with contextlib.suppress(ValueError):

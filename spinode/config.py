@@ -86,7 +86,7 @@ class FitConfig:
             if not getattr(self, name):
                 raise ConfigError(f"{name} is empty; expected whole numbers, e.g. {getattr(type(self)(), name)}.")
             for value in getattr(self, name):
-                _whole(name, value, 1)
+                _whole(name, value, 1, 4096)
         for name, low, high in (("ridge", 0.0, 1.0), ("learning_rate", 1e-8, 1.0), ("validation", 0.02, 0.5)):
             value = getattr(self, name)
             if not (isinstance(value, (int, float)) and low <= value <= high):

@@ -21,18 +21,21 @@ class Domain(nn.Module):
     Args:
         points: Support, shape (points, state + drive).
         radius: Largest distance that counts as inside, in deviations.
+        constants: How many of the last columns are constants of a recording. Few values of them are ever seen, so the
+            radius says little there: outside their range is outside.
     """
 
     points: Tensor
     radius: Tensor
 
-    def __init__(self, points: Tensor, radius: Tensor | float) -> None:
+    def __init__(self, points: Tensor, radius: Tensor | float, constants: int = 0) -> None:
         super().__init__()
+        self.constants = constants
         self.register_buffer("points", points.detach().clone())
         self.register_buffer("radius", torch.as_tensor(radius, dtype=points.dtype).clone())
 
     @classmethod
-    def around(cls, fitted: Tensor, unseen: Tensor, *, quantile: float = 0.999, seed: int = 0) -> Domain:
+    def around(cls, fitted: Tensor, unseen: Tensor, *, quantile: float = 0.999, seed: int = 0, constants: int = 0) -> Domain:
         """Domain of fitted samples, its radius from unseen ones of the same regime.
 
         Args:
@@ -40,10 +43,11 @@ class Domain(nn.Module):
             unseen: Validation samples, shape (samples, state + drive).
             quantile: Share of the unseen samples that lies inside.
             seed: Seed of the choice of points where there are more than `POINTS`.
+            constants: How many of the last columns are constants of a recording.
         """
         generator = torch.Generator().manual_seed(seed)
         chosen = torch.randperm(len(fitted), generator=generator)[:POINTS].sort().values
-        domain = cls(fitted[chosen], 0.0)
+        domain = cls(fitted[chosen], 0.0, constants)
         distances = [domain.distance(unseen)] if len(unseen) else []
         for block in torch.arange(len(chosen)).tensor_split(10):
             others = torch.ones(len(chosen), dtype=torch.bool)
@@ -62,4 +66,10 @@ class Domain(nn.Module):
 
     def outside(self, points: Tensor) -> Tensor:
         """Whether each point lies outside, shape (...,), bool."""
-        return self.distance(points) > self.radius
+        far = self.distance(points) > self.radius
+        if not self.constants:
+            return far
+        seen, asked = self.points[:, -self.constants :], points.detach()[..., -self.constants :]
+        low, high = seen.amin(0), seen.amax(0)
+        margin = 0.05 * (high - low) + 1e-6
+        return far | ((asked < low - margin) | (asked > high + margin)).any(-1)

@@ -21,7 +21,7 @@ from .units import readable
 FEWEST = 50
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Evaluation:
     """A free run held against a recording. Times are those of the recording [s]; scores are over all outputs.
 
@@ -67,6 +67,11 @@ class Evaluation:
     def prediction(self) -> Array:
         """Free-run outputs, shape (time, outputs)."""
         return self.run.output.numpy()
+
+    def __repr__(self) -> str:
+        """The scores without the curves."""
+        scores = {name: value for name, value in self.to_dict().items() if name not in ("horizon", "notes")}
+        return f"Evaluation({', '.join(f'{name}={value}' for name, value in scores.items())})"
 
     def to_dict(self) -> dict[str, Any]:
         """The scores as one JSON object."""

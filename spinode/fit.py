@@ -42,6 +42,9 @@ FEEDTHROUGH_RIDGE = 30.0
 #: Least deviation of a validation stretch that an error is held against, in deviations of the fitted part.
 RESTING = 0.05
 
+#: Most weights that Gauss-Newton takes: their matrix is in memory several times.
+MOST_WEIGHTS = 6000
+
 #: Orders that are tried where none is given.
 ORDERS = (1, 2, 3)
 
@@ -198,6 +201,11 @@ def fit_gauss_newton(
     samples = prepared.samples
     through = member.feedthrough if samples.jets.shape[-1] else member.feedthrough[:, :0]
     layout = Theta(member.field, through)
+    if len(layout.start) > MOST_WEIGHTS:
+        raise ConfigError(
+            f"the vector field has {len(layout.start)} weights; Gauss-Newton builds a matrix of that size squared and takes "
+            f"up to {MOST_WEIGHTS}. Use a smaller network, such as hidden=(16, 16), or method='adam'."
+        )
     best: tuple[float, Tensor] = (float("inf"), layout.start)
     theta, history = layout.start, []
     lengths = stage_lengths(config.windows, samples)
@@ -392,7 +400,7 @@ def _assemble(prepared: Prepared, config: FitConfig, candidates: list[Candidate]
         interval=prepared.interval,
         scales=prepared.scales,
         members=kept,
-        domain=Domain.around(seen, unseen, seed=config.seed),
+        domain=Domain.around(seen, unseen, seed=config.seed, constants=len(prepared.ports.parameters)),
         noise=prepared.noise,
         spread_factor=factor,
         spread_floor=floor * prepared.scales.output_scale,

@@ -189,7 +189,7 @@ def _build(meta: Mapping[str, Any], tensors: dict[str, Tensor], field: nn.Module
         interval=interval,
         scales=scales,
         members=members,
-        domain=Domain(points, 0.0),
+        domain=Domain(points, 0.0, len(ports.parameters)),
         noise=torch.zeros(outputs, dtype=torch.float64),
         record=checked_record(meta["record"], ports),
     )

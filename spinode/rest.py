@@ -44,5 +44,6 @@ def fixed_point(field: nn.Module, candidates: Tensor, drive: Tensor, size: int, 
             return x
     raise DomainError(
         "no stable resting state was found under the first drive sample (a self-sustained oscillator has none); "
-        "pass `state=surrogate.state_from(output, drive)[0]` from a few measured samples."
+        "start from measured samples: --output NAME on the command line, or in Python "
+        "state=surrogate.state_from(output, drive)[0]."
     )

@@ -240,9 +240,17 @@ class Surrogate(nn.Module):
             DomainError: no stable fixed point near the fitted states, as for a self-sustained oscillator.
         """
         inputs, _ = self._inputs(drive.reshape(1, -1), parameters, None)
-        u = self.scales.drive(inputs)[0]
+        u = inputs_u = self.scales.drive(inputs)[0].detach()
         if self.embedding.kind == "delay":
             u = u.tile(self.embedding.order)
+        seen = self.domain.points[:, self._state_size :]
+        beyond = (inputs_u < seen.amin(0) - 1) | (inputs_u > seen.amax(0) + 1)
+        if bool(beyond.any()):
+            name = self.ports.inputs[int(beyond.nonzero()[0])]
+            raise DomainError(
+                f"{name!r} begins at {float(inputs[0, int(beyond.nonzero()[0])]):.6g}, far outside what the surrogate was "
+                "fitted on; its resting state there is unknown. Begin within the fitted range, or pass an initial state."
+            )
         return fixed_point(self.members[member].field, self.domain.points, u.detach(), self._state_size)
 
     # --- recordings: traces in, runs out -----------------------------------------------------------------------------

@@ -33,7 +33,7 @@ def _frozen(values: npt.ArrayLike, what: str) -> Array:
     return array
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Trace:
     """One recording of a driven device, in SI units and float64.
 
@@ -104,6 +104,12 @@ class Trace:
         """Drives and outputs together, by name."""
         return {**self.drive, **self.output}
 
+    def __repr__(self) -> str:
+        """Names and lengths; a recording has too many samples to print."""
+        span = f", {self.time[0]:.6g} .. {self.time[-1]:.6g} {self.unit('time')}" if len(self) else ""
+        named = f"drive={list(self.drive)}, output={list(self.output)}, parameters={dict(self.parameters)}"
+        return f"Trace({len(self)} samples{span}, {named})"
+
     def unit(self, name: str) -> str:
         """Unit of a channel, a parameter or `"time"`; "" where none was given, and seconds for the time."""
         return self.units.get(name, "s" if name == "time" else "")
@@ -147,8 +153,10 @@ class Trace:
         first, last = float(np.min(self.time)), float(np.max(self.time))
         low = first if start is None else float(start)
         high = last if stop is None else float(stop)
-        if not low < high:
+        if start is not None and stop is not None and not low < high:
             raise TraceError(f"start ({low:.6g} s) must lie before stop ({high:.6g} s).")
+        if not (low == low and high == high):
+            raise TraceError("start or stop is not a number; pass seconds.")
         # One sample of slack: a table whose steps jitter ends a fraction of a step beside its nominal end.
         if low < first - 1.5 * step or high > last + 1.5 * step:
             raise TraceError(

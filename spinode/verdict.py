@@ -308,7 +308,10 @@ def _about_baseline(surrogate: Surrogate, evaluation: Evaluation) -> Iterator[Re
         return
     share = evaluation.nrmse / max(linear, 1e-300)
     told = f"a linear ARX model fitted to the same stretch reaches NRMSE {_score(linear)}"
-    if share >= NO_GAIN:
+    if share > WEAK_GAIN and evaluation.nrmse <= CLOSE:
+        # Both are accurate: the device is linear here, which is no reason to distrust either.
+        yield Remark(NOTE, f"A linear model is enough for this recording: {told}, the surrogate {_score(evaluation.nrmse)}.")
+    elif share >= NO_GAIN:
         yield Remark(
             BAD,
             f"It is no better than a linear model: {told}, the surrogate {_score(evaluation.nrmse)}.",
@@ -417,7 +420,7 @@ def _about_noise(surrogate: Surrogate, evaluation: Evaluation) -> Iterator[Remar
             yield Remark(
                 NOTE,
                 f"The fitted recording of '{name}' holds measurement noise of about {readable(noise, unit)} "
-                f"({_percent(share)} of its deviation): no free run can come closer than that.",
+                f"({_percent(share)} of its deviation); what moves from sample to sample counts as noise too.",
             )
 
 

@@ -261,11 +261,12 @@ def test_bad_input_ends_in_one_message(run, here, macrospin, fitted_file, name):
 @pytest.mark.parametrize(
     "words", [(), ("fit",), ("nonsense",), ("fit", TABLE, "--save", "m", "--restarts", "many"), ("evaluate", "x")]
 )
-def test_words_that_are_no_command_end_in_usage_and_two(run, here, words):
+def test_words_that_are_no_command_end_in_one_sentence_and_two(run, here, words):
     code, out, err = run(*words)
     assert code == 2
     assert out == ""
-    assert err.startswith("usage: spinode")
+    assert err.startswith("spinode: error: ")
+    assert len(err.strip().splitlines()) == 1
     assert "Traceback" not in err
 
 
@@ -328,3 +329,13 @@ def test_an_interrupted_fit_resumes_to_the_identical_file(here):
     assert "resuming from cut.safetensors.checkpoint" in again.stderr
     assert (here / "cut.safetensors").read_bytes() == (here / "whole.safetensors").read_bytes()
     assert listing(here) == ["cut.safetensors", "whole.safetensors"]
+
+
+def test_nothing_is_written_over_what_is_read(run, here):
+    Path("t.csv").write_bytes(Path(TABLE).read_bytes())
+    before = Path("t.csv").read_bytes()
+    for words in (("fit", "t.csv", "--drive", "Ku", "--output", "mz", "--save", "t.csv"),):
+        code, _, err = run(*words)
+        assert code == 2
+        assert "is the file that is read" in err
+        assert Path("t.csv").read_bytes() == before

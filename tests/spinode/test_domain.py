@@ -61,3 +61,13 @@ def test_many_points_are_thinned_by_the_seed():
 def test_no_gradient_runs_through_the_domain():
     asked = cloud(5, 0).requires_grad_()
     assert not Domain(cloud(10, 1), 1.0).distance(asked).requires_grad
+
+
+def test_a_constant_beyond_the_fitted_ones_is_outside_however_near():
+    points = cloud(400, 3)
+    points[:, -1] = points[:, -1].sign()
+    inside = Domain(points, 5.0, 1)
+    asked = points[:3].clone()
+    asked[:, -1] = torch.tensor([0.0, 1.05, 1.5])
+    assert inside.outside(asked).tolist() == [False, False, True]
+    assert Domain(points, 5.0).outside(asked).tolist() == [False, False, False]

@@ -200,7 +200,7 @@ def test_two_adjoining_stretches_hold_every_sample_once(time, split):
     [
         (5e-9, 2e-9, "start .5e-09 s. must lie before stop .2e-09 s."),
         (5e-9, 5e-9, "must lie before"),
-        (float("nan"), None, "must lie before"),
+        (float("nan"), None, "is not a number"),
         (-5e-9, None, "leaves the recording, which runs from 0 to 1e-08 s"),
         (None, 20e-9, "leaves the recording"),
         (1.2e-9, 1.8e-9, "holds 0 samples"),
