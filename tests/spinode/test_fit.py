@@ -118,7 +118,7 @@ def test_two_drives_two_outputs_of_other_units(duffing, cheap):
         interpolation={"a": "held", "b": "held"},
     )
     made = fit(trace, **(cheap | {"order": 2, "iterations": 8}))
-    assert made.ports.units == {"a": "A/m", "b": "V", "y": "Hz", "z": "S"}
+    assert made.ports.units == {"time": "s", "a": "A/m", "b": "V", "y": "Hz", "z": "S"}
     error = evaluate(made, trace)
     assert error.nrmse < 0.25
     assert np.all(np.abs(error.prediction.mean(0) - error.truth.mean(0)) < error.truth.std(0))

@@ -174,3 +174,11 @@ def test_what_cannot_be_resampled_is_refused(time, options, message):
 def test_one_sample_is_too_few():
     with pytest.raises(TraceError, match="holds 1 samples; at least 2 are needed"):
         resample(trace_of([0.0], [1.0]))
+
+
+def test_last_digits_that_wiggle_are_no_steps_and_a_burst_is_not_held():
+    steps = np.repeat([1.0, 2.0, 1.5, 3.0], 100)
+    wiggling = steps * (1 + 1e-7 * (np.arange(400) % 10 < 3) * (np.arange(400) % 2))
+    assert recorded_interpolation(wiggling) == "held"
+    burst = np.concatenate([np.zeros(450), np.sin(np.arange(550) / 7)])
+    assert recorded_interpolation(burst) == "spline"
