@@ -1,6 +1,7 @@
 """Free-run scores on the MuMax3 skyrmion tables, as JSON lines: how accurate is a surrogate with default settings?
 
     python benchmarks/skyrmion.py [--data FOLDER] [--seeds 0 1 2] [--only voltage ku_dmi order1 authors]
+                                   [--settings '{"feedthrough": false}']
 
 Protocol. Each fit uses the defaults of `spinode fit` on one core, the stretch of Chen et al. (Nat. Commun. 13, 1016 (2022)):
 voltage table 8.5 .. 58.5 ns at 5 ps; Ku + DMI table, its first 50 ns. Every score is a free run from the first samples of
@@ -76,6 +77,7 @@ def rows(data: Path, kind: str, seed: int, **settings: Any) -> Iterator[dict[str
                 "outside_domain": round(scores.outside_domain, 4),
                 "regime_change_at": scores.regime_change_at,
                 "coverage": round(scores.coverage, 3),
+                "validation": [round(value, 5) for value in surrogate.record["validation"]],
                 "order": surrogate.embedding.order,
                 "fit_seconds": round(seconds, 1),
             }
@@ -162,6 +164,7 @@ def main() -> None:
     options.add_argument("--data", type=Path, default=Path(__file__).parents[2] / "shared/data/spin_neural_ode")
     options.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     options.add_argument("--only", nargs="+", default=["authors", "voltage", "ku_dmi", "order1"])
+    options.add_argument("--settings", type=json.loads, default={}, help="settings of the fit as JSON, to compare variants")
     chosen = options.parse_args()
     torch.set_num_threads(1)
     results: dict[tuple[str, str], list[float]] = {}
@@ -171,7 +174,7 @@ def main() -> None:
                 print(json.dumps(row), flush=True)
             continue
         for seed in chosen.seeds:
-            settings = {"order": 1} if part == "order1" else {}
+            settings = chosen.settings | ({"order": 1} if part == "order1" else {})
             for row in rows(chosen.data, "voltage" if part == "order1" else part, seed, **settings):
                 print(json.dumps(row), flush=True)
                 results.setdefault((part, row["test"]), []).append(row["nrmse"])
