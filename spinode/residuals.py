@@ -17,8 +17,8 @@ STEPS, CLEAR = (4, 12, 24), 20.0
 #: Blocks a recording is cut into, and fewest samples in one: medians over fewer would follow single events.
 BLOCKS, SHORTEST = 120, 16
 
-#: A change must lift the median residual by this factor, to at least `LEVEL` times that of the fitted stretch. Runs under a
-#: drive that was not fitted, inside the domain, stay below 3; a factor below 4 occurs when a drive changes its amplitude.
+#: A change must lift the median residual by this factor, to at least `LEVEL` times that of the fitted stretch. What the
+#: values were set on stands in docs/decisions.md.
 JUMP, LEVEL = 4.0, 5.0
 
 #: Share of the blocks after a change that must stay above the geometric middle of the two levels, and of those before it
