@@ -28,7 +28,8 @@ class MLPField(nn.Module):
 
         f(z) = W_out a(W_n ... a(W_1 z + b_1) ... + b_n) + b_out + S z + s,   z = (x, u)
 
-    The linear path S carries the resonance, which leaves the hidden layers only the nonlinearity to learn.
+    The linear path S carries the resonance, which leaves the hidden layers only the nonlinearity to learn. The native
+    kernels (`spinode.kernels`) integrate this field.
 
     Args:
         state: Number of state values.
@@ -36,10 +37,13 @@ class MLPField(nn.Module):
         rates: Number of rates returned.
         hidden: Width of each hidden layer.
         activation: One of "tanh", "silu", "softplus", "relu".
+        skip: Whether there is the linear path S z + s.
+        members: Number of devices, each with weights of its own, in one module: every weight then has a first dimension of
+            that size, and states and drives have shapes (members, ..., values). One set of weights if None.
         generator: Source of the initial weights.
 
     Raises:
-        ConfigError: an empty or non-positive width, or an unknown activation.
+        ConfigError: an empty or non-positive width, an unknown activation, or no members.
     """
 
     def __init__(
@@ -50,6 +54,8 @@ class MLPField(nn.Module):
         *,
         hidden: Sequence[int] = (16, 16),
         activation: str = "tanh",
+        skip: bool = True,
+        members: int | None = None,
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
@@ -57,11 +63,14 @@ class MLPField(nn.Module):
             raise ConfigError(f"activation {activation!r} is unknown; expected one of {', '.join(ACTIVATIONS)}.")
         if not hidden or min(hidden) < 1:
             raise ConfigError(f"hidden widths are {tuple(hidden)}; expected at least one positive width, e.g. (16, 16).")
+        if members is not None and members < 1:
+            raise ConfigError(f"members is {members}; expected at least one device, or None for one set of weights.")
         self.activation = activation
+        self.members = members
         widths = [state + drive, *hidden]
-        self.layers = nn.ModuleList([_linear(a, b, 1.0, 0.5, generator) for a, b in itertools.pairwise(widths)])
-        self.out = _linear(widths[-1], rates, 0.1, 0.0, generator)
-        self.skip = _linear(widths[0], rates, 0.1, 0.0, generator)
+        self.layers = nn.ModuleList([_linear(a, b, 1.0, 0.5, generator, members) for a, b in itertools.pairwise(widths)])
+        self.out = _linear(widths[-1], rates, 0.1, 0.0, generator, members)
+        self.skip = _linear(widths[0], rates, 0.1, 0.0, generator, members) if skip else None
 
     def forward(self, state: Tensor, drive: Tensor) -> Tensor:
         """Rates dx/dt, shape (..., rates)."""
@@ -70,16 +79,43 @@ class MLPField(nn.Module):
         hidden = inputs
         for layer in self.layers:
             hidden = act(layer(hidden))
-        rates: Tensor = self.out(hidden) + self.skip(inputs)
-        return rates
+        rates: Tensor = self.out(hidden)
+        return rates if self.skip is None else rates + self.skip(inputs)
 
 
-def _linear(inputs: int, outputs: int, gain: float, bias: float, generator: torch.Generator | None) -> nn.Linear:
+class MemberLinear(nn.Module):
+    """A linear layer for each member: y_m = W_m x_m + b_m, x of shape (members, ..., inputs).
+
+    Args:
+        weight: Shape (members, outputs, inputs).
+        bias: Shape (members, outputs).
+    """
+
+    def __init__(self, weight: Tensor, bias: Tensor) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(weight)
+        self.bias = nn.Parameter(bias)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Shape (members, ..., outputs)."""
+        flat = inputs.reshape(len(inputs), -1, inputs.shape[-1])
+        outputs = torch.baddbmm(self.bias[:, None], flat, self.weight.transpose(1, 2))
+        return outputs.reshape(*inputs.shape[:-1], outputs.shape[-1])
+
+
+def _linear(
+    inputs: int, outputs: int, gain: float, bias: float, generator: torch.Generator | None, members: int | None
+) -> nn.Linear | MemberLinear:
+    shape = (members or 1, outputs)
+    weights = torch.randn(*shape, inputs, generator=generator, dtype=torch.float64) * gain / inputs**0.5
+    biases = torch.randn(shape, generator=generator, dtype=torch.float64) * bias
+    if members is not None:
+        return MemberLinear(weights, biases)
     # Without its own first weights, which would be drawn from the global generator.
     layer: nn.Linear = nn.utils.skip_init(nn.Linear, inputs, outputs, dtype=torch.float64)
     with torch.no_grad():
-        layer.weight.copy_(torch.randn(outputs, inputs, generator=generator, dtype=torch.float64) * gain / inputs**0.5)
-        layer.bias.copy_(torch.randn(outputs, generator=generator, dtype=torch.float64) * bias)
+        layer.weight.copy_(weights[0])
+        layer.bias.copy_(biases[0])
     return layer
 
 

@@ -17,6 +17,31 @@ STATE_LIMIT = 30.0
 ADAPTIVE = ("dopri5", "dopri8", "bosh3", "adaptive_heun")
 
 
+def held(drive: Tensor) -> Tensor:
+    """Stages of a drive that keeps each sample for one step.
+
+    Args:
+        drive: Samples, shape (..., steps, drive).
+
+    Returns:
+        A view of shape (..., steps, 3, drive).
+    """
+    return drive.unsqueeze(-2).expand(*drive.shape[:-1], 3, drive.shape[-1])
+
+
+def linear(drive: Tensor) -> Tensor:
+    """Stages of a drive that runs straight from sample to sample.
+
+    Args:
+        drive: Samples, shape (..., steps + 1, drive).
+
+    Returns:
+        Shape (..., steps, 3, drive).
+    """
+    start, end = drive[..., :-1, :], drive[..., 1:, :]
+    return torch.stack([start, (start + end) / 2, end], -2)
+
+
 def rk4_step(field: Field, state: Tensor, stages: Tensor, dt: Tensor | float = 1.0) -> Tensor:
     """One classical Runge-Kutta step of fourth order.
 
@@ -37,20 +62,65 @@ def rk4_step(field: Field, state: Tensor, stages: Tensor, dt: Tensor | float = 1
     return state + (dt / 6) * (k1 + 2 * (k2 + k3) + k4)
 
 
-def rollout(field: Field, state: Tensor, stages: Tensor) -> Tensor:
-    """Free run with one Runge-Kutta step per sample; states are confined to +-`STATE_LIMIT` deviations.
+def euler_step(field: Field, state: Tensor, stages: Tensor, dt: Tensor | float = 1.0, noise: Tensor | None = None) -> Tensor:
+    """One step of Euler's method, with noise of Euler and Maruyama's: x + f(x, u) dt + dw; arguments as for `rk4_step`."""
+    moved = state + dt * field(state, stages[..., 0, :])
+    return moved if noise is None else moved + noise
+
+
+def heun_step(field: Field, state: Tensor, stages: Tensor, dt: Tensor | float = 1.0, noise: Tensor | None = None) -> Tensor:
+    """One step of Heun's method, with noise the stochastic one of Stratonovich: both slopes see the increment dw.
+
+    x' = x + f(x, u_0) dt + dw,   x + (f(x, u_0) + f(x', u_1)) dt / 2 + dw;   arguments as for `rk4_step`.
+    """
+    dw: Tensor | float = 0.0 if noise is None else noise
+    k1 = field(state, stages[..., 0, :])
+    k2 = field(state + dt * k1 + dw, stages[..., 2, :])
+    return state + (dt / 2) * (k1 + k2) + dw
+
+
+def _rk4_noise_step(field: Field, state: Tensor, stages: Tensor, dt: float, noise: Tensor | None) -> Tensor:
+    moved = rk4_step(field, state, stages, dt)
+    return moved if noise is None else moved + noise
+
+
+STEPS: dict[str, Callable[[Field, Tensor, Tensor, float, Tensor | None], Tensor]] = {
+    "rk4": _rk4_noise_step,
+    "euler": euler_step,
+    "heun": heun_step,
+}
+
+
+def rollout(
+    field: Field,
+    state: Tensor,
+    stages: Tensor,
+    *,
+    method: str = "rk4",
+    dt: float = 1.0,
+    noise: Tensor | None = None,
+    limit: float = STATE_LIMIT,
+) -> Tensor:
+    """Free run with one step per sample; states are confined to +-`limit` deviations.
 
     Args:
         field: f(x, u).
         state: x at the first sample, shape (..., state).
-        stages: Drives, shape (..., steps, 3, drive).
+        stages: Drives, shape (..., steps, 3, drive); `held` and `linear` make them of samples.
+        method: "rk4" (classical), "euler" or "heun".
+        dt: Length of a step, in samples.
+        noise: Increments of the noise that each step adds, shape (..., steps, state), deviation sigma sqrt(dt): Euler and
+            Maruyama's scheme with "euler", the one of Stratonovich with "heun".
+        limit: Bound on the magnitude of every state after a step; `float("inf")` for none.
 
     Returns:
         x at every sample, shape (..., steps + 1, state).
     """
+    step = STEPS[method]
     states = [state]
-    for drive in stages.unbind(-3):
-        states.append(rk4_step(field, states[-1], drive).clamp(-STATE_LIMIT, STATE_LIMIT))
+    for index, drive in enumerate(stages.unbind(-3)):
+        moved = step(field, states[-1], drive, dt, None if noise is None else noise[..., index, :])
+        states.append(moved.clamp(-limit, limit))
     return torch.stack(states, -2)
 
 
