@@ -1,0 +1,203 @@
+"""What the benchmarks share: pinned cores, a process for each implementation, medians with their spread, JSON lines."""
+
+from __future__ import annotations
+
+import gc
+import json
+import multiprocessing
+import os
+import platform
+import statistics
+import time
+import traceback
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, nullcontext
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+#: What decides the number of threads of the libraries underneath; read when they are loaded, so set before a process starts.
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+
+
+def emit(**line: Any) -> None:
+    """Print one JSON line, numbers with four digits."""
+    print(json.dumps(_short(line)), flush=True)
+
+
+def _short(value: Any) -> Any:
+    if isinstance(value, float):
+        # JSON knows neither; a reader must not meet `NaN`.
+        return float(f"{value:.4g}") if abs(value) < float("inf") else str(value)
+    if isinstance(value, dict):
+        return {name: _short(item) for name, item in value.items()}
+    return [_short(item) for item in value] if isinstance(value, (list, tuple)) else value
+
+
+def pin(cores: int) -> list[int]:
+    """Keep this process and its threads to the last cores that it may use; returns them, [] where that is impossible."""
+    import torch
+
+    torch.set_num_threads(cores)
+    if not hasattr(os, "sched_setaffinity"):
+        return []
+    chosen = sorted(os.sched_getaffinity(0))[-cores:]
+    os.sched_setaffinity(0, chosen)
+    return chosen
+
+
+def machine() -> dict[str, Any]:
+    """Processor, cores, load and versions: what a figure needs beside it."""
+    import spinode.kernels
+
+    processor = platform.processor() or platform.machine()
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        names = [line.split(":", 1)[1].strip() for line in cpuinfo.read_text().splitlines() if line.startswith("model name")]
+        processor = names[0] if names else processor
+    return {
+        "processor": processor,
+        "cores": os.cpu_count(),
+        "load": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
+        "kernels": spinode.kernels.info(),
+        "versions": {"python": platform.python_version()}
+        | {name: installed(name) for name in ("spinode", "torch", "numpy", "torchdiffeq", "jax", "diffrax", "optax")},
+    }
+
+
+def installed(name: str) -> str | None:
+    """Version of a distribution, None where it is not installed."""
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
+
+
+def native() -> bool:
+    """Whether `spinode.rollout` runs compiled kernels here."""
+    import spinode.kernels
+
+    return hasattr(spinode.kernels, "use") and bool(spinode.kernels.info()["native"])
+
+
+def plain_torch() -> AbstractContextManager[Any]:
+    """Within it `spinode.rollout` is the loop in plain torch."""
+    import spinode.kernels
+
+    return spinode.kernels.use("torch") if hasattr(spinode.kernels, "use") else nullcontext()
+
+
+def timed(work: Callable[[], Any], seconds: float, least: int = 1, most: int = 1000) -> list[tuple[float, float]]:
+    """(process CPU seconds, wall seconds) of each call, for about `seconds` in all."""
+    times: list[tuple[float, float]] = []
+    gc.collect()
+    end = time.perf_counter() + seconds
+    while len(times) < least or (time.perf_counter() < end and len(times) < most):
+        wall, cpu = time.perf_counter(), time.process_time()
+        work()
+        times.append((time.process_time() - cpu, time.perf_counter() - wall))
+    return times
+
+
+def spread(values: Iterable[float]) -> dict[str, Any]:
+    """Median, quartiles, least and greatest, and how many there are."""
+    ordered = sorted(values)
+    low, _, high = statistics.quantiles(ordered, n=4, method="inclusive") if len(ordered) > 1 else ordered * 3
+    return {
+        "median": statistics.median(ordered),
+        "quartiles": [low, high],
+        "range": [ordered[0], ordered[-1]],
+        "repetitions": len(ordered),
+    }
+
+
+class WorkerError(RuntimeError):
+    """A worker raised an exception, or ended."""
+
+
+class Worker:
+    """An object that lives in a process of its own, pinned to its cores; `ask` calls its methods.
+
+    Args:
+        make: Makes the object, in the new process.
+        *args: What `make` is called with.
+        cores: How many cores, and threads of torch, the process has.
+    """
+
+    def __init__(self, make: Callable[..., Any], *args: Any, cores: int = 1) -> None:
+        context = multiprocessing.get_context("spawn")  # a fork would inherit torch and its threads
+        self._pipe, theirs = context.Pipe()
+        self._process = context.Process(target=_serve, args=(theirs, make, args, cores), daemon=True)
+        before = {name: os.environ.get(name) for name in THREAD_VARIABLES}
+        os.environ.update(dict.fromkeys(THREAD_VARIABLES, str(cores)))
+        try:
+            self._process.start()
+        finally:
+            for name, value in before.items():
+                os.environ.pop(name) if value is None else os.environ.update({name: value})
+        theirs.close()
+        self._cores: list[int] | None = None
+
+    @property
+    def cores(self) -> list[int]:
+        """The cores that the process is pinned to; waits until the object is made.
+
+        Raises:
+            WorkerError: it could not be made.
+        """
+        if self._cores is None:
+            self._cores = self._receive()
+        return self._cores
+
+    def ask(self, method: str, *args: Any) -> Any:
+        """Call a method of the object and wait for its result.
+
+        Raises:
+            WorkerError: it raised (its traceback goes to the standard error); or its process ended.
+        """
+        try:
+            _ = self.cores
+            self._pipe.send((method, args))
+        except OSError as error:
+            raise WorkerError(f"the process has ended: {error}") from None
+        return self._receive()
+
+    def _receive(self) -> Any:
+        try:
+            good, result = self._pipe.recv()
+        except EOFError:
+            self._process.join()
+            raise WorkerError(f"the process ended with code {self._process.exitcode}") from None
+        if not good:
+            raise WorkerError(result)
+        return result
+
+    def close(self) -> None:
+        """End the process."""
+        self._pipe.close()
+        self._process.join(10)
+        if self._process.is_alive():
+            self._process.terminate()
+
+
+def _serve(pipe: Any, make: Callable[..., Any], args: tuple[Any, ...], cores: int) -> None:
+    def failed(error: Exception) -> None:
+        traceback.print_exc()
+        pipe.send((False, f"{type(error).__name__}: {error}"))
+
+    try:
+        chosen = pin(cores)
+        served = make(*args)
+        pipe.send((True, chosen))
+    except Exception as error:
+        failed(error)
+        return
+    while True:
+        try:
+            method, arguments = pipe.recv()
+        except EOFError:
+            return
+        try:
+            pipe.send((True, getattr(served, method)(*arguments)))
+        except Exception as error:
+            failed(error)
