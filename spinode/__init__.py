@@ -6,8 +6,10 @@ from .errors import (
     ConfigError as ConfigError,
     DomainError as DomainError,
     DomainWarning as DomainWarning,
+    ExportError as ExportError,
     FileFormatError as FileFormatError,
     FitError as FitError,
+    KernelWarning as KernelWarning,
     SpinodeError as SpinodeError,
     TraceError as TraceError,
     TraceWarning as TraceWarning,
@@ -17,8 +19,10 @@ from .evaluate import Evaluation as Evaluation, evaluate as evaluate
 from .field import GreyBoxField as GreyBoxField, MLPField as MLPField, SIRate as SIRate
 from .fit import fit as fit
 from .free_run import Run as Run
+from .integrate import held as held, linear as linear
 from .persist import load as load, save as save
 from .resample import resample as resample
+from .rollout import rollout as rollout
 from .surrogate import Surrogate as Surrogate
 from .trace import Trace as Trace, TraceSet as TraceSet
 

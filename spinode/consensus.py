@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .integrate import rollout
+from .rollout import rollout
 from .prepare import Prepared
 from .surrogate import Member
 

@@ -33,9 +33,17 @@ class FileFormatError(SpinodeError, ValueError):
     """A surrogate or checkpoint file is damaged, of a newer schema, or not such a file."""
 
 
+class ExportError(SpinodeError, RuntimeError):
+    """A surrogate cannot be exported, or the exported program does not do what the surrogate does."""
+
+
 class DomainWarning(UserWarning):
     """A run left the domain that the surrogate was fitted on: the result there is an extrapolation."""
 
 
 class TraceWarning(UserWarning):
     """A recording can be used, but something about it deserves a look."""
+
+
+class KernelWarning(UserWarning):
+    """The compiled kernels are missing; the plain-torch path runs."""

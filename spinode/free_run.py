@@ -10,7 +10,8 @@ from torch import Tensor
 
 from .embedding import settled_drive
 from .errors import TraceError
-from .integrate import STATE_LIMIT, rollout
+from .integrate import STATE_LIMIT
+from .rollout import rollout
 from .prepare import BLOCK_FLOOR
 from .resample import check_samples, interval_of, is_uniform, recorded_interpolation
 from .surrogate import Surrogate

@@ -22,7 +22,8 @@ import torch
 from torch import Tensor, nn
 
 from .errors import ConfigError, FitError
-from .integrate import rk4_step, rollout
+from .integrate import rk4_step
+from .rollout import rollout
 
 #: Step Jacobians computed at once: the batch that stays in the processor's cache.
 BATCH = 512

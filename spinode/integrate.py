@@ -91,7 +91,7 @@ STEPS: dict[str, Callable[[Field, Tensor, Tensor, float, Tensor | None], Tensor]
 }
 
 
-def rollout(
+def loop(
     field: Field,
     state: Tensor,
     stages: Tensor,
@@ -101,21 +101,7 @@ def rollout(
     noise: Tensor | None = None,
     limit: float = STATE_LIMIT,
 ) -> Tensor:
-    """Free run with one step per sample; states are confined to +-`limit` deviations.
-
-    Args:
-        field: f(x, u).
-        state: x at the first sample, shape (..., state).
-        stages: Drives, shape (..., steps, 3, drive); `held` and `linear` make them of samples.
-        method: "rk4" (classical), "euler" or "heun".
-        dt: Length of a step, in samples.
-        noise: Increments of the noise that each step adds, shape (..., steps, state), deviation sigma sqrt(dt): Euler and
-            Maruyama's scheme with "euler", the one of Stratonovich with "heun".
-        limit: Bound on the magnitude of every state after a step; `float("inf")` for none.
-
-    Returns:
-        x at every sample, shape (..., steps + 1, state).
-    """
+    """`spinode.rollout` in plain torch, for any field on any device; arguments as there, not checked."""
     step = STEPS[method]
     states = [state]
     for index, drive in enumerate(stages.unbind(-3)):

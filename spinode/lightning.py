@@ -39,7 +39,7 @@ from .config import FitConfig
 from .errors import ConfigError, FitError
 from .fit import FEEDTHROUGH_RIDGE, FREE_FROM, Candidate, compare_weights, free_run_error, new_member, stage_lengths
 from .gauss_newton import Samples
-from .integrate import rollout
+from .rollout import rollout
 from .prepare import Prepared
 from .surrogate import Member
 

@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from .domain import Domain
 from .embedding import Embedding, delayed, drive_blocks, embed, settled_drive, stage_drive
 from .errors import ConfigError, DomainError, DomainWarning, TraceError
-from .integrate import adaptive_rollout, rk4_step, rollout
+from .integrate import adaptive_rollout, rk4_step
+from .rollout import rollout
 from .rest import fixed_point
 from .scales import Scales
 
@@ -268,6 +269,12 @@ class Surrogate(nn.Module):
         from .persist import save
 
         save(self, path)
+
+    def export(self, path: str | Path, *, interpolation: Mapping[str, str] | None = None) -> None:
+        """Write a program that runs without this package: one step (.pt2) or whole rollouts (.onnx); see `spinode.export`."""
+        from .export import export
+
+        export(self, path, interpolation=interpolation)
 
     @classmethod
     def load(cls, path: str | Path, *, field: nn.Module | None = None) -> Surrogate:

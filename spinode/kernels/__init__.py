@@ -2,25 +2,80 @@
 
 from __future__ import annotations
 
+import os
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
-_NOT_BUILT: dict[str, Any] = {"compiler": "", "standard": 0, "simd_built": [], "simd_offered": []}
+from ..errors import ConfigError, KernelWarning
+from . import native
 
-try:
-    import spinode.kernels._native as _native  # absolute: its message names the file that is missing or does not load
-except ImportError as error:
-    _native = None  # type: ignore[assignment]
-    _reason = str(error)
-else:
-    _reason = ""
+MODES = ("auto", "native", "torch")
+
+_mode = os.environ.get("SPINODE_KERNELS", "auto")
 
 
 def info() -> dict[str, Any]:
-    """Say whether the compiled kernels are in use, and what they were built for.
+    """Say what runs a rollout, and what the compiled kernels were built for.
 
     Returns:
-        `native`: whether the compiled kernels are in use; `reason`: why not, "" if they are; `compiler` and `standard`
-        (the value of `__cplusplus`) of the build; `simd_built`: instruction sets the build needs; `simd_offered`: those
-        that this machine has and a kernel may choose. The last four are empty or 0 without compiled kernels.
+        `native`: whether there are compiled kernels; `reason`: why not, "" if there are; `mode`: "auto", "native" or
+        "torch", see `use`; `simd`: the instruction set in use, "" without kernels; `compiler` and `standard` (the value of
+        `__cplusplus`) of the build; `simd_built`: instruction sets it holds; `simd_offered`: those that this machine can run.
     """
-    return {"native": _native is not None, "reason": _reason, **(_native.info() if _native else _NOT_BUILT)}
+    available = native.library is not None
+    return {"native": available, "reason": native.reason, "mode": mode(), "simd": native.simd(), **native.FACTS}
+
+
+def mode() -> str:
+    """Which path rollouts take: see `use`.
+
+    Raises:
+        ConfigError: the environment variable SPINODE_KERNELS holds something else.
+    """
+    if _mode not in MODES:
+        raise ConfigError(f"SPINODE_KERNELS is {_mode!r}; expected one of {', '.join(MODES)}.")
+    return _mode
+
+
+@contextmanager
+def use(mode: str) -> Iterator[None]:
+    """Choose the path of all rollouts within a `with` block; the environment variable SPINODE_KERNELS sets the default.
+
+    Args:
+        mode: "auto": compiled kernels for the fields they take, plain torch for all else. "native": compiled kernels, or an
+            error that says why not. "torch": plain torch.
+
+    Raises:
+        ConfigError: an unknown mode; "native" where no kernels were built.
+    """
+    global _mode
+    if mode not in MODES:
+        raise ConfigError(f"the kernels' mode is {mode!r}; expected one of {', '.join(MODES)}.")
+    if mode == "native" and native.library is None:
+        raise ConfigError(f"there are no compiled kernels here ({native.reason}); use 'auto' or 'torch'.")
+    before, _mode = _mode, mode
+    try:
+        yield
+    finally:
+        _mode = before
+
+
+_warned = False
+
+
+def available() -> bool:
+    """Whether kernels may be used; warns once, if they might be but were not built."""
+    global _warned
+    if mode() == "torch":
+        return False
+    if native.library is None and not _warned:
+        _warned = True
+        warnings.warn(
+            f"spinode runs without its compiled kernels, in plain torch and many times slower: {native.reason}. Install a C++ "
+            "compiler and reinstall spinode, or set SPINODE_KERNELS=torch to run without this warning.",
+            KernelWarning,
+            stacklevel=4,
+        )
+    return native.library is not None

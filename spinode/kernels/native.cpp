@@ -1,12 +1,19 @@
 // The native half of spinode.kernels. No libtorch: arrays cross the border as plain buffers.
 #include <nanobind/nanobind.h>
+#include <nanobind/stl/array.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
 
+#include <array>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
+#include "job.hpp"
+
 namespace nb = nanobind;
+
+namespace spinode {
 
 namespace {
 
@@ -22,51 +29,88 @@ std::string compiler() {
 #endif
 }
 
-// What the compiler was allowed to use, which is the least that the machine must offer.
-std::vector<std::string> simd_built() {
-    std::vector<std::string> sets;
-#if defined(__SSE2__) || defined(_M_X64)
-    sets.push_back("sse2");
-#endif
-#if defined(__AVX2__)
-    sets.push_back("avx2");
-#endif
-#if defined(__FMA__)
-    sets.push_back("fma");
-#endif
-#if defined(__AVX512F__)
-    sets.push_back("avx512f");
-#endif
-#if defined(__ARM_NEON) || defined(_M_ARM64)
-    sets.push_back("neon");
+struct Isa {
+    const char* name;
+    const Kernels* f32;
+    const Kernels* f64;
+    bool offered;
+};
+
+// Best last.
+std::vector<Isa> built() {
+    std::vector<Isa> sets{{"portable", &portable::f32, &portable::f64, true}};
+#ifdef SPINODE_X86
+    __builtin_cpu_init();
+    const bool two = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+    const bool five = two && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
+                      __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl");
+    sets.push_back({"avx2", &avx2::f32, &avx2::f64, two});
+    sets.push_back({"avx512", &avx512::f32, &avx512::f64, five});
 #endif
     return sets;
 }
 
-// What the machine offers now; a kernel may choose its path by it.
-std::vector<std::string> simd_offered() {
-    std::vector<std::string> sets;
-#if defined(__GNUC__) && (defined(__x86_64__) || defined(__i386__))
-    __builtin_cpu_init();
-    if (__builtin_cpu_supports("sse2")) sets.push_back("sse2");
-    if (__builtin_cpu_supports("avx2")) sets.push_back("avx2");
-    if (__builtin_cpu_supports("fma")) sets.push_back("fma");
-    if (__builtin_cpu_supports("avx512f")) sets.push_back("avx512f");
-#else
-    sets = simd_built();
-#endif
-    return sets;
+std::vector<std::string> offered() {
+    std::vector<std::string> names;
+    for (const Isa& isa : built())
+        if (isa.offered) names.push_back(isa.name);
+    return names;
+}
+
+const Kernels& kernels(const std::string& simd, bool f64) {
+    for (const Isa& isa : built())
+        if (isa.offered && simd == isa.name) return f64 ? *isa.f64 : *isa.f32;
+    throw std::invalid_argument("instruction set " + simd + " is not built or not offered by this machine");
+}
+
+// Address, then strides over (member, lane, time, stage, feature); address 0 for none. Shapes are checked where they come from.
+using Address = std::array<int64_t, 6>;
+
+View view(const Address& a) { return {reinterpret_cast<void*>(a[0]), a[1], a[2], a[3], a[4], a[5]}; }
+
+// Layout: state, drive, rates, activation, skip, widths of the hidden layers.
+Field field(const std::vector<int64_t>& layout, const std::vector<double>& ratios) {
+    return {int(layout[0]), int(layout[1]), int(layout[2]), {layout.begin() + 5, layout.end()}, Activation(layout[3]), layout[4] != 0,
+            ratios};
+}
+
+Rollout rollout(const std::vector<int64_t>& layout, const std::vector<double>& ratios, int method, const std::array<int64_t, 3>& sizes,
+                double dt, double limit, int threads, const std::array<Address, 5>& views) {
+    return {field(layout, ratios), Method(method), sizes[0], sizes[1], sizes[2], dt, limit, threads,
+            view(views[0]), view(views[1]), view(views[2]), view(views[3]), view(views[4])};
 }
 
 }  // namespace
+}  // namespace spinode
+
+using namespace spinode;
 
 NB_MODULE(_native, module) {
     module.def("info", [] {
         nb::dict result;
+        std::vector<std::string> names;
+        for (const Isa& isa : built()) names.push_back(isa.name);
         result["compiler"] = compiler();
         result["standard"] = static_cast<long>(__cplusplus);
-        result["simd_built"] = simd_built();
-        result["simd_offered"] = simd_offered();
+        result["simd_built"] = names;
+        result["simd_offered"] = offered();
         return result;
+    });
+    module.def("forward", [](const std::string& simd, bool f64, const std::vector<int64_t>& layout, const std::vector<double>& ratios,
+                             int method, const std::array<int64_t, 3>& sizes, double dt, double limit, int threads,
+                             const std::array<Address, 5>& views) {
+        const Rollout job = rollout(layout, ratios, method, sizes, dt, limit, threads, views);
+        const Kernels& set = kernels(simd, f64);
+        const nb::gil_scoped_release free;
+        set.forward(job);
+    });
+    module.def("backward", [](const std::string& simd, bool f64, const std::vector<int64_t>& layout, const std::vector<double>& ratios,
+                              int method, const std::array<int64_t, 3>& sizes, double dt, double limit, int threads,
+                              const std::array<Address, 5>& views, const std::array<Address, 5>& gradients) {
+        const Rollout job = rollout(layout, ratios, method, sizes, dt, limit, threads, views);
+        const Adjoint out{view(gradients[0]), view(gradients[1]), view(gradients[2]), view(gradients[3]), view(gradients[4])};
+        const Kernels& set = kernels(simd, f64);
+        const nb::gil_scoped_release free;
+        set.backward(job, out);
     });
 }

@@ -1,0 +1,88 @@
+// What a kernel is asked to do: plain numbers and strided views, the same for every instruction set.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+namespace spinode {
+
+enum Activation { TANH, SILU, SOFTPLUS, RELU };
+enum Method { EULER, HEUN, RK4 };
+
+// f(x, u): rates of the chain, then W_out a(... a(W_1 z + b_1) ...) + b_out [+ S z + s], with z = (x, u).
+struct Field {
+    int state, drive, rates;
+    std::vector<int> hidden;
+    Activation activation;
+    bool skip;                   // the linear path S z + s beside the hidden layers
+    std::vector<double> ratios;  // dx_j/dt = ratios[j] x_{j + rates}, for the state - rates values above the learned ones
+
+    int inputs() const { return state + drive; }
+
+    // Length of theta: per layer a matrix, row by row, then its bias; hidden layers, output, skip.
+    int64_t weights() const {
+        int64_t total = 0;
+        int width = inputs();
+        for (int next : hidden) total += int64_t(next) * (width + 1), width = next;
+        total += int64_t(rates) * (width + 1);
+        return skip ? total + int64_t(rates) * (inputs() + 1) : total;
+    }
+};
+
+// A tensor of shape (member, lane, time, stage, feature) by its strides in elements; unused dimensions have stride 0.
+struct View {
+    void* data = nullptr;
+    int64_t member = 0, lane = 0, time = 0, stage = 0, feature = 0;
+};
+
+struct Rollout {
+    Field field;
+    Method method;
+    int64_t members, lanes, steps;
+    double dt, limit;
+    int threads;
+    View theta;   // (member, , , , weights); weights contiguous
+    View state;   // (member, lane, , , state)
+    View stages;  // (member, lane, time, 3, drive)
+    View noise;   // (member, lane, time, , state); no data for none
+    View states;  // (member, lane, time + 1, , state): written forward, read backward
+};
+
+struct Adjoint {
+    View grad;    // (member, lane, time + 1, , state)
+    View theta;   // gradients out; no data where none is asked for
+    View state;
+    View stages;
+    View noise;
+};
+
+// Gauss-Newton equations of free runs through windows; lanes are windows. See shooting.hpp.
+struct Shooting {
+    Field field;
+    int64_t windows, steps;
+    int threads;
+    View theta, stages, states;  // as in Rollout; states of the free runs
+    View jets;                   // (, window, time + 1, feedthrough, state): d measured state / d feedthrough
+    View residuals;              // (, window, time, , compared)
+    const double* weights;       // (state): weight of each state value in the residual, 0 where it is not compared
+    int64_t feedthrough;
+    bool free;                   // whether the initial states are unknowns
+    double* matrix;              // (size, size), size = weights + feedthrough: summed into, lower triangle
+    double* gradient;            // (size)
+    double* blocks;              // (window, state, state): initial' initial
+    double* coupling;            // (window, state, size): initial' slopes
+    double* pull;                // (window, state): initial' residuals
+};
+
+// One entry for each instruction set and precision.
+struct Kernels {
+    void (*forward)(const Rollout&);
+    void (*backward)(const Rollout&, const Adjoint&);
+    void (*shooting)(const Shooting&);
+};
+
+namespace portable { extern const Kernels f32, f64; }
+namespace avx2 { extern const Kernels f32, f64; }
+namespace avx512 { extern const Kernels f32, f64; }
+
+}  // namespace spinode

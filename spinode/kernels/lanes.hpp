@@ -1,0 +1,251 @@
+// The network with the batch in the lanes: features x lanes, the lanes innermost, REGS registers wide. Every weight is broadcast
+// to a block of rows whose sums stay in registers.
+#pragma once
+
+#include <array>
+
+#include "layers.hpp"
+
+namespace spinode {
+namespace SPINODE_ISA {
+
+// Rows whose sums are held at once: what the registers allow beside the inputs and one weight.
+constexpr int most_rows(int regs) { return std::min(16, (SPINODE_REGISTERS - regs - (SPINODE_REGISTERS > 16 ? 4 : 2)) / regs); }
+
+// Sides of the square of weights whose gradients are summed at once.
+constexpr int SQUARE = SPINODE_REGISTERS > 16 ? 5 : 3;
+
+// sum over slots and lanes of d[a] x[b], for A rows of d and B rows of x, onto A * B registers at `total`.
+template <class T, int REGS, int A, int B>
+void add_products(const T* d, int64_t d_step, const T* x, int64_t x_step, int64_t count, T* total) {
+    constexpr int N = LANES<T>, W = N * REGS;
+    Vec<T> sums[A][B];
+    for (int a = 0; a < A; ++a)
+        for (int b = 0; b < B; ++b) sums[a][b] = load(total + (a * B + b) * N);
+    for (int64_t i = 0; i < count; ++i, d += d_step, x += x_step) {
+        for (int v = 0; v < REGS; ++v) {
+            Vec<T> left[A];
+            for (int a = 0; a < A; ++a) left[a] = load(d + a * W + v * N);
+            for (int b = 0; b < B; ++b) {
+                const Vec<T> right = load(x + b * W + v * N);
+                for (int a = 0; a < A; ++a) sums[a][b] += left[a] * right;
+            }
+        }
+    }
+    for (int a = 0; a < A; ++a)
+        for (int b = 0; b < B; ++b) store<T>(total + (a * B + b) * N, sums[a][b]);
+}
+
+template <class T>
+using Products = void (*)(const T*, int64_t, const T*, int64_t, int64_t, T*);
+
+template <class T, int REGS, int... I>
+constexpr std::array<Products<T>, sizeof...(I)> products_table(std::integer_sequence<int, I...>) {
+    return {&add_products<T, REGS, I / SQUARE + 1, I % SQUARE + 1>...};
+}
+
+template <class T, int REGS>
+inline Products<T> products_of(int a, int b) {
+    static constexpr auto table = products_table<T, REGS>(std::make_integer_sequence<int, SQUARE * SQUARE>{});
+    return table[(a - 1) * SQUARE + b - 1];
+}
+
+template <class T, int REGS>
+class LaneNet {
+  public:
+    static constexpr int N = LANES<T>, W = N * REGS;
+
+    LaneNet(const Field& field, const T* theta, bool adjoint) : field_(field), layers_(field) {
+        const int depth = int(layers_.hidden.size()), inputs = field.inputs();
+        int64_t at = int64_t(inputs) * W, delta = 0;
+        for (const Affine& layer : layers_.hidden) {
+            values_.push_back(at), at += int64_t(layer.rows) * W;
+            slopes_.push_back(at), at += field.activation == SILU ? int64_t(layer.rows) * W : 0;
+            deltas_.push_back(delta), delta += int64_t(layer.rows) * W;
+        }
+        slot_ = at;
+        deltas_.push_back(delta), delta += int64_t(field.rates) * W;
+        delta_slot_ = delta;
+
+        const auto matrix = [&](const Affine& layer) {
+            return [=](int r, int k) { return theta[layer.offset + int64_t(r) * layer.columns + k]; };
+        };
+        const auto biases = [&](const Affine& layer) { return [=](int r) { return theta[layer.bias() + r]; }; };
+        const auto none = [](int) { return T(0); };
+        for (const Affine& layer : layers_.hidden) forward_.emplace_back(layer.rows, layer.columns, matrix(layer), biases(layer));
+        const Affine &out = layers_.out, &skip = layers_.skip;
+        out_ = Packed(
+            out.rows, out.columns + skip.columns,
+            [&](int r, int k) { return k < out.columns ? matrix(out)(r, k) : matrix(skip)(r, k - out.columns); },
+            [&](int r) { return theta[out.bias() + r] + (skip.columns ? theta[skip.bias() + r] : T(0)); });
+        if (!adjoint) return;
+        // Transposed: adjoints of the hidden values from the layer above, and those of the inputs from the first layer and skip.
+        for (int l = 0; l < depth; ++l) {
+            const Affine& above = l + 1 < depth ? layers_.hidden[l + 1] : out;
+            const auto w = matrix(above);
+            backward_.emplace_back(above.columns, above.rows, [=](int r, int k) { return w(k, r); }, none);
+        }
+        const Affine& first = layers_.hidden[0];
+        in_ = Packed(
+            inputs, first.rows + (skip.columns ? field.rates : 0),
+            [&](int r, int k) { return k < first.rows ? matrix(first)(k, r) : matrix(skip)(k - first.rows, r); }, none);
+        const auto sums = [&](const Affine& layer, int delta, int64_t values) {
+            sums_.push_back(Sums{layer, deltas_[delta], values, cut(layer.rows, SQUARE), cut(layer.columns, SQUARE), {}, {}});
+            sums_.back().matrix.clear(size_t(layer.rows) * layer.columns * N);
+            sums_.back().bias.clear(size_t(layer.rows) * N);
+        };
+        for (int l = 0; l < depth; ++l) sums(layers_.hidden[l], l, l ? values_[l - 1] : 0);
+        sums(out, depth, values_[depth - 1]);
+        if (skip.columns) sums(skip, depth, 0);
+    }
+
+    // Elements that one evaluation leaves for its adjoint, and that its adjoint leaves for the weights' gradients.
+    int64_t slot() const { return slot_; }
+    int64_t delta_slot() const { return delta_slot_; }
+
+    // f(z) of the inputs z = (x, u) at the start of the slot.
+    void eval(T* slot, T* rates) const {
+        const T* in = slot;
+        for (size_t l = 0; l < forward_.size(); ++l) {
+            T* out = slot + values_[l];
+            forward_[l].apply(in, forward_[l].columns, nullptr, 0, out);
+            activate<T>(field_.activation, out, slot + slopes_[l], int64_t(forward_[l].rows) * W);
+            in = out;
+        }
+        const int chain = field_.state - field_.rates;
+        out_.apply(in, layers_.out.columns, slot, layers_.skip.columns, rates + int64_t(chain) * W);
+        for (int j = 0; j < chain; ++j)
+            for (int i = 0; i < W; i += N)
+                store<T>(rates + j * W + i, load(slot + (j + field_.rates) * W + i) * T(field_.ratios[j]));
+    }
+
+    // Adjoint of the inputs for the adjoint of the rates; what the weights need goes to `deltas`.
+    void back(const T* slot, const T* adjoint, T* deltas, T* inputs) const {
+        const int depth = int(forward_.size()), chain = field_.state - field_.rates;
+        T* top = deltas + deltas_[depth];
+        std::copy(adjoint + int64_t(chain) * W, adjoint + int64_t(field_.state) * W, top);
+        for (int l = depth - 1; l >= 0; --l) {
+            T* delta = deltas + deltas_[l];
+            backward_[l].apply(deltas + deltas_[l + 1], backward_[l].columns, nullptr, 0, delta);
+            differentiate<T>(field_.activation, slot + values_[l], slot + slopes_[l], delta, int64_t(forward_[l].rows) * W);
+        }
+        in_.apply(deltas + deltas_[0], forward_[0].rows, top, layers_.skip.columns ? field_.rates : 0, inputs);
+        for (int j = 0; j < chain; ++j)
+            for (int i = 0; i < W; i += N) {
+                T* p = inputs + (j + field_.rates) * W + i;
+                store<T>(p, load(p) + load(adjoint + j * W + i) * T(field_.ratios[j]));
+            }
+    }
+
+    // Gradients of the weights from `count` evaluations.
+    void accumulate(const T* slots, const T* deltas, int64_t count) {
+        for (Sums& s : sums_) {
+            T* total = s.matrix.get();
+            for (size_t i = 0; i + 1 < s.rows.size(); ++i)
+                for (size_t j = 0; j + 1 < s.columns.size(); ++j) {
+                    const int a = s.rows[i + 1] - s.rows[i], b = s.columns[j + 1] - s.columns[j];
+                    products_of<T, REGS>(a, b)(
+                        deltas + s.delta + s.rows[i] * W, delta_slot_, slots + s.values + s.columns[j] * W, slot_, count, total);
+                    total += a * b * N;
+                }
+            for (int r = 0; r < s.layer.rows; ++r) {
+                Vec<T> sum = load(s.bias.get() + r * N);
+                const T* d = deltas + s.delta + r * W;
+                for (int64_t c = 0; c < count; ++c, d += delta_slot_)
+                    for (int i = 0; i < W; i += N) sum += load(d + i);
+                store<T>(s.bias.get() + r * N, sum);
+            }
+        }
+    }
+
+    // Adds the gradients to a total laid out like theta, and starts anew.
+    void collect(double* total) {
+        for (Sums& s : sums_) {
+            T* part = s.matrix.get();
+            const auto take = [&](double& where) {
+                for (int i = 0; i < N; ++i) where += part[i], part[i] = 0;
+                part += N;
+            };
+            for (size_t i = 0; i + 1 < s.rows.size(); ++i)
+                for (size_t j = 0; j + 1 < s.columns.size(); ++j)
+                    for (int r = s.rows[i]; r < s.rows[i + 1]; ++r)
+                        for (int k = s.columns[j]; k < s.columns[j + 1]; ++k)
+                            take(total[s.layer.offset + int64_t(r) * s.layer.columns + k]);
+            part = s.bias.get();
+            for (int r = 0; r < s.layer.rows; ++r) take(total[s.layer.bias() + r]);
+        }
+    }
+
+  private:
+    static constexpr int MOST = most_rows(REGS);
+
+    // out[r] = bias[r] + sum over the columns of two segments of inputs, for R rows.
+    template <int R>
+    static void rows_of(const T* w, const T* bias, const T* a, int ka, const T* b, int kb, T* out) {
+        Vec<T> sums[R][REGS];
+        for (int r = 0; r < R; ++r)
+            for (int v = 0; v < REGS; ++v) sums[r][v] = splat(bias[r]);
+        for (int segment = 0; segment < 2; ++segment) {
+            for (int k = 0; k < ka; ++k, w += R, a += W) {
+                Vec<T> x[REGS];
+                for (int v = 0; v < REGS; ++v) x[v] = load(a + v * N);
+                for (int r = 0; r < R; ++r)
+                    for (int v = 0; v < REGS; ++v) sums[r][v] += w[r] * x[v];
+            }
+            a = b, ka = kb;
+        }
+        for (int r = 0; r < R; ++r)
+            for (int v = 0; v < REGS; ++v) store<T>(out + r * W + v * N, sums[r][v]);
+    }
+
+    using Rows = void (*)(const T*, const T*, const T*, int, const T*, int, T*);
+
+    template <int... I>
+    static constexpr std::array<Rows, sizeof...(I)> rows_table(std::integer_sequence<int, I...>) {
+        return {&rows_of<I + 1>...};
+    }
+
+    // A matrix in blocks of rows, each column by column.
+    struct Packed {
+        int rows = 0, columns = 0;
+        std::vector<int> firsts;
+        Buffer<T> weights, biases;
+
+        Packed() = default;
+        template <class Matrix, class Bias>
+        Packed(int rows, int columns, const Matrix& matrix, const Bias& bias)
+            : rows(rows), columns(columns), firsts(cut(rows, MOST)), weights(size_t(rows) * columns), biases(rows) {
+            T* w = weights.get();
+            for (size_t i = 0; i + 1 < firsts.size(); ++i)
+                for (int k = 0; k < columns; ++k)
+                    for (int r = firsts[i]; r < firsts[i + 1]; ++r) *w++ = matrix(r, k);
+            for (int r = 0; r < rows; ++r) biases[r] = bias(r);
+        }
+
+        void apply(const T* a, int ka, const T* b, int kb, T* out) const {
+            static constexpr auto table = rows_table(std::make_integer_sequence<int, MOST>{});
+            for (size_t i = 0; i + 1 < firsts.size(); ++i) {
+                const int first = firsts[i], count = firsts[i + 1] - first;
+                table[count - 1](weights.get() + int64_t(first) * columns, biases.get() + first, a, ka, b, kb, out + int64_t(first) * W);
+            }
+        }
+    };
+
+    struct Sums {
+        Affine layer;
+        int64_t delta, values;
+        std::vector<int> rows, columns;
+        Buffer<T> matrix, bias;
+    };
+
+    const Field& field_;
+    Layers layers_;
+    std::vector<Packed> forward_, backward_;
+    Packed out_, in_;
+    std::vector<Sums> sums_;
+    std::vector<int64_t> values_, slopes_, deltas_;
+    int64_t slot_ = 0, delta_slot_ = 0;
+};
+
+}  // namespace SPINODE_ISA
+}  // namespace spinode

@@ -1,0 +1,127 @@
+"""Which vector fields the kernels integrate, and their weights as one vector."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from ..field import ACTIVATIONS, ChainField, MLPField
+
+#: Widest layer and deepest network that the kernels were tested with.
+WIDEST, DEEPEST = 1024, 16
+
+
+@dataclass(frozen=True)
+class Layout:
+    """An `MLPField`, alone or on top of a `ChainField`, as plain numbers.
+
+    Attributes:
+        state: Number of state values.
+        drive: Number of drive values.
+        rates: Number of rates that the network gives; the state - rates values before them form the chain.
+        hidden: Width of each hidden layer.
+        activation: Name of the activation.
+        skip: Whether there is the linear path.
+        members: Number of sets of weights, None for one without a dimension of its own.
+    """
+
+    state: int
+    drive: int
+    rates: int
+    hidden: tuple[int, ...]
+    activation: str
+    skip: bool
+    members: int | None = None
+
+    @property
+    def sets(self) -> int:
+        """Number of sets of weights."""
+        return 1 if self.members is None else self.members
+
+    @property
+    def weights(self) -> int:
+        """Length of theta."""
+        widths = [self.state + self.drive, *self.hidden, self.rates]
+        total = sum(b * (a + 1) for a, b in itertools.pairwise(widths))
+        return total + self.rates * (widths[0] + 1) if self.skip else total
+
+    def encode(self) -> list[int]:
+        """As the operators take it."""
+        activation = list(ACTIVATIONS).index(self.activation)
+        return [self.state, self.drive, self.rates, activation, int(self.skip), *self.hidden]
+
+    @classmethod
+    def decode(cls, numbers: list[int], members: int) -> Layout:
+        """Inverse of `encode`."""
+        state, drive, rates, activation, skip, *hidden = numbers
+        return cls(state, drive, rates, tuple(hidden), list(ACTIVATIONS)[activation], bool(skip), members)
+
+    def field(self, theta: Tensor, ratios: Tensor) -> Callable[[Tensor, Tensor], Tensor]:
+        """The field in plain torch as a function of its weights.
+
+        Args:
+            theta: Weights, shape (members, weights).
+            ratios: Ratios of the chain, shape (state - rates,).
+
+        Returns:
+            f(x, u) for shapes (members, lanes, state) and (members, lanes, drive).
+        """
+        widths = [self.state + self.drive, *self.hidden, self.rates]
+        shapes = list(itertools.pairwise(widths)) + ([(widths[0], self.rates)] if self.skip else [])
+        pieces = theta.split([b * (a + 1) for a, b in shapes], -1)
+        layers = [(p[:, : a * b].unflatten(-1, (b, a)), p[:, None, a * b :]) for p, (a, b) in zip(pieces, shapes, strict=True)]
+        act = ACTIVATIONS[self.activation]
+
+        def f(state: Tensor, drive: Tensor) -> Tensor:
+            z = values = torch.cat([state, drive], -1)
+            for weight, bias in layers[: len(self.hidden)]:
+                values = act(torch.baddbmm(bias, values, weight.mT))
+            rates = torch.baddbmm(layers[len(self.hidden)][1], values, layers[len(self.hidden)][0].mT)
+            if self.skip:
+                rates = rates + torch.baddbmm(layers[-1][1], z, layers[-1][0].mT)
+            return torch.cat([state[..., self.rates :] * ratios, rates], -1)
+
+        return f
+
+
+def describe(field: object) -> Layout | str:
+    """Layout of a field, or why the kernels do not take it."""
+    top, ratios = (field.top, field.ratios) if type(field) is ChainField else (field, None)
+    if type(top) is not MLPField:
+        return f"{type(top).__name__} is no MLPField, nor a ChainField over one"
+    for module in (field, *top.modules()):
+        assert isinstance(module, nn.Module)
+        if module._forward_hooks or module._forward_pre_hooks or module._backward_hooks or module._backward_pre_hooks:
+            return f"{type(module).__name__} has hooks"
+        if hasattr(module, "parametrizations"):
+            return f"{type(module).__name__} has parametrizations"
+    if ratios is not None and ratios.requires_grad:
+        return "the ratios of its chain are trained"
+    linears = [*top.layers, top.out] + ([] if top.skip is None else [top.skip])
+    if any(not hasattr(layer, "weight") or layer.bias is None for layer in linears):
+        return "a layer was replaced"
+    shapes = [tuple(layer.weight.shape[-2:]) for layer in linears]
+    hidden = tuple(int(shape[0]) for shape in shapes[: len(top.layers)])
+    inputs, rates = int(shapes[0][1]), int(shapes[len(top.layers)][0])
+    if max(hidden) > WIDEST or len(hidden) > DEEPEST:
+        return f"hidden={hidden} is wider than {WIDEST} or deeper than {DEEPEST}"
+    state = rates + (0 if ratios is None else ratios.numel())
+    if inputs < state:
+        return f"its network takes {inputs} values, fewer than the {state} of its state"
+    return Layout(state, inputs - state, rates, hidden, top.activation, top.skip is not None, top.members)
+
+
+def weights_of(field: nn.Module, layout: Layout) -> Tensor:
+    """Weights of a described field, shape (members, weights), in the order of `Layout.field`."""
+    return torch.cat([value.reshape(layout.sets, -1) for value in field.parameters()], -1)
+
+
+def ratios_of(field: nn.Module) -> Tensor:
+    """Ratios of the chain, empty without one, shape (state - rates,)."""
+    if isinstance(field, ChainField):
+        return field.ratios
+    return next(field.parameters()).detach().new_zeros(0)

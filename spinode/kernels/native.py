@@ -1,0 +1,109 @@
+"""The door to the compiled half: what it is, which instruction set runs, and how tensors reach it."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..errors import ConfigError
+
+try:
+    import spinode.kernels._native as library  # absolute: its message names the file that is missing or does not load
+except ImportError as error:
+    library = None  # type: ignore[assignment]
+    reason = str(error)
+else:
+    reason = ""
+
+_NOT_BUILT: dict[str, Any] = {"compiler": "", "standard": 0, "simd_built": [], "simd_offered": []}
+
+#: What was built and what the machine offers.
+FACTS: dict[str, Any] = library.info() if library else _NOT_BUILT
+
+
+def simd() -> str:
+    """The instruction set in use: the best offered, or what the environment variable SPINODE_SIMD asks for.
+
+    Raises:
+        ConfigError: the variable names what is not built, or not offered by this machine.
+    """
+    offered: list[str] = FACTS["simd_offered"]
+    wanted = os.environ.get("SPINODE_SIMD", "")
+    if not wanted or not offered:
+        return offered[-1] if offered else ""
+    if wanted not in offered:
+        raise ConfigError(f"SPINODE_SIMD is {wanted!r}; this build on this machine offers {', '.join(offered)}.")
+    return wanted
+
+
+#: Dimensions of each tensor among (member, lane, time, stage, feature).
+_THETA, _STATE, _STAGES, _SERIES = (0,), (0, 1, 4), (0, 1, 2, 3, 4), (0, 1, 2, 4)
+
+
+def _address(value: Tensor | None, dims: tuple[int, ...]) -> tuple[int, ...]:
+    strides = [0] * 5
+    if value is None or not value.numel():
+        return (0, *strides)
+    for dim, stride in zip(dims, value.stride(), strict=False):
+        strides[dim] = stride
+    return (value.data_ptr(), *strides)
+
+
+def call(
+    name: str,
+    layout: list[int],
+    ratios: Tensor,
+    method: str,
+    dt: float,
+    limit: float,
+    theta: Tensor,
+    state: Tensor,
+    stages: Tensor,
+    noise: Tensor | None,
+    states: Tensor,
+    gradients: tuple[Tensor, ...] = (),
+) -> None:
+    """Run a kernel. Shapes and types are those of `spinode.kernels.ops`, and checked once more: beyond here is memory."""
+    size, drive, rates = layout[:3]
+    members, lanes, steps = stages.shape[:3]
+    expected = {
+        "theta": (theta, (members, theta.shape[-1])),
+        "state": (state, (members, lanes, size)),
+        "stages": (stages, (members, lanes, steps, 3, drive)),
+        "noise": (noise, (members, lanes, steps, size)),
+        "states": (states, (members, lanes, steps + 1, size)),
+        "ratios": (ratios, (size - rates,)),
+        "grad": (gradients[0] if gradients else None, (members, lanes, steps + 1, size)),
+    }
+    for what, (value, shape) in expected.items():
+        if value is not None and (value.shape != shape or value.dtype != theta.dtype or value.device.type != "cpu"):
+            raise ConfigError(
+                f"{what} is {value.dtype} of shape {tuple(value.shape)} on {value.device}; expected {theta.dtype} of shape "
+                f"{shape} on the CPU."
+            )
+    arguments = (
+        simd(),
+        theta.dtype == torch.float64,
+        layout,
+        ratios.tolist(),
+        ("euler", "heun", "rk4").index(method),
+        (members, lanes, steps),
+        dt,
+        limit,
+        torch.get_num_threads(),
+        (
+            _address(theta, _THETA),
+            _address(state, _STATE),
+            _address(stages, _STAGES),
+            _address(noise, _SERIES),
+            _address(states, _SERIES),
+        ),
+    )
+    if not gradients:
+        library.forward(*arguments)
+        return
+    shapes = (_SERIES, _THETA, _STATE, _STAGES, _SERIES)
+    library.backward(*arguments, tuple(_address(value, dims) for value, dims in zip(gradients, shapes, strict=True)))

@@ -1,0 +1,195 @@
+"""The kernels as operators of torch: one node for `torch.compile` and `torch.export`, differentiable, batched by `torch.func.vmap`.
+
+Shapes: theta (members, weights), state (members, lanes, state), stages (members, lanes, steps, 3, drive), noise (members, lanes,
+steps, state), states (members, lanes, steps + 1, state). Layout and method as numbers, see `Layout.encode`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..errors import ConfigError
+from ..integrate import STEPS, loop
+from . import native
+from .layout import Layout
+
+METHODS = ("euler", "heun", "rk4")
+assert set(METHODS) == set(STEPS)
+
+
+@torch.library.custom_op("spinode::rollout", mutates_args=(), device_types="cpu")
+def rollout(
+    theta: Tensor,
+    state: Tensor,
+    stages: Tensor,
+    noise: Tensor | None,
+    ratios: Tensor,
+    layout: list[int],
+    method: int,
+    dt: float,
+    limit: float,
+) -> Tensor:
+    """States of a free run; see `spinode.rollout`."""
+    if not bool(torch.isfinite(theta).all()):
+        raise ConfigError("the field's weights hold NaN or infinite values; a fit that diverged, or a damaged file?")
+    states = _states(state, stages)
+    theta = theta.contiguous()
+    native.call(
+        "forward", layout, ratios, METHODS[method], dt, limit, theta, state, stages, noise, states
+    )
+    return states
+
+
+def _states(state: Tensor, stages: Tensor) -> Tensor:
+    members, lanes, steps = stages.shape[:3]
+    return state.new_empty(members, steps + 1, state.shape[-1], lanes).permute(0, 3, 1, 2)
+
+
+@rollout.register_fake
+def _(theta, state, stages, noise, ratios, layout, method, dt, limit):  # type: ignore[no-untyped-def]
+    return _states(state, stages)
+
+
+@torch.library.custom_op("spinode::rollout_backward", mutates_args=(), device_types="cpu")
+def rollout_backward(
+    grad: Tensor,
+    theta: Tensor,
+    state: Tensor,
+    stages: Tensor,
+    noise: Tensor | None,
+    ratios: Tensor,
+    states: Tensor,
+    layout: list[int],
+    method: int,
+    dt: float,
+    limit: float,
+    wanted: list[bool],
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Exact gradient of the discrete run; empty where not wanted."""
+    results = _gradients(theta, state, stages, noise, wanted)
+    theta = theta.contiguous()
+    native.call(
+        "backward", layout, ratios, METHODS[method], dt, limit, theta, state, stages, noise, states, gradients=(grad, *results)
+    )
+    return results
+
+
+def _gradients(
+    theta: Tensor, state: Tensor, stages: Tensor, noise: Tensor | None, wanted: list[bool]
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    members, lanes, steps, _, drive = stages.shape
+    size = state.shape[-1]
+    none = [state.new_empty(0) for _ in range(4)]
+    return (
+        theta.new_empty(theta.shape) if wanted[0] else none[0],
+        state.new_empty(members, size, lanes).permute(0, 2, 1) if wanted[1] else none[1],
+        stages.new_empty(members, steps, 3, drive, lanes).permute(0, 4, 1, 2, 3) if wanted[2] else none[2],
+        state.new_empty(members, steps, size, lanes).permute(0, 3, 1, 2) if wanted[3] and noise is not None else none[3],
+    )
+
+
+@rollout_backward.register_fake
+def _(grad, theta, state, stages, noise, ratios, states, layout, method, dt, limit, wanted):  # type: ignore[no-untyped-def]
+    return _gradients(theta, state, stages, noise, wanted)
+
+
+def _save(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    theta, state, stages, noise, ratios, *ctx.settings = inputs
+    ctx.save_for_backward(theta, state, stages, noise, ratios, output)
+
+
+def _backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
+    wanted = list(ctx.needs_input_grad[:4])
+    found = rollout_backward(grad, *ctx.saved_tensors, *ctx.settings, wanted)
+    gradients = [value if asked and value.numel() else None for value, asked in zip(found, wanted, strict=True)]
+    return (*gradients, None, None, None, None, None)
+
+
+rollout.register_autograd(_backward, setup_context=_save)
+
+
+def _save_twice(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
+    grad, theta, state, stages, noise, ratios, _, *ctx.settings = inputs
+    ctx.save_for_backward(grad, theta, state, stages, noise, ratios)
+
+
+def _backward_twice(ctx: Any, *gradients: Tensor) -> tuple[Any, ...]:
+    """Second derivatives, by torch's own of the plain run."""
+    layout, method, dt, limit, wanted = ctx.settings
+    grad, theta, state, stages, noise, ratios = ctx.saved_tensors
+    with torch.enable_grad():
+        leaves = [None if value is None else value.detach().requires_grad_() for value in (grad, theta, state, stages, noise)]
+        grad, *inputs = leaves
+        states = plain(*inputs, ratios, layout, method, dt, limit)
+        asked = [value for value, want in zip(inputs, wanted, strict=True) if want and value is not None]
+        first = torch.autograd.grad(states, asked, grad, create_graph=True)
+    pairs = [(a, g) for a, g in zip(first, (g for g, want in zip(gradients, wanted, strict=True) if want), strict=False)]
+    given = [value for value in leaves if value is not None]
+    second = torch.autograd.grad([a for a, _ in pairs], given, [g for _, g in pairs], allow_unused=True)
+    found = iter(second)
+    result = [None if value is None else next(found) for value in leaves]
+    return (*result, None, None, None, None, None, None, None)
+
+
+rollout_backward.register_autograd(_backward_twice, setup_context=_save_twice)
+
+
+def plain(
+    theta: Tensor,
+    state: Tensor,
+    stages: Tensor,
+    noise: Tensor | None,
+    ratios: Tensor,
+    layout: list[int],
+    method: int,
+    dt: float,
+    limit: float,
+) -> Tensor:
+    """The twin of `rollout` in plain torch."""
+    field = Layout.decode(layout, len(theta)).field(theta, ratios)
+    return loop(field, state, stages, method=METHODS[method], dt=dt, noise=noise, limit=limit)
+
+
+def _first(value: Tensor | None, dim: int | None, size: int) -> Tensor | None:
+    """The batched dimension first, made where there is none."""
+    if value is None:
+        return None
+    return value.expand(size, *value.shape) if dim is None else value.movedim(dim, 0)
+
+
+def _vmap(info: Any, in_dims: Any, theta, state, stages, noise, ratios, *settings):  # type: ignore[no-untyped-def]
+    if in_dims[4] is not None:
+        raise ConfigError("torch.func.vmap over the ratios of a chain is not offered; use spinode.kernels.use('torch').")
+    size, members = info.batch_size, len(theta)
+    state, stages, noise = (
+        _first(value, dim, size) for value, dim in zip((state, stages, noise), in_dims[1:4], strict=True)
+    )
+    if in_dims[0] is None:
+        # One set of weights: the batch joins the lanes.
+        lanes = state.shape[2]
+        folded = [None if v is None else v.transpose(0, 1).flatten(1, 2) for v in (state, stages, noise)]
+        states = rollout(theta, *folded, ratios, *settings)
+        return states.unflatten(1, (size, lanes)), 1
+    theta = theta.movedim(in_dims[0], 0).flatten(0, 1)
+    folded = [None if v is None else v.flatten(0, 1) for v in (state, stages, noise)]
+    return rollout(theta, *folded, ratios, *settings).unflatten(0, (size, members)), 0
+
+
+def _vmap_backward(info: Any, in_dims: Any, *args: Any) -> Any:
+    size, members = info.batch_size, args[1].shape[-2] if in_dims[1] is None else args[1].shape[args[1].ndim - 2]
+    tensors = [_first(value, dim, size) for value, dim in zip(args[:7], in_dims[:7], strict=True)]
+    members = tensors[1].shape[1]  # type: ignore[union-attr]
+    ratios = args[5]
+    folded = [None if v is None else v.flatten(0, 1) for i, v in enumerate(tensors) if i != 5]
+    found = rollout_backward(*folded[:5], ratios, folded[5], *args[7:])
+    return tuple(v.unflatten(0, (size, members)) if v.numel() else v for v in found), tuple(
+        0 if v.numel() else None for v in found
+    )
+
+
+if hasattr(rollout, "register_vmap"):  # from torch 2.5 on; before, torch.func.vmap says that the operator has no rule
+    rollout.register_vmap(_vmap)
+    rollout_backward.register_vmap(_vmap_backward)

@@ -1,0 +1,199 @@
+"""`rollout`: the free run of a vector field, by the fastest path that takes it."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from . import kernels
+from .errors import ConfigError
+from .integrate import STATE_LIMIT, STEPS, Field, loop
+from .kernels.layout import Layout, describe, ratios_of, weights_of
+
+
+def rollout(
+    field: Field,
+    state: Tensor,
+    stages: Tensor,
+    *,
+    method: str = "rk4",
+    dt: float = 1.0,
+    noise: Tensor | None = None,
+    limit: float = STATE_LIMIT,
+) -> Tensor:
+    """Free run of dx/dt = f(x, u) with one step per sample; states are confined to +-`limit` deviations.
+
+    An `MLPField`, alone or on top of a `ChainField`, on the CPU in single or double precision is integrated by a compiled
+    kernel (see `spinode.kernels.info` and `spinode.kernels.use`), any other field by a loop in torch. Both are
+    differentiable in weights, state, drive and noise; the kernel's gradient is the exact one of the discrete run, and its
+    memory that of the states.
+
+    Args:
+        field: f(x, u). A field with `members` leads every shape below with them.
+        state: x at the first sample, shape (..., state).
+        stages: Drives, shape (..., steps, 3, drive); `held` and `linear` make them of samples.
+        method: "rk4" (classical), "euler" or "heun".
+        dt: Length of a step, in the time unit of the field: samples, where it belongs to a surrogate.
+        noise: Increments of the noise that each step adds, shape (..., steps, state), of deviation sigma sqrt(dt): the
+            scheme of Euler and Maruyama with "euler", the one of Stratonovich with "heun".
+        limit: Bound on the magnitude of every state after a step; `float("inf")` for none.
+
+    Returns:
+        x at every sample, shape (..., steps + 1, state). Its memory need not be contiguous.
+
+    Raises:
+        ConfigError: shapes or types that do not belong together, no steps, weights that are NaN or infinite, an unknown
+            method; or the mode "native" for a field that the kernels do not take.
+    """
+    if method not in STEPS:
+        raise ConfigError(f"method {method!r} is unknown; expected one of {', '.join(STEPS)}.")
+    if not (isinstance(dt, (int, float)) and math.isfinite(dt)):
+        raise ConfigError(f"dt is {dt!r}; expected a finite number.")
+    if not (isinstance(limit, (int, float)) and limit > 0):
+        raise ConfigError(f"limit is {limit!r}; expected a positive number, float('inf') for none.")
+    state, stages, noise = _together(state, stages, noise)
+    settings: dict[str, Any] = {"method": method, "dt": float(dt), "limit": float(limit)}
+    layout = describe(field)
+    if isinstance(layout, Layout):
+        _check_field(layout, field, state, stages)
+    reason = layout if isinstance(layout, str) else _unfit(field, state)
+    if not reason and kernels.available():
+        return _native(field, layout, state, stages, noise, **settings)  # type: ignore[arg-type]
+    if reason and kernels.mode() == "native":
+        raise ConfigError(f"the compiled kernels do not take this run: {reason}. Use spinode.kernels.use('auto') or 'torch'.")
+    _check_weights(field)
+    return loop(field, state, stages, noise=noise, **settings)
+
+
+def _together(state: Tensor, stages: Tensor, noise: Tensor | None) -> tuple[Tensor, Tensor, Tensor | None]:
+    """The three over one batch, checked."""
+    for name, value, least in (("state", state, 1), ("stages", stages, 3), ("noise", noise, 2)):
+        if value is None:
+            continue
+        if not isinstance(value, Tensor) or not value.dtype.is_floating_point:
+            what = f"of type {value.dtype}" if isinstance(value, Tensor) else f"a {type(value).__name__}"
+            raise ConfigError(f"{name} is {what}; expected a floating-point tensor, e.g. {name}.double().")
+        if value.ndim < least:
+            raise ConfigError(f"{name} has shape {tuple(value.shape)}; expected at least {least} dimension(s).")
+        if value.dtype != state.dtype or value.device != state.device:
+            raise ConfigError(
+                f"{name} is {value.dtype} on {value.device}, the state {state.dtype} on {state.device}; expected the same, e.g. "
+                f"{name}.to(state)."
+            )
+    if stages.shape[-2] != 3 or stages.shape[-3] < 1:
+        raise ConfigError(
+            f"stages have shape {tuple(stages.shape)}; expected (..., steps, 3, drive) with at least one step: the drive at the "
+            "start, middle and end of each. `spinode.held` and `spinode.linear` make them of samples."
+        )
+    if noise is not None and noise.shape[-2:] != (stages.shape[-3], state.shape[-1]):
+        raise ConfigError(
+            f"noise has shape {tuple(noise.shape)}; expected (..., {stages.shape[-3]}, {state.shape[-1]}): one increment of each "
+            "state for each step of the drive."
+        )
+    batches = [state.shape[:-1], stages.shape[:-3], noise.shape[:-2] if noise is not None else ()]
+    try:
+        batch = torch.broadcast_shapes(*batches)
+    except RuntimeError:
+        raise ConfigError(
+            f"state, stages and noise are for batches of {', '.join(str(tuple(b)) for b in batches)}; expected shapes that "
+            "broadcast together."
+        ) from None
+    return (
+        state.expand(*batch, state.shape[-1]),
+        stages.expand(*batch, *stages.shape[-3:]),
+        None if noise is None else noise.expand(*batch, *noise.shape[-2:]),
+    )
+
+
+def _check_field(layout: Layout, field: Field, state: Tensor, stages: Tensor) -> None:
+    if (state.shape[-1], stages.shape[-1]) != (layout.state, layout.drive):
+        raise ConfigError(
+            f"the state has {state.shape[-1]} and the drive {stages.shape[-1]} values; the field takes {layout.state} and "
+            f"{layout.drive}."
+        )
+    if layout.members is not None and (state.ndim < 2 or state.shape[0] != layout.members):
+        raise ConfigError(
+            f"the field has {layout.members} members, the state shape {tuple(state.shape)}; expected ({layout.members}, ..., "
+            f"{layout.state})."
+        )
+    assert isinstance(field, nn.Module)
+    weight = next(field.parameters())
+    if weight.dtype != state.dtype or weight.device != state.device:
+        raise ConfigError(
+            f"the field is {weight.dtype} on {weight.device}, the state {state.dtype} on {state.device}; expected the same, e.g. "
+            "field.to(state)."
+        )
+
+
+def _unfit(field: Field, state: Tensor) -> str:
+    """Why the kernels do not take a run of a field that has a layout, "" if they do."""
+    if state.device.type != "cpu":
+        return f"it is on {state.device}"
+    if state.dtype not in (torch.float32, torch.float64):
+        return f"its type is {state.dtype}"
+    if torch.autograd.forward_ad._current_level >= 0:
+        return "it is differentiated in forward mode"
+    return ""
+
+
+def _check_weights(field: Field) -> None:
+    """Refuse weights that are NaN or infinite, where they can be looked at."""
+    if not isinstance(field, nn.Module) or torch.compiler.is_compiling() or torch._C._functorch.maybe_current_level() is not None:
+        return
+    for name, value in field.named_parameters():
+        if not bool(torch.isfinite(value).all()):
+            raise ConfigError(f"the field's weights hold NaN or infinite values ({name}); a fit that diverged, or a damaged file?")
+
+
+def _native(
+    field: nn.Module,
+    layout: Layout,
+    state: Tensor,
+    stages: Tensor,
+    noise: Tensor | None,
+    *,
+    method: str,
+    dt: float,
+    limit: float,
+) -> Tensor:
+    return many(layout, weights_of(field, layout), ratios_of(field), state, stages, noise, method=method, dt=dt, limit=limit)
+
+
+def many(
+    layout: Layout,
+    theta: Tensor,
+    ratios: Tensor,
+    state: Tensor,
+    stages: Tensor,
+    noise: Tensor | None = None,
+    *,
+    method: str = "rk4",
+    dt: float = 1.0,
+    limit: float = STATE_LIMIT,
+) -> Tensor:
+    """The compiled kernel on weights (members, weights); state (members, ..., state) leads with them if there are several."""
+    from .kernels import ops
+
+    batch = state.shape[:-1]
+    steps = stages.shape[-3]
+    sets = layout.sets
+
+    def lanes(value: Tensor, kept: int) -> Tensor:
+        inner = value.shape[value.ndim - kept :]
+        return value.reshape(sets, math.prod(batch) // sets, *inner)
+
+    states = ops.rollout(
+        theta,
+        lanes(state, 1),
+        lanes(stages, 3),
+        None if noise is None else lanes(noise, 2),
+        ratios,
+        layout.encode(),
+        ops.METHODS.index(method),
+        dt,
+        limit,
+    )
+    return states.reshape(*batch, steps + 1, layout.state)
