@@ -11,16 +11,14 @@ import torch
 from _problems import DT, Array, Problem
 from torch import Tensor, nn
 
-from spinode.field import MLPField
-from spinode.integrate import held, rollout
-
 #: Devices of D that are worked on at once.
-CHUNKS = {"eager": 20_000, "compile": 8_000, "jax": 8_000}
+CHUNKS = {"torchdiffeq-chunks": 20_000, "eager": 20_000, "compile": 8_000, "jax": 8_000}
 
 
 class Implementation:
     """One way to compute a workload: `prepare` it, compare its `answers`, then time `work`."""
 
+    workloads = "ABCD"
     compiles = False
 
     def prepare(self, problem: Problem) -> None:
@@ -139,11 +137,17 @@ def _fill(linear: nn.Linear, weight: Array, bias: Array) -> None:
 class Spinode(TorchImplementation):
     """Ours, through the public API; the batch innermost in memory."""
 
+    def __init__(self) -> None:
+        # Only here, so that the processes of the others do not load it.
+        import spinode
+
+        self.spinode = spinode
+
     def build(self, problem: Problem) -> nn.Module:
         """The package's own field."""
         state, drive = problem.state.shape[-1], problem.drive.shape[-1]
         hidden = tuple(len(bias) for _, bias in problem.layers[:-1])
-        field = MLPField(state, drive, state, hidden=hidden, skip=False).float()
+        field = self.spinode.MLPField(state, drive, state, hidden=hidden, skip=False).float()
         for linear, layer in zip([*field.layers, field.out], problem.layers, strict=True):
             _fill(linear, *layer)
         return field
@@ -155,12 +159,12 @@ class Spinode(TorchImplementation):
 
     def drives(self, values: Array) -> Tensor:
         """A view of the samples; nothing is copied."""
-        return held(self.tensor(values))
+        return self.spinode.held(self.tensor(values))
 
     def run(self, state: Tensor, drive: Tensor) -> Tensor:
         """One call."""
         method = "euler" if self.name.startswith("D") else "rk4"
-        return rollout(self.module, state, drive, method=method, dt=DT)
+        return self.spinode.rollout(self.module, state, drive, method=method, dt=DT)
 
 
 class TorchDiffEq(TorchImplementation):
@@ -181,6 +185,12 @@ class TorchDiffEq(TorchImplementation):
         times = torch.arange(steps + 1) * DT
         states = odeint(rate, state, times, method="euler" if self.name.startswith("D") else "rk4", options=options)
         return states.movedim(0, 1)
+
+
+class TorchDiffEqInChunks(TorchDiffEq):
+    """The same, one chunk of devices after another."""
+
+    workloads = "D"
 
 
 class Eager(TorchImplementation):
@@ -384,6 +394,8 @@ class Jax(Implementation):
 class Diffrax(Jax):
     """`diffeqsolve` with constant steps; gradients by its default, checkpointed backpropagation."""
 
+    workloads = "ABC"
+
     def __init__(self) -> None:
         super().__init__()
         import diffrax
@@ -435,6 +447,7 @@ class Diffrax(Jax):
 IMPLEMENTATIONS: dict[str, type[Implementation]] = {
     "spinode": Spinode,
     "torchdiffeq": TorchDiffEq,
+    "torchdiffeq-chunks": TorchDiffEqInChunks,
     "eager": Eager,
     "compile": Compiled,
     "jax": Jax,
@@ -442,4 +455,4 @@ IMPLEMENTATIONS: dict[str, type[Implementation]] = {
 }
 IMPLEMENTATION_NAMES = {kind: name for name, kind in IMPLEMENTATIONS.items()}
 
-NEEDS = {"torchdiffeq": ("torchdiffeq",), "jax": ("jax", "optax"), "diffrax": ("jax", "diffrax", "optax")}
+NEEDS = {"jax": ("jax", "optax"), "diffrax": ("jax", "diffrax", "optax")}

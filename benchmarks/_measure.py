@@ -11,7 +11,6 @@ import statistics
 import time
 import traceback
 from collections.abc import Callable, Iterable
-from contextlib import AbstractContextManager, nullcontext
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -77,25 +76,21 @@ def native() -> bool:
     """Whether `spinode.rollout` runs compiled kernels here."""
     import spinode.kernels
 
-    return hasattr(spinode.kernels, "use") and bool(spinode.kernels.info()["native"])
-
-
-def plain_torch() -> AbstractContextManager[Any]:
-    """Within it `spinode.rollout` is the loop in plain torch."""
-    import spinode.kernels
-
-    return spinode.kernels.use("torch") if hasattr(spinode.kernels, "use") else nullcontext()
+    return bool(spinode.kernels.info()["native"]) and spinode.kernels.mode() != "torch"
 
 
 def timed(work: Callable[[], Any], seconds: float, least: int = 1, most: int = 1000) -> list[tuple[float, float]]:
-    """(process CPU seconds, wall seconds) of each call, for about `seconds` in all."""
+    """(process CPU seconds, wall seconds) of each call, for about `seconds` in all; garbage waits, as with `timeit`."""
     times: list[tuple[float, float]] = []
-    gc.collect()
-    end = time.perf_counter() + seconds
-    while len(times) < least or (time.perf_counter() < end and len(times) < most):
-        wall, cpu = time.perf_counter(), time.process_time()
-        work()
-        times.append((time.process_time() - cpu, time.perf_counter() - wall))
+    gc.disable()
+    try:
+        end = time.perf_counter() + seconds
+        while len(times) < least or (time.perf_counter() < end and len(times) < most):
+            wall, cpu = time.perf_counter(), time.process_time()
+            work()
+            times.append((time.process_time() - cpu, time.perf_counter() - wall))
+    finally:
+        gc.enable()
     return times
 
 

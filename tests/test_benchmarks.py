@@ -1,0 +1,192 @@
+"""The benchmarks run, print JSON lines, and compare only what agrees. How fast anything is, is no matter of a test."""
+
+import importlib
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy.integrate import solve_ivp
+
+
+@pytest.fixture(scope="session")
+def folder(root) -> Path:
+    return root / "benchmarks"
+
+
+@pytest.fixture
+def module(folder, monkeypatch):
+    """Import a script or helper of the benchmarks, as the scripts themselves do."""
+    monkeypatch.syspath_prepend(folder)
+    before = set(sys.modules)
+    yield importlib.import_module
+    for name in set(sys.modules) - before:
+        if Path(getattr(sys.modules[name], "__file__", None) or "").parent == folder:
+            del sys.modules[name]
+
+
+def lines(script: Path, *arguments: str) -> list[dict]:
+    """Run a script as a user types it."""
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONSAFEPATH"}
+    run = subprocess.run([sys.executable, script, *arguments], env=environment, capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    assert "NaN" not in run.stdout
+    return [json.loads(line) for line in run.stdout.splitlines()]
+
+
+def assert_agreement(printed: list[dict], implementations: set[str], workloads: set[str]) -> None:
+    assert [line for line in printed if "error" in line] == []
+    checked = [line for line in printed if "agrees" in line]
+    assert {line["implementation"] for line in checked} == implementations
+    assert {line["workload"] for line in checked} == workloads
+    assert all(line["agrees"] and max(line["deviations"].values()) < 1e-5 for line in checked)
+    timed = {(line["workload"], line["implementation"]) for line in printed if "cpu" in line}
+    assert timed == {(line["workload"], line["implementation"]) for line in checked}
+    assert all(line["cpu"] > 0 and line["repetitions"] > 0 for line in printed if "cpu" in line)
+
+
+WORKLOADS = {"A", "B", "C", "D forward", "D forward+backward"}
+
+
+@pytest.mark.slow
+def test_rollout_compares_every_library_that_is_installed(folder):
+    printed = lines(folder / "rollout.py", "--quick")
+    skipped = {line["implementation"] for line in printed if "skipped" in line}
+    assert skipped <= {"jax", "diffrax"}
+    wanted = {"spinode", "torchdiffeq", "torchdiffeq-chunks", "eager", "jax", "diffrax"} - skipped
+    assert_agreement(printed, wanted, WORKLOADS)
+    ratios = {(line["workload"], line["ratio"]) for line in printed if "ratio" in line}
+    assert ("A", "torchdiffeq / spinode") in ratios
+    assert ("D forward", "torchdiffeq-chunks / spinode") in ratios
+    assert not any("against" in line for line in printed), "figures of the full size, beside a small one"
+
+
+@pytest.mark.slow
+def test_rollout_compares_a_compiled_loop(folder):
+    printed = lines(folder / "rollout.py", "--quick", "--workloads", "A", "--only", "spinode", "compile")
+    assert_agreement(printed, {"spinode", "compile"}, {"A"})
+    compiled = next(line for line in printed if line.get("implementation") == "compile" and "cpu" in line)
+    assert compiled["first_call_seconds"]["wall"] > 0
+
+
+@pytest.mark.slow
+def test_rollout_measures_threads_and_memory(folder):
+    printed = lines(folder / "rollout.py", "--quick", "--threads", "2", "--workloads", "B", "D")
+    assert [line["workload"] for line in printed[1:]] == ["B", "D forward", "D forward+backward"]
+    assert all(line["threads"] == [1, 2] and line["speed_up"] > 0 for line in printed[1:])
+    printed = lines(folder / "rollout.py", "--memory", "--steps", "2000")
+    assert printed[-1]["steps_run"] == 2000
+    assert printed[-1]["finite"]
+    assert printed[-1]["growth_MB"] >= 0
+
+
+@pytest.mark.slow
+def test_scaling_agrees_with_plain_torch_everywhere(folder):
+    printed = lines(folder / "scaling.py", "--quick")[1:]
+    assert {line["vary"] for line in printed} == {
+        "steps", "batch", "width", "depth", "activation", "dtype", "method", "threads",
+    }  # fmt: skip
+    assert {line["what"] for line in printed} == {"forward", "gradient"}
+    assert all(line["ns_per_device_step"] > 0 for line in printed)
+    compared = [line for line in printed if "deviation" in line]
+    assert all(line["deviation"] < 1e-5 for line in compared)
+    # Without compiled kernels there is nothing to compare.
+    assert len(compared) > 10 or all(line["twin"].startswith("the same") for line in printed)
+
+
+@pytest.mark.slow
+def test_fit_runs_both_sides(folder, shared):
+    printed = lines(folder / "fit.py", "--quick", "--data", str(shared / "data/spin_neural_ode"))
+    assert [line for line in printed if "error" in line] == []
+    released, ours, recipe = (
+        next(line for line in printed if line.get("fit") == name) for name in ("authors' released weights", "spinode", "recipe")
+    )
+    assert 0 < released["nrmse"] < 0.1
+    assert ours["nrmse"] > 0
+    assert recipe["iterations"] > 0
+    assert set(recipe["wall_seconds_to"]) == {"0.033", "0.012"}
+    assert [line["target_nrmse"] for line in printed if "target_nrmse" in line] == [0.033, 0.012]
+
+
+# The referee
+
+
+def test_the_reference_solves_the_equation(module):
+    """Against an adaptive solver restarted at every sample; what is left is the error of the step, of order dt^5."""
+    problems = module("_problems")
+    problem = problems.make_problem("B", 20, 2)
+
+    def rate(t, x, u):
+        z = np.concatenate([x, u])
+        for weight, bias in problem.layers[:-1]:
+            z = np.tanh(weight @ z + bias)
+        return problem.layers[-1][0] @ z + problem.layers[-1][1]
+
+    for state, drive, states in zip(problem.state, problem.drive, problem.answers["states"], strict=True):
+        for index, u in enumerate(drive):
+            state = solve_ivp(rate, (0, problems.DT), state, args=(u,), rtol=1e-10, atol=1e-12).y[:, -1]
+            np.testing.assert_allclose(states[index + 1], state, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["C", "D forward+backward"])
+def test_gradients_of_the_reference_are_slopes(module, name):
+    """Central differences along a random direction in the weights."""
+    problems = module("_problems")
+    problem = problems.make_problem(name, 3 if name == "C" else 1, 5)
+    random = np.random.default_rng(1)
+    direction = [tuple(random.normal(size=value.shape) for value in layer) for layer in problem.layers]
+
+    def goal(step):
+        layers = [
+            (weight + step * dw, bias + step * db) for (weight, bias), (dw, db) in zip(problem.layers, direction, strict=True)
+        ]
+        answers = problems.answers_of(problems.replace(problem, layers=layers))
+        return answers["loss"] if name == "C" else np.sum(answers["states"][:, -1] * problem.towards)
+
+    slope = (goal(1e-5) - goal(-1e-5)) / 2e-5
+    flat = np.concatenate([value.ravel() for layer in direction for value in layer])
+    assert problem.answers["gradient"] @ flat == pytest.approx(slope, rel=1e-6)
+
+
+class Faulty:
+    """A worker whose implementation is wrong by a little, or fails."""
+
+    def __init__(self, deviation):
+        self.deviation = deviation
+
+    def ask(self, method, *arguments):
+        assert method == "check", "what does not agree must not be timed"
+        if self.deviation is None:
+            raise sys.modules["_measure"].WorkerError("it fell over")
+        return {"deviations": {"states": self.deviation}, "first_call_seconds": None}
+
+
+@pytest.mark.parametrize("deviation", [2e-5, float("inf"), None])
+def test_an_implementation_that_disagrees_or_fails_is_not_timed(module, capsys, deviation):
+    rollout = module("rollout")
+    options = rollout.argparse.Namespace(rounds=1, seconds=0.0, steps=10, devices=10)
+    rollout.compare(module("_problems").make_problem("A", 10, 1), {"eager": Faulty(deviation)}, options)
+    printed = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert len(printed) == 2
+    assert "it fell over" in printed[1]["error"] if deviation is None else printed[1]["agrees"] is False
+
+
+def test_a_wrong_implementation_is_noticed(module):
+    """A bias that is off by 1e-3 must be seen in states and gradients."""
+    rollout, problems = module("rollout"), module("_problems")
+    for name in ("A", "C", "D forward+backward"):
+        problem = problems.make_problem(name, 1 if name.startswith("D") else 10, 1 if name == "A" else 6)
+        served = rollout.Served("eager")
+        assert max(served.check(problem)["deviations"].values()) < 1e-5
+        weight, bias = problem.layers[0]
+        layers = [(weight, bias + 1e-3), *problem.layers[1:]]
+        deviations = served.check(problems.replace(problem, layers=layers))["deviations"]
+        assert all(value > 1e-5 for value in deviations.values()), (name, deviations)
+
+
+def test_lines_are_json_whatever_the_numbers(module, capsys):
+    module("_measure").emit(a=float("nan"), b=[float("inf"), 1 / 3], c={"d": None})
+    assert json.loads(capsys.readouterr().out) == {"a": "nan", "b": ["inf", 0.3333], "c": {"d": None}}
