@@ -45,7 +45,9 @@ import resource
 import statistics
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -118,12 +120,12 @@ class Served:
         return found
 
     def memory(self, steps: int) -> dict[str, float]:
-        """Peak resident memory [MB] that a rollout with gradient adds to that of a short one."""
+        """Resident memory [MB] that a rollout with gradient adds at its peak; after a short one, with its data in place."""
         for length in (1000, steps):
             self.implementation.prepare(long_problem(length))
             module, (state, drive) = self.implementation.module, self.implementation.chunks[0]
             module.requires_grad_(True)
-            before = _peak()
+            before = _resident()
             wall, cpu = time.perf_counter(), time.process_time()
             self.implementation.run(state, drive).square().mean().backward()
             result = {"wall_seconds": time.perf_counter() - wall, "cpu_seconds": time.process_time() - cpu}
@@ -137,20 +139,24 @@ def _children() -> float:
     return used.ru_utime + used.ru_stime
 
 
+def _resident() -> float:
+    """Resident memory of this process now [MB]; where the system does not tell, its peak so far."""
+    pages = Path("/proc/self/statm")
+    return int(pages.read_text().split()[1]) * resource.getpagesize() / 2**20 if pages.exists() else _peak()
+
+
 def _peak() -> float:
     """Greatest resident memory of this process so far [MB]."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / 2**20 if sys.platform == "darwin" else peak / 2**10
 
 
-def problems(options: argparse.Namespace) -> list[Problem]:
+def problems(options: argparse.Namespace) -> Iterator[Problem]:
     """The chosen workloads in their size."""
     sizes = {"A": (100_000, 1), "B": (2_000, 256), "C": (50, 64), "D forward": (1, 10**6), "D forward+backward": (1, 10**6)}
-    return [
-        make_problem(name, min(steps, options.steps), min(batch, options.devices))
-        for name, (steps, batch) in sizes.items()
-        if name[0] in options.workloads
-    ]
+    for name, (steps, batch) in sizes.items():
+        if name[0] in options.workloads:
+            yield make_problem(name, min(steps, options.steps), min(batch, options.devices))
 
 
 def shortened(problem: Problem, name: str, compiled: bool) -> Problem:
@@ -161,11 +167,12 @@ def shortened(problem: Problem, name: str, compiled: bool) -> Problem:
     return problem if most is None else replace(problem, drive=problem.drive[:, :most])
 
 
-def compare(problem: Problem, workers: dict[str, Worker], options: argparse.Namespace) -> None:
-    """One workload: check, measure in turn, print."""
+def compare(problem: Problem, workers: dict[str, Worker], options: argparse.Namespace) -> bool:
+    """One workload: check, measure in turn, print; whether all that ran agreed."""
     unit, size = UNITS[problem.name]
     emit(workload=problem.name, field="-".join(map(str, problem.sizes)), **describe(problem))
     ready: dict[str, dict[str, Any]] = {}
+    all_agree = True
     for name, worker in workers.items():
         own = shortened(problem, name, native())
         if problem.name[0] not in IMPLEMENTATIONS[name].workloads:
@@ -175,9 +182,11 @@ def compare(problem: Problem, workers: dict[str, Worker], options: argparse.Name
             checked = worker.ask("check", own)
         except WorkerError as error:
             emit(**line, error=str(error))
+            all_agree = False
             continue
         agrees = all(value <= BOUND for value in checked["deviations"].values())
         emit(**line, agrees=agrees, deviations=checked["deviations"], bound=BOUND)
+        all_agree &= agrees
         if agrees:
             ready[name] = {
                 "steps_run": own.drive.shape[1],
@@ -206,7 +215,7 @@ def compare(problem: Problem, workers: dict[str, Worker], options: argparse.Name
             **({"first_call_seconds": first} if first else {}),
         )
     if "spinode" not in ready:
-        return
+        return all_agree
     medians = {name: [statistics.median(cpu for cpu, _ in calls) for calls in rounds[name]] for name in ready}
     for name in ready:
         if name != "spinode":
@@ -228,6 +237,7 @@ def compare(problem: Problem, workers: dict[str, Worker], options: argparse.Name
             ratio="spinode / figure",
             value=statistics.median(medians["spinode"]) / size / figure,
         )
+    return all_agree
 
 
 def full_size(options: argparse.Namespace) -> bool:
@@ -235,8 +245,8 @@ def full_size(options: argparse.Namespace) -> bool:
     return bool(options.steps >= 100_000 and options.devices >= 10**6)
 
 
-def compare_all(options: argparse.Namespace) -> None:
-    """All workloads and implementations."""
+def compare_all(options: argparse.Namespace) -> bool:
+    """All workloads and implementations; whether all that ran agreed."""
     workers: dict[str, Worker] = {}
     for name in options.only:
         missing = [package for package in NEEDS.get(name, ()) if installed(package) is None]
@@ -245,8 +255,10 @@ def compare_all(options: argparse.Namespace) -> None:
             continue
         workers[name] = Worker(Served, name)
     try:
+        agreed = True
         for problem in problems(options):
-            compare(problem, workers, options)
+            agreed &= compare(problem, workers, options)
+        return agreed
     finally:
         for worker in workers.values():
             worker.close()
@@ -313,8 +325,8 @@ def main() -> None:
         compare_threads(chosen)
     elif chosen.memory:
         measure_memory(chosen)
-    else:
-        compare_all(chosen)
+    elif not compare_all(chosen):
+        sys.exit("not all implementations agree, or one failed; their lines say which")
 
 
 if __name__ == "__main__":

@@ -168,10 +168,19 @@ class Faulty:
 def test_an_implementation_that_disagrees_or_fails_is_not_timed(module, capsys, deviation):
     rollout = module("rollout")
     options = rollout.argparse.Namespace(rounds=1, seconds=0.0, steps=10, devices=10)
-    rollout.compare(module("_problems").make_problem("A", 10, 1), {"eager": Faulty(deviation)}, options)
+    problem = module("_problems").make_problem("A", 10, 1)
+    assert rollout.compare(problem, {"eager": Faulty(deviation)}, options) is False
     printed = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert len(printed) == 2
     assert "it fell over" in printed[1]["error"] if deviation is None else printed[1]["agrees"] is False
+
+
+def test_a_library_that_is_not_installed_is_named(module, monkeypatch, capsys):
+    rollout = module("rollout")
+    monkeypatch.setattr(rollout, "installed", lambda name: None if name == "optax" else "1")
+    options = rollout.argparse.Namespace(only=["jax"], workloads=[])
+    assert rollout.compare_all(options)
+    assert "not installed: optax" in json.loads(capsys.readouterr().out)["skipped"]
 
 
 def test_a_wrong_implementation_is_noticed(module):
