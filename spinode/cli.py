@@ -112,6 +112,20 @@ def parser() -> argparse.ArgumentParser:
     simulate.add_argument("--seed", type=int, default=0, help="seed of the noise (default 0)")
     simulate.add_argument("--strict", action="store_true", help="fail where the run leaves the fitted domain")
 
+    export = _command(commands, "export", _export, "write a surrogate as a program that runs without spinode")
+    export.add_argument("surrogate", metavar="SURROGATE", help="file written by `spinode fit`")
+    export.add_argument(
+        "target", metavar="FILE", help="one step for torch (.pt2), or whole rollouts for other runtimes (.onnx)"
+    )
+    export.add_argument(
+        "--interpolation",
+        action="append",
+        default=[],
+        metavar="NAME=KIND",
+        help="how a drive runs between samples: held, linear or spline (as it was fitted); may be repeated",
+    )
+    export.add_argument("--float32", action="store_true", help="in single precision instead of double")
+
     demo = _command(commands, "demo", _demo, "fit, score and report on a small trace that the package ships")
     demo.add_argument("--folder", default="spinode-demo", help="where surrogate and report go (default spinode-demo)")
     demo.add_argument("--seed", type=int, default=0, help="seed of the fit (default 0)")
@@ -211,7 +225,7 @@ def _check_target(target: str, *inputs: str) -> None:
     check_writable(target)
     for path in inputs:
         if Path(target).exists() and Path(path).exists() and Path(target).samefile(path):
-            raise TraceError(f"--save {target} is the file that is read; writing would destroy it. Choose another name.")
+            raise TraceError(f"{target} is the file that is read; writing would destroy it. Choose another name.")
 
 
 def _forget(checkpoint: Path) -> None:
@@ -315,6 +329,19 @@ def _simulate(arguments: argparse.Namespace) -> None:
     print(f"saved {arguments.save}: {len(grid)} samples every {surrogate.interval:.6g} s")
 
 
+def _export(arguments: argparse.Namespace) -> None:
+    from .persist import load
+
+    _check_target(arguments.target, arguments.surrogate)
+    surrogate = load(arguments.surrogate)
+    if arguments.float32:
+        surrogate = surrogate.float()
+    surrogate.export(arguments.target, interpolation=dict(_pairs("--interpolation", arguments.interpolation)))
+    one = arguments.target.lower().endswith(".pt2")
+    what = "one step, for torch.export.load" if one else "whole rollouts, for an ONNX runtime"
+    print(f"saved {arguments.target}: {what}; compared with PyTorch")
+
+
 def _demo(arguments: argparse.Namespace) -> None:
     from .datasets import read_trace, sample_path
     from .evaluate import evaluate
@@ -373,9 +400,10 @@ def _read(arguments: argparse.Namespace, table: str, drive: Sequence[str] = (), 
 
 
 def _pairs(option: str, values: Sequence[str]) -> list[tuple[str, str]]:
+    example = {"--unit": "V=mV", "--parameter": "T=300", "--interpolation": "V=held"}[option]
     for value in values:
         if "=" not in value:
-            raise ConfigError(f"{option} {value!r} has no '='; expected NAME=VALUE, such as {option} V=mV.")
+            raise ConfigError(f"{option} {value!r} has no '='; expected NAME=VALUE, such as {option} {example}.")
     return [(name, text) for name, _, text in (value.rpartition("=") for value in values)]
 
 

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from . import kernels
 from .errors import ConfigError
+from .field import ChainField
 from .integrate import STATE_LIMIT, STEPS, Field, loop
 from .kernels.layout import Layout, describe, ratios_of, weights_of
 
@@ -93,7 +94,9 @@ def _together(state: Tensor, stages: Tensor, noise: Tensor | None) -> tuple[Tens
             f"noise has shape {tuple(noise.shape)}; expected (..., {stages.shape[-3]}, {state.shape[-1]}): one increment of each "
             "state for each step of the drive."
         )
-    batches = [state.shape[:-1], stages.shape[:-3], noise.shape[:-2] if noise is not None else ()]
+    batches = [state.shape[:-1], stages.shape[:-3], state.shape[:-1] if noise is None else noise.shape[:-2]]
+    if batches[0] == batches[1] == batches[2]:
+        return state, stages, noise
     try:
         batch = torch.broadcast_shapes(*batches)
     except RuntimeError:
@@ -119,8 +122,7 @@ def _check_field(layout: Layout, field: Field, state: Tensor, stages: Tensor) ->
             f"the field has {layout.members} members, the state shape {tuple(state.shape)}; expected ({layout.members}, ..., "
             f"{layout.state})."
         )
-    assert isinstance(field, nn.Module)
-    weight = next(field.parameters())
+    weight = (field.top if isinstance(field, ChainField) else field).out.weight  # type: ignore[attr-defined]
     if weight.dtype != state.dtype or weight.device != state.device:
         raise ConfigError(
             f"the field is {weight.dtype} on {weight.device}, the state {state.dtype} on {state.device}; expected the same, e.g. "
@@ -159,7 +161,8 @@ def _native(
     dt: float,
     limit: float,
 ) -> Tensor:
-    return many(layout, weights_of(field, layout), ratios_of(field), state, stages, noise, method=method, dt=dt, limit=limit)
+    theta = weights_of(field, layout)
+    return many(layout, theta, ratios_of(field, theta), state, stages, noise, method=method, dt=dt, limit=limit)
 
 
 def many(
@@ -175,7 +178,7 @@ def many(
     limit: float = STATE_LIMIT,
 ) -> Tensor:
     """The compiled kernel on weights (members, weights); state (members, ..., state) leads with them if there are several."""
-    from .kernels import ops
+    from .kernels import native, ops
 
     batch = state.shape[:-1]
     steps = stages.shape[-3]
@@ -185,15 +188,19 @@ def many(
         inner = value.shape[value.ndim - kept :]
         return value.reshape(sets, math.prod(batch) // sets, *inner)
 
-    states = ops.rollout(
+    differentiated = torch.is_grad_enabled() and any(
+        value is not None and value.requires_grad for value in (theta, state, stages, noise)
+    )
+    states, _ = ops.rollout(
         theta,
         lanes(state, 1),
         lanes(stages, 3),
         None if noise is None else lanes(noise, 2),
         ratios,
         layout.encode(),
-        ops.METHODS.index(method),
+        native.METHODS.index(method),
         dt,
         limit,
+        differentiated,
     )
     return states.reshape(*batch, steps + 1, layout.state)

@@ -4,6 +4,7 @@ from typing import Any
 _Address = Sequence[int]
 
 def info() -> dict[str, Any]: ...
+def tape(simd: str, f64: bool, layout: Sequence[int], method: int, sizes: Sequence[int], /) -> int: ...
 def forward(
     simd: str,
     f64: bool,
@@ -15,8 +16,9 @@ def forward(
     limit: float,
     threads: int,
     views: Sequence[_Address],
+    tape: int,
     /,
-) -> None: ...
+) -> bool: ...
 def backward(
     simd: str,
     f64: bool,
@@ -28,6 +30,7 @@ def backward(
     limit: float,
     threads: int,
     views: Sequence[_Address],
+    tape: int,
     gradients: Sequence[_Address],
     /,
 ) -> None: ...

@@ -14,6 +14,7 @@
 #include <new>
 #include <system_error>
 #include <thread>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -34,8 +35,8 @@ SPINODE_APPLY(SPINODE_TARGET)
 namespace spinode {
 namespace SPINODE_ISA {
 
-const Kernels f32{&forward<float>, &backward<float>, nullptr};
-const Kernels f64{&forward<double>, &backward<double>, nullptr};
+const Kernels f32{&tape<float>, &forward<float>, &backward<float>, nullptr};
+const Kernels f64{&tape<double>, &forward<double>, &backward<double>, nullptr};
 
 }  // namespace SPINODE_ISA
 }  // namespace spinode

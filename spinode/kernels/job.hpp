@@ -46,6 +46,7 @@ struct Rollout {
     View stages;  // (member, lane, time, 3, drive)
     View noise;   // (member, lane, time, , state); no data for none
     View states;  // (member, lane, time + 1, , state): written forward, read backward
+    void* tape;   // what the stages of every step leave for the adjoint, or null: then it evaluates them anew
 };
 
 struct Adjoint {
@@ -76,6 +77,7 @@ struct Shooting {
 
 // One entry for each instruction set and precision.
 struct Kernels {
+    int64_t (*tape)(const Rollout&);  // length of the tape, in elements
     void (*forward)(const Rollout&);
     void (*backward)(const Rollout&, const Adjoint&);
     void (*shooting)(const Shooting&);

@@ -15,38 +15,36 @@ constexpr int most_rows(int regs) { return std::min(16, (SPINODE_REGISTERS - reg
 // Sides of the square of weights whose gradients are summed at once.
 constexpr int SQUARE = SPINODE_REGISTERS > 16 ? 5 : 3;
 
-// sum over slots and lanes of d[a] x[b], for A rows of d and B rows of x, onto A * B registers at `total`.
-template <class T, int REGS, int A, int B>
-void add_products(const T* d, int64_t d_step, const T* x, int64_t x_step, int64_t count, T* total) {
-    constexpr int N = LANES<T>, W = N * REGS;
+// sum over slots and lanes of d[a] x[b], for A rows of d and B rows of x of `width` lanes each, onto A * B registers at `total`.
+template <class T, int A, int B>
+void add_products(int width, const T* d, int64_t d_step, const T* x, int64_t x_step, int64_t count, T* total) {
+    constexpr int N = LANES<T>;
     Vec<T> sums[A][B];
-    for (int a = 0; a < A; ++a)
-        for (int b = 0; b < B; ++b) sums[a][b] = load(total + (a * B + b) * N);
+    each<A>([&](auto a) SPINODE_INLINE { each<B>([&](auto b) SPINODE_INLINE { sums[a][b] = load(total + (a * B + b) * N); }); });
     for (int64_t i = 0; i < count; ++i, d += d_step, x += x_step) {
-        for (int v = 0; v < REGS; ++v) {
+        for (int v = 0; v < width; v += N) {
             Vec<T> left[A];
-            for (int a = 0; a < A; ++a) left[a] = load(d + a * W + v * N);
-            for (int b = 0; b < B; ++b) {
-                const Vec<T> right = load(x + b * W + v * N);
-                for (int a = 0; a < A; ++a) sums[a][b] += left[a] * right;
-            }
+            each<A>([&](auto a) SPINODE_INLINE { left[a] = load(d + a * width + v); });
+            each<B>([&](auto b) SPINODE_INLINE {
+                const Vec<T> right = load(x + b * width + v);
+                each<A>([&](auto a) SPINODE_INLINE { sums[a][b] += left[a] * right; });
+            });
         }
     }
-    for (int a = 0; a < A; ++a)
-        for (int b = 0; b < B; ++b) store<T>(total + (a * B + b) * N, sums[a][b]);
+    each<A>([&](auto a) SPINODE_INLINE { each<B>([&](auto b) SPINODE_INLINE { store<T>(total + (a * B + b) * N, sums[a][b]); }); });
 }
 
 template <class T>
-using Products = void (*)(const T*, int64_t, const T*, int64_t, int64_t, T*);
+using Products = void (*)(int, const T*, int64_t, const T*, int64_t, int64_t, T*);
 
-template <class T, int REGS, int... I>
+template <class T, int... I>
 constexpr std::array<Products<T>, sizeof...(I)> products_table(std::integer_sequence<int, I...>) {
-    return {&add_products<T, REGS, I / SQUARE + 1, I % SQUARE + 1>...};
+    return {&add_products<T, I / SQUARE + 1, I % SQUARE + 1>...};
 }
 
-template <class T, int REGS>
+template <class T>
 inline Products<T> products_of(int a, int b) {
-    static constexpr auto table = products_table<T, REGS>(std::make_integer_sequence<int, SQUARE * SQUARE>{});
+    static constexpr auto table = products_table<T>(std::make_integer_sequence<int, SQUARE * SQUARE>{});
     return table[(a - 1) * SQUARE + b - 1];
 }
 
@@ -99,6 +97,12 @@ class LaneNet {
         if (skip.columns) sums(skip, depth, 0);
     }
 
+    static int64_t slot_of(const Field& field) {
+        int64_t rows = field.inputs();
+        for (int width : field.hidden) rows += field.activation == SILU ? 2 * width : width;
+        return rows * W;
+    }
+
     // Elements that one evaluation leaves for its adjoint, and that its adjoint leaves for the weights' gradients.
     int64_t slot() const { return slot_; }
     int64_t delta_slot() const { return delta_slot_; }
@@ -144,15 +148,18 @@ class LaneNet {
             for (size_t i = 0; i + 1 < s.rows.size(); ++i)
                 for (size_t j = 0; j + 1 < s.columns.size(); ++j) {
                     const int a = s.rows[i + 1] - s.rows[i], b = s.columns[j + 1] - s.columns[j];
-                    products_of<T, REGS>(a, b)(
-                        deltas + s.delta + s.rows[i] * W, delta_slot_, slots + s.values + s.columns[j] * W, slot_, count, total);
+                    products_of<T>(a, b)(
+                        W, deltas + s.delta + s.rows[i] * W, delta_slot_, slots + s.values + s.columns[j] * W, slot_, count, total);
                     total += a * b * N;
                 }
             for (int r = 0; r < s.layer.rows; ++r) {
-                Vec<T> sum = load(s.bias.get() + r * N);
+                // As many sums as registers of a row: one alone would wait for itself.
+                Vec<T> sums[REGS] = {load(s.bias.get() + r * N)};
                 const T* d = deltas + s.delta + r * W;
                 for (int64_t c = 0; c < count; ++c, d += delta_slot_)
-                    for (int i = 0; i < W; i += N) sum += load(d + i);
+                    each<REGS>([&](auto v) SPINODE_INLINE { sums[v] += load(d + v * N); });
+                Vec<T> sum = sums[0];
+                for (int v = 1; v < REGS; ++v) sum += sums[v];
                 store<T>(s.bias.get() + r * N, sum);
             }
         }
@@ -183,19 +190,22 @@ class LaneNet {
     template <int R>
     static void rows_of(const T* w, const T* bias, const T* a, int ka, const T* b, int kb, T* out) {
         Vec<T> sums[R][REGS];
-        for (int r = 0; r < R; ++r)
-            for (int v = 0; v < REGS; ++v) sums[r][v] = splat(bias[r]);
-        for (int segment = 0; segment < 2; ++segment) {
-            for (int k = 0; k < ka; ++k, w += R, a += W) {
-                Vec<T> x[REGS];
-                for (int v = 0; v < REGS; ++v) x[v] = load(a + v * N);
-                for (int r = 0; r < R; ++r)
-                    for (int v = 0; v < REGS; ++v) sums[r][v] += w[r] * x[v];
+        each<R>([&](auto r) SPINODE_INLINE { each<REGS>([&](auto v) SPINODE_INLINE { sums[r][v] = splat(bias[r]); }); });
+        const auto segment = [&](const T* x, int count) SPINODE_INLINE {
+            for (int k = 0; k < count; ++k, w += R, x += W) {
+                Vec<T> in[REGS];
+                each<REGS>([&](auto v) SPINODE_INLINE { in[v] = load(x + v * N); });
+                each<R>([&](auto r) SPINODE_INLINE {
+                    const Vec<T> weight = splat(w[r]);
+                    each<REGS>([&](auto v) SPINODE_INLINE { sums[r][v] += weight * in[v]; });
+                });
             }
-            a = b, ka = kb;
-        }
-        for (int r = 0; r < R; ++r)
-            for (int v = 0; v < REGS; ++v) store<T>(out + r * W + v * N, sums[r][v]);
+        };
+        segment(a, ka);
+        if (kb) segment(b, kb);
+        each<R>([&](auto r) SPINODE_INLINE {
+            each<REGS>([&](auto v) SPINODE_INLINE { store<T>(out + r * W + v * N, sums[r][v]); });
+        });
     }
 
     using Rows = void (*)(const T*, const T*, const T*, int, const T*, int, T*);

@@ -5,11 +5,14 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from ..field import ACTIVATIONS, ChainField, MLPField
+from ..field import ACTIVATIONS, ChainField, MemberLinear, MLPField
+
+_PLAIN = (ChainField, MLPField, MemberLinear, nn.Linear)
 
 #: Widest layer and deepest network that the kernels were tested with.
 WIDEST, DEEPEST = 1024, 16
@@ -88,25 +91,26 @@ class Layout:
         return f
 
 
+def _linears(top: MLPField) -> list[Any]:
+    return [*top.layers, top.out] if top.skip is None else [*top.layers, top.out, top.skip]
+
+
 def describe(field: object) -> Layout | str:
     """Layout of a field, or why the kernels do not take it."""
     top, ratios = (field.top, field.ratios) if type(field) is ChainField else (field, None)
     if type(top) is not MLPField:
         return f"{type(top).__name__} is no MLPField, nor a ChainField over one"
-    for module in (field, *top.modules()):
-        assert isinstance(module, nn.Module)
+    linears = _linears(top)
+    for module in (field, top, *linears):
+        if type(module) not in _PLAIN:
+            return f"a layer is a {type(module).__name__}"
         if module._forward_hooks or module._forward_pre_hooks or module._backward_hooks or module._backward_pre_hooks:
             return f"{type(module).__name__} has hooks"
-        if hasattr(module, "parametrizations"):
-            return f"{type(module).__name__} has parametrizations"
     if ratios is not None and ratios.requires_grad:
         return "the ratios of its chain are trained"
-    linears = [*top.layers, top.out] + ([] if top.skip is None else [top.skip])
-    if any(not hasattr(layer, "weight") or layer.bias is None for layer in linears):
-        return "a layer was replaced"
-    shapes = [tuple(layer.weight.shape[-2:]) for layer in linears]
-    hidden = tuple(int(shape[0]) for shape in shapes[: len(top.layers)])
-    inputs, rates = int(shapes[0][1]), int(shapes[len(top.layers)][0])
+    shapes = [layer.weight.shape for layer in linears]
+    hidden = tuple(shape[-2] for shape in shapes[: len(top.layers)])
+    inputs, rates = shapes[0][-1], shapes[len(top.layers)][-2]
     if max(hidden) > WIDEST or len(hidden) > DEEPEST:
         return f"hidden={hidden} is wider than {WIDEST} or deeper than {DEEPEST}"
     state = rates + (0 if ratios is None else ratios.numel())
@@ -115,13 +119,14 @@ def describe(field: object) -> Layout | str:
     return Layout(state, inputs - state, rates, hidden, top.activation, top.skip is not None, top.members)
 
 
-def weights_of(field: nn.Module, layout: Layout) -> Tensor:
+def weights_of(field: object, layout: Layout) -> Tensor:
     """Weights of a described field, shape (members, weights), in the order of `Layout.field`."""
-    return torch.cat([value.reshape(layout.sets, -1) for value in field.parameters()], -1)
+    top = field.top if isinstance(field, ChainField) else field
+    assert isinstance(top, MLPField)
+    pairs = [value for layer in _linears(top) for value in (layer.weight, layer.bias)]
+    return torch.cat([value.reshape(layout.sets, -1) for value in pairs], -1)
 
 
-def ratios_of(field: nn.Module) -> Tensor:
+def ratios_of(field: object, weights: Tensor) -> Tensor:
     """Ratios of the chain, empty without one, shape (state - rates,)."""
-    if isinstance(field, ChainField):
-        return field.ratios
-    return next(field.parameters()).detach().new_zeros(0)
+    return field.ratios if isinstance(field, ChainField) else weights.new_empty(0)

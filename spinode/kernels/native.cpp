@@ -5,6 +5,7 @@
 #include <nanobind/stl/vector.h>
 
 #include <array>
+#include <cmath>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -75,9 +76,20 @@ Field field(const std::vector<int64_t>& layout, const std::vector<double>& ratio
 }
 
 Rollout rollout(const std::vector<int64_t>& layout, const std::vector<double>& ratios, int method, const std::array<int64_t, 3>& sizes,
-                double dt, double limit, int threads, const std::array<Address, 5>& views) {
+                double dt, double limit, int threads, const std::array<Address, 5>& views, int64_t tape) {
     return {field(layout, ratios), Method(method), sizes[0], sizes[1], sizes[2], dt, limit, threads,
-            view(views[0]), view(views[1]), view(views[2]), view(views[3]), view(views[4])};
+            view(views[0]), view(views[1]), view(views[2]), view(views[3]), view(views[4]), reinterpret_cast<void*>(tape)};
+}
+
+// Whether all weights are finite numbers.
+template <class T>
+bool finite(const Rollout& job) {
+    for (int64_t member = 0; member < job.members; ++member) {
+        const T* theta = static_cast<const T*>(job.theta.data) + member * job.theta.member;
+        for (int64_t i = 0; i < job.field.weights(); ++i)
+            if (!std::isfinite(theta[i])) return false;
+    }
+    return true;
 }
 
 }  // namespace
@@ -96,18 +108,24 @@ NB_MODULE(_native, module) {
         result["simd_offered"] = offered();
         return result;
     });
+    module.def("tape", [](const std::string& simd, bool f64, const std::vector<int64_t>& layout, int method,
+                          const std::array<int64_t, 3>& sizes) {
+        return kernels(simd, f64).tape(rollout(layout, {}, method, sizes, 0, 0, 1, {}, 0));
+    });
     module.def("forward", [](const std::string& simd, bool f64, const std::vector<int64_t>& layout, const std::vector<double>& ratios,
                              int method, const std::array<int64_t, 3>& sizes, double dt, double limit, int threads,
-                             const std::array<Address, 5>& views) {
-        const Rollout job = rollout(layout, ratios, method, sizes, dt, limit, threads, views);
+                             const std::array<Address, 5>& views, int64_t tape) {
+        const Rollout job = rollout(layout, ratios, method, sizes, dt, limit, threads, views, tape);
         const Kernels& set = kernels(simd, f64);
         const nb::gil_scoped_release free;
+        if (!(f64 ? finite<double>(job) : finite<float>(job))) return false;
         set.forward(job);
+        return true;
     });
     module.def("backward", [](const std::string& simd, bool f64, const std::vector<int64_t>& layout, const std::vector<double>& ratios,
                               int method, const std::array<int64_t, 3>& sizes, double dt, double limit, int threads,
-                              const std::array<Address, 5>& views, const std::array<Address, 5>& gradients) {
-        const Rollout job = rollout(layout, ratios, method, sizes, dt, limit, threads, views);
+                              const std::array<Address, 5>& views, int64_t tape, const std::array<Address, 5>& gradients) {
+        const Rollout job = rollout(layout, ratios, method, sizes, dt, limit, threads, views, tape);
         const Adjoint out{view(gradients[0]), view(gradients[1]), view(gradients[2]), view(gradients[3]), view(gradients[4])};
         const Kernels& set = kernels(simd, f64);
         const nb::gil_scoped_release free;

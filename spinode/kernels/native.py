@@ -39,6 +39,15 @@ def simd() -> str:
     return wanted
 
 
+#: Methods by the number under which the compiled half knows them.
+METHODS = ("euler", "heun", "rk4")
+
+
+def tape_length(layout: list[int], method: int, f64: bool, sizes: tuple[int, int, int]) -> int:
+    """Elements that a run of (members, lanes, steps) leaves for its gradient, if it is to leave anything."""
+    return library.tape(simd(), f64, layout, method, sizes)
+
+
 #: Dimensions of each tensor among (member, lane, time, stage, feature).
 _THETA, _STATE, _STAGES, _SERIES = (0,), (0, 1, 4), (0, 1, 2, 3, 4), (0, 1, 2, 4)
 
@@ -53,10 +62,9 @@ def _address(value: Tensor | None, dims: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def call(
-    name: str,
     layout: list[int],
     ratios: Tensor,
-    method: str,
+    method: int,
     dt: float,
     limit: float,
     theta: Tensor,
@@ -64,6 +72,7 @@ def call(
     stages: Tensor,
     noise: Tensor | None,
     states: Tensor,
+    tape: Tensor,
     gradients: tuple[Tensor, ...] = (),
 ) -> None:
     """Run a kernel. Shapes and types are those of `spinode.kernels.ops`, and checked once more: beyond here is memory."""
@@ -84,12 +93,15 @@ def call(
                 f"{what} is {value.dtype} of shape {tuple(value.shape)} on {value.device}; expected {theta.dtype} of shape "
                 f"{shape} on the CPU."
             )
+    wanted = tape_length(layout, method, theta.dtype == torch.float64, (members, lanes, steps))
+    if tape.numel() not in (0, wanted) or tape.dtype != theta.dtype or not tape.is_contiguous():
+        raise ConfigError(f"the tape has {tape.numel()} elements; expected {wanted}, or none.")
     arguments = (
         simd(),
         theta.dtype == torch.float64,
         layout,
         ratios.tolist(),
-        ("euler", "heun", "rk4").index(method),
+        method,
         (members, lanes, steps),
         dt,
         limit,
@@ -101,9 +113,11 @@ def call(
             _address(noise, _SERIES),
             _address(states, _SERIES),
         ),
+        tape.data_ptr() if tape.numel() else 0,
     )
     if not gradients:
-        library.forward(*arguments)
+        if not library.forward(*arguments):
+            raise ConfigError("the field's weights hold NaN or infinite values; a fit that diverged, or a damaged file?")
         return
     shapes = (_SERIES, _THETA, _STATE, _STAGES, _SERIES)
     library.backward(*arguments, tuple(_address(value, dims) for value, dims in zip(gradients, shapes, strict=True)))

@@ -16,12 +16,29 @@ from ..integrate import STEPS, loop
 from . import native
 from .layout import Layout
 
-METHODS = ("euler", "heun", "rk4")
-assert set(METHODS) == set(STEPS)
+assert set(native.METHODS) == set(STEPS)
+
+#: Most elements of a tape. Beyond, writing and reading it costs more than evaluating the stages anew.
+TAPE = 4_000_000
 
 
-@torch.library.custom_op("spinode::rollout", mutates_args=(), device_types="cpu")
-def rollout(
+# Defined by schema: `torch.library.custom_op` adds a tenth of a millisecond to every call.
+torch.library.define(
+    "spinode::rollout",
+    "(Tensor theta, Tensor state, Tensor stages, Tensor? noise, Tensor ratios, int[] layout, int method, float dt, "
+    "float limit, bool keep) -> (Tensor, Tensor)",
+)
+torch.library.define(
+    "spinode::rollout_backward",
+    "(Tensor grad, Tensor theta, Tensor state, Tensor stages, Tensor? noise, Tensor ratios, Tensor states, Tensor tape, "
+    "int[] layout, int method, float dt, float limit, bool[] wanted) -> (Tensor, Tensor, Tensor, Tensor)",
+)
+rollout = torch.ops.spinode.rollout.default
+rollout_backward = torch.ops.spinode.rollout_backward.default
+
+
+@torch.library.impl("spinode::rollout", "CPU")
+def _forward(
     theta: Tensor,
     state: Tensor,
     stages: Tensor,
@@ -31,30 +48,31 @@ def rollout(
     method: int,
     dt: float,
     limit: float,
-) -> Tensor:
-    """States of a free run; see `spinode.rollout`."""
-    if not bool(torch.isfinite(theta).all()):
-        raise ConfigError("the field's weights hold NaN or infinite values; a fit that diverged, or a damaged file?")
-    states = _states(state, stages)
-    theta = theta.contiguous()
-    native.call(
-        "forward", layout, ratios, METHODS[method], dt, limit, theta, state, stages, noise, states
-    )
-    return states
+    keep: bool,
+) -> tuple[Tensor, Tensor]:
+    """States of a free run, see `spinode.rollout`; and a tape for the gradient, empty if not to keep or too long."""
+    states, tape = _results(state, stages, layout, method, keep)
+    native.call(layout, ratios, method, dt, limit, theta.contiguous(), state, stages, noise, states, tape)
+    return states, tape
 
 
-def _states(state: Tensor, stages: Tensor) -> Tensor:
+def _results(state: Tensor, stages: Tensor, layout: list[int], method: int, keep: bool) -> tuple[Tensor, Tensor]:
     members, lanes, steps = stages.shape[:3]
-    return state.new_empty(members, steps + 1, state.shape[-1], lanes).permute(0, 3, 1, 2)
+    length = 0
+    # The length of a tape is asked of the kernels; where sizes are symbols (`torch.export`), none is kept.
+    if keep and all(isinstance(size, int) for size in (members, lanes, steps)):
+        length = native.tape_length(layout, method, state.dtype == torch.float64, (members, lanes, steps))
+    states = state.new_empty(members, steps + 1, state.shape[-1], lanes).permute(0, 3, 1, 2)
+    return states, state.new_empty(length if length <= TAPE else 0)
 
 
-@rollout.register_fake
-def _(theta, state, stages, noise, ratios, layout, method, dt, limit):  # type: ignore[no-untyped-def]
-    return _states(state, stages)
+@torch.library.register_fake("spinode::rollout")
+def _(theta, state, stages, noise, ratios, layout, method, dt, limit, keep):  # type: ignore[no-untyped-def]
+    return _results(state, stages, layout, method, keep)
 
 
-@torch.library.custom_op("spinode::rollout_backward", mutates_args=(), device_types="cpu")
-def rollout_backward(
+@torch.library.impl("spinode::rollout_backward", "CPU")
+def _gradient(
     grad: Tensor,
     theta: Tensor,
     state: Tensor,
@@ -62,6 +80,7 @@ def rollout_backward(
     noise: Tensor | None,
     ratios: Tensor,
     states: Tensor,
+    tape: Tensor,
     layout: list[int],
     method: int,
     dt: float,
@@ -70,9 +89,8 @@ def rollout_backward(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Exact gradient of the discrete run; empty where not wanted."""
     results = _gradients(theta, state, stages, noise, wanted)
-    theta = theta.contiguous()
     native.call(
-        "backward", layout, ratios, METHODS[method], dt, limit, theta, state, stages, noise, states, gradients=(grad, *results)
+        layout, ratios, method, dt, limit, theta.contiguous(), state, stages, noise, states, tape, gradients=(grad, *results)
     )
     return results
 
@@ -91,28 +109,31 @@ def _gradients(
     )
 
 
-@rollout_backward.register_fake
-def _(grad, theta, state, stages, noise, ratios, states, layout, method, dt, limit, wanted):  # type: ignore[no-untyped-def]
+@torch.library.register_fake("spinode::rollout_backward")
+def _(grad, theta, state, stages, noise, ratios, states, tape, layout, method, dt, limit, wanted):  # type: ignore[no-untyped-def]
     return _gradients(theta, state, stages, noise, wanted)
 
 
-def _save(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-    theta, state, stages, noise, ratios, *ctx.settings = inputs
-    ctx.save_for_backward(theta, state, stages, noise, ratios, output)
+def _save(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
+    theta, state, stages, noise, ratios, *ctx.settings, _ = inputs
+    ctx.save_for_backward(theta, state, stages, noise, ratios, *output)
+    ctx.set_materialize_grads(False)
 
 
-def _backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
+def _backward(ctx: Any, grad: Tensor | None, _: Tensor | None) -> tuple[Any, ...]:
+    if grad is None:
+        return (None,) * 10
     wanted = list(ctx.needs_input_grad[:4])
     found = rollout_backward(grad, *ctx.saved_tensors, *ctx.settings, wanted)
     gradients = [value if asked and value.numel() else None for value, asked in zip(found, wanted, strict=True)]
-    return (*gradients, None, None, None, None, None)
+    return (*gradients, None, None, None, None, None, None)
 
 
-rollout.register_autograd(_backward, setup_context=_save)
+torch.library.register_autograd("spinode::rollout", _backward, setup_context=_save)
 
 
 def _save_twice(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
-    grad, theta, state, stages, noise, ratios, _, *ctx.settings = inputs
+    grad, theta, state, stages, noise, ratios, _, _, *ctx.settings = inputs
     ctx.save_for_backward(grad, theta, state, stages, noise, ratios)
 
 
@@ -131,10 +152,10 @@ def _backward_twice(ctx: Any, *gradients: Tensor) -> tuple[Any, ...]:
     second = torch.autograd.grad([a for a, _ in pairs], given, [g for _, g in pairs], allow_unused=True)
     found = iter(second)
     result = [None if value is None else next(found) for value in leaves]
-    return (*result, None, None, None, None, None, None, None)
+    return (*result, None, None, None, None, None, None, None, None)
 
 
-rollout_backward.register_autograd(_backward_twice, setup_context=_save_twice)
+torch.library.register_autograd("spinode::rollout_backward", _backward_twice, setup_context=_save_twice)
 
 
 def plain(
@@ -150,7 +171,7 @@ def plain(
 ) -> Tensor:
     """The twin of `rollout` in plain torch."""
     field = Layout.decode(layout, len(theta)).field(theta, ratios)
-    return loop(field, state, stages, method=METHODS[method], dt=dt, noise=noise, limit=limit)
+    return loop(field, state, stages, method=native.METHODS[method], dt=dt, noise=noise, limit=limit)
 
 
 def _first(value: Tensor | None, dim: int | None, size: int) -> Tensor | None:
@@ -161,6 +182,7 @@ def _first(value: Tensor | None, dim: int | None, size: int) -> Tensor | None:
 
 
 def _vmap(info: Any, in_dims: Any, theta, state, stages, noise, ratios, *settings):  # type: ignore[no-untyped-def]
+    settings = (*settings[:-1], False)  # without a tape: tiles are numbered otherwise than the batch
     if in_dims[4] is not None:
         raise ConfigError("torch.func.vmap over the ratios of a chain is not offered; use spinode.kernels.use('torch').")
     size, members = info.batch_size, len(theta)
@@ -171,25 +193,25 @@ def _vmap(info: Any, in_dims: Any, theta, state, stages, noise, ratios, *setting
         # One set of weights: the batch joins the lanes.
         lanes = state.shape[2]
         folded = [None if v is None else v.transpose(0, 1).flatten(1, 2) for v in (state, stages, noise)]
-        states = rollout(theta, *folded, ratios, *settings)
-        return states.unflatten(1, (size, lanes)), 1
+        states, tape = rollout(theta, *folded, ratios, *settings)
+        return (states.unflatten(1, (size, lanes)), tape), (1, None)
     theta = theta.movedim(in_dims[0], 0).flatten(0, 1)
     folded = [None if v is None else v.flatten(0, 1) for v in (state, stages, noise)]
-    return rollout(theta, *folded, ratios, *settings).unflatten(0, (size, members)), 0
+    states, tape = rollout(theta, *folded, ratios, *settings)
+    return (states.unflatten(0, (size, members)), tape), (0, None)
 
 
 def _vmap_backward(info: Any, in_dims: Any, *args: Any) -> Any:
-    size, members = info.batch_size, args[1].shape[-2] if in_dims[1] is None else args[1].shape[args[1].ndim - 2]
-    tensors = [_first(value, dim, size) for value, dim in zip(args[:7], in_dims[:7], strict=True)]
+    """Each element of the batch becomes a member: its gradient in the weights is its own."""
+    ratios, tape, settings = args[5], args[7], args[8:]
+    tensors = [_first(value, dim, info.batch_size) for value, dim in zip(args[:7], in_dims[:7], strict=True)]
     members = tensors[1].shape[1]  # type: ignore[union-attr]
-    ratios = args[5]
-    folded = [None if v is None else v.flatten(0, 1) for i, v in enumerate(tensors) if i != 5]
-    found = rollout_backward(*folded[:5], ratios, folded[5], *args[7:])
-    return tuple(v.unflatten(0, (size, members)) if v.numel() else v for v in found), tuple(
-        0 if v.numel() else None for v in found
-    )
+    folded = [None if v is None else v.flatten(0, 1) for v in tensors]
+    found = rollout_backward(*folded[:5], ratios, folded[6], tape.new_empty(0), *settings)
+    split = tuple(v.unflatten(0, (info.batch_size, members)) if v.numel() else v for v in found)
+    return split, tuple(0 if v.numel() else None for v in found)
 
 
-if hasattr(rollout, "register_vmap"):  # from torch 2.5 on; before, torch.func.vmap says that the operator has no rule
-    rollout.register_vmap(_vmap)
-    rollout_backward.register_vmap(_vmap_backward)
+if hasattr(torch.library, "register_vmap"):  # from torch 2.5 on; before, torch.func.vmap says that the operator has no rule
+    torch.library.register_vmap("spinode::rollout", _vmap)
+    torch.library.register_vmap("spinode::rollout_backward", _vmap_backward)

@@ -57,26 +57,37 @@ inline void parallel(int64_t count, int threads, const Work& work) {
     if (failure) std::rethrow_exception(failure);
 }
 
-// `count` features of W lanes from `lane` on. Lanes beyond the last repeat it: they stay as finite as it is.
+// A row of W lanes onto another.
 template <class T, int W>
-inline void read(const View& view, int64_t member, int64_t lane, int64_t lanes, int64_t time, int64_t stage, int count, T* out) {
-    const T* from = static_cast<const T*>(view.data) + member * view.member + lane * view.lane + time * view.time + stage * view.stage;
-    const int valid = int(std::min<int64_t>(W, lanes - lane));
+inline void copy(const T* from, T* to) {
+    if constexpr (W == 1)
+        *to = *from;
+    else
+        for (int i = 0; i < W; i += LANES<T>) store<T>(to + i, load(from + i));
+}
+
+// Where a view has `lane` of `member` at `time`, for stages and features from 0.
+template <class T>
+inline T* at(const View& view, int64_t member, int64_t lane, int64_t time, int64_t stage = 0) {
+    return static_cast<T*>(view.data) + member * view.member + lane * view.lane + time * view.time + stage * view.stage;
+}
+
+// `count` features of W lanes, of which `valid` exist. The others repeat the last: they stay as finite as it is.
+template <class T, int W>
+inline void read(const View& view, const T* from, int valid, int count, T* out) {
     for (int f = 0; f < count; ++f, from += view.feature, out += W) {
         if (valid == W && view.lane == 1) {
-            std::copy(from, from + W, out);
+            copy<T, W>(from, out);
         } else {
             for (int i = 0; i < valid; ++i) out[i] = from[i * view.lane];
-            std::fill(out + valid, out + W, out[valid - 1]);
+            for (int i = valid; i < W; ++i) out[i] = out[valid - 1];
         }
     }
 }
 
-// As `read`, with zeros beyond the last lane, added to `out`.
+// Adds features to `out`, nothing beyond the last lane.
 template <class T, int W>
-inline void add(const View& view, int64_t member, int64_t lane, int64_t lanes, int64_t time, int count, T* out) {
-    const T* from = static_cast<const T*>(view.data) + member * view.member + lane * view.lane + time * view.time;
-    const int valid = int(std::min<int64_t>(W, lanes - lane));
+inline void add(const View& view, const T* from, int valid, int count, T* out) {
     for (int f = 0; f < count; ++f, from += view.feature, out += W) {
         if (valid == W && view.lane == 1)
             for (int i = 0; i < W; ++i) out[i] += from[i];
@@ -86,152 +97,172 @@ inline void add(const View& view, int64_t member, int64_t lane, int64_t lanes, i
 }
 
 template <class T, int W>
-inline void write(const View& view, int64_t member, int64_t lane, int64_t lanes, int64_t time, int64_t stage, int count, const T* in) {
-    T* to = static_cast<T*>(view.data) + member * view.member + lane * view.lane + time * view.time + stage * view.stage;
-    const int valid = int(std::min<int64_t>(W, lanes - lane));
+inline void write(const View& view, T* to, int valid, int count, const T* in) {
     for (int f = 0; f < count; ++f, to += view.feature, in += W) {
         if (valid == W && view.lane == 1)
-            std::copy(in, in + W, to);
+            copy<T, W>(in, to);
         else
             for (int i = 0; i < valid; ++i) to[i * view.lane] = in[i];
     }
 }
 
-// One step and its adjoint for W lanes.
+// The run of W lanes and its adjoint, tile after tile.
 template <class T, class Net>
 class Stepper {
   public:
-    static constexpr int W = Net::W;
+    static constexpr int W = Net::W, N = LANES<T>;
 
     Stepper(const Rollout& job, int64_t member, bool adjoint)
-        : job_(job), scheme_(scheme(job.method)), member_(member), size_(job.field.state * W),
-          net(job.field, static_cast<const T*>(job.theta.data) + member * job.theta.member, adjoint),
-          rates_(size_t(4) * size_), noise_(size_), pull_(size_), inputs_(size_t(job.field.inputs()) * W) {}
+        : job_(job), scheme_(scheme(job.method)), member_(member), size_((job.field.state * W + N - 1) / N * N),
+          net_(job.field, static_cast<const T*>(job.theta.data) + member * job.theta.member, adjoint),
+          slots_(scheme_.stages * net_.slot()), deltas_(scheme_.stages * net_.delta_slot()), scratch_(scheme_.stages * net_.slot()) {
+        const size_t inputs = size_ + size_t(job.field.drive) * W;
+        x_.clear(size_), rates_.clear(size_t(4) * size_ + N), noise_.clear(size_);
+        if (!adjoint) return;
+        capacity_ = std::max<int64_t>(4 / scheme_.stages, std::min<int64_t>(16, KEPT_BYTES / ((slots_ + deltas_) * int64_t(sizeof(T)))));
+        if (!job.tape) scratch_.resize(capacity_ * slots_);
+        kept_.resize(capacity_ * deltas_);
+        adjoint_.clear(size_), noise_adjoint_.clear(size_), pull_.clear(size_), inputs_.clear(inputs);
+        drives_.resize(size_t(3) * job.field.drive * W);
+    }
 
-    int stages() const { return scheme_.stages; }
+    // Forward run of one tile.
+    void run(int64_t tile) {
+        const int state = job_.field.state;
+        begin(tile);
+        T* x = x_.get();
+        read<T, W>(job_.state, at<T>(job_.state, member_, lane_, 0), valid_, state, x);
+        write<T, W>(job_.states, at<T>(job_.states, member_, lane_, 0), valid_, state, x);
+        for (int64_t t = 0; t < job_.steps; ++t) {
+            evaluate(t, x, tape_ ? tape_ + t * slots_ : scratch_.get());
+            advance(x);
+            write<T, W>(job_.states, at<T>(job_.states, member_, lane_, t + 1), valid_, state, x);
+        }
+    }
+
+    // Adjoint of `run`, from the states that it wrote. The stages of each step come from the tape, or are evaluated anew. The
+    // weights' gradients of several steps are summed at once; `total` takes them, if wanted.
+    void run_back(const Adjoint& out, int64_t tile, double* total) {
+        const Field& field = job_.field;
+        const int state = field.state, drive = field.drive;
+        begin(tile);
+        T *adjoint = adjoint_.get(), *x = x_.get();
+        std::fill(adjoint, adjoint + size_, T(0));
+        const T limit = T(job_.limit);
+        for (int64_t t = job_.steps - 1; t >= 0; --t) {
+            add<T, W>(out.grad, at<T>(out.grad, member_, lane_, t + 1), valid_, state, adjoint);
+            read<T, W>(job_.states, at<T>(job_.states, member_, lane_, t + 1), valid_, state, x);
+            for (int i = 0; i < size_; ++i) adjoint[i] = x[i] > -limit && x[i] < limit ? adjoint[i] : T(0);
+            // From the end of the buffers on: in the order of the tape.
+            ++held_;
+            T* deltas = kept_.get() + (capacity_ - held_) * deltas_;
+            T* slots = tape_ ? tape_ + t * slots_ : scratch_.get() + (capacity_ - held_) * slots_;
+            if (!tape_) {
+                read<T, W>(job_.states, at<T>(job_.states, member_, lane_, t), valid_, state, x);
+                evaluate(t, x, slots);
+            }
+            back(adjoint, slots, deltas);
+            if (out.stages.data)
+                for (int s = 0; s < 3; ++s)
+                    write<T, W>(out.stages, at<T>(out.stages, member_, lane_, t, s), valid_, drive, drives_.get() + s * drive * W);
+            if (out.noise.data) write<T, W>(out.noise, at<T>(out.noise, member_, lane_, t), valid_, state, noise_adjoint_.get());
+            if (held_ == capacity_ || (tape_ && t == 0)) sum(total, slots);
+        }
+        if (out.state.data) {
+            add<T, W>(out.grad, at<T>(out.grad, member_, lane_, 0), valid_, state, adjoint);
+            write<T, W>(out.state, at<T>(out.state, member_, lane_, 0), valid_, state, adjoint);
+        }
+    }
+
+    // What `run_back` still holds of the weights' gradients.
+    void finish(double* total) {
+        sum(total, scratch_.get() + (capacity_ - held_) * slots_);
+        if (total) net_.collect(total);
+    }
+
+  private:
+    // What the steps held may take of the second-level cache, unless they are fewer than four stages.
+    static constexpr int64_t KEPT_BYTES = 128 * 1024;
+
+    void begin(int64_t tile) {
+        lane_ = tile * W;
+        valid_ = int(std::min<int64_t>(W, job_.lanes - lane_));
+        const int64_t tiles = (job_.lanes + W - 1) / W;
+        tape_ = job_.tape ? static_cast<T*>(job_.tape) + (member_ * tiles + tile) * job_.steps * slots_ : nullptr;
+    }
 
     // Evaluates the stages of a step from `x` into `slots`; their rates stay in `rates_`.
-    void evaluate(int64_t lane, int64_t time, const T* x, T* slots, int64_t slot_step) {
+    void evaluate(int64_t time, const T* x, T* slots) {
         const Field& field = job_.field;
-        if (job_.noise.data) read<T, W>(job_.noise, member_, lane, job_.lanes, time, 0, field.state, noise_.get());
-        for (int s = 0; s < scheme_.stages; ++s, slots += slot_step) {
+        if (job_.noise.data) read<T, W>(job_.noise, at<T>(job_.noise, member_, lane_, time), valid_, field.state, noise_.get());
+        for (int s = 0; s < scheme_.stages; ++s, slots += net_.slot()) {
             const T reach = T(scheme_.reach[s] * job_.dt);
             const T* before = rates_.get() + (s - 1) * size_;
             if (s)
-                for (int i = 0; i < size_; ++i) slots[i] = x[i] + reach * before[i];
+                for (int i = 0; i < size_; i += N) store<T>(slots + i, load(x + i) + reach * load(before + i));
             else
-                std::copy(x, x + size_, slots);
-            if (s && scheme_.noisy && job_.noise.data)
-                for (int i = 0; i < size_; ++i) slots[i] += noise_[i];
-            read<T, W>(job_.stages, member_, lane, job_.lanes, time, scheme_.node[s], field.drive, slots + size_);
-            net.eval(slots, rates_.get() + s * size_);
+                for (int i = 0; i < size_; i += N) store<T>(slots + i, load(x + i));
+            if (s && scheme_.noisy && job_.noise.data) add_to(slots, noise_.get(), T(1));
+            // After the state, over what it was padded with.
+            read<T, W>(job_.stages, at<T>(job_.stages, member_, lane_, time, scheme_.node[s]), valid_, field.drive, slots + field.state * W);
+            net_.eval(slots, rates_.get() + s * size_);
         }
     }
 
     // x after the step whose stages were evaluated.
     void advance(T* x) const {
-        for (int s = 0; s < scheme_.stages; ++s) {
-            const T weight = T(scheme_.weight[s] * job_.dt);
-            const T* k = rates_.get() + s * size_;
-            for (int i = 0; i < size_; ++i) x[i] += weight * k[i];
-        }
-        if (job_.noise.data)
-            for (int i = 0; i < size_; ++i) x[i] += noise_.get()[i];
+        for (int s = 0; s < scheme_.stages; ++s) add_to(x, rates_.get() + s * size_, T(scheme_.weight[s] * job_.dt));
+        if (job_.noise.data) add_to(x, noise_.get(), T(1));
         const T limit = T(job_.limit);
-        for (int i = 0; i < size_; ++i) {
-            x[i] = x[i] < -limit ? -limit : x[i];
-            x[i] = x[i] > limit ? limit : x[i];
+        for (int i = 0; i < size_; i += N) {
+            Vec<T> v = load(x + i);
+            v = v < -limit ? splat(-limit) : v;
+            store<T>(x + i, v > limit ? splat(limit) : v);
         }
     }
 
-    // From the adjoint of the state after a step to that before it; `drives` (3, drive, W) takes that of its stages.
-    void back(T* adjoint, const T* slots, int64_t slot_step, T* deltas, int64_t delta_step, T* drives, T* noise) {
+    // From the adjoint of the state after a step to that before it; those of its drives and noise are left in the buffers.
+    void back(T* adjoint, const T* slots, T* deltas) {
         const int drive = job_.field.drive * W;
-        std::copy(adjoint, adjoint + size_, rates_.get());  // what every stage's rate weighs
-        std::copy(adjoint, adjoint + size_, noise);
-        std::fill(drives, drives + 3 * drive, T(0));
-        const T* end = rates_.get();
+        T *end = rates_.get(), *noise = noise_adjoint_.get(), *drives = drives_.get(), *pull = pull_.get(), *inputs = inputs_.get();
+        for (int i = 0; i < size_; i += N) store<T>(end + i, load(adjoint + i)), store<T>(noise + i, load(adjoint + i));
+        for (int i = 0; i < 3 * drive; ++i) drives[i] = T(0);
         for (int s = scheme_.stages - 1; s >= 0; --s) {
             const T weight = T(scheme_.weight[s] * job_.dt);
-            const T reach = s + 1 < scheme_.stages ? T(scheme_.reach[s + 1] * job_.dt) : T(0);
-            for (int i = 0; i < size_; ++i) pull_[i] = weight * end[i];
-            if (s + 1 < scheme_.stages)
-                for (int i = 0; i < size_; ++i) pull_[i] += reach * inputs_[i];
-            net.back(slots + s * slot_step, pull_.get(), deltas + s * delta_step, inputs_.get());
-            for (int i = 0; i < size_; ++i) adjoint[i] += inputs_[i];
-            if (s && scheme_.noisy)
-                for (int i = 0; i < size_; ++i) noise[i] += inputs_[i];
-            T* to = drives + scheme_.node[s] * drive;
-            for (int i = 0; i < drive; ++i) to[i] += inputs_[size_ + i];
+            for (int i = 0; i < size_; i += N) store<T>(pull + i, weight * load(end + i));
+            if (s + 1 < scheme_.stages) add_to(pull, inputs, T(scheme_.reach[s + 1] * job_.dt));
+            net_.back(slots + s * net_.slot(), pull, deltas + s * net_.delta_slot(), inputs);
+            add_to(adjoint, inputs, T(1));
+            if (s && scheme_.noisy) add_to(noise, inputs, T(1));
+            T *to = drives + scheme_.node[s] * drive, *from = inputs + job_.field.state * W;
+            for (int i = 0; i < drive; ++i) to[i] += from[i];
         }
     }
 
-    // Forward run of W lanes.
-    void run(int64_t lane) {
-        const int state = job_.field.state;
-        Buffer<T> x(size_), slot(net.slot());
-        read<T, W>(job_.state, member_, lane, job_.lanes, 0, 0, state, x.get());
-        write<T, W>(job_.states, member_, lane, job_.lanes, 0, 0, state, x.get());
-        for (int64_t t = 0; t < job_.steps; ++t) {
-            evaluate(lane, t, x.get(), slot.get(), 0);
-            advance(x.get());
-            write<T, W>(job_.states, member_, lane, job_.lanes, t + 1, 0, state, x.get());
-        }
+    // y += a x, over the padding of a single lane as well: it is written but never used.
+    void add_to(T* y, const T* x, T a) const {
+        for (int i = 0; i < size_; i += N) store<T>(y + i, load(y + i) + a * load(x + i));
     }
 
-    // Adjoint of `run`, from the states that it wrote. Steps are taken in chunks: their stages are evaluated anew, then
-    // walked backward, then the weights' gradients of all of them are summed at once.
-    void run_back(const Adjoint& out, int64_t lane, double* total) {
-        const Field& field = job_.field;
-        const int count = scheme_.stages, state = field.state, drive = field.drive;
-        const int64_t slot = net.slot(), delta = net.delta_slot();
-        const int64_t chunk = std::max<int64_t>(1, std::min<int64_t>(16, CHUNK_BYTES / ((slot + delta) * count * int64_t(sizeof(T)))));
-        Buffer<T> slots(size_t(chunk) * count * slot), deltas(size_t(chunk) * count * delta), x(size_), adjoint(size_), noise(size_),
-            drives(size_t(3) * drive * W);
-        std::fill(adjoint.get(), adjoint.get() + size_, T(0));
-        const T limit = T(job_.limit);
-        int64_t since = 0;
-        for (int64_t end = job_.steps; end > 0; end -= std::min(chunk, end)) {
-            const int64_t first = end - std::min(chunk, end);
-            for (int64_t t = end - 1; t >= first; --t) {
-                T* here = slots.get() + (t - first) * count * slot;
-                add<T, W>(out.grad, member_, lane, job_.lanes, t + 1, state, adjoint.get());
-                read<T, W>(job_.states, member_, lane, job_.lanes, t + 1, 0, state, x.get());
-                for (int i = 0; i < size_; ++i) adjoint[i] = x[i] > -limit && x[i] < limit ? adjoint[i] : T(0);
-                read<T, W>(job_.states, member_, lane, job_.lanes, t, 0, state, x.get());
-                evaluate(lane, t, x.get(), here, slot);
-                back(adjoint.get(), here, slot, deltas.get() + (t - first) * count * delta, delta, drives.get(), noise.get());
-                if (out.stages.data)
-                    for (int s = 0; s < 3; ++s)
-                        write<T, W>(out.stages, member_, lane, job_.lanes, t, s, drive, drives.get() + s * drive * W);
-                if (out.noise.data) write<T, W>(out.noise, member_, lane, job_.lanes, t, 0, state, noise.get());
-            }
-            if (total) {
-                net.accumulate(slots.get(), deltas.get(), (end - first) * count);
-                // Long sums are carried on in double precision.
-                if ((since += (end - first) * count) > 4096) net.collect(total), since = 0;
-            }
+    void sum(double* total, const T* slots) {
+        if (total && held_) {
+            net_.accumulate(slots, kept_.get() + (capacity_ - held_) * deltas_, held_ * scheme_.stages);
+            // Long sums are carried on in double precision.
+            if ((summed_ += held_ * scheme_.stages) > 4096) net_.collect(total), summed_ = 0;
         }
-        if (out.state.data) {
-            add<T, W>(out.grad, member_, lane, job_.lanes, 0, state, adjoint.get());
-            write<T, W>(out.state, member_, lane, job_.lanes, 0, 0, state, adjoint.get());
-        }
+        held_ = 0;
     }
-
-  private:
-    // What a chunk may take of the second-level cache.
-    static constexpr int64_t CHUNK_BYTES = 512 * 1024;
 
     const Rollout& job_;
     const Scheme& scheme_;
     const int64_t member_;
     const int size_;
-
-  public:
-    Net net;
-
-  private:
-    Buffer<T> rates_, noise_, pull_, inputs_;
+    Net net_;
+    const int64_t slots_, deltas_;
+    Buffer<T> x_, rates_, noise_, scratch_, kept_, adjoint_, noise_adjoint_, pull_, inputs_, drives_;
+    int64_t capacity_ = 1, held_ = 0, summed_ = 0, lane_ = 0;
+    int valid_ = 0;
+    T* tape_ = nullptr;
 };
 
 // Multiplications and additions below which a second thread costs more than it does.
@@ -252,7 +283,7 @@ void forward_tiles(const Rollout& job) {
     parallel(job.members * groups, threads_for(job), [&](int64_t unit) {
         const int64_t group = unit % groups;
         Stepper<T, Net> stepper(job, unit / groups, false);
-        for (int64_t tile = tiles * group / groups; tile < tiles * (group + 1) / groups; ++tile) stepper.run(tile * Net::W);
+        for (int64_t tile = tiles * group / groups; tile < tiles * (group + 1) / groups; ++tile) stepper.run(tile);
     });
 }
 
@@ -266,12 +297,8 @@ void backward_tiles(const Rollout& job, const Adjoint& out) {
         const int64_t group = unit % groups;
         double* total = wanted ? totals.get() + unit * size : nullptr;
         Stepper<T, Net> stepper(job, unit / groups, true);
-        int64_t since = 0;
-        for (int64_t tile = tiles * group / groups; tile < tiles * (group + 1) / groups; ++tile) {
-            stepper.run_back(out, tile * Net::W, total);
-            if (wanted && ++since == 1024) stepper.net.collect(total), since = 0;
-        }
-        if (wanted) stepper.net.collect(total);
+        for (int64_t tile = tiles * group / groups; tile < tiles * (group + 1) / groups; ++tile) stepper.run_back(out, tile, total);
+        stepper.finish(total);
     });
     if (!wanted) return;
     for (int64_t member = 0; member < job.members; ++member) {
@@ -303,6 +330,23 @@ void forward(const Rollout& job) {
         job.lanes, [&] { forward_tiles<T, RowNet<T>>(job); }, [&] { forward_tiles<T, LaneNet<T, 1>>(job); },
         [&] { forward_tiles<T, LaneNet<T, 2>>(job); },
         [&] { forward_tiles<T, LaneNet<T, SPINODE_REGISTERS < 32 ? 2 : 4>>(job); });
+}
+
+// Length of the tape that would hold all stages of a run.
+template <class T>
+int64_t tape(const Rollout& job) {
+    int64_t length = 0;
+    const auto measure = [&](auto width, int64_t slot) {
+        length = job.members * ((job.lanes + width - 1) / width) * job.steps * scheme(job.method).stages * slot;
+    };
+    choose<T>(
+        job.lanes, [&] { measure(1, RowNet<T>::slot_of(job.field)); },
+        [&] { measure(LaneNet<T, 1>::W, LaneNet<T, 1>::slot_of(job.field)); },
+        [&] { measure(LaneNet<T, 2>::W, LaneNet<T, 2>::slot_of(job.field)); }, [&] {
+            using Four = LaneNet<T, SPINODE_REGISTERS < 32 ? 2 : 4>;
+            measure(Four::W, Four::slot_of(job.field));
+        });
+    return length;
 }
 
 template <class T>

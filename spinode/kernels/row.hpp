@@ -1,5 +1,5 @@
 // The network of one device: features in the lanes, so that a single rollout, which is bound by latency, fills the registers.
-// Same interface as LaneNet, with one lane.
+// Same interface as LaneNet, with one lane; vectors are padded to whole registers, and written beyond their end by up to one.
 #pragma once
 
 #include "layers.hpp"
@@ -55,6 +55,12 @@ class RowNet {
         if (skip.columns) sums(skip, depth, 0);
     }
 
+    static int64_t slot_of(const Field& field) {
+        int64_t rows = padded(field.inputs());
+        for (int width : field.hidden) rows += padded(width) * (field.activation == SILU ? 2 : 1);
+        return rows;
+    }
+
     int64_t slot() const { return slot_; }
     int64_t delta_slot() const { return delta_slot_; }
 
@@ -62,14 +68,17 @@ class RowNet {
         const T* in = slot;
         for (size_t l = 0; l < forward_.size(); ++l) {
             T* out = slot + values_[l];
-            forward_[l].apply(in, forward_[l].columns, nullptr, 0, out);
-            activate<T>(field_.activation, out, slot + slopes_[l], padded(forward_[l].rows));
+            if (field_.activation == TANH) {
+                forward_[l].template apply<true>(in, forward_[l].columns, nullptr, 0, out);
+            } else {
+                forward_[l].apply(in, forward_[l].columns, nullptr, 0, out);
+                activate<T>(field_.activation, out, slot + slopes_[l], padded(forward_[l].rows));
+            }
             in = out;
         }
-        out_.apply(in, layers_.out.columns, slot, layers_.skip.columns, rates_.get());
         const int chain = field_.state - field_.rates;
+        out_.apply(in, layers_.out.columns, slot, layers_.skip.columns, rates + chain);
         for (int j = 0; j < chain; ++j) rates[j] = slot[j + field_.rates] * T(field_.ratios[j]);
-        for (int j = 0; j < field_.rates; ++j) rates[chain + j] = rates_[j];
     }
 
     void back(const T* slot, const T* adjoint, T* deltas, T* inputs) const {
@@ -133,41 +142,50 @@ class RowNet {
             for (int r = 0; r < rows; ++r) biases[r] = bias(r);
         }
 
+        template <bool TANHED = false>
         void apply(const T* a, int ka, const T* b, int kb, T* out) const {
             const int64_t height = padded(rows);
             int64_t r = 0;
-            for (; r + 4 * N <= height; r += 4 * N) part<4, 2>(r, height, a, ka, b, kb, out);
+            for (; r + 4 * N <= height; r += 4 * N) part<4, 2, TANHED>(r, height, a, ka, b, kb, out);
             switch ((height - r) / N) {
-                case 3: part<3, 3>(r, height, a, ka, b, kb, out); break;
-                case 2: part<2, 4>(r, height, a, ka, b, kb, out); break;
-                case 1: part<1, 8>(r, height, a, ka, b, kb, out); break;
+                case 3: part<3, 3, TANHED>(r, height, a, ka, b, kb, out); break;
+                case 2: part<2, 4, TANHED>(r, height, a, ka, b, kb, out); break;
+                case 1: part<1, 8, TANHED>(r, height, a, ka, b, kb, out); break;
             }
         }
 
         // `REGS` registers of rows. The sum over the inputs goes through CHAINS independent sums: an addition waits for the one
-        // before it, and four to eight must be under way.
-        template <int REGS, int CHAINS>
+        // before it, and eight must be under way.
+        template <int REGS, int CHAINS, bool TANHED>
         void part(int64_t r, int64_t height, const T* a, int ka, const T* b, int kb, T* out) const {
             Vec<T> sums[CHAINS][REGS];
-            for (int v = 0; v < REGS; ++v) {
+            each<REGS>([&](auto v) SPINODE_INLINE {
                 sums[0][v] = load(biases.get() + r + v * N);
-                for (int c = 1; c < CHAINS; ++c) sums[c][v] = Vec<T>{};
-            }
+                each<CHAINS - 1>([&](auto c) SPINODE_INLINE { sums[c + 1][v] = Vec<T>{}; });
+            });
             const T* w = weights.get() + r;
-            for (int segment = 0; segment < 2; ++segment) {
+            const auto segment = [&](const T* x, int count) SPINODE_INLINE {
                 int k = 0;
-                for (; k + CHAINS <= ka; k += CHAINS)
-                    for (int c = 0; c < CHAINS; ++c, w += height)
-                        for (int v = 0; v < REGS; ++v) sums[c][v] += a[k + c] * load(w + v * N);
-                for (; k < ka; ++k, w += height)
-                    for (int v = 0; v < REGS; ++v) sums[0][v] += a[k] * load(w + v * N);
-                a = b, ka = kb;
-            }
-            for (int v = 0; v < REGS; ++v) {
-                for (int half = 1; half < CHAINS; half *= 2)
-                    for (int c = 0; c + half < CHAINS; c += 2 * half) sums[c][v] += sums[c + half][v];
-                store<T>(out + r + v * N, sums[0][v]);
-            }
+                for (; k + CHAINS <= count; k += CHAINS)
+                    each<CHAINS>([&](auto c) SPINODE_INLINE {
+                        const Vec<T> in = splat(x[k + c]);
+                        each<REGS>([&](auto v) SPINODE_INLINE { sums[c][v] += in * load(w + v * N); });
+                        w += height;
+                    });
+                for (; k < count; ++k, w += height)
+                    each<REGS>([&](auto v) SPINODE_INLINE { sums[0][v] += x[k] * load(w + v * N); });
+            };
+            segment(a, ka);
+            if (kb) segment(b, kb);
+            each<REGS>([&](auto v) SPINODE_INLINE {
+                Vec<T> total = sums[0][v];
+                if constexpr (CHAINS == 2) total += sums[1][v];
+                if constexpr (CHAINS == 3) total += sums[1][v] + sums[2][v];
+                if constexpr (CHAINS == 4) total = (total + sums[1][v]) + (sums[2][v] + sums[3][v]);
+                if constexpr (CHAINS == 8)
+                    total = ((total + sums[1][v]) + (sums[2][v] + sums[3][v])) + ((sums[4][v] + sums[5][v]) + (sums[6][v] + sums[7][v]));
+                store<T>(out + r + v * N, TANHED ? tanh(total) : total);
+            });
         }
     };
 

@@ -63,6 +63,18 @@ inline T sum(Vec<T> v) {
     return total;
 }
 
+// f(0), f(1), ... f(N - 1), each with its index as a type: unrolled before the compiler decides what lives in registers, which a
+// loop is not.
+template <class F, int... I>
+__attribute__((always_inline)) inline void each(F&& f, std::integer_sequence<int, I...>) {
+    (f(std::integral_constant<int, I>{}), ...);
+}
+template <int N, class F>
+__attribute__((always_inline)) inline void each(F&& f) {
+    each(f, std::make_integer_sequence<int, N>{});
+}
+#define SPINODE_INLINE __attribute__((always_inline))
+
 // 2^k - 1 + 2^k (e^r - 1) with x = k ln 2 + r: exact near zero. `less` is 1 for e^x - 1, 0 for e^x.
 template <class T>
 inline Vec<T> exp_less(Vec<T> x, T less) {
@@ -104,7 +116,7 @@ inline Vec<T> log_one_plus(Vec<T> t) {
 
 // x P(x^2) / Q(x^2), degrees 11 and 6: our own minimax fit of the relative error on |x| <= 8, 2e-8 in exact arithmetic
 // and 3.1e-7 in single precision.
-inline Vec<float> tanh(Vec<float> x) {
+SPINODE_INLINE inline Vec<float> tanh(Vec<float> x) {
     x = x < -8.0f ? splat(-8.0f) : x;
     x = x > 8.0f ? splat(8.0f) : x;
     const Vec<float> s = x * x;
@@ -119,7 +131,7 @@ inline Vec<float> tanh(Vec<float> x) {
     return x * p / q;
 }
 
-inline Vec<double> tanh(Vec<double> x) {
+SPINODE_INLINE inline Vec<double> tanh(Vec<double> x) {
     Vec<double> a = x < 0.0 ? -x : x;
     a = a > 20.0 ? splat(20.0) : a;
     const Vec<double> e = exp_less<double>(-2.0 * a, 1.0), t = -e / (e + 2.0);
