@@ -175,6 +175,28 @@ def test_an_implementation_that_disagrees_or_fails_is_not_timed(module, capsys, 
     assert "it fell over" in printed[1]["error"] if deviation is None else printed[1]["agrees"] is False
 
 
+def trained(seconds):
+    clocks = {f"{clock}_seconds_to": {"0.03": seconds} for clock in ("wall", "cpu")}
+    return {**clocks, "wall_seconds": 600.0, "cpu_seconds": 600.0}
+
+
+@pytest.mark.parametrize(
+    ("seconds", "ratio"),
+    [([300.0, None, 310.0], 62.0), ([300.0, None, None], "more than 120"), ([None], "more than 120"), ([200.0], 40.0)],
+)
+def test_the_quickest_fit_that_meets_the_target_is_compared(module, capsys, seconds, ratio):
+    """A training that never met it counts as a lower bound; so does the ratio, once half of them did not."""
+    fits = {
+        "good": [{"wall_seconds": 50.0, "cpu_seconds": 50.0, "nrmse": 0.005}],
+        "quick": [{"wall_seconds": 5.0, "cpu_seconds": 5.0, "nrmse": 0.02}],
+        "bad": [{"wall_seconds": 1.0, "cpu_seconds": 1.0, "nrmse": 0.2}],
+    }
+    module("fit").compare(0.03, fits, [trained(value) for value in seconds])
+    line = json.loads(capsys.readouterr().out)
+    assert line["spinode"] == "quick"
+    assert line["wall_ratio recipe / spinode"] == ratio
+
+
 def test_a_library_that_is_not_installed_is_named(module, monkeypatch, capsys):
     rollout = module("rollout")
     monkeypatch.setattr(rollout, "installed", lambda name: None if name == "optax" else "1")
