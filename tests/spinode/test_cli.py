@@ -12,6 +12,7 @@ import warnings
 from pathlib import Path
 
 import numpy as np
+import onnxruntime
 import pytest
 import torch
 
@@ -104,7 +105,7 @@ def test_inspect_names_the_next_command(run):
 def test_help_and_version(run):
     code, out, _ = run("--version")
     assert (code, out.strip()) == (0, f"spinode {spinode.__version__}")
-    for command in ((), ("fit",), ("evaluate",), ("simulate",), ("report",), ("inspect",), ("demo",)):
+    for command in ((), ("fit",), ("evaluate",), ("simulate",), ("report",), ("export",), ("inspect",), ("demo",)):
         code, out, _ = run(*command, "--help")
         assert code == 0
         assert "usage: spinode" in out
@@ -163,6 +164,27 @@ def test_strict_writes_nothing_where_a_run_leaves_the_domain(run, here, fitted_f
     assert code == 2
     assert "nothing was written" in err or "resting" in err
     assert listing(here) == ["far.csv"]
+
+
+def test_export_writes_what_runs_elsewhere(run, here, fitted, fitted_file):
+    code, out, err = run("export", fitted_file, "m.pt2", "--float32", "--interpolation", "Ku=held")
+    assert (code, err) == (0, "")
+    assert out == "saved m.pt2: one step, for torch.export.load; compared with PyTorch\n"
+    code, out, err = run("export", fitted_file, "m.onnx", "--interpolation", "Ku=held")
+    assert (code, err) == (0, "")
+    assert out == "saved m.onnx: whole rollouts, for an ONNX runtime; compared with PyTorch\n"
+    assert listing(here) == ["m.onnx", "m.pt2"]
+    drive = torch.full((1, 40, 1), float(fitted.scales.drive_mean[0]), dtype=torch.float64)
+    state = 0.1 * torch.ones(1, 2, dtype=torch.float64)
+    fitted._warned = True
+    wanted = fitted.simulate(drive, state=state, interpolation={"Ku": "held"}).detach()
+    output, _ = onnxruntime.InferenceSession("m.onnx").run(None, {"drive": drive.numpy(), "state": state.numpy()})
+    assert np.allclose(output, wanted.numpy(), rtol=0, atol=1e-9)
+    step, moved, volts = torch.export.load("m.pt2").module(), state.float(), drive[:, 0].float()
+    for _ in range(39):
+        moved, _, output = step(moved, volts, volts, volts)
+    assert output.dtype == torch.float32
+    assert float(output) == pytest.approx(float(wanted[0, -1]), abs=1e-4)
 
 
 # --- bad input ------------------------------------------------------------------------------------------------------------
@@ -235,6 +257,12 @@ BAD = {
     "simulate unwritable": (["simulate", "GOOD", TABLE, "--save", "nowhere/o.csv"], "does not exist"),
     "report unwritable": (["report", "GOOD", TABLE, "--save", "nowhere/r.html"], "does not exist"),
     "report NaN": (["report", "GOOD", "nan.csv", "--save", "r.html"], "NaN or infinite"),
+    "export suffix": (["export", "GOOD", "m.pt"], "expected .pt2 (one step, for torch) or .onnx"),
+    "export unwritable": (["export", "GOOD", "nowhere/m.pt2"], "does not exist"),
+    "export no surrogate": (["export", TABLE, "m.pt2"], "cannot be read as a surrogate"),
+    "export kind": (["export", "GOOD", "m.pt2", "--interpolation", "Ku=cubic"], "interpolation of 'Ku' is 'cubic'"),
+    "export drive": (["export", "GOOD", "m.pt2", "--interpolation", "K=held"], "'K', which is no drive here"),
+    "export without =": (["export", "GOOD", "m.pt2", "--interpolation", "held"], "such as --interpolation V=held"),
     "demo": (["demo", "--folder", "taken"], "cannot make the folder taken"),
 }  # fmt: skip
 
