@@ -111,9 +111,10 @@ def _linear(
     biases = torch.randn(shape, generator=generator, dtype=torch.float64) * bias
     if members is not None:
         return MemberLinear(weights, biases)
-    # Without its own first weights, which would be drawn from the global generator.
-    layer: nn.Linear = nn.utils.skip_init(nn.Linear, inputs, outputs, dtype=torch.float64)
-    with torch.no_grad():
+    # Its own first weights, which are replaced, must not draw from the global generator. (`skip_init` would not, but takes a
+    # second the first time.)
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
+        layer = nn.Linear(inputs, outputs, dtype=torch.float64)
         layer.weight.copy_(weights[0])
         layer.bias.copy_(biases[0])
     return layer

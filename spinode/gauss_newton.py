@@ -21,9 +21,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from . import kernels
 from .errors import ConfigError, FitError
-from .integrate import rk4_step
-from .rollout import rollout
+from .integrate import loop, rk4_step
+from .kernels.layout import Layout, describe, ratios_of
+from .kernels.shooting import MOST_STATE, equations
+from .rollout import many
 
 #: Step Jacobians computed at once: the batch that stays in the processor's cache.
 BATCH = 512
@@ -131,6 +134,13 @@ class Shooting:
         self.targets = samples.states[steps + 1][..., self.compared]
         self.target_jets = samples.jets[steps + 1][..., self.compared, :]
         self.count = length * len(starts)
+        layout = describe(theta.field)
+        #: What the compiled kernels need to know, if they take the field.
+        self.layout: Layout | None = None
+        if isinstance(layout, Layout) and layout.members is None and layout.weights == theta.weights and layout.state <= MOST_STATE:
+            self.layout = layout if samples.states.dtype == torch.float64 and kernels.available() else None
+        if self.layout is not None:
+            return
         self._jacobian = torch.func.vmap(
             torch.func.jacrev(self._step, argnums=(0, 1)), in_dims=(None, 0, 0), randomness="error"
         )
@@ -169,9 +179,14 @@ class Shooting:
     def evaluate(self, theta: Tensor, shifts: Tensor) -> Point:
         """Free runs through all windows."""
         with torch.no_grad():
+            if not bool(torch.isfinite(theta).all()):
+                return Point(theta, shifts, float("inf"), self.targets, self.targets)
             named, through = self.theta.split(theta)
             first = self.samples.states[self.starts] + self.samples.jets[self.starts] @ through + shifts
-            states = rollout(lambda x, u: torch.func.functional_call(self.theta.field, named, (x, u)), first, self.stages)
+            if self.layout is not None:
+                states = many(self.layout, theta[None, : self.theta.weights], self._ratios(), first, self.stages)
+            else:
+                states = loop(lambda x, u: torch.func.functional_call(self.theta.field, named, (x, u)), first, self.stages)
             read = states[:, 1:][..., self.compared] - self.target_jets @ through
             residuals = (read - self.targets) * self.weights
             cost = float(residuals.square().sum()) / self.count
@@ -185,6 +200,9 @@ class Shooting:
         Returns:
             Matrix (theta, theta), gradient (theta,), and per chunk of windows (inverse block, coupling, gradient).
         """
+        if self.layout is not None:
+            matrix, gradient, blocks = self._compiled(point)
+            return matrix / self.count + torch.diag(self.ridge), gradient / self.count + self.ridge * point.theta, blocks
         size = len(point.theta)
         matrix = torch.zeros(size, size, dtype=point.theta.dtype)
         gradient = torch.zeros(size, dtype=point.theta.dtype)
@@ -197,20 +215,56 @@ class Shooting:
             gradient += rows.T @ errors.reshape(-1)
             if self.prior is not None:
                 back = initial.transpose(1, 2)
-                block, failed = torch.linalg.inv_ex(back @ initial + torch.diag(self.prior**-2))
-                # Where a window cannot tell its initial state, the state stays where it is.
-                block[failed != 0] = 0
-                coupling = back @ slopes
-                pull = (back @ errors[..., None])[..., 0] + point.shifts[part] / self.prior**2
-                solved = block @ coupling
-                matrix.addmm_(coupling.reshape(-1, size).T, solved.reshape(-1, size), alpha=-1)
-                gradient -= torch.einsum("wip,wi->p", solved, pull)
-                blocks.append((block, coupling, pull))
+                pull = (back @ errors[..., None])[..., 0]
+                blocks.append(self._eliminate(matrix, gradient, back @ initial, back @ slopes, pull, point.shifts[part]))
         return (
             matrix / self.count + torch.diag(self.ridge),
             gradient / self.count + self.ridge * point.theta,
             blocks,
         )
+
+    def _eliminate(
+        self, matrix: Tensor, gradient: Tensor, block: Tensor, coupling: Tensor, pull: Tensor, shifts: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Take the initial states of some windows out of the equations; returns what recovers them."""
+        assert self.prior is not None
+        inverse, failed = torch.linalg.inv_ex(block + torch.diag(self.prior**-2))
+        # Where a window cannot tell its initial state, the state stays where it is.
+        inverse[failed != 0] = 0
+        pull = pull + shifts / self.prior**2
+        solved = inverse @ coupling
+        matrix.addmm_(coupling.flatten(0, 1).T, solved.flatten(0, 1), alpha=-1)
+        gradient -= torch.einsum("wip,wi->p", solved, pull)
+        return inverse, coupling, pull
+
+    def _ratios(self) -> Tensor:
+        return ratios_of(self.theta.field, self.samples.states)
+
+    def _compiled(self, point: Point) -> tuple[Tensor, Tensor, list[tuple[Tensor, Tensor, Tensor]]]:
+        """The sums of `normal_equations` by the compiled kernels."""
+        assert self.layout is not None
+        width = self.samples.states.shape[-1]
+        weights = torch.zeros(width, dtype=point.theta.dtype).index_put_((self.compared,), self.weights)
+        residuals = torch.zeros(*point.residuals.shape[:2], width, dtype=point.theta.dtype)
+        residuals[..., self.compared] = point.residuals
+        steps = self.starts[:, None] + torch.arange(self.length + 1)
+        found = equations(
+            self.layout,
+            point.theta[: self.theta.weights].contiguous(),
+            self._ratios(),
+            self.stages,
+            point.states,
+            self.samples.jets[steps],
+            residuals,
+            weights,
+            free=self.prior is not None,
+        )
+        blocks = []
+        if self.prior is not None:
+            blocks.append(
+                self._eliminate(found.matrix, found.gradient, found.blocks, found.coupling, found.pull, point.shifts)
+            )
+        return found.matrix, found.gradient, blocks
 
     def _sensitivities(self, point: Point, part: Tensor) -> tuple[Tensor, Tensor]:
         """Slopes of the residuals in theta (windows, rows, theta) and in the initial states (windows, rows, state)."""

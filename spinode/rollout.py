@@ -191,7 +191,8 @@ def many(
     differentiated = torch.is_grad_enabled() and any(
         value is not None and value.requires_grad for value in (theta, state, stages, noise)
     )
-    states, _ = ops.rollout(
+    run = ops.rollout if torch._C._functorch.maybe_current_level() is None else ops.Run.apply
+    states, _ = run(
         theta,
         lanes(state, 1),
         lanes(stages, 3),

@@ -392,11 +392,12 @@ class Surrogate(nn.Module):
                     raise TraceError("state holds NaN or infinite values; take it from finite samples, by `state_from`.")
             first = first.expand(*torch.broadcast_shapes(first.shape[:-1], u.shape[:-2]), self._state_size)
             wide = stages.expand(*first.shape[:-1], *stages.shape[-3:])
-            run = (
-                rollout(member.field, first, wide)
-                if solver == "rk4"
-                else adaptive_rollout(member.field, first, wide, method=solver)
-            )
+            if not stages.shape[-3]:
+                run = first.unsqueeze(-2)  # one sample: no step to take
+            elif solver == "rk4":
+                run = rollout(member.field, first, wide)
+            else:
+                run = adaptive_rollout(member.field, first, wide, method=solver)
             states.append(run)
             outputs.append(self.scales.output_si(run[..., : len(self.ports.output)] + settled @ member.feedthrough.T))
         all_outputs, all_states = torch.stack(outputs), torch.stack(states)

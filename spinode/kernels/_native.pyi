@@ -34,3 +34,17 @@ def backward(
     gradients: Sequence[_Address],
     /,
 ) -> None: ...
+def shooting(
+    simd: str,
+    layout: Sequence[int],
+    ratios: Sequence[float],
+    sizes: Sequence[int],
+    threads: int,
+    views: Sequence[_Address],
+    feedthrough: int,
+    jets: _Address,
+    residuals: _Address,
+    weights: Sequence[float],
+    results: Sequence[int],
+    /,
+) -> None: ...

@@ -30,13 +30,13 @@
 SPINODE_APPLY(SPINODE_TARGET)
 #endif
 
-#include "rollout.hpp"
+#include "shooting.hpp"
 
 namespace spinode {
 namespace SPINODE_ISA {
 
 const Kernels f32{&tape<float>, &forward<float>, &backward<float>, nullptr};
-const Kernels f64{&tape<double>, &forward<double>, &backward<double>, nullptr};
+const Kernels f64{&tape<double>, &forward<double>, &backward<double>, &equations};
 
 }  // namespace SPINODE_ISA
 }  // namespace spinode

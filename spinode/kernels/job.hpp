@@ -57,18 +57,15 @@ struct Adjoint {
     View noise;
 };
 
-// Gauss-Newton equations of free runs through windows; lanes are windows. See shooting.hpp.
+// Gauss-Newton equations of free runs through windows, see shooting.hpp. The windows are the lanes of `run`, one step a sample.
 struct Shooting {
-    Field field;
-    int64_t windows, steps;
-    int threads;
-    View theta, stages, states;  // as in Rollout; states of the free runs
+    Rollout run;                 // one member; its states are those of the free runs
+    int64_t feedthrough;         // unknowns beside the weights
     View jets;                   // (, window, time + 1, feedthrough, state): d measured state / d feedthrough
-    View residuals;              // (, window, time, , compared)
-    const double* weights;       // (state): weight of each state value in the residual, 0 where it is not compared
-    int64_t feedthrough;
-    bool free;                   // whether the initial states are unknowns
-    double* matrix;              // (size, size), size = weights + feedthrough: summed into, lower triangle
+    View residuals;              // (, window, time, , state): weighted, of compared values
+    std::vector<double> weights; // (state): of each state value in the residual, 0 where it is not compared
+    bool free;                   // whether the initial states are unknowns, to be eliminated by the caller
+    double* matrix;              // (size, size) with size = weights + feedthrough; its lower triangle is written
     double* gradient;            // (size)
     double* blocks;              // (window, state, state): initial' initial
     double* coupling;            // (window, state, size): initial' slopes

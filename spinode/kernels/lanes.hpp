@@ -15,18 +15,18 @@ constexpr int most_rows(int regs) { return std::min(16, (SPINODE_REGISTERS - reg
 // Sides of the square of weights whose gradients are summed at once.
 constexpr int SQUARE = SPINODE_REGISTERS > 16 ? 5 : 3;
 
-// sum over slots and lanes of d[a] x[b], for A rows of d and B rows of x of `width` lanes each, onto A * B registers at `total`.
+// sum over slots and lanes of d[a] x[b], for A rows of d and B rows of x, `apart` from each other, of which `width` lanes count, onto A * B registers at `total`.
 template <class T, int A, int B>
-void add_products(int width, const T* d, int64_t d_step, const T* x, int64_t x_step, int64_t count, T* total) {
+void add_products(int width, int apart, const T* d, int64_t d_step, const T* x, int64_t x_step, int64_t count, T* total) {
     constexpr int N = LANES<T>;
     Vec<T> sums[A][B];
     each<A>([&](auto a) SPINODE_INLINE { each<B>([&](auto b) SPINODE_INLINE { sums[a][b] = load(total + (a * B + b) * N); }); });
     for (int64_t i = 0; i < count; ++i, d += d_step, x += x_step) {
         for (int v = 0; v < width; v += N) {
             Vec<T> left[A];
-            each<A>([&](auto a) SPINODE_INLINE { left[a] = load(d + a * width + v); });
+            each<A>([&](auto a) SPINODE_INLINE { left[a] = load(d + a * apart + v); });
             each<B>([&](auto b) SPINODE_INLINE {
-                const Vec<T> right = load(x + b * width + v);
+                const Vec<T> right = load(x + b * apart + v);
                 each<A>([&](auto a) SPINODE_INLINE { sums[a][b] += left[a] * right; });
             });
         }
@@ -35,7 +35,7 @@ void add_products(int width, const T* d, int64_t d_step, const T* x, int64_t x_s
 }
 
 template <class T>
-using Products = void (*)(int, const T*, int64_t, const T*, int64_t, int64_t, T*);
+using Products = void (*)(int, int, const T*, int64_t, const T*, int64_t, int64_t, T*);
 
 template <class T, int... I>
 constexpr std::array<Products<T>, sizeof...(I)> products_table(std::integer_sequence<int, I...>) {
@@ -149,7 +149,7 @@ class LaneNet {
                 for (size_t j = 0; j + 1 < s.columns.size(); ++j) {
                     const int a = s.rows[i + 1] - s.rows[i], b = s.columns[j + 1] - s.columns[j];
                     products_of<T>(a, b)(
-                        W, deltas + s.delta + s.rows[i] * W, delta_slot_, slots + s.values + s.columns[j] * W, slot_, count, total);
+                        W, W, deltas + s.delta + s.rows[i] * W, delta_slot_, slots + s.values + s.columns[j] * W, slot_, count, total);
                     total += a * b * N;
                 }
             for (int r = 0; r < s.layer.rows; ++r) {
@@ -182,6 +182,15 @@ class LaneNet {
             for (int r = 0; r < s.layer.rows; ++r) take(total[s.layer.bias() + r]);
         }
     }
+
+    // A layer of the network: its place in theta, in the deltas, and of its inputs in a slot; and its gradients so far.
+    struct Sums {
+        Affine layer;
+        int64_t delta, values;
+        std::vector<int> rows, columns;
+        Buffer<T> matrix, bias;
+    };
+    const std::vector<Sums>& sums() const { return sums_; }
 
   private:
     static constexpr int MOST = most_rows(REGS);
@@ -239,13 +248,6 @@ class LaneNet {
                 table[count - 1](weights.get() + int64_t(first) * columns, biases.get() + first, a, ka, b, kb, out + int64_t(first) * W);
             }
         }
-    };
-
-    struct Sums {
-        Affine layer;
-        int64_t delta, values;
-        std::vector<int> rows, columns;
-        Buffer<T> matrix, bias;
     };
 
     const Field& field_;

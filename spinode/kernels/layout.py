@@ -129,4 +129,4 @@ def weights_of(field: object, layout: Layout) -> Tensor:
 
 def ratios_of(field: object, weights: Tensor) -> Tensor:
     """Ratios of the chain, empty without one, shape (state - rates,)."""
-    return field.ratios if isinstance(field, ChainField) else weights.new_empty(0)
+    return field.ratios if isinstance(field, ChainField) else torch.empty(0, dtype=weights.dtype)

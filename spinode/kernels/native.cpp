@@ -131,4 +131,21 @@ NB_MODULE(_native, module) {
         const nb::gil_scoped_release free;
         set.backward(job, out);
     });
+    module.def("shooting", [](const std::string& simd, const std::vector<int64_t>& layout, const std::vector<double>& ratios,
+                              const std::array<int64_t, 2>& sizes, int threads, const std::array<Address, 3>& views,
+                              int64_t feedthrough, const Address& jets, const Address& residuals, const std::vector<double>& weights,
+                              const std::array<int64_t, 5>& results) {
+        Shooting job{};
+        job.run = {field(layout, ratios), RK4, 1, sizes[0], sizes[1], 1, 0, threads, view(views[0]), {}, view(views[1]), {}, view(views[2]),
+                   nullptr};
+        job.feedthrough = feedthrough;
+        job.jets = view(jets), job.residuals = view(residuals);
+        job.weights = weights;
+        double** to[] = {&job.matrix, &job.gradient, &job.blocks, &job.coupling, &job.pull};
+        for (int i = 0; i < 5; ++i) *to[i] = reinterpret_cast<double*>(results[i]);
+        job.free = job.blocks != nullptr;
+        const Kernels& set = kernels(simd, true);
+        const nb::gil_scoped_release free;
+        set.shooting(job);
+    });
 }

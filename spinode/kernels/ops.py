@@ -120,11 +120,11 @@ def _save(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> N
     ctx.set_materialize_grads(False)
 
 
-def _backward(ctx: Any, grad: Tensor | None, _: Tensor | None) -> tuple[Any, ...]:
+def _backward(ctx: Any, grad: Tensor | None, _: Tensor | None, operator: Any = rollout_backward) -> tuple[Any, ...]:
     if grad is None:
         return (None,) * 10
     wanted = list(ctx.needs_input_grad[:4])
-    found = rollout_backward(grad, *ctx.saved_tensors, *ctx.settings, wanted)
+    found = operator(grad, *ctx.saved_tensors, *ctx.settings, wanted)
     gradients = [value if asked and value.numel() else None for value, asked in zip(found, wanted, strict=True)]
     return (*gradients, None, None, None, None, None, None)
 
@@ -141,18 +141,19 @@ def _backward_twice(ctx: Any, *gradients: Tensor) -> tuple[Any, ...]:
     """Second derivatives, by torch's own of the plain run."""
     layout, method, dt, limit, wanted = ctx.settings
     grad, theta, state, stages, noise, ratios = ctx.saved_tensors
-    with torch.enable_grad():
-        leaves = [None if value is None else value.detach().requires_grad_() for value in (grad, theta, state, stages, noise)]
-        grad, *inputs = leaves
-        states = plain(*inputs, ratios, layout, method, dt, limit)
-        asked = [value for value, want in zip(inputs, wanted, strict=True) if want and value is not None]
-        first = torch.autograd.grad(states, asked, grad, create_graph=True)
-    pairs = [(a, g) for a, g in zip(first, (g for g, want in zip(gradients, wanted, strict=True) if want), strict=False)]
-    given = [value for value in leaves if value is not None]
-    second = torch.autograd.grad([a for a, _ in pairs], given, [g for _, g in pairs], allow_unused=True)
-    found = iter(second)
-    result = [None if value is None else next(found) for value in leaves]
-    return (*result, None, None, None, None, None, None, None, None)
+    given = (theta, state, stages) if noise is None else (theta, state, stages, noise)
+
+    def run(*inputs: Tensor) -> Tensor:
+        return plain(*inputs[:3], None if noise is None else inputs[3], ratios, layout, method, dt, limit)
+
+    def first(grad: Tensor, *inputs: Tensor) -> tuple[Tensor, ...]:
+        _, pull = torch.func.vjp(run, *inputs)
+        return tuple(value for value, want in zip(pull(grad), wanted, strict=False) if want)
+
+    _, pull = torch.func.vjp(first, grad, *given)
+    asked = [(g, v) for g, v, want in zip(gradients, given, wanted, strict=False) if want]
+    second = pull(tuple(torch.zeros_like(v) if g is None else g for g, v in asked))
+    return (*second, *([None] if noise is None else []), *[None] * 8)
 
 
 torch.library.register_autograd("spinode::rollout_backward", _backward_twice, setup_context=_save_twice)
@@ -181,11 +182,11 @@ def _first(value: Tensor | None, dim: int | None, size: int) -> Tensor | None:
     return value.expand(size, *value.shape) if dim is None else value.movedim(dim, 0)
 
 
-def _vmap(info: Any, in_dims: Any, theta, state, stages, noise, ratios, *settings):  # type: ignore[no-untyped-def]
+def _vmap(info: Any, in_dims: Any, theta, state, stages, noise, ratios, *settings, operator: Any = rollout):  # type: ignore[no-untyped-def]
     settings = (*settings[:-1], False)  # without a tape: tiles are numbered otherwise than the batch
     if in_dims[4] is not None:
         raise ConfigError("torch.func.vmap over the ratios of a chain is not offered; use spinode.kernels.use('torch').")
-    size, members = info.batch_size, len(theta)
+    size = info.batch_size
     state, stages, noise = (
         _first(value, dim, size) for value, dim in zip((state, stages, noise), in_dims[1:4], strict=True)
     )
@@ -193,23 +194,74 @@ def _vmap(info: Any, in_dims: Any, theta, state, stages, noise, ratios, *setting
         # One set of weights: the batch joins the lanes.
         lanes = state.shape[2]
         folded = [None if v is None else v.transpose(0, 1).flatten(1, 2) for v in (state, stages, noise)]
-        states, tape = rollout(theta, *folded, ratios, *settings)
+        states, tape = operator(theta, *folded, ratios, *settings)
         return (states.unflatten(1, (size, lanes)), tape), (1, None)
-    theta = theta.movedim(in_dims[0], 0).flatten(0, 1)
+    theta = theta.movedim(in_dims[0], 0)
+    members = theta.shape[1]
+    theta = theta.flatten(0, 1)
     folded = [None if v is None else v.flatten(0, 1) for v in (state, stages, noise)]
-    states, tape = rollout(theta, *folded, ratios, *settings)
+    states, tape = operator(theta, *folded, ratios, *settings)
     return (states.unflatten(0, (size, members)), tape), (0, None)
 
 
-def _vmap_backward(info: Any, in_dims: Any, *args: Any) -> Any:
+def _vmap_backward(info: Any, in_dims: Any, *args: Any, operator: Any = rollout_backward) -> Any:
     """Each element of the batch becomes a member: its gradient in the weights is its own."""
     ratios, tape, settings = args[5], args[7], args[8:]
     tensors = [_first(value, dim, info.batch_size) for value, dim in zip(args[:7], in_dims[:7], strict=True)]
     members = tensors[1].shape[1]  # type: ignore[union-attr]
     folded = [None if v is None else v.flatten(0, 1) for v in tensors]
-    found = rollout_backward(*folded[:5], ratios, folded[6], tape.new_empty(0), *settings)
+    found = operator(*folded[:5], ratios, folded[6], tape.new_empty(0), *settings)
     split = tuple(v.unflatten(0, (info.batch_size, members)) if v.numel() else v for v in found)
     return split, tuple(0 if v.numel() else None for v in found)
+
+
+class Run(torch.autograd.Function):
+    """`rollout` for the transforms of `torch.func`, which do not take an operator with a registered gradient."""
+
+    @staticmethod
+    def forward(*args: Any) -> Any:
+        """See `rollout`."""
+        return rollout(*args)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
+        """Keep what the gradient needs."""
+        _save(ctx, inputs, output)
+        ctx.mark_non_differentiable(output[1])
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Any) -> Any:
+        """See `rollout_backward`."""
+        return _backward(ctx, *grads, operator=Gradient.apply)
+
+    @staticmethod
+    def vmap(info: Any, in_dims: Any, *args: Any) -> Any:
+        """Fold the batch into the members or the lanes."""
+        return _vmap(info, in_dims, *args, operator=Run.apply)
+
+
+class Gradient(torch.autograd.Function):
+    """`rollout_backward` for the transforms of `torch.func`."""
+
+    @staticmethod
+    def forward(*args: Any) -> Any:
+        """See `rollout_backward`."""
+        return rollout_backward(*args)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
+        """Keep what the second derivatives need."""
+        _save_twice(ctx, inputs, output)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Any) -> Any:
+        """Second derivatives, in plain torch."""
+        return _backward_twice(ctx, *grads)
+
+    @staticmethod
+    def vmap(info: Any, in_dims: Any, *args: Any) -> Any:
+        """Fold the batch into the members."""
+        return _vmap_backward(info, in_dims, *args, operator=Gradient.apply)
 
 
 if hasattr(torch.library, "register_vmap"):  # from torch 2.5 on; before, torch.func.vmap says that the operator has no rule

@@ -180,16 +180,14 @@ class Stepper {
         if (total) net_.collect(total);
     }
 
-  private:
-    // What the steps held may take of the second-level cache, unless they are fewer than four stages.
-    static constexpr int64_t KEPT_BYTES = 128 * 1024;
-
+    // The parts, for those who walk by themselves: from a tile on, evaluate a step and go back through it.
     void begin(int64_t tile) {
         lane_ = tile * W;
         valid_ = int(std::min<int64_t>(W, job_.lanes - lane_));
         const int64_t tiles = (job_.lanes + W - 1) / W;
         tape_ = job_.tape ? static_cast<T*>(job_.tape) + (member_ * tiles + tile) * job_.steps * slots_ : nullptr;
     }
+    const Net& net() const { return net_; }
 
     // Evaluates the stages of a step from `x` into `slots`; their rates stay in `rates_`.
     void evaluate(int64_t time, const T* x, T* slots) {
@@ -209,18 +207,6 @@ class Stepper {
         }
     }
 
-    // x after the step whose stages were evaluated.
-    void advance(T* x) const {
-        for (int s = 0; s < scheme_.stages; ++s) add_to(x, rates_.get() + s * size_, T(scheme_.weight[s] * job_.dt));
-        if (job_.noise.data) add_to(x, noise_.get(), T(1));
-        const T limit = T(job_.limit);
-        for (int i = 0; i < size_; i += N) {
-            Vec<T> v = load(x + i);
-            v = v < -limit ? splat(-limit) : v;
-            store<T>(x + i, v > limit ? splat(limit) : v);
-        }
-    }
-
     // From the adjoint of the state after a step to that before it; those of its drives and noise are left in the buffers.
     void back(T* adjoint, const T* slots, T* deltas) {
         const int drive = job_.field.drive * W;
@@ -236,6 +222,22 @@ class Stepper {
             if (s && scheme_.noisy) add_to(noise, inputs, T(1));
             T *to = drives + scheme_.node[s] * drive, *from = inputs + job_.field.state * W;
             for (int i = 0; i < drive; ++i) to[i] += from[i];
+        }
+    }
+
+  private:
+    // What the steps held may take of the second-level cache, unless they are fewer than four stages.
+    static constexpr int64_t KEPT_BYTES = 128 * 1024;
+
+    // x after the step whose stages were evaluated.
+    void advance(T* x) const {
+        for (int s = 0; s < scheme_.stages; ++s) add_to(x, rates_.get() + s * size_, T(scheme_.weight[s] * job_.dt));
+        if (job_.noise.data) add_to(x, noise_.get(), T(1));
+        const T limit = T(job_.limit);
+        for (int i = 0; i < size_; i += N) {
+            Vec<T> v = load(x + i);
+            v = v < -limit ? splat(-limit) : v;
+            store<T>(x + i, v > limit ? splat(limit) : v);
         }
     }
 

@@ -100,7 +100,7 @@ def test_chain_of_one_block_is_its_top():
 
 def test_scaled_chain_is_a_polynomial_in_time():
     """Blocks in deviations: the chain with a constant top integrates to the same motion whatever the scales."""
-    from spinode.integrate import rollout
+    from spinode.rollout import rollout
 
     scales = torch.tensor([[2.0], [0.5], [0.1]], dtype=torch.float64)
     top = lambda x, u: torch.full((*x.shape[:-1], 1), 0.06 / 0.1, dtype=x.dtype)  # noqa: E731 - third derivative 0.06

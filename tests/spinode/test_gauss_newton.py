@@ -9,7 +9,7 @@ from torch import nn
 from spinode.errors import ConfigError, FitError
 from spinode.field import ChainField, MLPField
 from spinode.gauss_newton import Damping, Samples, Shooting, Theta, minimise
-from spinode.integrate import rollout
+from spinode.rollout import rollout
 
 
 def seeded(seed: int = 0) -> torch.Generator:

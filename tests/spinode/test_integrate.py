@@ -9,7 +9,8 @@ from scipy.linalg import expm
 from spinode.embedding import stage_drive
 from spinode.errors import ConfigError, DomainError
 from spinode.field import MLPField
-from spinode.integrate import ADAPTIVE, STATE_LIMIT, adaptive_rollout, rk4_step, rollout
+from spinode.integrate import ADAPTIVE, STATE_LIMIT, adaptive_rollout, rk4_step
+from spinode.rollout import rollout
 
 A = torch.tensor([[-0.1, 1.0], [-1.0, -0.3]], dtype=torch.float64)
 B = torch.tensor([[0.0], [1.0]], dtype=torch.float64)
