@@ -109,16 +109,17 @@ class Served:
         units = self.problem.units
         return [(cpu / units, wall / units) for cpu, wall in timed(self.implementation.work, seconds)]
 
-    def threads(self, problem: Problem, counts: list[int], rounds: int, seconds: float) -> list[list[float]]:
-        """Wall seconds per unit of each round, for each number of threads in turn."""
+    def threads(self, problem: Problem, counts: list[int], rounds: int, seconds: float) -> list[list[tuple[float, float]]]:
+        """Wall seconds per unit, and CPU seconds per wall second, of each round for each number of threads in turn."""
         self.implementation.prepare(problem)
-        found: list[list[float]] = [[] for _ in counts]
+        found: list[list[tuple[float, float]]] = [[] for _ in counts]
         for _ in range(rounds):
             for index, count in enumerate(counts):
                 torch.set_num_threads(count)
                 self.implementation.work()
                 calls = timed(self.implementation.work, seconds, least=3)
-                found[index].append(statistics.median(wall for _, wall in calls) / problem.units)
+                busy = sum(cpu for cpu, _ in calls) / sum(wall for _, wall in calls)
+                found[index].append((statistics.median(wall for _, wall in calls) / problem.units, busy))
         return found
 
     def memory(self, steps: int) -> dict[str, float]:
@@ -277,13 +278,15 @@ def compare_threads(options: argparse.Namespace) -> None:
             own = shortened(problem, "spinode", native())
             unit, size = UNITS[problem.name]
             found = worker.ask("threads", own, counts, options.rounds, options.seconds)
-            ratios = [one / more for one, more in zip(*found, strict=True)]
+            ratios = [one / more for (one, _), (more, _) in zip(*found, strict=True)]
             emit(
                 workload=problem.name,
                 implementation="spinode",
                 threads=counts,
-                wall=[statistics.median(values) / size for values in found],
+                wall=[statistics.median(wall for wall, _ in values) / size for values in found],
                 unit=unit,
+                # Far below the number of threads: other processes had the cores, or the threads waited.
+                cpu_seconds_per_wall_second=[statistics.median(busy for _, busy in values) for values in found],
                 speed_up=statistics.median(ratios),
                 range=[min(ratios), max(ratios)],
                 rounds=options.rounds,
