@@ -137,7 +137,12 @@ class Shooting:
         layout = describe(theta.field)
         #: What the compiled kernels need to know, if they take the field.
         self.layout: Layout | None = None
-        if isinstance(layout, Layout) and layout.members is None and layout.weights == theta.weights and layout.state <= MOST_STATE:
+        if (
+            isinstance(layout, Layout)
+            and layout.members is None
+            and layout.weights == theta.weights
+            and layout.state <= MOST_STATE
+        ):
             self.layout = layout if samples.states.dtype == torch.float64 and kernels.available() else None
         if self.layout is not None:
             return
@@ -261,9 +266,7 @@ class Shooting:
         )
         blocks = []
         if self.prior is not None:
-            blocks.append(
-                self._eliminate(found.matrix, found.gradient, found.blocks, found.coupling, found.pull, point.shifts)
-            )
+            blocks.append(self._eliminate(found.matrix, found.gradient, found.blocks, found.coupling, found.pull, point.shifts))
         return found.matrix, found.gradient, blocks
 
     def _sensitivities(self, point: Point, part: Tensor) -> tuple[Tensor, Tensor]:
