@@ -100,6 +100,7 @@ def loop(
     dt: float = 1.0,
     noise: Tensor | None = None,
     limit: float = STATE_LIMIT,
+    initial: bool = True,
 ) -> Tensor:
     """`spinode.rollout` in plain torch, for any field on any device; arguments as there, not checked."""
     step = STEPS[method]
@@ -107,7 +108,7 @@ def loop(
     for index, drive in enumerate(stages.unbind(-3)):
         moved = step(field, states[-1], drive, dt, None if noise is None else noise[..., index, :])
         states.append(moved.clamp(-limit, limit))
-    return torch.stack(states, -2)
+    return torch.stack(states if initial else states[1:], -2)
 
 
 def adaptive_rollout(

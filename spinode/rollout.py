@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from typing import Any
 
 import torch
@@ -12,7 +13,7 @@ from . import kernels
 from .errors import ConfigError
 from .field import ChainField
 from .integrate import STATE_LIMIT, STEPS, Field, loop
-from .kernels.layout import Layout, describe, ratios_of, weights_of
+from .kernels.layout import Layout, beyond, layout_of, parameters_of, ratios_of, weights_of
 
 
 def rollout(
@@ -24,6 +25,7 @@ def rollout(
     dt: float = 1.0,
     noise: Tensor | None = None,
     limit: float = STATE_LIMIT,
+    initial: bool = True,
 ) -> Tensor:
     """Free run of dx/dt = f(x, u) with one step per sample; states are confined to +-`limit` deviations.
 
@@ -41,32 +43,39 @@ def rollout(
         noise: Increments of the noise that each step adds, shape (..., steps, state), of deviation sigma sqrt(dt): the
             scheme of Euler and Maruyama with "euler", the one of Stratonovich with "heun".
         limit: Bound on the magnitude of every state after a step; `float("inf")` for none.
+        initial: Whether the result begins with the initial state. Without it, one step of a million devices returns
+            nothing but their new states.
 
     Returns:
-        x at every sample, shape (..., steps + 1, state). Its memory need not be contiguous.
+        x at every sample, shape (..., steps + 1, state), or (..., steps, state) without the initial one. Its memory need not be contiguous.
 
     Raises:
         ConfigError: shapes or types that do not belong together, no steps, weights that are NaN or infinite, an unknown
             method; or the mode "native" for a field that the kernels do not take.
     """
-    if method not in STEPS:
+    if not isinstance(method, str) or method not in STEPS:
         raise ConfigError(f"method {method!r} is unknown; expected one of {', '.join(STEPS)}.")
-    if not (isinstance(dt, (int, float)) and math.isfinite(dt)):
+    if not (isinstance(dt, (int, float)) and abs(dt) <= sys.float_info.max):
         raise ConfigError(f"dt is {dt!r}; expected a finite number.")
     if not (isinstance(limit, (int, float)) and limit > 0):
         raise ConfigError(f"limit is {limit!r}; expected a positive number, float('inf') for none.")
     state, stages, noise = _together(state, stages, noise)
-    settings: dict[str, Any] = {"method": method, "dt": float(dt), "limit": float(limit)}
-    layout = describe(field)
+    bound = float(limit) if limit < sys.float_info.max else math.inf
+    settings: dict[str, Any] = {"method": method, "dt": float(dt), "limit": bound, "initial": bool(initial)}
+    layout = layout_of(field)
     if isinstance(layout, Layout):
         _check_field(layout, field, state, stages)
-    reason = layout if isinstance(layout, str) else _unfit(field, state)
-    if not reason and kernels.available():
-        return _native(field, layout, state, stages, noise, **settings)  # type: ignore[arg-type]
+        reason = beyond(layout, field) or _unfit(state)
+        if not reason and kernels.available():
+            theta = weights_of(field, layout)
+            return many(layout, theta, ratios_of(field, theta), state, stages, noise, **settings)
+    else:
+        reason = layout
     if reason and kernels.mode() == "native":
         raise ConfigError(f"the compiled kernels do not take this run: {reason}. Use spinode.kernels.use('auto') or 'torch'.")
     _check_weights(field)
-    return loop(field, state, stages, noise=noise, **settings)
+    answer = field if isinstance(layout, Layout) else _answering(field)
+    return loop(answer, state, stages, noise=noise, **settings)
 
 
 def _together(state: Tensor, stages: Tensor, noise: Tensor | None) -> tuple[Tensor, Tensor, Tensor | None]:
@@ -77,22 +86,24 @@ def _together(state: Tensor, stages: Tensor, noise: Tensor | None) -> tuple[Tens
         if not isinstance(value, Tensor) or not value.dtype.is_floating_point:
             what = f"of type {value.dtype}" if isinstance(value, Tensor) else f"a {type(value).__name__}"
             raise ConfigError(f"{name} is {what}; expected a floating-point tensor, e.g. {name}.double().")
+        if value.layout != torch.strided or value.is_nested:
+            raise ConfigError(f"{name} is sparse or nested ({value.layout}); expected a plain tensor, e.g. {name}.to_dense().")
         if value.ndim < least:
             raise ConfigError(f"{name} has shape {tuple(value.shape)}; expected at least {least} dimension(s).")
         if value.dtype != state.dtype or value.device != state.device:
             raise ConfigError(
-                f"{name} is {value.dtype} on {value.device}, the state {state.dtype} on {state.device}; expected the same, e.g. "
-                f"{name}.to(state)."
+                f"{name} is {value.dtype} on {value.device}, the state {state.dtype} on {state.device}; expected the same, "
+                f"e.g. {name}.to(state)."
             )
     if stages.shape[-2] != 3 or stages.shape[-3] < 1:
         raise ConfigError(
-            f"stages have shape {tuple(stages.shape)}; expected (..., steps, 3, drive) with at least one step: the drive at the "
-            "start, middle and end of each. `spinode.held` and `spinode.linear` make them of samples."
+            f"stages have shape {tuple(stages.shape)}; expected (..., steps, 3, drive) with at least one step: the drive at "
+            "the start, middle and end of each. `spinode.held` and `spinode.linear` make them of samples."
         )
     if noise is not None and noise.shape[-2:] != (stages.shape[-3], state.shape[-1]):
         raise ConfigError(
-            f"noise has shape {tuple(noise.shape)}; expected (..., {stages.shape[-3]}, {state.shape[-1]}): one increment of each "
-            "state for each step of the drive."
+            f"noise has shape {tuple(noise.shape)}; expected (..., {stages.shape[-3]}, {state.shape[-1]}): one increment of "
+            "each state for each step of the drive."
         )
     batches = [state.shape[:-1], stages.shape[:-3], state.shape[:-1] if noise is None else noise.shape[:-2]]
     if batches[0] == batches[1] == batches[2]:
@@ -122,16 +133,16 @@ def _check_field(layout: Layout, field: Field, state: Tensor, stages: Tensor) ->
             f"the field has {layout.members} members, the state shape {tuple(state.shape)}; expected ({layout.members}, ..., "
             f"{layout.state})."
         )
-    weight = (field.top if isinstance(field, ChainField) else field).out.weight  # type: ignore[attr-defined]
-    if weight.dtype != state.dtype or weight.device != state.device:
-        raise ConfigError(
-            f"the field is {weight.dtype} on {weight.device}, the state {state.dtype} on {state.device}; expected the same, e.g. "
-            "field.to(state)."
-        )
+    for value in parameters_of(field):
+        if value.dtype != state.dtype or value.device != state.device:
+            raise ConfigError(
+                f"the field is {value.dtype} on {value.device}, the state {state.dtype} on {state.device}; expected the same, "
+                "e.g. field.to(state)."
+            )
 
 
-def _unfit(field: Field, state: Tensor) -> str:
-    """Why the kernels do not take a run of a field that has a layout, "" if they do."""
+def _unfit(state: Tensor) -> str:
+    """Why the kernels do not take a run from a state, "" if they do."""
     if state.device.type != "cpu":
         return f"it is on {state.device}"
     if state.dtype not in (torch.float32, torch.float64):
@@ -141,28 +152,33 @@ def _unfit(field: Field, state: Tensor) -> str:
     return ""
 
 
+def _answering(field: Field) -> Field:
+    """A field whose answers are checked: one of the wrong width would be broadcast over the states in silence.
+
+    Raises:
+        ConfigError: the field cannot be called.
+    """
+    if not callable(field):
+        raise ConfigError(f"the field is a {type(field).__name__}; expected a module or function called as field(state, drive).")
+
+    def answer(state: Tensor, drive: Tensor) -> Tensor:
+        rates = field(state, drive)
+        if not isinstance(rates, Tensor) or rates.shape[-1:] != state.shape[-1:]:
+            what = f"shape {tuple(rates.shape)}" if isinstance(rates, Tensor) else f"a {type(rates).__name__}"
+            raise ConfigError(f"the field returned {what} for a state of shape {tuple(state.shape)}; expected dx/dt of each value.")
+        return rates
+
+    return answer
+
+
 def _check_weights(field: Field) -> None:
     """Refuse weights that are NaN or infinite, where they can be looked at."""
     if not isinstance(field, nn.Module) or torch.compiler.is_compiling() or torch._C._functorch.maybe_current_level() is not None:
         return
-    for name, value in field.named_parameters():
-        if not bool(torch.isfinite(value).all()):
+    ratios = [("ratios", field.ratios)] if isinstance(field, ChainField) else []
+    for name, value in (*field.named_parameters(), *ratios):
+        if not value.is_meta and not bool(torch.isfinite(value).all()):
             raise ConfigError(f"the field's weights hold NaN or infinite values ({name}); a fit that diverged, or a damaged file?")
-
-
-def _native(
-    field: nn.Module,
-    layout: Layout,
-    state: Tensor,
-    stages: Tensor,
-    noise: Tensor | None,
-    *,
-    method: str,
-    dt: float,
-    limit: float,
-) -> Tensor:
-    theta = weights_of(field, layout)
-    return many(layout, theta, ratios_of(field, theta), state, stages, noise, method=method, dt=dt, limit=limit)
 
 
 def many(
@@ -176,6 +192,7 @@ def many(
     method: str = "rk4",
     dt: float = 1.0,
     limit: float = STATE_LIMIT,
+    initial: bool = True,
 ) -> Tensor:
     """The compiled kernel on weights (members, weights); state (members, ..., state) leads with them if there are several."""
     from .kernels import native, ops
@@ -202,6 +219,7 @@ def many(
         native.METHODS.index(method),
         dt,
         limit,
+        initial,
         differentiated,
     )
-    return states.reshape(*batch, steps + 1, layout.state)
+    return states.reshape(*batch, steps + initial, layout.state)

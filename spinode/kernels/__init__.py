@@ -24,8 +24,7 @@ def info() -> dict[str, Any]:
         "torch", see `use`; `simd`: the instruction set in use, "" without kernels; `compiler` and `standard` (the value of
         `__cplusplus`) of the build; `simd_built`: instruction sets it holds; `simd_offered`: those that this machine can run.
     """
-    available = native.library is not None
-    return {"native": available, "reason": native.reason, "mode": mode(), "simd": native.simd(), **native.FACTS}
+    return {"native": native.built, "reason": native.reason, "mode": mode(), "simd": native.simd(), **native.FACTS}
 
 
 def mode() -> str:
@@ -53,8 +52,8 @@ def use(mode: str) -> Iterator[None]:
     global _mode
     if mode not in MODES:
         raise ConfigError(f"the kernels' mode is {mode!r}; expected one of {', '.join(MODES)}.")
-    if mode == "native" and native.library is None:
-        raise ConfigError(f"there are no compiled kernels here ({native.reason}); use 'auto' or 'torch'.")
+    if mode == "native" and not native.built:
+        raise ConfigError(_MISSING.format(native.reason))
     before, _mode = _mode, mode
     try:
         yield
@@ -62,15 +61,23 @@ def use(mode: str) -> Iterator[None]:
         _mode = before
 
 
+_MISSING = "there are no compiled kernels here ({}); use 'auto' or 'torch'."
+
 _warned = False
 
 
 def available() -> bool:
-    """Whether kernels may be used; warns once, if they might be but were not built."""
+    """Whether kernels may be used; warns once, if they might be but were not built.
+
+    Raises:
+        ConfigError: SPINODE_KERNELS demands what was not built.
+    """
     global _warned
     if mode() == "torch":
         return False
-    if native.library is None and not _warned:
+    if mode() == "native" and not native.built:
+        raise ConfigError(_MISSING.format(native.reason))
+    if not native.built and not _warned:
         _warned = True
         warnings.warn(
             f"spinode runs without its compiled kernels, in plain torch and many times slower: {native.reason}. Install a C++ "
@@ -78,4 +85,4 @@ def available() -> bool:
             KernelWarning,
             stacklevel=4,
         )
-    return native.library is not None
+    return native.built

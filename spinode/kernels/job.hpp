@@ -46,6 +46,7 @@ struct Rollout {
     View stages;  // (member, lane, time, 3, drive)
     View noise;   // (member, lane, time, , state); no data for none
     View states;  // (member, lane, time + 1, , state): written forward, read backward
+    bool initial; // whether `states`, and their gradient, hold the initial state; else their time 0 is not there
     void* tape;   // what the stages of every step leave for the adjoint, or null: then it evaluates them anew
 };
 

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ..errors import ConfigError
 from ..field import ACTIVATIONS, ChainField, MemberLinear, MLPField
 
 _PLAIN = (ChainField, MLPField, MemberLinear, nn.Linear)
@@ -96,7 +97,26 @@ def _linears(top: MLPField) -> list[Any]:
 
 
 def describe(field: object) -> Layout | str:
-    """Layout of a field, or why the kernels do not take it."""
+    """Layout of a field, or why the kernels do not take it.
+
+    Raises:
+        ConfigError: an `MLPField` whose layers do not fit together, or not the chain above them.
+    """
+    layout = layout_of(field)
+    return layout if isinstance(layout, str) else beyond(layout, field) or layout
+
+
+def beyond(layout: Layout, field: object) -> str:
+    """Why the kernels do not reach as far as a field of that layout, "" if they do."""
+    if max(layout.hidden) > WIDEST or len(layout.hidden) > DEEPEST:
+        return f"hidden={layout.hidden} is wider than {WIDEST} or deeper than {DEEPEST}"
+    if isinstance(field, ChainField) and field.ratios.requires_grad:
+        return "the ratios of its chain are trained"
+    return ""
+
+
+def layout_of(field: object) -> Layout | str:
+    """Layout of an `MLPField` or a `ChainField` over one, of any size, or why there is none; raises as `describe`."""
     top, ratios = (field.top, field.ratios) if type(field) is ChainField else (field, None)
     if type(top) is not MLPField:
         return f"{type(top).__name__} is no MLPField, nor a ChainField over one"
@@ -106,27 +126,37 @@ def describe(field: object) -> Layout | str:
             return f"a layer is a {type(module).__name__}"
         if module._forward_hooks or module._forward_pre_hooks or module._backward_hooks or module._backward_pre_hooks:
             return f"{type(module).__name__} has hooks"
-    if ratios is not None and ratios.requires_grad:
-        return "the ratios of its chain are trained"
-    shapes = [layer.weight.shape for layer in linears]
-    hidden = tuple(shape[-2] for shape in shapes[: len(top.layers)])
-    inputs, rates = shapes[0][-1], shapes[len(top.layers)][-2]
-    if max(hidden) > WIDEST or len(hidden) > DEEPEST:
-        return f"hidden={hidden} is wider than {WIDEST} or deeper than {DEEPEST}"
+    depth = len(top.layers)
+    weights = [layer.weight for layer in linears]
+    rows = [weight.shape[-2] for weight in weights[: depth + 1]]
+    inputs, rates = weights[0].shape[-1], rows[depth]
+    leading = () if top.members is None else (top.members,)
+    for layer, weight, row, column in zip(linears, weights, (*rows, rates), (inputs, *rows[:depth], inputs), strict=False):
+        if layer.bias is None:
+            return "a layer has no bias"
+        if weight.shape != (*leading, row, column) or layer.bias.shape != (*leading, row):
+            raise ConfigError(
+                f"the layers of the field do not fit together: one has weights {tuple(weight.shape)} and a bias "
+                f"{tuple(layer.bias.shape)}; expected {(*leading, row, column)} and {(*leading, row)}."
+            )
     state = rates + (0 if ratios is None else ratios.numel())
     if inputs < state:
-        return f"its network takes {inputs} values, fewer than the {state} of its state"
-    return Layout(state, inputs - state, rates, hidden, top.activation, top.skip is not None, top.members)
+        raise ConfigError(f"the network of the field takes {inputs} values, fewer than the {state} of its state.")
+    return Layout(state, inputs - state, rates, tuple(rows[:depth]), top.activation, top.skip is not None, top.members)
+
+
+def parameters_of(field: object) -> list[Tensor]:
+    """Weights and biases of a field that has a layout, in the order of `Layout.field`."""
+    top = field.top if isinstance(field, ChainField) else field
+    assert isinstance(top, MLPField)
+    return [value for layer in _linears(top) for value in (layer.weight, layer.bias)]
 
 
 def weights_of(field: object, layout: Layout) -> Tensor:
-    """Weights of a described field, shape (members, weights), in the order of `Layout.field`."""
-    top = field.top if isinstance(field, ChainField) else field
-    assert isinstance(top, MLPField)
-    pairs = [value for layer in _linears(top) for value in (layer.weight, layer.bias)]
-    return torch.cat([value.reshape(layout.sets, -1) for value in pairs], -1)
+    """The same as one tensor, shape (members, weights)."""
+    return torch.cat([value.reshape(layout.sets, -1) for value in parameters_of(field)], -1)
 
 
 def ratios_of(field: object, weights: Tensor) -> Tensor:
     """Ratios of the chain, empty without one, shape (state - rates,)."""
-    return field.ratios if isinstance(field, ChainField) else torch.empty(0, dtype=weights.dtype)
+    return field.ratios.to(weights.dtype) if isinstance(field, ChainField) else torch.empty(0, dtype=weights.dtype)

@@ -76,9 +76,9 @@ Field field(const std::vector<int64_t>& layout, const std::vector<double>& ratio
 }
 
 Rollout rollout(const std::vector<int64_t>& layout, const std::vector<double>& ratios, int method, const std::array<int64_t, 3>& sizes,
-                double dt, double limit, int threads, const std::array<Address, 5>& views, int64_t tape) {
+                double dt, double limit, int threads, const std::array<Address, 5>& views, bool initial, int64_t tape) {
     return {field(layout, ratios), Method(method), sizes[0], sizes[1], sizes[2], dt, limit, threads,
-            view(views[0]), view(views[1]), view(views[2]), view(views[3]), view(views[4]), reinterpret_cast<void*>(tape)};
+            view(views[0]), view(views[1]), view(views[2]), view(views[3]), view(views[4]), initial, reinterpret_cast<void*>(tape)};
 }
 
 // Whether all weights are finite numbers.
@@ -110,12 +110,12 @@ NB_MODULE(_native, module) {
     });
     module.def("tape", [](const std::string& simd, bool f64, const std::vector<int64_t>& layout, int method,
                           const std::array<int64_t, 3>& sizes) {
-        return kernels(simd, f64).tape(rollout(layout, {}, method, sizes, 0, 0, 1, {}, 0));
+        return kernels(simd, f64).tape(rollout(layout, {}, method, sizes, 0, 0, 1, {}, true, 0));
     });
     module.def("forward", [](const std::string& simd, bool f64, const std::vector<int64_t>& layout, const std::vector<double>& ratios,
                              int method, const std::array<int64_t, 3>& sizes, double dt, double limit, int threads,
-                             const std::array<Address, 5>& views, int64_t tape) {
-        const Rollout job = rollout(layout, ratios, method, sizes, dt, limit, threads, views, tape);
+                             const std::array<Address, 5>& views, bool initial, int64_t tape) {
+        const Rollout job = rollout(layout, ratios, method, sizes, dt, limit, threads, views, initial, tape);
         const Kernels& set = kernels(simd, f64);
         const nb::gil_scoped_release free;
         if (!(f64 ? finite<double>(job) : finite<float>(job))) return false;
@@ -124,8 +124,8 @@ NB_MODULE(_native, module) {
     });
     module.def("backward", [](const std::string& simd, bool f64, const std::vector<int64_t>& layout, const std::vector<double>& ratios,
                               int method, const std::array<int64_t, 3>& sizes, double dt, double limit, int threads,
-                              const std::array<Address, 5>& views, int64_t tape, const std::array<Address, 5>& gradients) {
-        const Rollout job = rollout(layout, ratios, method, sizes, dt, limit, threads, views, tape);
+                              const std::array<Address, 5>& views, bool initial, int64_t tape, const std::array<Address, 5>& gradients) {
+        const Rollout job = rollout(layout, ratios, method, sizes, dt, limit, threads, views, initial, tape);
         const Adjoint out{view(gradients[0]), view(gradients[1]), view(gradients[2]), view(gradients[3]), view(gradients[4])};
         const Kernels& set = kernels(simd, f64);
         const nb::gil_scoped_release free;
@@ -137,7 +137,7 @@ NB_MODULE(_native, module) {
                               const std::array<int64_t, 5>& results) {
         Shooting job{};
         job.run = {field(layout, ratios), RK4, 1, sizes[0], sizes[1], 1, 0, threads, view(views[0]), {}, view(views[1]), {}, view(views[2]),
-                   nullptr};
+                   true, nullptr};
         job.feedthrough = feedthrough;
         job.jets = view(jets), job.residuals = view(residuals);
         job.weights = weights;

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from typing import Any
 
@@ -9,6 +10,8 @@ import torch
 from torch import Tensor
 
 from ..errors import ConfigError
+from ..field import ACTIVATIONS
+from .layout import DEEPEST, WIDEST, Layout
 
 try:
     import spinode.kernels._native as library  # absolute: its message names the file that is missing or does not load
@@ -18,10 +21,15 @@ except ImportError as error:
 else:
     reason = ""
 
+__all__ = ["FACTS", "METHODS", "built", "call", "library", "reason", "simd", "tape_length"]
+
+#: Whether there is a compiled half; `reason` says why not.
+built = not reason
+
 _NOT_BUILT: dict[str, Any] = {"compiler": "", "standard": 0, "simd_built": [], "simd_offered": []}
 
 #: What was built and what the machine offers.
-FACTS: dict[str, Any] = library.info() if library else _NOT_BUILT
+FACTS: dict[str, Any] = library.info() if built else _NOT_BUILT
 
 
 def simd() -> str:
@@ -43,8 +51,27 @@ def simd() -> str:
 METHODS = ("euler", "heun", "rk4")
 
 
+@functools.lru_cache
+def _weights(layout: tuple[int, ...], method: int) -> int:
+    """Length of theta, of numbers that describe a run; the compiled half trusts them."""
+    if (
+        len(layout) < 6
+        or not 1 <= layout[2] <= layout[0]
+        or not (layout[1] >= 0 and 0 <= layout[3] < len(ACTIVATIONS) and 0 <= layout[4] <= 1)
+        or not (min(layout[5:]) >= 1 and max(layout[5:]) <= WIDEST and len(layout) - 5 <= DEEPEST)
+    ):
+        raise ConfigError(
+            f"the layout {layout} describes no field; expected (state, drive, rates, activation, skip, widths of at least one "
+            "hidden layer), see `spinode.kernels.layout`."
+        )
+    if not 0 <= method < len(METHODS):
+        raise ConfigError(f"method {method} is unknown; expected one of 0 .. {len(METHODS) - 1} for {', '.join(METHODS)}.")
+    return Layout.decode(list(layout), 1).weights
+
+
 def tape_length(layout: list[int], method: int, f64: bool, sizes: tuple[int, int, int]) -> int:
     """Elements that a run of (members, lanes, steps) leaves for its gradient, if it is to leave anything."""
+    _weights(tuple(layout), method)
     return library.tape(simd(), f64, layout, method, sizes)
 
 
@@ -61,6 +88,12 @@ def _address(value: Tensor | None, dims: tuple[int, ...]) -> tuple[int, ...]:
     return (value.data_ptr(), *strides)
 
 
+def _from_one(states: Tensor, initial: bool) -> tuple[int, ...]:
+    """Address of a series of states; where it begins after the first step, as if the state before were there."""
+    address, *strides = _address(states, _SERIES)
+    return (address if initial else address - strides[2] * states.element_size(), *strides)
+
+
 def call(
     layout: list[int],
     ratios: Tensor,
@@ -73,19 +106,21 @@ def call(
     noise: Tensor | None,
     states: Tensor,
     tape: Tensor,
+    initial: bool,
     gradients: tuple[Tensor, ...] = (),
 ) -> None:
     """Run a kernel. Shapes and types are those of `spinode.kernels.ops`, and checked once more: beyond here is memory."""
+    weights = _weights(tuple(layout), method)
     size, drive, rates = layout[:3]
     members, lanes, steps = stages.shape[:3]
     expected = {
-        "theta": (theta, (members, theta.shape[-1])),
+        "theta": (theta, (members, weights)),
         "state": (state, (members, lanes, size)),
         "stages": (stages, (members, lanes, steps, 3, drive)),
         "noise": (noise, (members, lanes, steps, size)),
-        "states": (states, (members, lanes, steps + 1, size)),
+        "states": (states, (members, lanes, steps + initial, size)),
         "ratios": (ratios, (size - rates,)),
-        "grad": (gradients[0] if gradients else None, (members, lanes, steps + 1, size)),
+        "grad": (gradients[0] if gradients else None, (members, lanes, steps + initial, size)),
     }
     for what, (value, shape) in expected.items():
         if value is not None and (value.shape != shape or value.dtype != theta.dtype or value.device.type != "cpu"):
@@ -111,13 +146,18 @@ def call(
             _address(state, _STATE),
             _address(stages, _STAGES),
             _address(noise, _SERIES),
-            _address(states, _SERIES),
+            _from_one(states, initial),
         ),
+        initial,
         tape.data_ptr() if tape.numel() else 0,
     )
     if not gradients:
         if not library.forward(*arguments):
             raise ConfigError("the field's weights hold NaN or infinite values; a fit that diverged, or a damaged file?")
         return
-    shapes = (_SERIES, _THETA, _STATE, _STAGES, _SERIES)
-    library.backward(*arguments, tuple(_address(value, dims) for value, dims in zip(gradients, shapes, strict=True)))
+    grad, *found = gradients
+    shapes = (_THETA, _STATE, _STAGES, _SERIES)
+    library.backward(
+        *arguments,
+        (_from_one(grad, initial), *(_address(value, dims) for value, dims in zip(found, shapes, strict=True))),
+    )

@@ -1,7 +1,7 @@
-"""The kernels as operators of torch: one node for `torch.compile` and `torch.export`, differentiable, batched by `torch.func.vmap`.
+"""The kernels as operators of torch: one node for `torch.compile` and `torch.export`, differentiable, batched by `vmap`.
 
-Shapes: theta (members, weights), state (members, lanes, state), stages (members, lanes, steps, 3, drive), noise (members, lanes,
-steps, state), states (members, lanes, steps + 1, state). Layout and method as numbers, see `Layout.encode`.
+Shapes: theta (members, weights), state (members, lanes, state), stages (members, lanes, steps, 3, drive), noise (members,
+lanes, steps, state), states (members, lanes, steps + 1, state), without the first where `initial` is not asked for. Layout and method as numbers, see `Layout.encode`.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ TAPE = 4_000_000
 torch.library.define(
     "spinode::rollout",
     "(Tensor theta, Tensor state, Tensor stages, Tensor? noise, Tensor ratios, int[] layout, int method, float dt, "
-    "float limit, bool keep) -> (Tensor, Tensor)",
+    "float limit, bool initial, bool keep) -> (Tensor, Tensor)",
 )
 torch.library.define(
     "spinode::rollout_backward",
     "(Tensor grad, Tensor theta, Tensor state, Tensor stages, Tensor? noise, Tensor ratios, Tensor states, Tensor tape, "
-    "int[] layout, int method, float dt, float limit, bool[] wanted) -> (Tensor, Tensor, Tensor, Tensor)",
+    "int[] layout, int method, float dt, float limit, bool initial, bool[] wanted) -> (Tensor, Tensor, Tensor, Tensor)",
 )
 rollout = torch.ops.spinode.rollout.default
 rollout_backward = torch.ops.spinode.rollout_backward.default
@@ -48,27 +48,30 @@ def _forward(
     method: int,
     dt: float,
     limit: float,
+    initial: bool,
     keep: bool,
 ) -> tuple[Tensor, Tensor]:
     """States of a free run, see `spinode.rollout`; and a tape for the gradient, empty if not to keep or too long."""
-    states, tape = _results(state, stages, layout, method, keep)
-    native.call(layout, ratios, method, dt, limit, theta.contiguous(), state, stages, noise, states, tape)
+    states, tape = _results(state, stages, layout, method, initial, keep)
+    native.call(layout, ratios, method, dt, limit, theta.contiguous(), state, stages, noise, states, tape, initial)
     return states, tape
 
 
-def _results(state: Tensor, stages: Tensor, layout: list[int], method: int, keep: bool) -> tuple[Tensor, Tensor]:
+def _results(
+    state: Tensor, stages: Tensor, layout: list[int], method: int, initial: bool, keep: bool
+) -> tuple[Tensor, Tensor]:
     members, lanes, steps = stages.shape[:3]
     length = 0
     # The length of a tape is asked of the kernels; where sizes are symbols (`torch.export`), none is kept.
     if keep and all(isinstance(size, int) for size in (members, lanes, steps)):
         length = native.tape_length(layout, method, state.dtype == torch.float64, (members, lanes, steps))
-    states = state.new_empty(members, steps + 1, state.shape[-1], lanes).permute(0, 3, 1, 2)
+    states = state.new_empty(members, steps + initial, state.shape[-1], lanes).permute(0, 3, 1, 2)
     return states, state.new_empty(length if length <= TAPE else 0)
 
 
 @torch.library.register_fake("spinode::rollout")
-def _(theta, state, stages, noise, ratios, layout, method, dt, limit, keep):  # type: ignore[no-untyped-def]
-    return _results(state, stages, layout, method, keep)
+def _(theta, state, stages, noise, ratios, layout, method, dt, limit, initial, keep):  # type: ignore[no-untyped-def]
+    return _results(state, stages, layout, method, initial, keep)
 
 
 @torch.library.impl("spinode::rollout_backward", "CPU")
@@ -85,12 +88,13 @@ def _gradient(
     method: int,
     dt: float,
     limit: float,
+    initial: bool,
     wanted: list[bool],
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Exact gradient of the discrete run; empty where not wanted."""
     results = _gradients(theta, state, stages, noise, wanted)
     native.call(
-        layout, ratios, method, dt, limit, theta.contiguous(), state, stages, noise, states, tape, gradients=(grad, *results)
+        layout, ratios, method, dt, limit, theta.contiguous(), state, stages, noise, states, tape, initial, gradients=(grad, *results)
     )
     return results
 
@@ -110,7 +114,7 @@ def _gradients(
 
 
 @torch.library.register_fake("spinode::rollout_backward")
-def _(grad, theta, state, stages, noise, ratios, states, tape, layout, method, dt, limit, wanted):  # type: ignore[no-untyped-def]
+def _(grad, theta, state, stages, noise, ratios, states, tape, layout, method, dt, limit, initial, wanted):  # type: ignore[no-untyped-def]
     return _gradients(theta, state, stages, noise, wanted)
 
 
@@ -122,11 +126,11 @@ def _save(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> N
 
 def _backward(ctx: Any, grad: Tensor | None, _: Tensor | None, operator: Any = rollout_backward) -> tuple[Any, ...]:
     if grad is None:
-        return (None,) * 10
+        return (None,) * 11
     wanted = list(ctx.needs_input_grad[:4])
     found = operator(grad, *ctx.saved_tensors, *ctx.settings, wanted)
-    gradients = [value if asked and value.numel() else None for value, asked in zip(found, wanted, strict=True)]
-    return (*gradients, None, None, None, None, None, None)
+    gradients = [value if asked else None for value, asked in zip(found, wanted, strict=True)]
+    return (*gradients, *[None] * 7)
 
 
 torch.library.register_autograd("spinode::rollout", _backward, setup_context=_save)
@@ -139,12 +143,12 @@ def _save_twice(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
 
 def _backward_twice(ctx: Any, *gradients: Tensor) -> tuple[Any, ...]:
     """Second derivatives, by torch's own of the plain run."""
-    layout, method, dt, limit, wanted = ctx.settings
+    *settings, wanted = ctx.settings
     grad, theta, state, stages, noise, ratios = ctx.saved_tensors
     given = (theta, state, stages) if noise is None else (theta, state, stages, noise)
 
     def run(*inputs: Tensor) -> Tensor:
-        return plain(*inputs[:3], None if noise is None else inputs[3], ratios, layout, method, dt, limit)
+        return plain(*inputs[:3], None if noise is None else inputs[3], ratios, *settings)
 
     def first(grad: Tensor, *inputs: Tensor) -> tuple[Tensor, ...]:
         _, pull = torch.func.vjp(run, *inputs)
@@ -153,7 +157,7 @@ def _backward_twice(ctx: Any, *gradients: Tensor) -> tuple[Any, ...]:
     _, pull = torch.func.vjp(first, grad, *given)
     asked = [(g, v) for g, v, want in zip(gradients, given, wanted, strict=False) if want]
     second = pull(tuple(torch.zeros_like(v) if g is None else g for g, v in asked))
-    return (*second, *([None] if noise is None else []), *[None] * 8)
+    return (*second, *([None] if noise is None else []), *[None] * 9)
 
 
 torch.library.register_autograd("spinode::rollout_backward", _backward_twice, setup_context=_save_twice)
@@ -169,10 +173,11 @@ def plain(
     method: int,
     dt: float,
     limit: float,
+    initial: bool,
 ) -> Tensor:
     """The twin of `rollout` in plain torch."""
     field = Layout.decode(layout, len(theta)).field(theta, ratios)
-    return loop(field, state, stages, method=native.METHODS[method], dt=dt, noise=noise, limit=limit)
+    return loop(field, state, stages, method=native.METHODS[method], dt=dt, noise=noise, limit=limit, initial=initial)
 
 
 def _first(value: Tensor | None, dim: int | None, size: int) -> Tensor | None:

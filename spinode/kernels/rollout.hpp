@@ -132,7 +132,7 @@ class Stepper {
         begin(tile);
         T* x = x_.get();
         read<T, W>(job_.state, at<T>(job_.state, member_, lane_, 0), valid_, state, x);
-        write<T, W>(job_.states, at<T>(job_.states, member_, lane_, 0), valid_, state, x);
+        if (job_.initial) write<T, W>(job_.states, at<T>(job_.states, member_, lane_, 0), valid_, state, x);
         for (int64_t t = 0; t < job_.steps; ++t) {
             evaluate(t, x, tape_ ? tape_ + t * slots_ : scratch_.get());
             advance(x);
@@ -158,7 +158,8 @@ class Stepper {
             T* deltas = kept_.get() + (capacity_ - held_) * deltas_;
             T* slots = tape_ ? tape_ + t * slots_ : scratch_.get() + (capacity_ - held_) * slots_;
             if (!tape_) {
-                read<T, W>(job_.states, at<T>(job_.states, member_, lane_, t), valid_, state, x);
+                const View& from = t ? job_.states : job_.state;
+                read<T, W>(from, at<T>(from, member_, lane_, t), valid_, state, x);
                 evaluate(t, x, slots);
             }
             back(adjoint, slots, deltas);
@@ -169,7 +170,7 @@ class Stepper {
             if (held_ == capacity_ || (tape_ && t == 0)) sum(total, slots);
         }
         if (out.state.data) {
-            add<T, W>(out.grad, at<T>(out.grad, member_, lane_, 0), valid_, state, adjoint);
+            if (job_.initial) add<T, W>(out.grad, at<T>(out.grad, member_, lane_, 0), valid_, state, adjoint);
             write<T, W>(out.state, at<T>(out.state, member_, lane_, 0), valid_, state, adjoint);
         }
     }
