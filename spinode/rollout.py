@@ -47,7 +47,8 @@ def rollout(
             nothing but their new states.
 
     Returns:
-        x at every sample, shape (..., steps + 1, state), or (..., steps, state) without the initial one. Its memory need not be contiguous.
+        x at every sample, shape (..., steps + 1, state), or (..., steps, state) without the initial one. Its memory need
+        not be contiguous.
 
     Raises:
         ConfigError: shapes or types that do not belong together, no steps, weights that are NaN or infinite, an unknown
@@ -159,13 +160,13 @@ def _answering(field: Field) -> Field:
         ConfigError: the field cannot be called.
     """
     if not callable(field):
-        raise ConfigError(f"the field is a {type(field).__name__}; expected a module or function called as field(state, drive).")
+        raise ConfigError(f"the field is a {type(field).__name__}; expected a module or function of (state, drive).")
 
     def answer(state: Tensor, drive: Tensor) -> Tensor:
         rates = field(state, drive)
         if not isinstance(rates, Tensor) or rates.shape[-1:] != state.shape[-1:]:
             what = f"shape {tuple(rates.shape)}" if isinstance(rates, Tensor) else f"a {type(rates).__name__}"
-            raise ConfigError(f"the field returned {what} for a state of shape {tuple(state.shape)}; expected dx/dt of each value.")
+            raise ConfigError(f"the field returned {what} for a state of shape {tuple(state.shape)}; expected as many rates.")
         return rates
 
     return answer
@@ -173,12 +174,13 @@ def _answering(field: Field) -> Field:
 
 def _check_weights(field: Field) -> None:
     """Refuse weights that are NaN or infinite, where they can be looked at."""
-    if not isinstance(field, nn.Module) or torch.compiler.is_compiling() or torch._C._functorch.maybe_current_level() is not None:
+    transformed = torch.compiler.is_compiling() or torch._C._functorch.maybe_current_level() is not None
+    if transformed or not isinstance(field, nn.Module):
         return
     ratios = [("ratios", field.ratios)] if isinstance(field, ChainField) else []
     for name, value in (*field.named_parameters(), *ratios):
         if not value.is_meta and not bool(torch.isfinite(value).all()):
-            raise ConfigError(f"the field's weights hold NaN or infinite values ({name}); a fit that diverged, or a damaged file?")
+            raise ConfigError(f"the field's weights hold NaN or infinite values ({name}): a diverged fit, or a damaged file?")
 
 
 def many(
@@ -208,8 +210,8 @@ def many(
     differentiated = torch.is_grad_enabled() and any(
         value is not None and value.requires_grad for value in (theta, state, stages, noise)
     )
-    run = ops.rollout if torch._C._functorch.maybe_current_level() is None else ops.Run.apply
-    states, _ = run(
+    run: Any = ops.rollout if torch._C._functorch.maybe_current_level() is None else ops.Run.apply
+    states: Tensor = run(
         theta,
         lanes(state, 1),
         lanes(stages, 3),
@@ -221,5 +223,5 @@ def many(
         limit,
         initial,
         differentiated,
-    )
+    )[0]
     return states.reshape(*batch, steps + initial, layout.state)

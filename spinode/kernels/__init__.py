@@ -83,6 +83,6 @@ def available() -> bool:
             f"spinode runs without its compiled kernels, in plain torch and many times slower: {native.reason}. Install a C++ "
             "compiler and reinstall spinode, or set SPINODE_KERNELS=torch to run without this warning.",
             KernelWarning,
-            stacklevel=4,
+            stacklevel=3,
         )
     return native.built

@@ -16,6 +16,7 @@ def forward(
     limit: float,
     threads: int,
     views: Sequence[_Address],
+    initial: bool,
     tape: int,
     /,
 ) -> bool: ...
@@ -30,6 +31,7 @@ def backward(
     limit: float,
     threads: int,
     views: Sequence[_Address],
+    initial: bool,
     tape: int,
     gradients: Sequence[_Address],
     /,

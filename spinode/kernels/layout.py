@@ -121,23 +121,25 @@ def layout_of(field: object) -> Layout | str:
     if type(top) is not MLPField:
         return f"{type(top).__name__} is no MLPField, nor a ChainField over one"
     linears = _linears(top)
-    for module in (field, top, *linears):
+    for module in (top, *linears) if field is top else (field, top, *linears):
         if type(module) not in _PLAIN:
             return f"a layer is a {type(module).__name__}"
         if module._forward_hooks or module._forward_pre_hooks or module._backward_hooks or module._backward_pre_hooks:
             return f"{type(module).__name__} has hooks"
-    depth = len(top.layers)
-    weights = [layer.weight for layer in linears]
-    rows = [weight.shape[-2] for weight in weights[: depth + 1]]
-    inputs, rates = weights[0].shape[-1], rows[depth]
+    # Not `layer.weight`, which asks three dictionaries: this runs with every rollout.
+    shapes = [tuple([value.shape for value in layer._parameters.values() if value is not None]) for layer in linears]
+    if any(len(pair) != 2 for pair in shapes):
+        return "a layer has no bias, or no parameters"
+    depth = len(linears) - 1 - (top.skip is not None)
+    rows = [weight[-2] for weight, _ in shapes[: depth + 1]]
+    inputs, rates = shapes[0][0][-1], rows[depth]
     leading = () if top.members is None else (top.members,)
-    for layer, weight, row, column in zip(linears, weights, (*rows, rates), (inputs, *rows[:depth], inputs), strict=False):
-        if layer.bias is None:
-            return "a layer has no bias"
-        if weight.shape != (*leading, row, column) or layer.bias.shape != (*leading, row):
+    for pair, row, column in zip(shapes, (*rows, rates), (inputs, *rows[:depth], inputs), strict=False):
+        expected = ((*leading, row, column), (*leading, row))
+        if pair != expected:
             raise ConfigError(
-                f"the layers of the field do not fit together: one has weights {tuple(weight.shape)} and a bias "
-                f"{tuple(layer.bias.shape)}; expected {(*leading, row, column)} and {(*leading, row)}."
+                f"the layers of the field do not fit together: one has weights {tuple(pair[0])} and a bias {tuple(pair[1])}; "
+                f"expected {expected[0]} and {expected[1]}."
             )
     state = rates + (0 if ratios is None else ratios.numel())
     if inputs < state:
@@ -149,7 +151,7 @@ def parameters_of(field: object) -> list[Tensor]:
     """Weights and biases of a field that has a layout, in the order of `Layout.field`."""
     top = field.top if isinstance(field, ChainField) else field
     assert isinstance(top, MLPField)
-    return [value for layer in _linears(top) for value in (layer.weight, layer.bias)]
+    return [value for layer in _linears(top) for value in layer._parameters.values()]
 
 
 def weights_of(field: object, layout: Layout) -> Tensor:

@@ -21,7 +21,7 @@ except ImportError as error:
 else:
     reason = ""
 
-__all__ = ["FACTS", "METHODS", "built", "call", "library", "reason", "simd", "tape_length"]
+__all__ = ["FACTS", "METHODS", "built", "call", "check", "library", "reason", "simd", "tape_length"]
 
 #: Whether there is a compiled half; `reason` says why not.
 built = not reason
@@ -94,6 +94,20 @@ def _from_one(states: Tensor, initial: bool) -> tuple[int, ...]:
     return (address if initial else address - strides[2] * states.element_size(), *strides)
 
 
+def check(dtype: torch.dtype, **expected: tuple[Tensor | None, tuple[int, ...]]) -> None:
+    """Compare tensors with the shapes that a kernel will take them for.
+
+    Raises:
+        ConfigError: another shape or type, or not on the CPU.
+    """
+    for what, (value, shape) in expected.items():
+        if value is not None and (value.shape != shape or value.dtype != dtype or value.device.type != "cpu"):
+            raise ConfigError(
+                f"{what} is {value.dtype} of shape {tuple(value.shape)} on {value.device}; expected {dtype} of shape {shape} "
+                "on the CPU."
+            )
+
+
 def call(
     layout: list[int],
     ratios: Tensor,
@@ -113,21 +127,16 @@ def call(
     weights = _weights(tuple(layout), method)
     size, drive, rates = layout[:3]
     members, lanes, steps = stages.shape[:3]
-    expected = {
-        "theta": (theta, (members, weights)),
-        "state": (state, (members, lanes, size)),
-        "stages": (stages, (members, lanes, steps, 3, drive)),
-        "noise": (noise, (members, lanes, steps, size)),
-        "states": (states, (members, lanes, steps + initial, size)),
-        "ratios": (ratios, (size - rates,)),
-        "grad": (gradients[0] if gradients else None, (members, lanes, steps + initial, size)),
-    }
-    for what, (value, shape) in expected.items():
-        if value is not None and (value.shape != shape or value.dtype != theta.dtype or value.device.type != "cpu"):
-            raise ConfigError(
-                f"{what} is {value.dtype} of shape {tuple(value.shape)} on {value.device}; expected {theta.dtype} of shape "
-                f"{shape} on the CPU."
-            )
+    check(
+        theta.dtype,
+        theta=(theta, (members, weights)),
+        state=(state, (members, lanes, size)),
+        stages=(stages, (members, lanes, steps, 3, drive)),
+        noise=(noise, (members, lanes, steps, size)),
+        states=(states, (members, lanes, steps + initial, size)),
+        ratios=(ratios, (size - rates,)),
+        grad=(gradients[0] if gradients else None, (members, lanes, steps + initial, size)),
+    )
     wanted = tape_length(layout, method, theta.dtype == torch.float64, (members, lanes, steps))
     if tape.numel() not in (0, wanted) or tape.dtype != theta.dtype or not tape.is_contiguous():
         raise ConfigError(f"the tape has {tape.numel()} elements; expected {wanted}, or none.")
@@ -153,7 +162,7 @@ def call(
     )
     if not gradients:
         if not library.forward(*arguments):
-            raise ConfigError("the field's weights hold NaN or infinite values; a fit that diverged, or a damaged file?")
+            raise ConfigError("the field's weights hold NaN or infinite values: a diverged fit, or a damaged file?")
         return
     grad, *found = gradients
     shapes = (_THETA, _STATE, _STAGES, _SERIES)

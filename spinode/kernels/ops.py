@@ -1,7 +1,8 @@
 """The kernels as operators of torch: one node for `torch.compile` and `torch.export`, differentiable, batched by `vmap`.
 
 Shapes: theta (members, weights), state (members, lanes, state), stages (members, lanes, steps, 3, drive), noise (members,
-lanes, steps, state), states (members, lanes, steps + 1, state), without the first where `initial` is not asked for. Layout and method as numbers, see `Layout.encode`.
+lanes, steps, state), states (members, lanes, steps + 1, state), one step less where `initial` is not asked for. Layout and
+method as numbers, see `Layout.encode`.
 """
 
 from __future__ import annotations
@@ -57,9 +58,7 @@ def _forward(
     return states, tape
 
 
-def _results(
-    state: Tensor, stages: Tensor, layout: list[int], method: int, initial: bool, keep: bool
-) -> tuple[Tensor, Tensor]:
+def _results(state: Tensor, stages: Tensor, layout: list[int], method: int, initial: bool, keep: bool) -> tuple[Tensor, Tensor]:
     members, lanes, steps = stages.shape[:3]
     length = 0
     # The length of a tape is asked of the kernels; where sizes are symbols (`torch.export`), none is kept.
@@ -93,9 +92,8 @@ def _gradient(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Exact gradient of the discrete run; empty where not wanted."""
     results = _gradients(theta, state, stages, noise, wanted)
-    native.call(
-        layout, ratios, method, dt, limit, theta.contiguous(), state, stages, noise, states, tape, initial, gradients=(grad, *results)
-    )
+    theta = theta.contiguous()
+    native.call(layout, ratios, method, dt, limit, theta, state, stages, noise, states, tape, initial, (grad, *results))
     return results
 
 
@@ -147,14 +145,14 @@ def _backward_twice(ctx: Any, *gradients: Tensor) -> tuple[Any, ...]:
     grad, theta, state, stages, noise, ratios = ctx.saved_tensors
     given = (theta, state, stages) if noise is None else (theta, state, stages, noise)
 
-    def run(*inputs: Tensor) -> Tensor:
-        return plain(*inputs[:3], None if noise is None else inputs[3], ratios, *settings)
+    def run(theta: Tensor, state: Tensor, stages: Tensor, noise: Tensor | None = None) -> Tensor:
+        return plain(theta, state, stages, noise, ratios, *settings)
 
     def first(grad: Tensor, *inputs: Tensor) -> tuple[Tensor, ...]:
-        _, pull = torch.func.vjp(run, *inputs)
+        pull: Any = torch.func.vjp(run, *inputs)[1]
         return tuple(value for value, want in zip(pull(grad), wanted, strict=False) if want)
 
-    _, pull = torch.func.vjp(first, grad, *given)
+    pull: Any = torch.func.vjp(first, grad, *given)[1]
     asked = [(g, v) for g, v, want in zip(gradients, given, wanted, strict=False) if want]
     second = pull(tuple(torch.zeros_like(v) if g is None else g for g, v in asked))
     return (*second, *([None] if noise is None else []), *[None] * 9)
@@ -192,9 +190,7 @@ def _vmap(info: Any, in_dims: Any, theta, state, stages, noise, ratios, *setting
     if in_dims[4] is not None:
         raise ConfigError("torch.func.vmap over the ratios of a chain is not offered; use spinode.kernels.use('torch').")
     size = info.batch_size
-    state, stages, noise = (
-        _first(value, dim, size) for value, dim in zip((state, stages, noise), in_dims[1:4], strict=True)
-    )
+    state, stages, noise = (_first(value, dim, size) for value, dim in zip((state, stages, noise), in_dims[1:4], strict=True))
     if in_dims[0] is None:
         # One set of weights: the batch joins the lanes.
         lanes = state.shape[2]
@@ -235,9 +231,9 @@ class Run(torch.autograd.Function):
         ctx.mark_non_differentiable(output[1])
 
     @staticmethod
-    def backward(ctx: Any, *grads: Any) -> Any:
+    def backward(ctx: Any, grad: Any, tape: Any) -> Any:
         """See `rollout_backward`."""
-        return _backward(ctx, *grads, operator=Gradient.apply)
+        return _backward(ctx, grad, tape, operator=Gradient.apply)
 
     @staticmethod
     def vmap(info: Any, in_dims: Any, *args: Any) -> Any:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ..errors import ConfigError
 from . import native
 from .layout import Layout
 
@@ -57,14 +58,28 @@ def equations(
         residuals: Weighted residuals, shape (windows, steps, state); read where a weight is not zero.
         weights: Weight of each state value in the residual, shape (state,).
         free: Whether the initial states are unknowns.
+
+    Raises:
+        ConfigError: shapes or types that the kernel does not take.
     """
     windows, steps = stages.shape[:2]
     state, through = states.shape[-1], jets.shape[-1]
     size = layout.weights + through
-    assert theta.shape == (layout.weights,) and theta.is_contiguous() and theta.dtype == torch.float64
-    assert stages.shape == (windows, steps, 3, layout.drive) and states.shape == (windows, steps + 1, layout.state)
-    assert jets.shape == (windows, steps + 1, state, through) and residuals.shape == (windows, steps, state)
-    assert all(value.dtype == torch.float64 for value in (stages, states, jets, residuals))
+    native.check(
+        torch.float64,
+        theta=(theta, (layout.weights,)),
+        ratios=(ratios, (layout.state - layout.rates,)),
+        stages=(stages, (windows, steps, 3, layout.drive)),
+        states=(states, (windows, steps + 1, layout.state)),
+        jets=(jets, (windows, steps + 1, state, through)),
+        residuals=(residuals, (windows, steps, state)),
+        weights=(weights, (state,)),
+    )
+    if layout.members is not None or state > MOST_STATE:
+        raise ConfigError(
+            f"the field has {state} state values and members={layout.members}; expected at most {MOST_STATE}, one set."
+        )
+    theta = theta.contiguous()
     results = Equations(
         theta.new_empty(size, size),
         theta.new_empty(size),

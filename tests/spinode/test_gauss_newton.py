@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 
+from spinode import kernels
 from spinode.errors import ConfigError, FitError
 from spinode.field import ChainField, MLPField
 from spinode.gauss_newton import Damping, Samples, Shooting, Theta, minimise
@@ -128,7 +129,8 @@ def test_gradient_is_half_that_of_the_cost(feedthrough):
 
 
 def test_chunks_of_windows_add_up(monkeypatch):
-    made, theta, shifts, _, _ = problem(3, prior=True, feedthrough=True)
+    with kernels.use("torch"):
+        made, theta, shifts, _, _ = problem(3, prior=True, feedthrough=True)
     whole = made.normal_equations(made.evaluate(theta, shifts))
     monkeypatch.setattr("spinode.gauss_newton.BATCH", 7)  # two windows at a time, and steps split within them
     parts = made.normal_equations(made.evaluate(theta, shifts))
