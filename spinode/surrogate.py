@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -330,7 +331,7 @@ class Surrogate(nn.Module):
             raise TraceError("drive holds NaN or infinite values; replace or cut them before simulating.")
         constants = self._constants(parameters, drive)
         # A batch of parameters under one drive is a batch of devices, and the other way round.
-        batch = torch.broadcast_shapes(drive.shape[:-2], constants.shape[:-1])
+        batch = np.broadcast_shapes(drive.shape[:-2], constants.shape[:-1])
         drive = drive.expand(*batch, *drive.shape[-2:])
         extra = constants.unsqueeze(-2).expand(*drive.shape[:-1], constants.shape[-1])
         kinds = dict(self.ports.interpolation)
@@ -390,7 +391,7 @@ class Surrogate(nn.Module):
                     )
                 if not bool(torch.isfinite(first).all()):
                     raise TraceError("state holds NaN or infinite values; take it from finite samples, by `state_from`.")
-            first = first.expand(*torch.broadcast_shapes(first.shape[:-1], u.shape[:-2]), self._state_size)
+            first = first.expand(*np.broadcast_shapes(first.shape[:-1], u.shape[:-2]), self._state_size)
             wide = stages.expand(*first.shape[:-1], *stages.shape[-3:])
             if not stages.shape[-3]:
                 run = first.unsqueeze(-2)  # one sample: no step to take
