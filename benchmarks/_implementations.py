@@ -100,10 +100,14 @@ class TorchImplementation(Implementation):
         new = []
         for (state, drive), towards in zip(self.chunks, self.towards, strict=True):
             state.grad = None
-            moved = self.run(state, drive)[:, -1]
+            moved = self.last(self.run(state, drive))
             moved.backward(towards)
             new.append(moved.detach())
         return new
+
+    def last(self, states: Tensor) -> Tensor:
+        """The state at the end of a run."""
+        return states[:, -1]
 
     def answers(self) -> dict[str, Array]:
         """From one call, before any optimiser step."""
@@ -120,7 +124,10 @@ class TorchImplementation(Implementation):
                 "gradient": self.weight_gradient(),
                 "state gradient": back.numpy(),
             }
-        return {"states": torch.cat([states.reshape(-1, *states.shape[-2:]) for states in self.free_run()]).numpy()}
+        runs = torch.cat([states.reshape(-1, *states.shape[-2:]) for states in self.free_run()])
+        if self.name == "D forward" and runs.shape[1] == 1:  # without the initial states
+            runs = torch.cat([torch.cat([state.detach() for state, _ in self.chunks])[:, None], runs], 1)
+        return {"states": runs.numpy()}
 
     def weight_gradient(self) -> Array:
         """All weights in the order of the layers."""
@@ -162,9 +169,14 @@ class Spinode(TorchImplementation):
         return self.spinode.held(self.tensor(values))
 
     def run(self, state: Tensor, drive: Tensor) -> Tensor:
-        """One call."""
-        method = "euler" if self.name.startswith("D") else "rk4"
-        return self.spinode.rollout(self.module, state, drive, method=method, dt=DT)
+        """One call; of D's single step only the new states."""
+        if self.name.startswith("D"):
+            return self.spinode.rollout(self.module, state, drive, method="euler", dt=DT, initial=False)
+        return self.spinode.rollout(self.module, state, drive, dt=DT)
+
+    def last(self, states: Tensor) -> Tensor:
+        """A view whose gradient needs no zeros beside it."""
+        return states.squeeze(1)
 
 
 class TorchDiffEq(TorchImplementation):

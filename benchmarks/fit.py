@@ -53,7 +53,7 @@ TABLE = "1skyrmion_voltage_table.txt"
 FITTED, HELD_OUT = (8.5e-9, 58.5e-9), (58.5e-9, 85e-9)
 
 #: Settings of `spinode.fit` by the name of the preset; "cores" is ours.
-PRESETS: dict[str, dict[str, Any]] = {"default": {}}
+PRESETS: dict[str, dict[str, Any]] = {"quick": {"restarts": 1}, "default": {}, "long": {"iterations": 40, "cores": 2}}
 
 #: The recipe's constants.
 WINDOWS, LENGTH, CHECK_EVERY, RATE, DTAU, SPREAD = 50, 20, 100, 1e-3, 0.025, 0.1

@@ -336,7 +336,7 @@ def test_a_closed_pipe_is_no_error(here):
 @pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="sends a signal")
 def test_an_interrupted_fit_resumes_to_the_identical_file(here):
-    words = command("fit", TABLE, *ROLES, *FAST, "--stop", "2.2e-9", "--restarts", "2", "--hidden", "2", "--save")
+    words = command("fit", TABLE, *ROLES, *FAST, "--stop", "2.2e-9", "--restarts", "60", "--hidden", "8", "--save")
     whole = subprocess.run([*words, "whole.safetensors"], capture_output=True, text=True)
     assert whole.returncode == 0, whole.stderr
     process = subprocess.Popen([*words, "cut.safetensors"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
