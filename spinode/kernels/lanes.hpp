@@ -53,91 +53,52 @@ class LaneNet {
   public:
     static constexpr int N = LANES<T>, W = N * REGS;
 
-    LaneNet(const Field& field, const T* theta, bool adjoint) : field_(field), layers_(field) {
-        const int depth = int(layers_.hidden.size()), inputs = field.inputs();
-        int64_t at = int64_t(inputs) * W, delta = 0;
-        for (const Affine& layer : layers_.hidden) {
-            values_.push_back(at), at += int64_t(layer.rows) * W;
-            slopes_.push_back(at), at += field.activation == SILU ? int64_t(layer.rows) * W : 0;
-            deltas_.push_back(delta), delta += int64_t(layer.rows) * W;
-        }
-        slot_ = at;
-        deltas_.push_back(delta), delta += int64_t(field.rates) * W;
-        delta_slot_ = delta;
-
-        const auto matrix = [&](const Affine& layer) {
-            return [=](int r, int k) { return theta[layer.offset + int64_t(r) * layer.columns + k]; };
-        };
-        const auto biases = [&](const Affine& layer) { return [=](int r) { return theta[layer.bias() + r]; }; };
-        const auto none = [](int) { return T(0); };
-        for (const Affine& layer : layers_.hidden) forward_.emplace_back(layer.rows, layer.columns, matrix(layer), biases(layer));
-        const Affine &out = layers_.out, &skip = layers_.skip;
-        out_ = Packed(
-            out.rows, out.columns + skip.columns,
-            [&](int r, int k) { return k < out.columns ? matrix(out)(r, k) : matrix(skip)(r, k - out.columns); },
-            [&](int r) { return theta[out.bias() + r] + (skip.columns ? theta[skip.bias() + r] : T(0)); });
+    LaneNet(const Field& field, const T* theta, bool adjoint) : w_(field, theta, adjoint, room) {
         if (!adjoint) return;
-        // Transposed: adjoints of the hidden values from the layer above, and those of the inputs from the first layer and skip.
-        for (int l = 0; l < depth; ++l) {
-            const Affine& above = l + 1 < depth ? layers_.hidden[l + 1] : out;
-            const auto w = matrix(above);
-            backward_.emplace_back(above.columns, above.rows, [=](int r, int k) { return w(k, r); }, none);
-        }
-        const Affine& first = layers_.hidden[0];
-        in_ = Packed(
-            inputs, first.rows + (skip.columns ? field.rates : 0),
-            [&](int r, int k) { return k < first.rows ? matrix(first)(k, r) : matrix(skip)(k - first.rows, r); }, none);
-        const auto sums = [&](const Affine& layer, int delta, int64_t values) {
-            sums_.push_back(Sums{layer, deltas_[delta], values, cut(layer.rows, SQUARE), cut(layer.columns, SQUARE), {}, {}});
+        w_.every_layer([&](const Affine& layer, int64_t delta, int64_t values) {
+            sums_.push_back(Sums{layer, delta, values, cut(layer.rows, SQUARE), cut(layer.columns, SQUARE), {}, {}});
             sums_.back().matrix.clear(size_t(layer.rows) * layer.columns * N);
             sums_.back().bias.clear(size_t(layer.rows) * N);
-        };
-        for (int l = 0; l < depth; ++l) sums(layers_.hidden[l], l, l ? values_[l - 1] : 0);
-        sums(out, depth, values_[depth - 1]);
-        if (skip.columns) sums(skip, depth, 0);
+        });
     }
 
-    static int64_t slot_of(const Field& field) {
-        int64_t rows = field.inputs();
-        for (int width : field.hidden) rows += field.activation == SILU ? 2 * width : width;
-        return rows * W;
-    }
+    static int64_t slot_of(const Field& field) { return Wired<T, Packed>(field, nullptr, false, room).slot; }
 
-    // Elements that one evaluation leaves for its adjoint, and that its adjoint leaves for the weights' gradients.
-    int64_t slot() const { return slot_; }
-    int64_t delta_slot() const { return delta_slot_; }
+    // Values that one evaluation leaves for its adjoint, and that its adjoint leaves for the weights' gradients.
+    int64_t slot() const { return w_.slot; }
+    int64_t delta_slot() const { return w_.delta_slot; }
 
     // f(z) of the inputs z = (x, u) at the start of the slot.
     void eval(T* slot, T* rates) const {
         const T* in = slot;
-        for (size_t l = 0; l < forward_.size(); ++l) {
-            T* out = slot + values_[l];
-            forward_[l].apply(in, forward_[l].columns, nullptr, 0, out);
-            activate<T>(field_.activation, out, slot + slopes_[l], int64_t(forward_[l].rows) * W);
+        for (size_t l = 0; l < w_.forward.size(); ++l) {
+            T* out = slot + w_.values[l];
+            w_.forward[l].apply(in, w_.forward[l].columns, nullptr, 0, out);
+            activate<T>(w_.field.activation, out, slot + w_.slopes[l], int64_t(w_.forward[l].rows) * W);
             in = out;
         }
-        const int chain = field_.state - field_.rates;
-        out_.apply(in, layers_.out.columns, slot, layers_.skip.columns, rates + int64_t(chain) * W);
+        const int chain = w_.field.state - w_.field.rates;
+        w_.out.apply(in, w_.layers.out.columns, slot, w_.layers.skip.columns, rates + int64_t(chain) * W);
         for (int j = 0; j < chain; ++j)
             for (int i = 0; i < W; i += N)
-                store<T>(rates + j * W + i, load(slot + (j + field_.rates) * W + i) * T(field_.ratios[j]));
+                store<T>(rates + j * W + i, load(slot + (j + w_.field.rates) * W + i) * T(w_.field.ratios[j]));
     }
 
     // Adjoint of the inputs for the adjoint of the rates; what the weights need goes to `deltas`.
     void back(const T* slot, const T* adjoint, T* deltas, T* inputs) const {
-        const int depth = int(forward_.size()), chain = field_.state - field_.rates;
-        T* top = deltas + deltas_[depth];
-        std::copy(adjoint + int64_t(chain) * W, adjoint + int64_t(field_.state) * W, top);
+        const int depth = int(w_.forward.size()), chain = w_.field.state - w_.field.rates;
+        T* top = deltas + w_.deltas[depth];
+        std::copy(adjoint + int64_t(chain) * W, adjoint + int64_t(w_.field.state) * W, top);
         for (int l = depth - 1; l >= 0; --l) {
-            T* delta = deltas + deltas_[l];
-            backward_[l].apply(deltas + deltas_[l + 1], backward_[l].columns, nullptr, 0, delta);
-            differentiate<T>(field_.activation, slot + values_[l], slot + slopes_[l], delta, int64_t(forward_[l].rows) * W);
+            T* delta = deltas + w_.deltas[l];
+            w_.backward[l].apply(deltas + w_.deltas[l + 1], w_.backward[l].columns, nullptr, 0, delta);
+            differentiate<T>(w_.field.activation, slot + w_.values[l], slot + w_.slopes[l], delta, int64_t(w_.forward[l].rows) * W);
         }
-        in_.apply(deltas + deltas_[0], forward_[0].rows, top, layers_.skip.columns ? field_.rates : 0, inputs);
+        w_.in.apply(deltas + w_.deltas[0], w_.forward[0].rows, top, w_.layers.skip.columns ? w_.field.rates : 0, inputs);
         for (int j = 0; j < chain; ++j)
             for (int i = 0; i < W; i += N) {
-                T* p = inputs + (j + field_.rates) * W + i;
-                store<T>(p, load(p) + load(adjoint + j * W + i) * T(field_.ratios[j]));
+                T* p = inputs + (j + w_.field.rates) * W + i;
+                store<T>(p, load(p) + load(adjoint + j * W + i) * T(w_.field.ratios[j]));
             }
     }
 
@@ -149,14 +110,14 @@ class LaneNet {
                 for (size_t j = 0; j + 1 < s.columns.size(); ++j) {
                     const int a = s.rows[i + 1] - s.rows[i], b = s.columns[j + 1] - s.columns[j];
                     products_of<T>(a, b)(
-                        W, W, deltas + s.delta + s.rows[i] * W, delta_slot_, slots + s.values + s.columns[j] * W, slot_, count, total);
+                        W, W, deltas + s.delta + s.rows[i] * W, w_.delta_slot, slots + s.values + s.columns[j] * W, w_.slot, count, total);
                     total += a * b * N;
                 }
             for (int r = 0; r < s.layer.rows; ++r) {
                 // As many sums as registers of a row: one alone would wait for itself.
                 Vec<T> sums[REGS] = {load(s.bias.get() + r * N)};
                 const T* d = deltas + s.delta + r * W;
-                for (int64_t c = 0; c < count; ++c, d += delta_slot_)
+                for (int64_t c = 0; c < count; ++c, d += w_.delta_slot)
                     each<REGS>([&](auto v) SPINODE_INLINE { sums[v] += load(d + v * N); });
                 Vec<T> sum = sums[0];
                 for (int v = 1; v < REGS; ++v) sum += sums[v];
@@ -194,6 +155,8 @@ class LaneNet {
 
   private:
     static constexpr int MOST = most_rows(REGS);
+
+    static int64_t room(int64_t rows) { return rows * W; }
 
     // out[r] = bias[r] + sum over the columns of two segments of inputs, for R rows.
     template <int R>
@@ -250,13 +213,8 @@ class LaneNet {
         }
     };
 
-    const Field& field_;
-    Layers layers_;
-    std::vector<Packed> forward_, backward_;
-    Packed out_, in_;
+    Wired<T, Packed> w_;
     std::vector<Sums> sums_;
-    std::vector<int64_t> values_, slopes_, deltas_;
-    int64_t slot_ = 0, delta_slot_ = 0;
 };
 
 }  // namespace SPINODE_ISA

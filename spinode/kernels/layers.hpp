@@ -35,6 +35,61 @@ struct Layers {
     }
 };
 
+// The network in one of its forms: where things lie in a slot, and the matrices that take part. Matrix packs (rows, columns,
+// element(r, k), bias(r)) as the form wants it; `room` is the number of values that a form gives to so many rows.
+template <class T, class Matrix>
+struct Wired {
+    const Field& field;
+    Layers layers;
+    std::vector<int64_t> values, slopes, deltas;  // of each hidden layer; the last delta is that of the rates
+    int64_t slot = 0, delta_slot = 0;             // values that one evaluation, and that its adjoint leaves
+    std::vector<Matrix> forward, backward;
+    Matrix out, in;
+
+    template <class Room>
+    Wired(const Field& field, const T* theta, bool adjoint, const Room& room) : field(field), layers(field) {
+        slot = room(field.inputs());
+        for (int rows : field.hidden) {
+            values.push_back(slot), slot += room(rows);
+            slopes.push_back(slot), slot += field.activation == SILU ? room(rows) : 0;
+            deltas.push_back(delta_slot), delta_slot += room(rows);
+        }
+        deltas.push_back(delta_slot), delta_slot += room(field.rates);
+        if (!theta) return;
+        const auto element = [&](const Affine& layer) {
+            return [=](int r, int k) { return theta[layer.offset + int64_t(r) * layer.columns + k]; };
+        };
+        for (const Affine& layer : layers.hidden)
+            forward.emplace_back(layer.rows, layer.columns, element(layer), [&](int r) { return theta[layer.bias() + r]; });
+        const Affine &top = layers.out, &skip = layers.skip;
+        out = Matrix(
+            top.rows, top.columns + skip.columns,
+            [&](int r, int k) { return k < top.columns ? element(top)(r, k) : element(skip)(r, k - top.columns); },
+            [&](int r) { return theta[top.bias() + r] + (skip.columns ? theta[skip.bias() + r] : T(0)); });
+        if (!adjoint) return;
+        // Transposed: adjoints of the hidden values from the layer above, and those of the inputs from the first layer and skip.
+        const auto none = [](int) { return T(0); };
+        for (size_t l = 0; l < layers.hidden.size(); ++l) {
+            const Affine& above = l + 1 < layers.hidden.size() ? layers.hidden[l + 1] : top;
+            const auto w = element(above);
+            backward.emplace_back(above.columns, above.rows, [=](int r, int k) { return w(k, r); }, none);
+        }
+        const Affine& first = layers.hidden[0];
+        in = Matrix(
+            field.inputs(), first.rows + (skip.columns ? field.rates : 0),
+            [&](int r, int k) { return k < first.rows ? element(first)(k, r) : element(skip)(k - first.rows, r); }, none);
+    }
+
+    // take(layer, place of its deltas, place of its inputs' values) for every layer.
+    template <class Take>
+    void every_layer(const Take& take) const {
+        const size_t depth = layers.hidden.size();
+        for (size_t l = 0; l < depth; ++l) take(layers.hidden[l], deltas[l], l ? values[l - 1] : 0);
+        take(layers.out, deltas[depth], values[depth - 1]);
+        if (layers.skip.columns) take(layers.skip, deltas[depth], 0);
+    }
+};
+
 // First elements of the even parts of 0 .. count that are no longer than `most`, and the end.
 inline std::vector<int> cut(int count, int most) {
     const int parts = (count + most - 1) / most;
@@ -86,7 +141,7 @@ inline void differentiate(Activation kind, const T* values, const T* slopes, T* 
             break;
         case SOFTPLUS:
             for (int64_t i = 0; i < count; i += N) {
-                const Vec<T> a = load(values + i), s = T(1) - exponential<T>(-a);
+                const Vec<T> a = load(values + i), s = -exp_less<T>(-a, 1);  // exact where a, and with it the slope, is small
                 store<T>(adjoints + i, load(adjoints + i) * (a > T(20) ? splat(T(1)) : s));
             }
             break;

@@ -12,88 +12,49 @@ class RowNet {
   public:
     static constexpr int N = LANES<T>, W = 1;
 
-    RowNet(const Field& field, const T* theta, bool adjoint) : field_(field), layers_(field) {
-        const int depth = int(layers_.hidden.size()), inputs = field.inputs();
-        int64_t at = padded(inputs), delta = 0;
-        for (const Affine& layer : layers_.hidden) {
-            values_.push_back(at), at += padded(layer.rows);
-            slopes_.push_back(at), at += field.activation == SILU ? padded(layer.rows) : 0;
-            deltas_.push_back(delta), delta += padded(layer.rows);
-        }
-        slot_ = at;
-        deltas_.push_back(delta), delta += padded(field.rates);
-        delta_slot_ = delta;
-        rates_.clear(padded(std::max(field.rates, inputs)));
-
-        const auto matrix = [&](const Affine& layer) {
-            return [=](int r, int k) { return theta[layer.offset + int64_t(r) * layer.columns + k]; };
-        };
-        const auto none = [](int) { return T(0); };
-        for (const Affine& layer : layers_.hidden)
-            forward_.emplace_back(layer.rows, layer.columns, matrix(layer), [&](int r) { return theta[layer.bias() + r]; });
-        const Affine &out = layers_.out, &skip = layers_.skip;
-        out_ = Columns(
-            out.rows, out.columns + skip.columns,
-            [&](int r, int k) { return k < out.columns ? matrix(out)(r, k) : matrix(skip)(r, k - out.columns); },
-            [&](int r) { return theta[out.bias() + r] + (skip.columns ? theta[skip.bias() + r] : T(0)); });
+    RowNet(const Field& field, const T* theta, bool adjoint) : w_(field, theta, adjoint, padded), inputs_(padded(field.inputs())) {
         if (!adjoint) return;
-        for (int l = 0; l < depth; ++l) {
-            const Affine& above = l + 1 < depth ? layers_.hidden[l + 1] : out;
-            const auto w = matrix(above);
-            backward_.emplace_back(above.columns, above.rows, [=](int r, int k) { return w(k, r); }, none);
-        }
-        const Affine& first = layers_.hidden[0];
-        in_ = Columns(
-            inputs, first.rows + (skip.columns ? field.rates : 0),
-            [&](int r, int k) { return k < first.rows ? matrix(first)(k, r) : matrix(skip)(k - first.rows, r); }, none);
-        const auto sums = [&](const Affine& layer, int delta, int64_t values) {
-            sums_.push_back(Sums{layer, deltas_[delta], values, {}});
+        w_.every_layer([&](const Affine& layer, int64_t delta, int64_t values) {
+            sums_.push_back(Sums{layer, delta, values, {}});
             sums_.back().total.clear(padded(layer.rows) * (layer.columns + 1));
-        };
-        for (int l = 0; l < depth; ++l) sums(layers_.hidden[l], l, l ? values_[l - 1] : 0);
-        sums(out, depth, values_[depth - 1]);
-        if (skip.columns) sums(skip, depth, 0);
+        });
     }
 
-    static int64_t slot_of(const Field& field) {
-        int64_t rows = padded(field.inputs());
-        for (int width : field.hidden) rows += padded(width) * (field.activation == SILU ? 2 : 1);
-        return rows;
-    }
+    static int64_t slot_of(const Field& field) { return Wired<T, Columns>(field, nullptr, false, padded).slot; }
 
-    int64_t slot() const { return slot_; }
-    int64_t delta_slot() const { return delta_slot_; }
+    int64_t slot() const { return w_.slot; }
+    int64_t delta_slot() const { return w_.delta_slot; }
 
     void eval(T* slot, T* rates) const {
         const T* in = slot;
-        for (size_t l = 0; l < forward_.size(); ++l) {
-            T* out = slot + values_[l];
-            if (field_.activation == TANH) {
-                forward_[l].template apply<true>(in, forward_[l].columns, nullptr, 0, out);
+        for (size_t l = 0; l < w_.forward.size(); ++l) {
+            T* out = slot + w_.values[l];
+            if (w_.field.activation == TANH) {
+                w_.forward[l].template apply<true>(in, w_.forward[l].columns, nullptr, 0, out);
             } else {
-                forward_[l].apply(in, forward_[l].columns, nullptr, 0, out);
-                activate<T>(field_.activation, out, slot + slopes_[l], padded(forward_[l].rows));
+                w_.forward[l].apply(in, w_.forward[l].columns, nullptr, 0, out);
+                activate<T>(w_.field.activation, out, slot + w_.slopes[l], padded(w_.forward[l].rows));
             }
             in = out;
         }
-        const int chain = field_.state - field_.rates;
-        out_.apply(in, layers_.out.columns, slot, layers_.skip.columns, rates + chain);
-        for (int j = 0; j < chain; ++j) rates[j] = slot[j + field_.rates] * T(field_.ratios[j]);
+        const int chain = w_.field.state - w_.field.rates;
+        w_.out.apply(in, w_.layers.out.columns, slot, w_.layers.skip.columns, rates + chain);
+        for (int j = 0; j < chain; ++j) rates[j] = slot[j + w_.field.rates] * T(w_.field.ratios[j]);
     }
 
     void back(const T* slot, const T* adjoint, T* deltas, T* inputs) const {
-        const int depth = int(forward_.size()), chain = field_.state - field_.rates;
-        T* top = deltas + deltas_[depth];
-        std::fill(top, top + padded(field_.rates), T(0));
-        std::copy(adjoint + chain, adjoint + field_.state, top);
+        const int depth = int(w_.forward.size()), chain = w_.field.state - w_.field.rates;
+        T* top = deltas + w_.deltas[depth];
+        std::fill(top, top + padded(w_.field.rates), T(0));
+        std::copy(adjoint + chain, adjoint + w_.field.state, top);
         for (int l = depth - 1; l >= 0; --l) {
-            T* delta = deltas + deltas_[l];
-            backward_[l].apply(deltas + deltas_[l + 1], backward_[l].columns, nullptr, 0, delta);
-            differentiate<T>(field_.activation, slot + values_[l], slot + slopes_[l], delta, padded(forward_[l].rows));
+            T* delta = deltas + w_.deltas[l];
+            w_.backward[l].apply(deltas + w_.deltas[l + 1], w_.backward[l].columns, nullptr, 0, delta);
+            differentiate<T>(w_.field.activation, slot + w_.values[l], slot + w_.slopes[l], delta, padded(w_.forward[l].rows));
         }
-        in_.apply(deltas + deltas_[0], forward_[0].rows, top, layers_.skip.columns ? field_.rates : 0, rates_.get());
-        for (int j = 0; j < field_.inputs(); ++j) inputs[j] = rates_[j];
-        for (int j = 0; j < chain; ++j) inputs[j + field_.rates] += adjoint[j] * T(field_.ratios[j]);
+        w_.in.apply(deltas + w_.deltas[0], w_.forward[0].rows, top, w_.layers.skip.columns ? w_.field.rates : 0, inputs_.get());
+        for (int j = 0; j < w_.field.inputs(); ++j) inputs[j] = inputs_[j];
+        for (int j = 0; j < chain; ++j) inputs[j + w_.field.rates] += adjoint[j] * T(w_.field.ratios[j]);
     }
 
     void accumulate(const T* slots, const T* deltas, int64_t count) {
@@ -102,11 +63,11 @@ class RowNet {
             for (int64_t r = 0; r < rows; r += N) {
                 const T* d = deltas + s.delta + r;
                 int k = 0;
-                for (; k + 8 <= s.layer.columns; k += 8) s.template add<8>(d, delta_slot_, slots + s.values + k, slot_, count, k * rows + r);
-                for (; k < s.layer.columns; ++k) s.template add<1>(d, delta_slot_, slots + s.values + k, slot_, count, k * rows + r);
+                for (; k + 8 <= s.layer.columns; k += 8) s.template add<8>(d, w_.delta_slot, slots + s.values + k, w_.slot, count, k * rows + r);
+                for (; k < s.layer.columns; ++k) s.template add<1>(d, w_.delta_slot, slots + s.values + k, w_.slot, count, k * rows + r);
                 T* bias = s.total.get() + int64_t(s.layer.columns) * rows + r;
                 Vec<T> sum = load(bias);
-                for (int64_t c = 0; c < count; ++c, d += delta_slot_) sum += load(d);
+                for (int64_t c = 0; c < count; ++c, d += w_.delta_slot) sum += load(d);
                 store<T>(bias, sum);
             }
         }
@@ -207,14 +168,9 @@ class RowNet {
         }
     };
 
-    const Field& field_;
-    Layers layers_;
-    std::vector<Columns> forward_, backward_;
-    Columns out_, in_;
+    Wired<T, Columns> w_;
     std::vector<Sums> sums_;
-    std::vector<int64_t> values_, slopes_, deltas_;
-    mutable Buffer<T> rates_;
-    int64_t slot_ = 0, delta_slot_ = 0;
+    mutable Buffer<T> inputs_;
 };
 
 }  // namespace SPINODE_ISA
