@@ -24,9 +24,13 @@ from torch import Tensor, nn
 from . import kernels
 from .errors import ConfigError, FitError
 from .integrate import loop, rk4_step
+from .kernels import native
 from .kernels.layout import Layout, describe, ratios_of
 from .kernels.shooting import MOST_STATE, equations
 from .rollout import many
+
+#: Unknowns up to which the algebra between two kernels is too small for several threads.
+SMALL = 1500
 
 #: Step Jacobians computed at once: the batch that stays in the processor's cache.
 BATCH = 512
@@ -339,7 +343,20 @@ def minimise(
     Raises:
         FitError: the first point has no finite cost.
     """
-    state = damping or Damping()
+    with native.alone(problem.layout is not None and len(theta) <= SMALL):
+        return _minimise(problem, theta, shifts, iterations, damping or Damping(), tolerance, patience, after)
+
+
+def _minimise(
+    problem: Shooting,
+    theta: Tensor,
+    shifts: Tensor,
+    iterations: int,
+    state: Damping,
+    tolerance: float,
+    patience: int,
+    after: Callable[[Point, Damping], None] | None,
+) -> Point:
     point = problem.evaluate(theta, shifts)
     if not point.cost < float("inf"):
         raise FitError("the first free run through the windows is not finite; try another seed, or shorter windows.")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import functools
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -73,6 +75,34 @@ def tape_length(layout: list[int], method: int, f64: bool, sizes: tuple[int, int
     """Elements that a run of (members, lanes, steps) leaves for its gradient, if it is to leave anything."""
     _weights(tuple(layout), method)
     return library.tape(simd(), f64, layout, method, sizes)
+
+
+_threads: int | None = None
+
+
+def threads() -> int:
+    """Threads that a kernel may use: torch's number, or what it was before `alone`."""
+    return _threads or torch.get_num_threads()
+
+
+@contextmanager
+def alone(wanted: bool = True) -> Iterator[None]:
+    """Keep the threads for the kernels; torch's own operators run on one.
+
+    Between kernels they work on matrices too small to share: torch's threads would spin beside those of the kernels, and on a
+    busy machine take many times the time.
+    """
+    global _threads
+    if not wanted or _threads is not None:
+        yield
+        return
+    _threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(_threads)
+        _threads = None
 
 
 #: Dimensions of each tensor among (member, lane, time, stage, feature).
@@ -149,7 +179,7 @@ def call(
         (members, lanes, steps),
         dt,
         limit,
-        torch.get_num_threads(),
+        threads(),
         (
             _address(theta, _THETA),
             _address(state, _STATE),

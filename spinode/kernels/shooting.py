@@ -93,7 +93,7 @@ def equations(
         layout.encode(),
         ratios.tolist(),
         (windows, steps),
-        torch.get_num_threads(),
+        native.threads(),
         (
             (theta.data_ptr(), 0, 0, 0, 0, 1),
             (stages.data_ptr(), 0, *stages.stride()),
