@@ -207,8 +207,11 @@ def many(
         inner = value.shape[value.ndim - kept :]
         return value.reshape(sets, math.prod(batch) // sets, *inner)
 
-    differentiated = torch.is_grad_enabled() and any(
-        value is not None and value.requires_grad for value in (theta, state, stages, noise)
+    # No tape in compiled or exported programs: how long it is depends on the machine, and where sizes are symbols nobody knows.
+    differentiated = (
+        torch.is_grad_enabled()
+        and not torch.compiler.is_compiling()
+        and any(value is not None and value.requires_grad for value in (theta, state, stages, noise))
     )
     run: Any = ops.rollout if torch._C._functorch.maybe_current_level() is None else ops.Run.apply
     states: Tensor = run(

@@ -81,9 +81,11 @@ Rollout rollout(const std::vector<int64_t>& layout, const std::vector<double>& r
             view(views[0]), view(views[1]), view(views[2]), view(views[3]), view(views[4]), initial, reinterpret_cast<void*>(tape)};
 }
 
-// Whether all weights are finite numbers.
+// Whether all weights, and the ratios of the chain, are finite numbers.
 template <class T>
 bool finite(const Rollout& job) {
+    for (double ratio : job.field.ratios)
+        if (!std::isfinite(ratio)) return false;
     for (int64_t member = 0; member < job.members; ++member) {
         const T* theta = static_cast<const T*>(job.theta.data) + member * job.theta.member;
         for (int64_t i = 0; i < job.field.weights(); ++i)

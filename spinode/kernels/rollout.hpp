@@ -278,7 +278,7 @@ inline int threads_for(const Rollout& job) {
 
 // Tiles of lanes that one thread takes at a time. Gradients are summed within a group, then group by group in their order: the
 // result depends on the shapes alone, not on the number of threads.
-inline int64_t groups_of(int64_t members, int64_t tiles) { return std::max<int64_t>(1, std::min(tiles, 16 / members)); }
+inline int64_t groups_of(int64_t members, int64_t tiles) { return std::max<int64_t>(1, std::min(tiles, 16 / std::max<int64_t>(1, members))); }
 
 template <class T, class Net>
 void forward_tiles(const Rollout& job) {
