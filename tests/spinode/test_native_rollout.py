@@ -75,6 +75,15 @@ def worst(found, slopes):
     return max(off(value, slopes[name], 0.0 if name in inputs else least) for name, value in found.items())
 
 
+def gradients(field, state, stages, noise, cotangent, **settings):
+    """States, and gradients in state, stages, noise and weights, each with its name."""
+    leaves = {"state": state, "stages": stages} | ({} if noise is None else {"noise": noise})
+    leaves = {name: value.detach().clone().requires_grad_() for name, value in leaves.items()}
+    states = rollout(field, leaves["state"], leaves["stages"], noise=leaves.get("noise"), **settings)
+    leaves |= dict(field.named_parameters())
+    return states.detach(), dict(zip(leaves, torch.autograd.grad((states * cotangent).sum(), leaves.values()), strict=True))
+
+
 # Every combination of two settings is not needed, each of a setting's values many times is.
 
 LANES = (1, 2, 3, 4, 5, 8, 9, 15, 16, 17, 31, 32, 33, 64, 65, 127, 128, 129, 200)
