@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .rollout import rollout
 from .prepare import Prepared
+from .rollout import rollout
 from .surrogate import Member
 
 #: Samples that a probe step is held, probe length, and number of independent probes.

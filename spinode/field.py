@@ -29,7 +29,7 @@ class MLPField(nn.Module):
         f(z) = W_out a(W_n ... a(W_1 z + b_1) ... + b_n) + b_out + S z + s,   z = (x, u)
 
     The linear path S carries the resonance, which leaves the hidden layers only the nonlinearity to learn. The native
-    kernels (`spinode.kernels`) integrate this field.
+    kernels (`spinode.kernels`) integrate this field. Its weights are in double precision; `.float()` makes them single.
 
     Args:
         state: Number of state values.

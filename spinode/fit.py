@@ -23,9 +23,9 @@ from .errors import ConfigError, FitError
 from .field import ChainField, MLPField, bind_physics
 from .free_run import short_runs
 from .gauss_newton import Damping, Point, Samples, Shooting, Theta, minimise
-from .rollout import rollout
 from .prepare import Prepared, columns, on_common_grid, prepare, single
 from .residuals import clear_steps, steps_of
+from .rollout import rollout
 from .surrogate import Member, Surrogate
 from .trace import Trace, TraceSet
 

@@ -11,9 +11,9 @@ from torch import Tensor
 from .embedding import settled_drive
 from .errors import TraceError
 from .integrate import STATE_LIMIT
-from .rollout import rollout
 from .prepare import BLOCK_FLOOR
 from .resample import check_samples, interval_of, is_uniform, recorded_interpolation
+from .rollout import rollout
 from .surrogate import Surrogate
 from .trace import Trace
 

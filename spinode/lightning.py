@@ -39,8 +39,8 @@ from .config import FitConfig
 from .errors import ConfigError, FitError
 from .fit import FEEDTHROUGH_RIDGE, FREE_FROM, Candidate, compare_weights, free_run_error, new_member, stage_lengths
 from .gauss_newton import Samples
-from .rollout import rollout
 from .prepare import Prepared
+from .rollout import rollout
 from .surrogate import Member
 
 #: Fewest updates of an epoch. There are few long windows; one pass over them would hardly move the weights.

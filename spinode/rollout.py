@@ -6,6 +6,7 @@ import math
 import sys
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -32,7 +33,8 @@ def rollout(
     An `MLPField`, alone or on top of a `ChainField`, on the CPU in single or double precision is integrated by a compiled
     kernel (see `spinode.kernels.info` and `spinode.kernels.use`), any other field by a loop in torch. Both are
     differentiable in weights, state, drive and noise; the kernel's gradient is the exact one of the discrete run, and its
-    memory that of the states.
+    memory that of the states (for short windows at most 4 million values more). The result of a kernel cannot be changed in
+    place while it is differentiated. NaN in state, drive or noise stay NaN, as in torch.
 
     Args:
         field: f(x, u). A field with `members` leads every shape below with them.
@@ -41,7 +43,8 @@ def rollout(
         method: "rk4" (classical), "euler" or "heun".
         dt: Length of a step, in the time unit of the field: samples, where it belongs to a surrogate.
         noise: Increments of the noise that each step adds, shape (..., steps, state), of deviation sigma sqrt(dt): the
-            scheme of Euler and Maruyama with "euler", the one of Stratonovich with "heun".
+            scheme of Euler and Maruyama with "euler", the one of Stratonovich with "heun"; with "rk4" they are added after
+            the step.
         limit: Bound on the magnitude of every state after a step; `float("inf")` for none.
         initial: Whether the result begins with the initial state. Without it, one step of a million devices returns
             nothing but their new states.
@@ -56,14 +59,15 @@ def rollout(
     """
     if not isinstance(method, str) or method not in STEPS:
         raise ConfigError(f"method {method!r} is unknown; expected one of {', '.join(STEPS)}.")
-    if not (isinstance(dt, (int, float)) and abs(dt) <= sys.float_info.max):
-        raise ConfigError(f"dt is {dt!r}; expected a finite number.")
-    if not (isinstance(limit, (int, float)) and limit > 0):
+    if not (isinstance(dt, (int, float, np.number)) and abs(dt) <= sys.float_info.max):
+        raise ConfigError(f"dt is {dt!r}; expected a finite number, e.g. float(dt).")
+    if not (isinstance(limit, (int, float, np.number)) and limit > 0):
         raise ConfigError(f"limit is {limit!r}; expected a positive number, float('inf') for none.")
-    state, stages, noise = _together(state, stages, noise)
+    layout = layout_of(field)
+    members = layout.members if isinstance(layout, Layout) else None
+    state, stages, noise = _together(state, stages, noise, members)
     bound = float(limit) if limit < sys.float_info.max else math.inf
     settings: dict[str, Any] = {"method": method, "dt": float(dt), "limit": bound, "initial": bool(initial)}
-    layout = layout_of(field)
     if isinstance(layout, Layout):
         _check_field(layout, field, state, stages)
         reason = beyond(layout, field) or _unfit(state)
@@ -79,7 +83,7 @@ def rollout(
     return loop(answer, state, stages, noise=noise, **settings)
 
 
-def _together(state: Tensor, stages: Tensor, noise: Tensor | None) -> tuple[Tensor, Tensor, Tensor | None]:
+def _together(state: Tensor, stages: Tensor, noise: Tensor | None, members: int | None) -> tuple[Tensor, Tensor, Tensor | None]:
     """The three over one batch, checked."""
     for name, value, least in (("state", state, 1), ("stages", stages, 3), ("noise", noise, 2)):
         if value is None:
@@ -105,6 +109,13 @@ def _together(state: Tensor, stages: Tensor, noise: Tensor | None) -> tuple[Tens
         raise ConfigError(
             f"noise has shape {tuple(noise.shape)}; expected (..., {stages.shape[-3]}, {state.shape[-1]}): one increment of "
             "each state for each step of the drive."
+        )
+    leading = [stages.ndim - 3] + ([] if noise is None else [noise.ndim - 2])
+    if members is not None and any(count not in (0, state.ndim - 1) for count in leading):
+        raise ConfigError(
+            f"the field has {members} members, the state shape {tuple(state.shape)} and the stages {tuple(stages.shape)}; "
+            "expected both to lead with the members and the same dimensions after them (of length 1 where all share a value), "
+            "or none at all, so that members and batch cannot be taken for each other."
         )
     batches = [state.shape[:-1], stages.shape[:-3], state.shape[:-1] if noise is None else noise.shape[:-2]]
     if batches[0] == batches[1] == batches[2]:

@@ -16,8 +16,8 @@ from .domain import Domain
 from .embedding import Embedding, delayed, drive_blocks, embed, settled_drive, stage_drive
 from .errors import ConfigError, DomainError, DomainWarning, TraceError
 from .integrate import adaptive_rollout, rk4_step
-from .rollout import rollout
 from .rest import fixed_point
+from .rollout import rollout
 from .scales import Scales
 
 if TYPE_CHECKING:

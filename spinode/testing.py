@@ -56,6 +56,7 @@ def resonator(
     """
     omega = 2 * math.pi / period
     field = MLPField(2, 1, 1, hidden=(1,))
+    assert field.skip is not None
     with torch.no_grad():
         for parameter in field.parameters():
             parameter.zero_()
@@ -111,6 +112,7 @@ def small_surrogate(
     def member() -> Member:
         seen = embedding.drive_size(inputs)
         field = MLPField(state, seen, outputs if kind == "derivative" else state, hidden=(4,), generator=generator)
+        assert field.skip is not None
         with torch.no_grad():
             field.out.weight.mul_(0.3)
             field.out.bias.zero_()

@@ -13,7 +13,7 @@ from . import native
 
 MODES = ("auto", "native", "torch")
 
-_mode = os.environ.get("SPINODE_KERNELS", "auto")
+_mode = os.environ.get("SPINODE_KERNELS") or "auto"
 
 
 def info() -> dict[str, Any]:
@@ -41,6 +41,8 @@ def mode() -> str:
 @contextmanager
 def use(mode: str) -> Iterator[None]:
     """Choose the path of all rollouts within a `with` block; the environment variable SPINODE_KERNELS sets the default.
+
+    It holds for the whole process: threads that choose differently at the same time disturb each other.
 
     Args:
         mode: "auto": compiled kernels for the fields they take, plain torch for all else. "native": compiled kernels, or an

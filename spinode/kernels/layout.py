@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules import module as _module
 
 from ..errors import ConfigError
 from ..field import ACTIVATIONS, ChainField, MemberLinear, MLPField
@@ -118,6 +119,8 @@ def beyond(layout: Layout, field: object) -> str:
 def layout_of(field: object) -> Layout | str:
     """Layout of an `MLPField` or a `ChainField` over one, of any size, or why there is none; raises as `describe`."""
     top, ratios = (field.top, field.ratios) if type(field) is ChainField else (field, None)
+    if type(top) is MLPField and top.activation not in ACTIVATIONS:
+        raise ConfigError(f"the activation of the field is {top.activation!r}; expected one of {', '.join(ACTIVATIONS)}.")
     if type(top) is not MLPField:
         return f"{type(top).__name__} is no MLPField, nor a ChainField over one"
     linears = _linears(top)
@@ -126,10 +129,15 @@ def layout_of(field: object) -> Layout | str:
             return f"a layer is a {type(module).__name__}"
         if module._forward_hooks or module._forward_pre_hooks or module._backward_hooks or module._backward_pre_hooks:
             return f"{type(module).__name__} has hooks"
+        if "forward" in vars(module):
+            return f"the forward of a {type(module).__name__} was replaced"
+    if _module._global_forward_hooks or _module._global_forward_pre_hooks:
+        return "hooks are registered for all modules"
     # Not `layer.weight`, which asks three dictionaries: this runs with every rollout.
-    shapes = [tuple([value.shape for value in layer._parameters.values() if value is not None]) for layer in linears]
-    if any(len(pair) != 2 for pair in shapes):
-        return "a layer has no bias, or no parameters"
+    held = [(layer._parameters.get("weight"), layer._parameters.get("bias")) for layer in linears]
+    if any(value is None for pair in held for value in pair):
+        return "a layer has no bias, or no parameters of its own"
+    shapes = [(weight.shape, bias.shape) for weight, bias in held]
     depth = len(linears) - 1 - (top.skip is not None)
     rows = [weight[-2] for weight, _ in shapes[: depth + 1]]
     inputs, rates = shapes[0][0][-1], rows[depth]
@@ -151,7 +159,7 @@ def parameters_of(field: object) -> list[Tensor]:
     """Weights and biases of a field that has a layout, in the order of `Layout.field`."""
     top = field.top if isinstance(field, ChainField) else field
     assert isinstance(top, MLPField)
-    return [value for layer in _linears(top) for value in layer._parameters.values()]
+    return [layer._parameters[name] for layer in _linears(top) for name in ("weight", "bias")]
 
 
 def weights_of(field: object, layout: Layout) -> Tensor:

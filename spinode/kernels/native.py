@@ -72,9 +72,9 @@ def _weights(layout: tuple[int, ...], method: int) -> int:
 
 
 def tape_length(layout: list[int], method: int, f64: bool, sizes: tuple[int, int, int]) -> int:
-    """Elements that a run of (members, lanes, steps) leaves for its gradient, if it is to leave anything."""
+    """Elements that a run of (members, lanes, steps) leaves for its gradient, if any; the last is a mark."""
     _weights(tuple(layout), method)
-    return library.tape(simd(), f64, layout, method, sizes)
+    return 1 + library.tape(simd(), f64, layout, method, sizes)
 
 
 _threads: int | None = None
@@ -167,11 +167,20 @@ def call(
         ratios=(ratios, (size - rates,)),
         grad=(gradients[0] if gradients else None, (members, lanes, steps + initial, size)),
     )
-    wanted = tape_length(layout, method, theta.dtype == torch.float64, (members, lanes, steps))
-    if tape.numel() not in (0, wanted) or tape.dtype != theta.dtype or not tape.is_contiguous():
-        raise ConfigError(f"the tape has {tape.numel()} elements; expected {wanted}, or none.")
+    sets = simd()
+    if tape.dtype != theta.dtype or not tape.is_contiguous():
+        raise ConfigError(f"the tape is {tape.dtype} with strides {tape.stride()}; expected {theta.dtype}, contiguous.")
+    if tape.numel():
+        mark = FACTS["simd_built"].index(sets)
+        if gradients and (
+            tape.numel() != tape_length(layout, method, theta.dtype == torch.float64, (members, lanes, steps))
+            or int(tape[-1]) != mark
+        ):
+            tape = tape[:0]  # of another instruction set, whose tiles differ: the stages are evaluated anew
+        elif not gradients:
+            tape[-1] = mark
     arguments = (
-        simd(),
+        sets,
         theta.dtype == torch.float64,
         layout,
         ratios.tolist(),
