@@ -339,7 +339,14 @@ def test_an_interrupted_fit_resumes_to_the_identical_file(here):
     words = command("fit", TABLE, *ROLES, *FAST, "--stop", "2.2e-9", "--restarts", "60", "--hidden", "8", "--save")
     whole = subprocess.run([*words, "whole.safetensors"], capture_output=True, text=True)
     assert whole.returncode == 0, whole.stderr
-    process = subprocess.Popen([*words, "cut.safetensors"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [*words, "cut.safetensors"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # Where the tests themselves run in the background, a shell has told them to ignore it.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
     checkpoint = here / "cut.safetensors.checkpoint"
     limit = time.monotonic() + 60
     while not checkpoint.exists() and process.poll() is None and time.monotonic() < limit:
