@@ -61,11 +61,13 @@ def made_field(state=2, drive=1, rates=None, *, seed=0, ratios=0.7, **settings):
 
 
 def off(ours, truth, least=0.0):
-    """Largest error over the largest entry, or over `least`; infinite unless zeros are zeros."""
+    """Largest error over the largest entry, or over `least`; infinite unless zeros are zeros and numbers are numbers."""
     if not truth.numel():
         return 0.0
     ours, truth = ours.detach(), truth.detach()
     error, size = float((ours.double() - truth).abs().max()), max(least, float(truth.abs().max()))
+    if math.isnan(error):  # which `max` and `min` of Python may pass over
+        return math.inf
     return error / size if size else (math.inf if error else 0.0)
 
 
