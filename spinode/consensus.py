@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from .prepare import Prepared
-from .rollout import rollout
+from .rollout import rollouts
 from .surrogate import Member
 
 #: Samples that a probe step is held, probe length, and number of independent probes.
@@ -53,9 +53,9 @@ def probe_runs(members: Sequence[Member], prepared: Prepared, *, seed: int) -> T
     count = len(prepared.ports.output)
     with torch.no_grad():
         starts = [states + jets @ member.feedthrough.reshape(-1)[: jets.shape[-1]] for member in members]
-        runs = [rollout(m.field, start, stages)[:, 1:, :count] for m, start in zip(members, starts, strict=True)]
+        runs = rollouts([member.field for member in members], torch.stack(starts), stages)[:, :, 1:, :count]
         through = [held[..., :drives] @ member.feedthrough.T for member in members]
-    return torch.stack([run + direct for run, direct in zip(runs, through, strict=True)])
+    return runs + torch.stack(through)
 
 
 def choose(validation: Sequence[float], probes: Tensor) -> Ranking:

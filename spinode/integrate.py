@@ -25,7 +25,11 @@ def held(drive: Tensor) -> Tensor:
 
     Returns:
         A view of shape (..., steps, 3, drive).
+
+    Raises:
+        ConfigError: no tensor, or without dimensions for steps and drive.
     """
+    _check_samples(drive)
     return drive.unsqueeze(-2).expand(*drive.shape[:-1], 3, drive.shape[-1])
 
 
@@ -37,9 +41,19 @@ def linear(drive: Tensor) -> Tensor:
 
     Returns:
         Shape (..., steps, 3, drive).
+
+    Raises:
+        ConfigError: no tensor, or without dimensions for steps and drive.
     """
+    _check_samples(drive)
     start, end = drive[..., :-1, :], drive[..., 1:, :]
     return torch.stack([start, (start + end) / 2, end], -2)
+
+
+def _check_samples(drive: Tensor) -> None:
+    if not isinstance(drive, Tensor) or drive.ndim < 2:
+        what = f"a tensor of shape {tuple(drive.shape)}" if isinstance(drive, Tensor) else f"a {type(drive).__name__}"
+        raise ConfigError(f"the drive is {what}; expected a tensor of shape (..., time, drive), e.g. torch.as_tensor(drive).")
 
 
 def rk4_step(field: Field, state: Tensor, stages: Tensor, dt: Tensor | float = 1.0) -> Tensor:

@@ -260,7 +260,7 @@ class SurrogateTask(LightningModule):
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """Adam; another optimiser needs no more than an override of this, the decay below works on any."""
-        return torch.optim.Adam([p for p in self.parameters() if p.requires_grad], lr=self.learning_rate)
+        return torch.optim.Adam([p for p in self.parameters() if p.requires_grad], lr=self.learning_rate, fused=True)
 
     def on_train_batch_start(self, batch: Windows, batch_idx: int) -> None:
         """Set the learning rate by the place in the stage, which a resumed run knows without a scheduler's state."""

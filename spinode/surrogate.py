@@ -17,7 +17,7 @@ from .embedding import Embedding, delayed, drive_blocks, embed, settled_drive, s
 from .errors import ConfigError, DomainError, DomainWarning, TraceError
 from .integrate import adaptive_rollout, rk4_step
 from .rest import fixed_point
-from .rollout import rollout
+from .rollout import rollouts
 from .scales import Scales
 
 if TYPE_CHECKING:
@@ -379,8 +379,8 @@ class Surrogate(nn.Module):
         stages = self._stages(u, kinds)
         count = len(self.ports.drive)
         settled = settled_drive(u, kinds)[..., :count]
-        outputs, states = [], []
-        for index, member in enumerate(self.members):
+        firsts = []
+        for index in range(len(self.members)):
             if state is None:
                 first = self._rest_of(inputs, index)
             else:
@@ -391,17 +391,20 @@ class Surrogate(nn.Module):
                     )
                 if not bool(torch.isfinite(first).all()):
                     raise TraceError("state holds NaN or infinite values; take it from finite samples, by `state_from`.")
-            first = first.expand(*np.broadcast_shapes(first.shape[:-1], u.shape[:-2]), self._state_size)
-            wide = stages.expand(*first.shape[:-1], *stages.shape[-3:])
-            if not stages.shape[-3]:
-                run = first.unsqueeze(-2)  # one sample: no step to take
-            elif solver == "rk4":
-                run = rollout(member.field, first, wide)
-            else:
-                run = adaptive_rollout(member.field, first, wide, method=solver)
-            states.append(run)
-            outputs.append(self.scales.output_si(run[..., : len(self.ports.output)] + settled @ member.feedthrough.T))
-        all_outputs, all_states = torch.stack(outputs), torch.stack(states)
+            firsts.append(first.expand(*np.broadcast_shapes(first.shape[:-1], u.shape[:-2]), self._state_size))
+        start = torch.stack(firsts)
+        fields = [member.field for member in self.members]
+        if not stages.shape[-3]:
+            all_states = start.unsqueeze(-2)  # one sample: no step to take
+        elif solver == "rk4":
+            all_states = rollouts(fields, start, stages)
+        else:
+            wide = stages.expand(*start.shape[1:-1], *stages.shape[-3:])
+            runs = [adaptive_rollout(field, first, wide, method=solver) for field, first in zip(fields, firsts, strict=True)]
+            all_states = torch.stack(runs)
+        read = all_states[..., : len(self.ports.output)]
+        through = [settled @ member.feedthrough.T for member in self.members]
+        all_outputs = torch.stack([self.scales.output_si(y + direct) for y, direct in zip(read, through, strict=True)])
         if not bool(torch.isfinite(all_outputs).all()):
             raise DomainError("the run produced NaN or infinite values: the vector field is not finite on it.")
         mean = all_states.mean(0)

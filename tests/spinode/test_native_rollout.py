@@ -16,7 +16,7 @@ from spinode.field import ACTIVATIONS, ChainField, MLPField
 from spinode.integrate import STEPS, held, linear, loop
 from spinode.kernels import native, ops
 from spinode.kernels.layout import describe, weights_of
-from spinode.rollout import rollout
+from spinode.rollout import rollout, rollouts
 
 pytestmark = pytest.mark.skipif(not native.built, reason=f"this installation has no compiled kernels: {native.reason}")
 
@@ -900,3 +900,45 @@ def test_members_and_batch_are_not_taken_for_each_other():
     generator, field = seeded(33), made_field(2, members=3)
     with pytest.raises(ConfigError, match="cannot be taken for each other"):
         rollout(field, randn(generator, 3, 3, 2), randn(generator, 3, 7, 3, 1))
+
+
+def chained(seed, ratio=0.7, hidden=(5,)):
+    return made_field(2, rates=1, seed=seed, hidden=hidden, ratios=ratio)
+
+
+@pytest.mark.parametrize("batch", [(), (4,), (2, 3)])
+@pytest.mark.parametrize(
+    ("fields", "calls"),
+    [
+        ([chained(1), chained(2), chained(3)], 1),
+        ([chained(1)], 1),
+        ([chained(1), chained(2, hidden=(6,))], 2),
+        ([chained(1), chained(2, ratio=0.5)], 2),
+    ],
+)
+def test_fields_that_are_built_alike_run_in_one_call(fields, calls, batch, monkeypatch):
+    generator = seeded(34)
+    x, u = randn(generator, len(fields), *batch, 2).requires_grad_(), randn(generator, *batch, 5, 3, 1)
+    expected = torch.stack([rollout(field, first, u) for field, first in zip(fields, x, strict=True)])
+    (slope,) = torch.autograd.grad(expected.square().sum(), x)
+    made, operator = [], ops.rollout
+    monkeypatch.setattr(ops, "rollout", lambda *args: made.append(args) or operator(*args))
+    found = rollouts(fields, x, u)
+    assert len(made) == calls
+    assert off(found, expected) < 1e-14
+    assert off(torch.autograd.grad(found.square().sum(), x)[0], slope) < 1e-13
+
+
+def test_fields_of_which_one_is_of_the_user_own():
+    generator, fields = seeded(35), [chained(1), lambda state, drive: -state]
+    x, u = randn(generator, 2, 4, 2), randn(generator, 4, 5, 3, 1)
+    with kernels.use("auto"):
+        expected = torch.stack([rollout(field, first, u) for field, first in zip(fields, x, strict=True)])
+        assert torch.equal(rollouts(fields, x, u), expected)
+
+
+@pytest.mark.parametrize("stages", [held, linear])
+@pytest.mark.parametrize("drive", [[[1.0], [2.0]], torch.ones(3)])
+def test_samples_that_are_no_drive(stages, drive):
+    with pytest.raises(ConfigError, match="expected a tensor of shape"):
+        stages(drive)
