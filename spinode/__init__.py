@@ -24,6 +24,7 @@ from .persist import load as load, save as save
 from .resample import resample as resample
 from .rollout import rollout as rollout
 from .surrogate import Surrogate as Surrogate
+from .synapse import Pulses as Pulses, Synapse as Synapse, SynapseModel as SynapseModel
 from .trace import Trace as Trace, TraceSet as TraceSet
 
 __version__ = "0.1.0"  # the only place: the build reads it here

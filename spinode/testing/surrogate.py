@@ -24,14 +24,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from .domain import Domain
-from .embedding import Embedding
-from .errors import ConfigError, DomainError, DomainWarning, TraceError
-from .field import ChainField, MLPField
-from .free_run import initial_state
-from .scales import Scales
-from .surrogate import Member, Ports, Surrogate
-from .trace import Trace
+from ..domain import Domain
+from ..embedding import Embedding
+from ..errors import ConfigError, DomainError, DomainWarning, TraceError
+from ..field import ChainField, MLPField
+from ..free_run import initial_state
+from ..scales import Scales
+from ..surrogate import Member, Ports, Surrogate
+from ..trace import Trace
 
 #: Samples after the present one that the middle of a step needs where a drive runs along a spline through six samples.
 SPLINE_LOOKAHEAD = 2

@@ -1,0 +1,1 @@
+"""Reference physics of memory devices: each model one file, a `spinode.Synapse` that also makes traces."""

@@ -1,0 +1,1 @@
+"""Shipped surrogates, each with a card."""
