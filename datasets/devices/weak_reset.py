@@ -1,0 +1,134 @@
+"""`WeakReset`, an HfOx memory whose resistance grows a little with each weak RESET pulse (Majumdar et al. 2021)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ...errors import ConfigError
+from ...synapse import RESET, SET, Pulses, State, SynapseModel
+from .pulse_noise import Pink, Telegraph
+from .truncated import exponential, lognormal, normal
+
+SLOPE = exponential(3.7415768e-5, 6.5646780e-4, 3.74e-5, 7.6e-3)
+CORNER = lognormal(542.53852, 0.80338177, 41.0, 2000.0)
+OFFSET = normal(5.2931410e-3, 5.3208042e-2, -0.15, 0.15)
+CREEP = exponential(0.0, 2.8890517e-5, 0.0, 1.3e-4)
+FRESH = normal(6988.0, 381.7, 6252.0, 7897.0)  # ohm
+TRAP = Telegraph(fill=0.0008, leave=0.002)
+DEEPEST = 0.5  # amplitude of random telegraph noise, in w
+PINK = Pink()
+
+
+@dataclass(frozen=True, eq=False)
+class WeakReset(SynapseModel):
+    """An HfOx resistive memory under identical weak RESET pulses, with its device-to-device spread and its noise.
+
+    After N pulses the resistance is R = R0 exp(w), w = w_mean + w_RTN + w_pink, with
+
+    w_mean = c1 + m1 min(N, t*) + m2 max(N - t*, 0):
+
+    fast growth up to the corner t*, then creep. R0, c1, m1, t* and m2 differ from device to device, by truncated laws
+    (`SLOPE`, `CORNER`, ...). w_RTN is random telegraph noise, `Telegraph`: a trap whose filling probabilities a pulse are
+    0.0008 and 0.002, and whose amplitude is drawn at each capture as U(0, 0.5) of the device * U(0, 1) * U(0, 1). w_pink is
+    pink noise of standard deviation 0.01, `Pink`. Both move with RESET pulses only: reading, and programming no pulse,
+    leave them. The pulse itself (its voltage and width) is that of the measurement and no variable of the model.
+
+    A fresh device is one just SET, N = 0, whose noise has gone on before: the trap is filled with its stationary
+    probability 2/7, pink noise has its full variance. The typical device (no generator, or `d2d=False`) has the median of
+    each constant, a trap of half the largest amplitude; without a generator the noise stays as it is.
+
+    States are kept in single precision at least, for the number of pulses must be exact.
+
+    Attributes:
+        d2d: Devices differ; else each has the median constants.
+        rtn: With random telegraph noise.
+        pink: With pink noise.
+        set_pulses: SET pulses, one or more, bring a device back to N = 0 with R0, trap and pink noise as they were (how R0
+            varies from SET to SET was not published). Without, the device answers RESET only, as in the published code.
+        published: Noise as in the published code: pink noise is not centred (mean 0.054 in w), begins at zero and takes 15
+            numbers a device; the trap begins empty, and its amplitude is drawn anew in each call of `program`, also for a
+            device that gets no pulse. For comparison with published results, not for new work.
+        read_noise: Relative standard deviation of a read.
+        low: Lower end of the usual range [S], 1 / 40 kohm: which 4 % of the devices pass within 2000 pulses.
+        high: Upper end [S], the largest fresh conductance of the truncated law, apart from noise and c1.
+        voltage: Amplitudes [V] of SET and RESET pulses, for `energy` only, which is None without.
+        width: Width [s] of a pulse, likewise.
+
+    Raises:
+        ConfigError: read noise that is negative.
+
+    Source: A. Majumdar et al., "Model of the weak reset process in HfOx resistive memory for deep learning frameworks",
+    IEEE Trans. Electron Devices (2021), arXiv 2107.06064; constants from the authors' code,
+    github.com/Atreya95/Learning-with-memory-device-imperfections.
+    """
+
+    d2d: bool = True
+    rtn: bool = True
+    pink: bool = True
+    set_pulses: bool = False
+    published: bool = False
+    read_noise: float = 0.0
+    low: float = 1 / 40e3
+    high: float = 1 / 6252.0
+    voltage: tuple[float, float] | None = None
+    width: float | None = None
+
+    def __post_init__(self) -> None:
+        if not self.read_noise >= 0:
+            raise ConfigError(f"read_noise is {self.read_noise:g}; expected a relative standard deviation, 0 or more.")
+        object.__setattr__(self, "polarities", (SET, RESET) if self.set_pulses else (RESET,))
+
+    def _initial(self, shape: tuple[int, ...], generator: torch.Generator | None, dtype: torch.dtype) -> State:
+        dtype = torch.promote_types(dtype, torch.float32)
+        own = generator if self.d2d else None
+        state = {"pulses": torch.zeros(shape, dtype=dtype)}
+        for name, law in (("R0", FRESH), ("m1", SLOPE), ("corner", CORNER), ("c1", OFFSET), ("m2", CREEP)):
+            state[name] = law.draw(shape, own, dtype)
+        if self.rtn:
+            share = torch.full(shape, 0.5, dtype=dtype) if own is None else torch.rand(shape, generator=own, dtype=dtype)
+            state["depth"] = share.mul_(DEEPEST)
+            state["trap"] = TRAP.settled(state["depth"], None if self.published else generator)
+        if self.pink and self.published:
+            state["history"] = torch.zeros(*shape, PINK.taps, dtype=dtype)
+        elif self.pink:
+            state["slow"], state["white"] = torch.zeros(shape, dtype=dtype), torch.zeros(shape, dtype=dtype)
+            if generator is not None:
+                PINK.settled(state["slow"], state["white"], generator)
+        return state
+
+    def _program(self, state: State, pulses: Pulses, generator: torch.Generator | None) -> State:
+        after = dict(state)
+        count = pulses.count
+        if not (self.published or bool(count.any())):
+            return after
+        resets = count.neg().clamp_(min=0) if self.set_pulses else count.neg()
+        after["pulses"] = state["pulses"] + resets
+        if self.set_pulses:
+            after["pulses"].masked_fill_(count > 0, 0.0)
+        if generator is None:
+            return after
+        if self.rtn:
+            step = TRAP.redrawn if self.published else TRAP.after
+            after["trap"] = step(state["trap"], state["depth"], resets, generator)
+        if self.pink and self.published:
+            after["history"] = PINK.shifted(state["history"], resets, generator)
+        elif self.pink:
+            after["slow"], after["white"] = PINK.after(state["slow"], state["white"], resets, generator)
+        return after
+
+    def _read(self, state: State, generator: torch.Generator | None) -> Tensor:
+        fast = torch.minimum(state["pulses"], state["corner"])
+        w = torch.addcmul(state["c1"], state["m1"], fast).addcmul_(state["m2"], state["pulses"] - fast)
+        for name in ("trap", "slow", "white"):
+            if name in state:
+                w += state[name]
+        if "history" in state:
+            w += PINK.filtered(state["history"])
+        conductance = w.neg_().exp_().div_(state["R0"])
+        if generator is None or not self.read_noise:
+            return conductance
+        noise = torch.randn(conductance.shape, generator=generator, dtype=conductance.dtype)
+        return conductance * noise.mul_(self.read_noise).add_(1)
