@@ -2,8 +2,9 @@
 
 # A relative import: `import datasets` from the repository root must fail loudly instead of loading a second copy.
 from ..errors import SpinodeError as _SpinodeError  # noqa: F401
-from .devices import WeakReset as WeakReset
+from .devices import TiO2 as TiO2, WeakReset as WeakReset
 from .macrospin import Macrospin as Macrospin
+from .pulse_columns import PulseLayout as PulseLayout
 from .pulse_traces import pulse_traces as pulse_traces
 from .read import read_trace as read_trace
 from .samples import sample_path as sample_path, samples as samples

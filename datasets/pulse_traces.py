@@ -169,8 +169,9 @@ def _provenance(synapse: Synapse) -> dict[str, Any]:
     """Which simulator, and its constants as far as they are plain."""
     kind = type(synapse)
     found: dict[str, Any] = {"simulator": f"{kind.__module__}.{kind.__qualname__}"}
-    if is_dataclass(synapse):
-        values = {part.name: getattr(synapse, part.name) for part in fields(synapse)}
+    device: Any = synapse
+    if is_dataclass(device):
+        values = {part.name: getattr(device, part.name) for part in fields(device)}
         plain = (bool, int, float, str, tuple, list, type(None))
         found["device"] = {name: value for name, value in values.items() if isinstance(value, plain)}
     return found

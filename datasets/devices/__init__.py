@@ -1,3 +1,4 @@
 """Reference physics of memory devices: each model one file, a `spinode.Synapse` that also makes traces."""
 
+from .tio2 import TiO2 as TiO2
 from .weak_reset import WeakReset as WeakReset
