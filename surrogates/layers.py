@@ -43,11 +43,12 @@ class DeviceLayer(nn.Module):
         clip: For "sign": the gradient is zero where the latent weight is beyond it; None for no such bound.
     """
 
-    weight: nn.Parameter
-    bias: nn.Parameter | None
+    weight: Tensor
+    bias: Any  # a parameter or None; the two layers of torch annotate it differently
     weights: DeviceWeights
     programmer: Programmer | WriteVerify
     clip: float | None
+    _clean: Tensor
     _seen: tuple[int, int]
 
     def _hold(
@@ -90,7 +91,7 @@ class DeviceLayer(nn.Module):
                 self.bias.uniform_(-bound, bound, generator=generator)
             if initial == "write" or (initial is None and kind != "sign"):
                 self.weights.write(torch.empty_like(self.weight).uniform_(-bound, bound, generator=generator))
-        self.register_load_state_dict_post_hook(_sync_loaded)
+        self.register_load_state_dict_post_hook(_sync_loaded)  # type: ignore[no-untyped-call]
         self.sync()
 
     def reading(self) -> Tensor:
@@ -100,18 +101,19 @@ class DeviceLayer(nn.Module):
             ConfigError: the handle was changed, and the devices were not.
         """
         self._follow()
-        if not self.weights.noisy and self.clip is None:
-            return self.weight  # what a read would give, without one
-        with torch.no_grad():
-            latent = self.weights.latent()
-            mask = None if self.clip is None else latent.abs() <= self.clip
-            read = self.weights.from_latent(latent)
-        return cast(Tensor, _StraightThrough.apply(self.weight, read, mask))
+        read, mask = self._clean, None  # a read without noise is as good as the last one
+        if self.weights.noisy or self.clip is not None:
+            with torch.no_grad():
+                latent = self.weights.latent()
+                mask = None if self.clip is None else latent.abs() <= self.clip
+                read = self.weights.from_latent(latent)
+        return cast(Tensor, _StraightThrough.apply(self.weight, read, mask))  # type: ignore[no-untyped-call]
 
     def sync(self) -> None:
         """Set the handle to the weights without read noise."""
         with torch.no_grad():
-            self.weight.copy_(self.weights.read(noisy=False))
+            self._clean = self.weights.read(noisy=False)
+            self.weight.copy_(self._clean)
         self._seen = (self.weight._version, self.weights.version)
 
     def _follow(self) -> None:
@@ -120,7 +122,7 @@ class DeviceLayer(nn.Module):
         if self.weights.version != devices:
             self.sync()
         elif self.weight._version != handle:
-            if not torch.equal(self.weight.detach(), self.weights.read(noisy=False)):
+            if not torch.equal(self.weight.detach(), self._clean):
                 raise ConfigError(
                     f"the handle `weight` of {self} was changed and the devices were not; wrap the optimiser in "
                     "DeviceOptimizer, or call layer.weights.write(target)."
@@ -137,7 +139,7 @@ class DeviceLayer(nn.Module):
             raise ConfigError("weights in devices cannot be reset; make a new layer, or call layer.weights.write(target).")
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Any:
-        moved = super()._apply(fn, recurse)
+        moved = super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
         self.sync()  # the type of the states may be another one now
         return moved
 
@@ -263,4 +265,4 @@ class DeviceConv2d(DeviceLayer, nn.Conv2d):
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002 - the name of nn.Conv2d
         """The layer's output, shape (..., out_channels, height, width)."""
-        return self._conv_forward(input, self.reading(), self.bias)
+        return cast(Tensor, self._conv_forward(input, self.reading(), self.bias))

@@ -219,8 +219,9 @@ class DeviceWeights(nn.Module):
             after = self.synapse.program(before, pulses, generator=self._source("pulses"))
             taken = self.synapse.energy(before, pulses) if self.energy is not None else None
             self.energy = None if taken is None or self.energy is None else self.energy + float(taken.sum(dtype=torch.float64))
-            self._keep(after, pulses.count.abs().to(torch.int64), at)
-            return int(torch.linalg.vector_norm(counts, 1, dtype=torch.float64)) * (2 if self.policy == "both" else 1)
+            added = pulses.count.abs().to(torch.int64)
+            self._keep(after, added, at)
+            return int(added.sum())
 
     def write(self, target: Tensor, verify: WriteVerify | None = None) -> Written:
         """Write weights by a closed loop; see `WriteVerify.write`, whose tolerance is one `step` if omitted."""
@@ -342,7 +343,7 @@ class DeviceWeights(nn.Module):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         device, numbers = state["_generator"]
-        super().__setstate__({**state, "_generator": torch.Generator(device).set_state(numbers)})
+        super().__setstate__({**state, "_generator": torch.Generator(device).set_state(numbers)})  # type: ignore[no-untyped-call]
 
     def extra_repr(self) -> str:
         """What `print` shows."""
