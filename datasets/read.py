@@ -8,13 +8,15 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 
 from ..errors import TraceError, UnitError
-from ..trace import Trace
+from ..trace import Trace, TraceSet
 from ..units import parse_unit, same_dimension
+from .pulse_columns import PulseLayout
+from .pulses import file_hint, pulse_hint, read_pulses, refuse_roles
 from .readers import READERS, Reader, Table
 from .readers.foreign import describe
 from .readers.header import is_unit
@@ -23,6 +25,38 @@ from .readers.table import Array
 _HEAD = 4096
 _EXACT_TIME = re.compile(r"t|times?|time ?stamps?", re.IGNORECASE)
 _WORD_TIME = re.compile(r"(?:^|[^a-z])time(?:$|[^a-z])", re.IGNORECASE)
+
+
+@overload
+def read_trace(
+    path: str | Path,
+    *,
+    drive: str | Sequence[str] = (),
+    output: str | Sequence[str] = (),
+    parameters: Mapping[str, float] | None = None,
+    time: str | float | None = None,
+    start: float | None = None,
+    stop: float | None = None,
+    units: Mapping[str, str] | None = None,
+    format: str | None = None,
+    pulses: None = None,
+) -> Trace: ...
+
+
+@overload
+def read_trace(
+    path: str | Path,
+    *,
+    drive: str | Sequence[str] = (),
+    output: str | Sequence[str] = (),
+    parameters: Mapping[str, float] | None = None,
+    time: str | float | None = None,
+    start: float | None = None,
+    stop: float | None = None,
+    units: Mapping[str, str] | None = None,
+    format: str | None = None,
+    pulses: str | PulseLayout,
+) -> TraceSet: ...
 
 
 def read_trace(
@@ -36,7 +70,8 @@ def read_trace(
     stop: float | None = None,
     units: Mapping[str, str] | None = None,
     format: str | None = None,  # noqa: A002 - the word that users look for
-) -> Trace:
+    pulses: str | PulseLayout | None = None,
+) -> Trace | TraceSet:
     """One recording from a file whose format is recognised by its content.
 
     Args:
@@ -50,14 +85,24 @@ def read_trace(
         stop: Last instant to keep [s].
         units: Units by column name, where the file names none or one that is not known: `units={"V": "mV"}`.
         format: Name of the reader, to pass over the recognition: "mumax", "delimited" or "npz".
+        pulses: For a memory device that was read pulse by pulse: "auto", a layout by name ("long", "up-down", "ramps") or a
+            `PulseLayout`; see there. `drive`, `output`, `start` and `stop` have no place beside it.
 
     Returns:
         The recording in SI. `provenance` says from which file, and which units the file gave.
+
+        With `pulses`, a set with one trace for each device and cycle (`parameters`). `output` is the "conductance" ([S], or
+        normalised), `drive` the number of "SET" and "RESET" pulses between a read and the next one, and their "voltage" [V]
+        and "width" [s] where the file has them; `time` is the number of pulses received, or seconds where the file has a time
+        or `time` is given.
 
     Raises:
         TraceError: the file cannot be read, has no such column, or no time.
         UnitError: a unit is not known, or the time is not in a unit of time.
     """
+    if pulses is not None:
+        refuse_roles(drive, output, start, stop)
+        return read_pulses(path, pulses, lambda file: _reader(file, format), parameters=parameters, time=time, units=units)
     path = Path(path)
     reader = _reader(path, format)
     try:
@@ -65,7 +110,7 @@ def read_trace(
     except OSError as error:
         raise TraceError(f"{path} cannot be read: {error.strerror or error}.") from None
     except TraceError as error:
-        raise TraceError(f"{path.name}: {error}") from None
+        raise TraceError(f"{path.name}: {error}{file_hint(path)}") from None
     source = _Source(path.name, table, dict(units or {}))
     source.check_overrides()
     drives, outputs = _names(drive), _names(output)
@@ -233,7 +278,7 @@ def _find_time(source: _Source, taken: set[str]) -> str:
         return first
     raise TraceError(
         f"{source.file} has no time column that can be recognised; its columns are: {', '.join(source.table.names)}. "
-        "Name it with time=, or pass the sample interval in seconds: time=1e-9."
+        f"Name it with time=, or pass the sample interval in seconds: time=1e-9.{pulse_hint(source.table.names)}"
     )
 
 
