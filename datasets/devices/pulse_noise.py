@@ -122,7 +122,8 @@ class Pink:
         self.settled(fresh_slow, fresh_white, generator)
         decay = (pulses * math.log(self.rho)).exp_()
         moved = torch.addcmul(decay * slow, decay.square_().neg_().add_(1).sqrt_(), fresh_slow)
-        return moved, torch.where(pulses > 0, fresh_white, white)
+        # A pulse or none is a weight of 1 or 0, for which lerp is exact, and many times faster than where.
+        return moved, torch.lerp(white, fresh_white, pulses.clamp(max=1))
 
     def shifted(self, history: Tensor, pulses: Tensor, generator: torch.Generator) -> Tensor:
         """Last inputs u of the filter, the newest first, shape (devices..., taps), after the pulses."""

@@ -280,7 +280,7 @@ def test_many_pulses_of_pink_noise_are_as_well_one_by_one() -> None:
     pink.settled(slow, white, seeded(0))
     now, generator = (slow, white), seeded(1)
     for _ in range(5):
-        now = pink.after(*now, torch.ones(n), generator)
+        now = pink.after(*now, torch.ones(n, dtype=torch.float64), generator)
     measured = float((now[0] * slow).mean() / pink.sd**2 / pink.slow_share)
     z, expected = stats.norm.isf(FALSE_ALARM / 2), pink.rho**5
     assert abs(measured - expected) < z * math.sqrt((1 + expected**2) / n)
