@@ -4,11 +4,21 @@
 from ..errors import SpinodeError as _SpinodeError  # noqa: F401
 from .devices import (
     STEP_PRESETS as STEP_PRESETS,
+    STTMRAM as STTMRAM,
+    VTEAM as VTEAM,
+    DomainWall as DomainWall,
     ExponentialStep as ExponentialStep,
     LinearStep as LinearStep,
+    LookUpTable as LookUpTable,
     SoftBounds as SoftBounds,
+    StanfordPKU as StanfordPKU,
     TiO2 as TiO2,
     WeakReset as WeakReset,
+    flip_bits as flip_bits,
+    overdrive_for as overdrive_for,
+    read_lookup_tables as read_lookup_tables,
+    write_energy as write_energy,
+    write_error_rate as write_error_rate,
 )
 from .macrospin import Macrospin as Macrospin
 from .pulse_columns import PulseLayout as PulseLayout

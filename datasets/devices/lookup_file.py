@@ -43,12 +43,12 @@ def read_lookup_tables(
         _check_same_grid(up, down, Path(down_path).name)
         if not np.allclose(up[0], down[0], rtol=1e-6, atol=0):
             raise TraceError(f"{Path(down_path).name}, line 2: its bins differ from those of {Path(up_path).name}.")
-    bins, increasing, decreasing = (
+    bins, steps_up, steps_down = (
         torch.from_numpy(np.stack(rows))
         for rows in ([up[0] for up, _ in tables], [up[2] for up, _ in tables], [down[2] for _, down in tables])
     )
     try:
-        return LookUpTable(bins, torch.from_numpy(tables[0][0][1]), increasing, decreasing, start=start)
+        return LookUpTable(bins, torch.from_numpy(tables[0][0][1]), steps_up, steps_down, start=start)
     except ConfigError as error:
         raise TraceError(f"the tables {', '.join(Path(each).name for each in (*ups, *downs))}: {error}") from None
 

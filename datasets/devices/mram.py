@@ -97,7 +97,7 @@ def overdrive_for(
         middle = (low + high) / 2
         short = _log_growth(middle, tau) < goal
         low, high = torch.where(short, middle, low), torch.where(short, high, middle)
-    return (low + high) / 2
+    return torch.lerp(low, high, 0.5)
 
 
 def write_energy(overdrive: Values, width: Values, *, critical_current: float = 50e-6, resistance: float = 5e3) -> Tensor:

@@ -130,8 +130,9 @@ class VTEAM(SynapseModel):
             xi = torch.randn(trains.shape, generator=generator, dtype=trains.dtype)
             trains = (trains + self.noise * trains.sqrt() * xi).clamp_(min=0)
         down = pulses.count > 0
-        path = trains * self._rate(state, pulses, down) * pulses.width  # without a window: |change of z|
         position = state["position"]
+        width = torch.as_tensor(pulses.width, dtype=position.dtype, device=position.device)
+        path = trains * self._rate(state, pulses, down) * width  # without a window: |change of z|
         if self.window == "none":
             moved = (position + torch.where(down, -path, path)).clamp_(0, 1)
         else:
@@ -151,7 +152,7 @@ class VTEAM(SynapseModel):
             relative = volts / abs(getattr(self, v))
             if v in state:
                 relative = relative / state[v]
-            rate = (relative - 1).clamp_(min=0).pow_(alpha).mul_(abs(getattr(self, k)) / self.length)
+            rate: Tensor = (relative - 1).clamp_(min=0).pow_(alpha).mul_(abs(getattr(self, k)) / self.length)
             return rate * state[k] if k in state else rate
 
         return torch.where(down, one("k_on", "v_on", self.alpha_on), one("k_off", "v_off", self.alpha_off))
