@@ -41,7 +41,7 @@ class IdealSynapse(SynapseModel):
             raise ConfigError(f"the range is {self.low} .. {self.high}; expected finite numbers low < high, such as -1 .. 1.")
 
     def _initial(self, shape: tuple[int, ...], generator: torch.Generator | None, dtype: torch.dtype) -> State:
-        return {"g": torch.full(shape, (self.low + self.high) / 2, dtype=dtype, device=_device(generator))}
+        return {"g": torch.full(shape, (self.low + self.high) / 2, dtype=dtype)}
 
     def _program(self, state: State, pulses: Pulses, generator: torch.Generator | None) -> State:
         moved = torch.add(state["g"], pulses.count, alpha=self.step)
@@ -49,7 +49,3 @@ class IdealSynapse(SynapseModel):
 
     def _read(self, state: State, generator: torch.Generator | None) -> Tensor:
         return state["g"]
-
-
-def _device(generator: torch.Generator | None) -> torch.device | None:
-    return None if generator is None else generator.device

@@ -21,6 +21,8 @@ POLICIES = ("both", "set", "reset")
 #: What may be random: the devices' own constants, the cycle-to-cycle noise of pulses, the noise of reads.
 NOISE = ("devices", "pulses", "read")
 
+_PROBES = 256  # devices that the jitter is taken from
+
 
 class DeviceWeights(nn.Module):
     """Weights w of one shape, each held by one memory device of conductance G or by two, G+ and G-.
@@ -137,6 +139,17 @@ class DeviceWeights(nn.Module):
             raise ConfigError("one pulse does not move a fresh device; name a programmer=, such as ProportionalProgrammer().")
         return self._step * self.scale
 
+    @property
+    def jitter(self) -> float:
+        """Standard deviation of the (latent) weight after one pulse, over equal devices: what noise of pulse and read makes."""
+        generator = torch.Generator().manual_seed(0)
+        typical = self.synapse.initial((_PROBES,), dtype=torch.float64)
+        pulse = Pulses(torch.full((_PROBES,), 1.0 if SET in self.synapse.polarities else -1.0))
+        with torch.no_grad():
+            after = self.synapse.program(typical, pulse, generator=generator if "pulses" in self.noise else None)
+            read = self.synapse.read(after, generator=generator if "read" in self.noise else None)
+        return float(read.std()) * self.scale * math.sqrt(KINDS[self.kind])
+
     # --- reading -----------------------------------------------------------------------------------------------------
 
     def read(self, *, noisy: bool | None = None, at: Tensor | None = None) -> Tensor:
@@ -224,13 +237,24 @@ class DeviceWeights(nn.Module):
             return int(added.sum())
 
     def write(self, target: Tensor, verify: WriteVerify | None = None) -> Written:
-        """Write weights by a closed loop; see `WriteVerify.write`, whose tolerance is one `step` if omitted."""
+        """Write weights by a closed loop, see `WriteVerify.write`; of "sign" weights the sign of the target alone.
+
+        Args:
+            target: Wished weights, shape of the weights.
+            verify: If omitted, with a tolerance of one `step` or of twice the `jitter`, whichever is more, and for each weight
+                four times the pulses that w_max takes, at least 10 000 and at most a million.
+
+        Raises:
+            ConfigError: a target of another shape, NaN or infinite; no device is touched.
+        """
+        if verify is None:
+            most = min(max(10_000, math.ceil(4 * self.w_max / self.step)), MOST_PULSES)
+            verify = WriteVerify(max(self.step, 2 * self.jitter), most)
         if self.kind == "sign":
             # Either side of zero is all that can be told: half the way between the two is the tolerance.
             self.check(target, "the target")
-            most = WriteVerify(0.0).most if verify is None else verify.most
-            return WriteVerify(self.w_max, most).write(self, target.sign() * self.w_max)
-        return (verify or WriteVerify(self.step)).write(self, target)
+            return WriteVerify(self.w_max, verify.most).write(self, target.sign() * self.w_max)
+        return verify.write(self, target)
 
     def programmed(
         self,
@@ -353,7 +377,7 @@ class DeviceWeights(nn.Module):
 def seeded(seed: int | torch.Generator) -> torch.Generator:
     """A generator of one's own: from a number, or by a draw from another one, which is moved on by it."""
     if isinstance(seed, torch.Generator):
-        return torch.Generator(seed.device).manual_seed(_drawn(seed))
+        return torch.Generator().manual_seed(_drawn(seed))
     if isinstance(seed, int):
         return torch.Generator().manual_seed(seed)
     raise ConfigError(f"seed is {seed!r}; expected a whole number or a torch.Generator.")
