@@ -112,15 +112,15 @@ def find_roles(table: PulseTable, layout: PulseLayout) -> dict[str, str]:
     # Who names the column of reads means that one, and no other that may stand beside it.
     silent = {*found, *(READS if any(found.get(role) for role in READS) else ())}
     for name in table.names:
-        role = role_of(name)[0]
-        if role is None or role in silent or name in taken:
+        meant, _ = role_of(name)
+        if meant is None or meant in silent or name in taken:
             continue
-        if role in found:
+        if meant in found:
             raise TraceError(
-                f"the columns {found[role]!r} and {name!r} can each be the {role}; "
-                f"say which: pulses=PulseLayout(layout='long', columns={{{role!r}: {name!r}}})."
+                f"the columns {found[meant]!r} and {name!r} can each be the {meant}; "
+                f"say which: pulses=PulseLayout(layout='long', columns={{{meant!r}: {name!r}}})."
             )
-        found[role] = name
+        found[meant] = name
     return {role: name for role, name in found.items() if name}
 
 

@@ -128,7 +128,7 @@ class _Rows:
         if instants is not None:
             instants = self._increasing(instants[rows], key, order)
         elif interval is not None:
-            instants = interval * (np.arange(len(rows)) - order.starts)
+            instants = np.asarray(interval * (np.arange(len(rows)) - order.starts), dtype=np.float64)
         count = self._counts(self._signs(timed=instants is not None)[rows], order)
         if instants is None:
             self._check_waits(count, order)
@@ -307,7 +307,7 @@ class _Rows:
     def _amplitudes(self, count: Array, order: _Order) -> dict[str, Array]:
         """Voltage and width of the pulses before each read; where there are none, those of the pulses before."""
         pulsed = (count != 0) & ~order.heads
-        found = {}
+        found: dict[str, Array] = {}
         for role in ("voltage", "width"):
             if role not in self.values or not pulsed.any():
                 continue

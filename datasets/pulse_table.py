@@ -15,7 +15,7 @@ import numpy.typing as npt
 from ..errors import TraceError
 from .readers import Table
 from .readers.grid import number, split
-from .readers.header import bare_unit, split_name, split_words
+from .readers.header import bare_unit, is_unit, split_name, split_words
 from .readers.table import distinct
 from .readers.text import read_text
 
@@ -196,8 +196,13 @@ def first_header(head: bytes) -> list[str]:
 
 
 def _delimiter(lines: Sequence[str]) -> str | None:
-    """The delimiter that splits most lines."""
-    return max(_DELIMITERS, key=lambda delimiter: sum(len(split(line, delimiter)) > 1 for line in lines))
+    """The delimiter that cuts most rows into as many cells as the first line has; the first one for a single column."""
+
+    def explained(delimiter: str | None) -> int:
+        width = len(split_words(lines[0]) if delimiter is None else split(lines[0], delimiter))
+        return sum(len(split(line, delimiter)) >= width > 1 for line in lines[1:] or lines)
+
+    return max(_DELIMITERS, key=explained)
 
 
 def _header(lines: Sequence[str], delimiter: str | None) -> list[str] | None:
@@ -219,11 +224,13 @@ def _commented_header(comments: Sequence[str], row: Sequence[str], delimiter: st
 
 
 def _is_units_row(lines: Sequence[str], width: int, delimiter: str | None) -> bool:
-    """Whether the line under the header holds no number and the one below it does: a read is a number in every row."""
+    """Whether the line under the header holds units and no number, and the one below it a number, as every row does."""
     if len(lines) < 2:
         return False
-    under, below = ([number(cell) for cell in split(line, delimiter) if cell] for line in lines)
-    return len(split(lines[0], delimiter)) == width and all(v is None for v in under) and any(v is not None for v in below)
+    under, below = (split(line, delimiter) for line in lines)
+    filled = [cell for cell in under if cell]
+    are_units = bool(filled) and all(number(cell) is None and is_unit(bare_unit(cell)) for cell in filled)
+    return len(under) == width and are_units and any(cell and number(cell) is not None for cell in below)
 
 
 def _parameters(comments: Sequence[str]) -> tuple[dict[str, float], dict[str, str]]:
