@@ -153,19 +153,22 @@ class StanfordPKU(SynapseModel):
         return state | {"speed": lognormal(shape, self.spread, generator, dtype)} if self.spread else state
 
     def _program(self, state: State, pulses: Pulses, generator: torch.Generator | None) -> State:
-        gap, volts, time = self._pulse(state, pulses)
+        active = pulses.count.flatten().nonzero()[:, 0]
+        if not len(active):
+            return dict(state)
+        gap, bias, time, speed = self._trains(state, pulses, active)
         noisy = generator is not None and self.delta_g > 0
         parts = max(1, min(self.noise_steps, int(pulses.count.abs().max()))) if noisy else 1
         closed, opened = (g * NM for g in self.gaps)
-        speed = state.get("speed", 1.0)
         for _ in range(parts):
-            gap, _energy = self._moved(gap, volts, pulses.count, time * speed / parts)
+            gap, _energy = self._moved(gap, bias, time * speed / parts)
             if noisy:
                 walk = torch.randn(gap.shape, generator=generator, dtype=gap.dtype)
-                walk *= self._noise(gap, volts) * (time / parts).sqrt()
+                walk *= self._noise(gap, bias) * (time / parts).sqrt()
                 gap = (gap + walk).clamp_(closed, opened)
-        # Devices without a pulse keep their gap to the last bit, which a change of units would not.
-        return state | {"gap": torch.where(pulses.count == 0, state["gap"], gap / NM)}
+        after = state["gap"].flatten().clone()
+        after[active] = gap / NM
+        return state | {"gap": after.reshape(pulses.count.shape)}
 
     def _read(self, state: State, generator: torch.Generator | None) -> Tensor:
         return torch.exp(-state["gap"] / self.g0) / self._resistance(0.0)
@@ -173,63 +176,90 @@ class StanfordPKU(SynapseModel):
     def energy(self, state: State, pulses: Pulses) -> Tensor:
         """Energy [J] of the pulses in each device: V I over the time, along the mean course of the gap, shape (devices...)."""
         complete = self._complete(state, pulses)
-        gap, volts, time = self._pulse(state, complete)
-        speed = state.get("speed", 1.0)
-        _gap, energy = self._moved(gap, volts, complete.count, time * speed, energy=True)
-        return energy / speed
+        active = complete.count.flatten().nonzero()[:, 0]
+        energy = torch.zeros_like(state["gap"]).flatten()
+        if len(active):
+            gap, bias, time, speed = self._trains(state, complete, active)
+            energy[active] = self._moved(gap, bias, time * speed, energy=True)[1] / speed
+        return energy.reshape(complete.count.shape)
 
     # --- the equations, in nm ----------------------------------------------------------------------------------------
 
-    def _pulse(self, state: State, pulses: Pulses) -> tuple[Tensor, Tensor, Tensor]:
-        """Gap [nm], amplitude [V] and time [s] of a train."""
-        gap = state["gap"] * NM
-        volts = torch.as_tensor(pulses.voltage, dtype=gap.dtype, device=gap.device)
-        return gap, volts, pulses.count.abs() * torch.as_tensor(pulses.width, dtype=gap.dtype, device=gap.device)
+    def _trains(self, state: State, pulses: Pulses, active: Tensor) -> tuple[Tensor, _Bias, Tensor, Tensor | float]:
+        """Gap [nm], bias, time [s] and speed of the devices that get pulses, each in one dimension."""
+        shape = pulses.count.shape
 
-    def _moved(self, gap: Tensor, volts: Tensor, count: Tensor, time: Tensor, *, energy: bool = False) -> tuple[Tensor, Tensor]:
-        """The gap [nm] after a time under an amplitude, and the energy [J] taken, which is zero if not asked for."""
+        def chosen(value: Tensor | float | None) -> Tensor:
+            given = torch.as_tensor(value, dtype=state["gap"].dtype, device=state["gap"].device)
+            return given.expand(shape).flatten()[active]
+
+        volts = chosen(pulses.voltage)
+        count = chosen(pulses.count)
+        # Beyond this gap the field is too low: SET does not begin there, RESET ends there.
+        spare = self.gamma0 - self.F_min * self.t_ox / volts
+        still = torch.where(spare >= 0, (spare.clamp(min=0) / max(self.beta, 1e-30)) ** (1 / 3), -1.0)
+        bias = _Bias(
+            volts=volts,
+            sign=torch.where(count > 0, -1.0, 1.0).to(volts),
+            heat=self.R_th * self.I0 * volts * torch.sinh(volts / self.V0),
+            pull=volts * (self.a0 / self.t_ox),
+            still=still,
+        )
+        speed = chosen(state["speed"]) if "speed" in state else 1.0
+        return chosen(state["gap"]) * NM, bias, count.abs() * chosen(pulses.width), speed
+
+    def _moved(self, gap: Tensor, bias: _Bias, time: Tensor, *, energy: bool = False) -> tuple[Tensor, Tensor]:
+        """The gap [nm] after a time under a bias, and the energy [J] taken, which is zero if not asked for."""
         closed, opened = (g * NM for g in self.gaps)
         grid = self.step * NM
-        # Beyond this gap the field is too low: SET does not begin there, RESET ends there.
-        still = ((self.gamma0 - self.F_min * self.t_ox / volts) / max(self.beta, 1e-30)).clamp(min=0) ** (1 / 3)
-        still = torch.where(self.gamma0 * volts >= self.F_min * self.t_ox, still, -1.0)
-        end = torch.where(count > 0, closed, torch.clamp(still, max=opened))
-        runs = gap <= still
-        sign = torch.where(count > 0, -1.0, 1.0).to(gap)
+        end = torch.where(bias.sign < 0, closed, bias.still.clamp(max=opened))
+        runs = gap <= bias.still
         left, taken = time, torch.zeros_like(gap)
-        slow = -self._log_rate(gap, volts)
+        slow = self._log_slowness(gap, bias)
         for _ in range(math.ceil((opened - closed) / grid) + 1):
-            room = torch.where(runs, (sign * (end - gap)).clamp(min=0), 0.0).clamp_(max=grid)
+            room = torch.where(runs, bias.sign * (end - gap), 0.0).clamp_(0, grid)
             if not bool(((left > 0) & (room > 0)).any()):
                 break
-            slower = -self._log_rate(gap + sign * room, volts)
+            slower = self._log_slowness(gap + bias.sign * room, bias)
             way, spent = _cell(room, slow, slower, left)
             if energy:
-                middle = gap + 0.5 * sign * way
-                taken += volts * self.current(middle / NM, volts) * spent
-            gap = gap + sign * way
+                taken += bias.volts * self.current((gap + 0.5 * bias.sign * way) / NM, bias.volts) * spent
+            gap = torch.addcmul(gap, bias.sign, way)
             left = left - spent
             slow = slower  # where the way ended within the cell, nothing is left
         if energy:
-            taken += volts * self.current(gap / NM, volts) * left
+            taken += bias.volts * self.current(gap / NM, bias.volts) * left
         return gap, taken
 
-    def _log_rate(self, gap: Tensor, volts: Tensor) -> Tensor:
-        """Logarithm of |dg/dt| [nm/s] at a gap [nm]: logarithms do not overflow where the filament is hot."""
-        power = volts * (self.I0 * torch.sinh(volts / self.V0)) * self.R_th * torch.exp(gap / (-self.g0 * NM))
-        per_energy = 1 / (BOLTZMANN * (self.T0 + power))
+    def _log_slowness(self, gap: Tensor, bias: _Bias) -> Tensor:
+        """Logarithm of |dt/dg| [s/nm] at a gap [nm]: logarithms do not overflow where the filament is hot."""
+        heat = torch.exp(gap / (-self.g0 * NM)).mul_(bias.heat).add_(self.T0)
+        per_energy = heat.mul_(BOLTZMANN).reciprocal_()
         gamma = self.gamma0 - self.beta * gap**3
-        x = gamma * (volts * (self.a0 / self.t_ox)) * per_energy
-        log_sinh = x + torch.log1p(-torch.exp(-2 * x)) - math.log(2)
-        return math.log(self.v0 * NM) - self.Ea * per_energy + log_sinh
+        x = gamma.mul_(bias.pull).mul_(per_energy)
+        log_sinh = torch.log1p(-torch.exp(-2 * x)).add_(x)
+        return per_energy.mul_(self.Ea).sub_(log_sinh).add_(math.log(2) - math.log(self.v0 * NM))
 
-    def _noise(self, gap: Tensor, volts: Tensor) -> Tensor:
+    def _noise(self, gap: Tensor, bias: _Bias) -> Tensor:
         """Size of the walk [nm] in a second."""
-        heat = self.temperature(gap / NM, volts)
+        heat = self.temperature(gap / NM, bias.volts)
         return self.delta_g * NM * math.sqrt(self.noise_time) * torch.sigmoid((heat - self.T_crit) / self.T_smth)
 
     def _resistance(self, gap: float) -> float:
         return self.read_voltage / (self.I0 * math.exp(-gap / self.g0) * math.sinh(self.read_voltage / self.V0))
+
+
+@dataclass(frozen=True)
+class _Bias:
+    """What a pulse sets for each device: volts [V], whether the gap opens (1) or closes (-1), the heating [K] and pull [V]
+    at no gap, and the gap [nm] beyond which nothing moves.
+    """
+
+    volts: Tensor
+    sign: Tensor
+    heat: Tensor
+    pull: Tensor
+    still: Tensor
 
 
 def _cell(room: Tensor, slow: Tensor, slower: Tensor, left: Tensor) -> tuple[Tensor, Tensor]:
