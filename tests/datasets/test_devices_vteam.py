@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from scipy.integrate import solve_ivp
+from scipy.integrate import quad, solve_ivp
 
 from spinode.datasets.devices.vteam import VTEAM
 from spinode.errors import ConfigError
@@ -142,6 +142,26 @@ def test_voltages_and_widths_of_their_own():
     state = model.program(at(model, [0.9] * 3), Pulses(torch.ones(3), voltage=volts, width=widths))
     alone = [float(moved(model, [0.9], 1, voltage=float(v), width=float(t))) for v, t in zip(volts, widths, strict=True)]
     assert state["position"].tolist() == pytest.approx(alone, abs=1e-7)
+
+
+@pytest.mark.parametrize("resistance", ["linear", "exponential"])
+@pytest.mark.parametrize(("z0", "count"), [(0.9, 3), (0.9, 30), (0.4, -2), (0.4, -60), (1.0, -4), (0.5, 0)])
+def test_the_energy_is_the_integral_of_the_power(resistance, z0, count):
+    """Also where the state stops on the way; 0.25 V and 0.42 V move z by 0.15625 and 0.01 a pulse of 3 ns."""
+    model, volts = VTEAM(resistance=resistance), 0.25 if count > 0 else 0.42
+    speed = -0.15625 / 3e-9 if count > 0 else 0.01 / 3e-9
+
+    def power(t):
+        z = min(max(z0 + speed * t, 0.0), 1.0)
+        r = 50 + 950 * z if resistance == "linear" else 50 * 20**z
+        return volts**2 / r
+
+    time = abs(count) * 3e-9
+    stop = [((1.0 if speed > 0 else 0.0) - z0) / speed]
+    points = stop if 0 < stop[0] < time else None
+    expected = quad(power, 0, time, epsrel=1e-12, points=points)[0]
+    energy = model.energy(at(model, [z0]), Pulses(torch.tensor([float(count)]), voltage=volts))
+    assert float(energy) == pytest.approx(expected, rel=1e-7, abs=1e-30)
 
 
 def test_noise_of_a_train_has_the_stated_moments():
