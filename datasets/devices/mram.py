@@ -1,8 +1,7 @@
-"""Spin-transfer-torque MRAM: write errors against write energy, and `STTMRAM`, the cell that holds one bit."""
+"""`STTMRAM`, the spin-transfer-torque MRAM cell that holds one bit and fails to be written now and then."""
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,131 +10,8 @@ from torch import Tensor
 
 from ...errors import ConfigError
 from ...synapse import Pulses, State, SynapseModel
-from ..llg import GAMMA0, MU0
-from ..sampled import Values, float64
 from .population import check, lognormal
-
-STABILITY = 60.0  # Delta, barrier over k T
-DAMPING = 0.01
-ANISOTROPY_FIELD = 0.4 / MU0  # effective H_k [A/m]
-
-
-def write_error_rate(
-    overdrive: Values,
-    width: Values,
-    *,
-    stability: Values = STABILITY,
-    damping: float = DAMPING,
-    anisotropy_field: float = ANISOTROPY_FIELD,
-) -> Tensor:
-    """Probability that a write fails, of a perpendicular magnet that stays uniform.
-
-    WER = 1 - exp( -(pi^2 Delta / 4) (i - 1) / (i exp(2 tau (i - 1)) - 1) ),   tau = alpha gamma0 H_k t / (1 + alpha^2)
-
-    with the overdrive i = I / Ic0. It is the error of fast switching, i > 1; below, where thermal activation takes over,
-    the expression goes on smoothly (through WER = 1 - exp(-pi^2 Delta / 4 / (1 + 2 tau)) at i = 1) and is an upper bound.
-    Precise to small relative errors however small the rate is.
-
-    Args:
-        overdrive: i, above zero.
-        width: Width t [s] of the pulse, above zero; broadcasts against `overdrive`.
-        stability: Delta = barrier / k T.
-        damping: Gilbert damping alpha.
-        anisotropy_field: Effective anisotropy field H_k [A/m].
-
-    Returns:
-        WER, float64, of the common shape.
-
-    Raises:
-        ConfigError: values that are not finite and above zero.
-
-    Source: W. H. Butler et al., IEEE Trans. Magn. 48, 4684 (2012).
-    """
-    i, delta = _above_zero(overdrive, "overdrive"), _above_zero(stability, "stability")
-    tau = _tau(_above_zero(width, "width"), damping, anisotropy_field)
-    return -torch.expm1(-torch.exp(_log_start(delta) - _log_growth(i, tau)))
-
-
-def overdrive_for(
-    ber: Values,
-    width: Values,
-    *,
-    stability: Values = STABILITY,
-    damping: float = DAMPING,
-    anisotropy_field: float = ANISOTROPY_FIELD,
-) -> Tensor:
-    """Overdrive i = I / Ic0 whose `write_error_rate` is a given one, by bisection to the last bit.
-
-    Args:
-        ber: Wanted rate, between 0 and 1.
-        width: Width [s] of the pulse; broadcasts against `ber`.
-        stability: As in `write_error_rate`, like all that follow.
-        damping: Gilbert damping.
-        anisotropy_field: Effective anisotropy field [A/m].
-
-    Returns:
-        i, float64, of the common shape.
-
-    Raises:
-        ConfigError: a rate outside 0 .. 1, or one that every current undercuts.
-    """
-    rate, delta = float64(ber, "ber"), _above_zero(stability, "stability")
-    if not bool(((rate > 0) & (rate < 1)).all()):
-        raise ConfigError(
-            "ber holds a rate that is not between 0 and 1, both excluded; an error rate of 0 takes infinite current."
-        )
-    tau = _tau(_above_zero(width, "width"), damping, anisotropy_field)
-    goal, tau = torch.broadcast_tensors(_log_start(delta) - torch.log(-torch.log1p(-rate)), tau)
-    if bool((goal <= 0).any()):
-        raise ConfigError(
-            f"ber holds a rate above 1 - exp(-pi^2 Delta / 4), the error of no current with Delta = {float(delta.min()):g}; "
-            "ask for a lower rate."
-        )
-    # The growth exceeds 2 tau (i - 1) everywhere, so this current has reached the goal.
-    low, high = torch.zeros_like(goal), 1 + goal / (2 * tau)
-    for _ in range(64):
-        middle = (low + high) / 2
-        short = _log_growth(middle, tau) < goal
-        low, high = torch.where(short, middle, low), torch.where(short, high, middle)
-    return torch.lerp(low, high, 0.5)
-
-
-def write_energy(overdrive: Values, width: Values, *, critical_current: float = 50e-6, resistance: float = 5e3) -> Tensor:
-    """Energy [J] of a write, E = (i Ic0)^2 R t, float64.
-
-    Args:
-        overdrive: i = I / Ic0.
-        width: Width t [s]; broadcasts against `overdrive`.
-        critical_current: Ic0 [A].
-        resistance: R [ohm].
-
-    Raises:
-        ConfigError: values that are not finite and above zero.
-    """
-    i, time = _above_zero(overdrive, "overdrive"), _above_zero(width, "width")
-    ohm, ampere = _above_zero(resistance, "resistance"), _above_zero(critical_current, "critical_current")
-    return (i * ampere) ** 2 * ohm * time
-
-
-def flip_bits(weights: Tensor, ber: Values, generator: torch.Generator) -> Tensor:
-    """Stored binary weights after bit errors: each changes its sign, or its truth, independently with probability `ber`.
-
-    Args:
-        weights: Weights of +1 and -1 (or any two values +-w), or bits of type bool; left as they are.
-        ber: Bit error rate, 0 .. 1; a number or one that broadcasts against the weights.
-        generator: Source of the errors.
-
-    Raises:
-        ConfigError: a rate outside 0 .. 1, or weights of 0, which no sign error reaches.
-    """
-    rate = float64(ber, "ber")
-    if not bool(((rate >= 0) & (rate <= 1)).all()):
-        raise ConfigError("ber holds a rate outside 0 .. 1.")
-    if weights.dtype == torch.bool:
-        return weights ^ _happens(rate.to(weights.device), weights, generator)
-    if bool((weights == 0).any()):
-        raise ConfigError("weights hold 0, which no error of the sign changes; pass +1 and -1, or bits as torch.bool.")
-    return torch.where(_happens(rate.to(weights.device), weights, generator), -weights, weights)
+from .write_errors import ANISOTROPY_FIELD, DAMPING, STABILITY, happens, log1mexp, log_growth, log_start, reduced_time
 
 
 @dataclass(frozen=True, eq=False)
@@ -216,7 +92,7 @@ class STTMRAM(SynapseModel):
     def _program(self, state: State, pulses: Pulses, generator: torch.Generator | None) -> State:
         bit, count = state["bit"], pulses.count
         fails = torch.exp(count.abs() * self._log_error(state, pulses))
-        failed = fails >= 0.5 if generator is None else _happens(fails, bit, generator)
+        failed = fails >= 0.5 if generator is None else happens(fails, bit, generator)
         return state | {"bit": torch.where(failed | (count == 0), bit, (count > 0).to(bit))}
 
     def _read(self, state: State, generator: torch.Generator | None) -> Tensor:
@@ -250,51 +126,6 @@ class STTMRAM(SynapseModel):
 
         from_resistance = torch.where(pulses.count > 0, 1 / self.low, 1 / self.high).to(torch.float64)
         i = double(pulses.voltage) / (from_resistance * self.critical_current * double(state.get("critical", 1.0)))
-        tau = _tau(double(pulses.width), self.damping, self.anisotropy_field)
-        start = _log_start(self.stability * double(state.get("stability", 1.0)))
-        return _log1mexp(torch.exp(start - _log_growth(i, tau)))
-
-
-# --- the closed form --------------------------------------------------------------------------------------------------
-
-
-def _tau(width: Tensor, damping: float, anisotropy_field: float) -> Tensor:
-    return width * (damping * GAMMA0 * anisotropy_field / (1 + damping**2))
-
-
-def _log_start(stability: Tensor) -> Tensor:
-    """Logarithm of pi^2 Delta / 4: the inverse mean square of the angle that the magnet sets out with."""
-    return torch.log(stability * (math.pi**2 / 4))
-
-
-def _log_growth(i: Tensor, tau: Tensor) -> Tensor:
-    """Logarithm of (i e^y - 1) / (i - 1) = e^y + 2 tau (e^y - 1) / y with y = 2 tau (i - 1), which has no pole at i = 1."""
-    y = 2 * tau * (i - 1)
-    small = y.abs() < 1e-8
-    safe = torch.where(small, 1.0, y)
-    up = y > 0
-    # For y > 0 with e^y taken out: e^y (1 + 2 tau (1 - e^-y) / y) does not overflow.
-    ratio = torch.where(small, 1.0, torch.expm1(-safe.abs()) / -safe.abs())
-    return torch.where(up, y + torch.log1p(2 * tau * ratio), torch.log(torch.exp(-y.abs()) + 2 * tau * ratio))
-
-
-def _log1mexp(x: Tensor) -> Tensor:
-    """Logarithm of 1 - exp(-x) for x >= 0."""
-    return torch.where(x < math.log(2), torch.log(-torch.expm1(-x)), torch.log1p(-torch.exp(-x)))
-
-
-def _happens(probability: Tensor, like: Tensor, generator: torch.Generator) -> Tensor:
-    """Independent events, of the shape of `like`.
-
-    Uniform numbers of single precision are multiples of 2^-24: any rarer event would happen that often.
-    """
-    return torch.rand(like.shape, generator=generator, dtype=torch.float64, device=like.device) < probability
-
-
-def _above_zero(values: Values, name: str) -> Tensor:
-    tensor = float64(values, name)
-    if not bool((tensor > 0).all()):
-        raise ConfigError(
-            f"{name} is {float(tensor[~(tensor > 0)].reshape(-1)[0]):g}; expected numbers above zero, in SI units."
-        )
-    return tensor
+        tau = reduced_time(double(pulses.width), self.damping, self.anisotropy_field)
+        start = log_start(self.stability * double(state.get("stability", 1.0)))
+        return log1mexp(torch.exp(start - log_growth(i, tau)))

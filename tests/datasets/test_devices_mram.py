@@ -7,7 +7,8 @@ import pytest
 import torch
 from scipy.stats import binom
 
-from spinode.datasets.devices.mram import STTMRAM, flip_bits, overdrive_for, write_energy, write_error_rate
+from spinode.datasets.devices.mram import STTMRAM
+from spinode.datasets.devices.write_errors import flip_bits, overdrive_for, write_energy, write_error_rate
 from spinode.datasets.llg import GAMMA0, MU0
 from spinode.errors import ConfigError
 from spinode.synapse import Pulses
