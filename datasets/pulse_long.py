@@ -8,20 +8,11 @@ import numpy as np
 
 from ..errors import TraceError
 from .pulse_columns import READS, Quantities, find_roles
-from .pulse_reads import Index, Mask, Reads, no_read_voltage, to_conductance
-from .pulse_table import Array, PulseTable, Words, shown
+from .pulse_order import Order, filled
+from .pulse_polarity import NO_PULSE, UNKNOWN, polarities
+from .pulse_reads import Index, Reads, no_read_voltage, to_conductance
+from .pulse_table import Array, Words, shown
 from .readers.grid import number
-
-#: Directions of the reads without a pulse before them, and of the first read of a recording where it was not recorded.
-NO_PULSE, UNKNOWN = "none", "unknown"
-
-_DIRECTIONS = {
-    1.0: ("SET", "up", "p", "pot", "potentiation", "LTP", "increase", "+", "+1"),
-    -1.0: ("RESET", "down", "d", "dep", "depression", "LTD", "decrease", "-", "-1"),
-    0.0: (NO_PULSE, "read", "wait", "0"),
-}
-_SIGN_OF = {word.casefold(): sign for sign, words in _DIRECTIONS.items() for word in words}
-_ACCEPTED = "; ".join(", ".join(words) for words in _DIRECTIONS.values())
 
 
 def read_long(found: Quantities, time: str | float | None) -> Reads:
@@ -82,34 +73,6 @@ class _Labels:
 
 
 @dataclass(frozen=True, eq=False)
-class _Order:
-    """The order that puts the rows of each recording together, and what needs to know where one begins."""
-
-    table: PulseTable
-    rows: Index
-    edges: Index
-    heads: Mask
-    starts: Index
-
-    @classmethod
-    def by(cls, table: PulseTable, key: Index, instants: Array | None) -> _Order:
-        rows = np.argsort(key, kind="stable") if instants is None else np.lexsort((instants, key))
-        heads = np.diff(key[rows], prepend=-1) != 0
-        first = np.flatnonzero(heads)
-        edges = np.append(first, len(key))
-        return cls(table, rows, edges, heads, np.repeat(first, np.diff(edges)))
-
-    def where(self, bad: Mask) -> str:
-        """Name of the first bad row of the file."""
-        return self.table.where(int(self.rows[bad].min()))
-
-    def last(self, valid: Mask) -> Index:
-        """For each row the last valid one of its recording up to it, -1 where there is none."""
-        latest = np.maximum.accumulate(np.where(valid, np.arange(len(valid)), -1))
-        return np.where(latest >= self.starts, latest, -1)
-
-
-@dataclass(frozen=True, eq=False)
 class _Rows:
     """The columns of a long table by role, as the file has them."""
 
@@ -123,13 +86,14 @@ class _Rows:
         instants = self._instants()
         device, cycle = self._labels("device"), self._labels("cycle")
         key = device.codes * len(cycle.values) + cycle.codes
-        order = _Order.by(self.found.table, key, instants)
+        order = Order.by(self.found.table, key, instants)
         rows, heads = order.rows, order.rows[order.edges[:-1]]
         if instants is not None:
             instants = self._increasing(instants[rows], key, order)
         elif interval is not None:
             instants = np.asarray(interval * (np.arange(len(rows)) - order.starts), dtype=np.float64)
-        count = self._counts(self._signs(timed=instants is not None)[rows], order)
+        signs = polarities(self.found, self.roles, self.values, self.words, timed=instants is not None)
+        count = self._counts(signs[rows], order)
         if instants is None:
             self._check_waits(count, order)
         labels = {"device": device, "cycle": cycle}
@@ -193,7 +157,7 @@ class _Rows:
             )
         return instants
 
-    def _increasing(self, instants: Array, key: Index, order: _Order) -> Array:
+    def _increasing(self, instants: Array, key: Index, order: Order) -> Array:
         twice = (np.diff(instants, prepend=-np.inf) <= 0) & ~order.heads
         if twice.any():
             raise TraceError(
@@ -206,58 +170,7 @@ class _Rows:
 
     # --- pulses ------------------------------------------------------------------------------------------------------
 
-    def _signs(self, timed: bool) -> Array:
-        """Polarity of the pulse before each read: 1 SET, -1 RESET, 0 none, NaN not recorded."""
-        polarity, rows = self.found.layout.polarity, self.found.table.rows
-        if "direction" in self.words:
-            if polarity is not None:
-                raise TraceError(
-                    f"column {self.roles['direction']!r} gives directions, and polarity={polarity!r} another; leave polarity "
-                    "out, or the column: PulseLayout(columns={'direction': ''})."
-                )
-            return self._directions(self.words["direction"])
-        if polarity is not None:
-            return np.full(rows, 1.0 if polarity == "SET" else -1.0)
-        if "voltage" in self.values:
-            return self._signs_of_voltage(self.values["voltage"])
-        if "pulse" in self.values or not timed:
-            raise TraceError(
-                "pulses of unknown polarity: there is no column of directions and no signed voltage; "
-                "pass pulses=PulseLayout(polarity='SET') or 'RESET'"
-                + (", or leave the pulses out: columns={'pulse': ''}." if timed else ", or name a column with columns=.")
-            )
-        return np.zeros(rows)
-
-    def _directions(self, words: Words) -> Array:
-        signs = []
-        for code, name in enumerate(words.names):
-            sign = np.nan if name.casefold() == UNKNOWN else _SIGN_OF.get(name.casefold(), number(name) if name else None)
-            if sign is None or (name.casefold() != UNKNOWN and sign not in _DIRECTIONS):
-                row = int(np.flatnonzero(words.codes == code)[0])
-                raise TraceError(
-                    f"{self.found.table.where(row)}: pulses of unknown polarity: column {self.roles['direction']!r} holds "
-                    f"{shown(name)}; accepted are: {_ACCEPTED} (in upper or lower case)."
-                )
-            signs.append(sign)
-        return np.array(signs)[words.codes]
-
-    def _signs_of_voltage(self, voltage: Array) -> Array:
-        name = self.roles["voltage"]
-        bad = np.flatnonzero(~np.isfinite(voltage) | (voltage == 0))
-        if len(bad):
-            raise TraceError(
-                f"{self.found.table.where(int(bad[0]))}: pulses of unknown polarity: the voltage in column {name!r} is "
-                f"{voltage[bad[0]]:g}, and its sign is all that tells; add a column of directions ({NO_PULSE!r} for no pulse)."
-            )
-        if np.all(voltage > 0):
-            raise TraceError(
-                f"pulses of unknown polarity: there is no column of directions, and all voltages in column {name!r} are "
-                "positive, as amplitudes are; pass pulses=PulseLayout(polarity='SET') or 'RESET'."
-            )
-        self.found.assumed.append(f"the sign of {name!r} is the polarity: positive SET, negative RESET")
-        return np.sign(voltage)
-
-    def _counts(self, sign: Array, order: _Order) -> Array:
+    def _counts(self, sign: Array, order: Order) -> Array:
         """Number of pulses before each read, with their sign; rows in `order`."""
         lost = np.isnan(sign) & ~order.heads
         if lost.any():
@@ -296,7 +209,7 @@ class _Rows:
             self.found.assumed.append(f"{name!r} skips: the read after a gap follows that many pulses of its own direction")
         return np.asarray(sign * step)
 
-    def _check_waits(self, count: Array, order: _Order) -> None:
+    def _check_waits(self, count: Array, order: Order) -> None:
         waits = (count == 0) & ~order.heads
         if waits.any():
             raise TraceError(
@@ -304,7 +217,7 @@ class _Rows:
                 "still; name the time column with time=, or pass the interval from read to read in seconds: time=1e-3."
             )
 
-    def _amplitudes(self, count: Array, order: _Order) -> dict[str, Array]:
+    def _amplitudes(self, count: Array, order: Order) -> dict[str, Array]:
         """Voltage and width of the pulses before each read; where there are none, those of the pulses before."""
         pulsed = (count != 0) & ~order.heads
         found: dict[str, Array] = {}
@@ -321,16 +234,5 @@ class _Rows:
                     f"a number above zero. Correct it, write {NO_PULSE!r} as the direction of a read without a pulse, or leave "
                     f"the column out with PulseLayout(columns={{{role!r}: ''}})."
                 )
-            found[role] = _filled(values, valid, order)
+            found[role] = filled(values, valid, order)
         return found
-
-
-def _filled(values: Array, valid: Mask, order: _Order) -> Array:
-    """Values with those of another read of the recording where there is none; no pulse ever has the latter."""
-    if valid.all():
-        return values
-    last = order.last(valid)
-    # Before the first valid value of a recording: the first one; and where a recording has none at all, any of the file.
-    following = np.minimum.accumulate(np.where(valid, np.arange(len(valid)), len(valid))[::-1])[::-1]
-    following = np.where(following < len(valid), following, np.flatnonzero(valid)[-1])
-    return np.asarray(values[np.where(last >= 0, last, following)])

@@ -64,6 +64,7 @@ def _reads(found: Quantities, names: list[str], signs: list[float], interval: fl
     ramps: list[Array] = []
     symbols: dict[str, str] = {}
     kept: list[int] = []
+    before = len(found.assumed)
     for which, name in enumerate(names):
         role = _role(found, name, columns[name])
         ramp = _until_end(found, name, columns[name], zero_ends=role != "conductance" or _has_unit(found, name))
@@ -73,6 +74,8 @@ def _reads(found: Quantities, names: list[str], signs: list[float], interval: fl
         values, symbols[name] = to_conductance(found, name, role, ramp, found.table.where, found.layout.read_voltage)
         ramps.append(values)
         kept.append(which)
+    if len(said := found.assumed[before:]) > 1:
+        found.assumed[before:] = [f"{said[0]}, and so in {len(said) - 1} other columns"]
     if len(set(symbols.values())) > 1:
         mixed = {unit: name for name, unit in symbols.items()}
         raise UnitError(

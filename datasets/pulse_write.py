@@ -11,7 +11,7 @@ import numpy as np
 from ..errors import TraceError, UnitError
 from ..files import write_atomically
 from ..trace import Trace, TraceSet
-from .pulse_long import NO_PULSE, UNKNOWN
+from .pulse_polarity import NO_PULSE, UNKNOWN
 from .pulse_table import Array
 
 _AMPLITUDES = {"voltage": "pulse_voltage_v", "width": "pulse_width_s"}

@@ -22,11 +22,14 @@ from .pulse_columns import UNITS, PulseLayout, Quantities, find_roles, role_of
 from .pulse_long import read_long
 from .pulse_ramps import read_ramps, read_up_down
 from .pulse_reads import Reads
-from .pulse_table import PulseTable, first_header, read_words
+from .pulse_table import PulseTable
+from .pulse_text import first_header, read_words
 from .readers import Reader, delimited
 
 _GZIP = b"\x1f\x8b"
 _HEAD = 4096
+# What a caller says about a file besides the names of its columns.
+_GIVEN = ("polarity", "read_voltage", "conductance_unit")
 
 
 def read_pulses(
@@ -44,7 +47,7 @@ def read_pulses(
         path: Delimited text or a NumPy .npz file, either of them perhaps packed by gzip.
         pulses: How the file is built.
         reader_of: The reader for a file.
-        parameters: Constants of all recordings in SI.
+        parameters: Constants of all recordings in SI; "device" and "cycle" number those of a file that holds one.
         time: Name of the time column, or the interval [s] from read to read.
         units: Units by column name.
 
@@ -66,8 +69,9 @@ def read_pulses(
             found.layout = _decided(found)
             reads = _reads(found, time)
             constants, symbols = found.constants()
-            provenance = _provenance(path, reader, found, reads, time)
-            traces = reads.traces(constants | dict(parameters or {}), symbols, provenance, found.doubts)
+            constants |= dict(parameters or {})
+            reads = _numbered(reads, constants)
+            traces = reads.traces(constants, symbols, _provenance(path, reader, found, reads, time), found.doubts)
         except OSError as error:
             raise TraceError(f"{path} cannot be read: {error.strerror or error}.") from None
         except (TraceError, UnitError) as error:
@@ -176,6 +180,22 @@ def _reads(found: Quantities, time: str | float | None) -> Reads:
     return read_up_down(found, interval) if found.layout.layout == "up-down" else read_ramps(found, interval)
 
 
+def _numbered(reads: Reads, constants: Mapping[str, float]) -> Reads:
+    """The reads with the device and cycle that the constants name, for a file of one device or cycle."""
+    for role in ("device", "cycle"):
+        if role not in constants:
+            continue
+        values = getattr(reads, role)
+        if len(np.unique(values)) > 1:
+            count = len(np.unique(values))
+            raise TraceError(
+                f"the parameter {role!r} is {constants[role]:g}, but the file holds {count} of them; leave it out."
+            )
+        given: dict[str, Any] = {role: np.full(len(values), float(constants[role]))}
+        reads = replace(reads, **given)
+    return reads
+
+
 def _provenance(path: Path, reader: Reader, found: Quantities, reads: Reads, time: str | float | None) -> dict[str, Any]:
     table, layout = found.table, found.layout
     roles = find_roles(table, layout) if layout.layout == "long" else {}
@@ -191,5 +211,6 @@ def _provenance(path: Path, reader: Reader, found: Quantities, reads: Reads, tim
         "metadata": dict(table.metadata),
         "layout": layout.layout,
         "columns": roles,
+        "given": {name: value for name in _GIVEN if (value := getattr(layout, name)) is not None},
         "assumed": list(dict.fromkeys(found.assumed)),
     }

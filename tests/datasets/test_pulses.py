@@ -256,6 +256,13 @@ def test_parameters_come_with_every_trace(read):
     assert all(t.parameters["T"] == pytest.approx(300.15) and t.parameters["area"] == 1e-14 for t in traces)
 
 
+def test_a_file_of_one_device_can_be_numbered(read):
+    text = "cycle,direction,G (S)\n" + "".join(f"{cycle},SET,{pulse}\n" for cycle in (4, 5) for pulse in (1, 2))
+    assert [dict(t.parameters) for t in read(text, parameters={"device": 3})] == [{"device": 3, "cycle": c} for c in (4, 5)]
+    with pytest.raises(TraceError, match=r"the parameter 'cycle' is 1, but the file holds 2 of them"):
+        read(text, parameters={"cycle": 1})
+
+
 def test_npz_has_directions_in_numbers(tmp_path):
     path = tmp_path / "pulses.npz"
     units = json.dumps({"conductance": "uS"})
@@ -462,6 +469,12 @@ def test_ramps_end_at_empty_cells_or_zeros(read):
         (2, 0, "S", "s"),
         (3, 1, "S", "s"),
     ]
+
+
+def test_provenance_of_ramps_says_what_was_given_and_assumed(read):
+    said = read("a,b,c\n1,2,3\n4,5,6\n", PulseLayout("ramps", polarity="SET", read_voltage=0.5))[0].provenance
+    assert said["given"] == {"polarity": "SET", "read_voltage": 0.5}
+    assert said["assumed"] == ["the file gives no unit for 'a': taken in A, and so in 2 other columns"]
 
 
 def test_a_normalised_ramp_may_end_in_zeros(read):
