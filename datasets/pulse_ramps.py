@@ -75,7 +75,7 @@ def _reads(found: Quantities, names: list[str], signs: list[float], interval: fl
         ramps.append(values)
         kept.append(which)
     if len(said := found.assumed[before:]) > 1:
-        found.assumed[before:] = [f"{said[0]}, and so in {len(said) - 1} other columns"]
+        found.assumed[before:] = [f"{said[0]}, and {len(said) - 1} more columns likewise"]
     if len(set(symbols.values())) > 1:
         mixed = {unit: name for name, unit in symbols.items()}
         raise UnitError(

@@ -474,7 +474,7 @@ def test_ramps_end_at_empty_cells_or_zeros(read):
 def test_provenance_of_ramps_says_what_was_given_and_assumed(read):
     said = read("a,b,c\n1,2,3\n4,5,6\n", PulseLayout("ramps", polarity="SET", read_voltage=0.5))[0].provenance
     assert said["given"] == {"polarity": "SET", "read_voltage": 0.5}
-    assert said["assumed"] == ["the file gives no unit for 'a': taken in A, and so in 2 other columns"]
+    assert said["assumed"] == ["the file gives no unit for 'a': taken in A, and 2 more columns likewise"]
 
 
 def test_a_normalised_ramp_may_end_in_zeros(read):
