@@ -130,6 +130,11 @@ class DeviceOptimizer(torch.optim.Optimizer):
                 return f"{name}.weight" if name else "weight"
         return f"a parameter of shape {tuple(parameter.shape)}"
 
+    def __getstate__(self) -> dict[str, Any]:
+        # Torch keeps three attributes for a copy. A `step` that a scheduler has wrapped is none of them, and cannot be copied.
+        own = ("defaults", "state", "param_groups", "inner", "layers", "programmer", "pulses", "_ready")
+        return {name: self.__dict__[name] for name in own}
+
     # --- the inner optimiser's own -----------------------------------------------------------------------------------
 
     def state_dict(self) -> dict[str, Any]:

@@ -232,7 +232,7 @@ class DeviceWeights(nn.Module):
             after = self.synapse.program(before, pulses, generator=self._source("pulses"))
             taken = self.synapse.energy(before, pulses) if self.energy is not None else None
             self.energy = None if taken is None or self.energy is None else self.energy + float(taken.sum(dtype=torch.float64))
-            added = pulses.count.abs().to(torch.int64)
+            added = pulses.count.abs().to(torch.int32)
             self._keep(after, added, at)
             return int(added.sum())
 

@@ -209,6 +209,15 @@ def test_a_resumed_run_is_the_uninterrupted_one(tmp_path):
             assert torch.equal(value, resumed.state_dict()[name]), name
 
 
+def test_a_copy_of_model_and_optimiser_goes_on_alike():
+    model = net(WeakReset(read_noise=0.05))
+    optimizer = DeviceOptimizer(torch.optim.Adam(model.parameters(), lr=0.02), model)
+    train(model, optimizer, 2, torch.optim.lr_scheduler.StepLR(optimizer, 1, 0.9))
+    other, copied = copy.deepcopy((model, optimizer))
+    assert copied.param_groups is copied.inner.param_groups
+    assert train(other, copied, 3) == train(model, optimizer, 3)
+
+
 # --- errors ---
 
 
