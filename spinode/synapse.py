@@ -215,10 +215,10 @@ class SynapseModel:
                     f"{int(wrong.sum())} devices are given {name} pulses, and this device knows {', '.join(self.polarities)} "
                     "only; use two devices for a weight, or `initial` for fresh ones."
                 )
-        own = None
+        own: Tensor | float | None = None
         if self.voltage is not None:
             up, down = self.voltage
-            own = up if up == down else torch.where(count > 0, up, down).to(devices)
+            own = up if up == down else torch.where(count > 0, count.new_tensor(up), count.new_tensor(down))
         voltage = self._inside("voltage", "V", pulses.voltage, own, self.voltage_range, devices)
         return Pulses._trusted(count, voltage, self._inside("width", "s", pulses.width, self.width, self.width_range, devices))
 

@@ -1,0 +1,295 @@
+"""`fit_synapse`: pulse-by-pulse recordings in, a `SynapseSurrogate` out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+
+from ..errors import ConfigError, FitError
+from ..trace import Trace, TraceSet
+from . import kalman
+from .drift import Latents
+from .kalman import Array
+from .population import Population, mixture
+from .pulse_data import PulseData, pulse_data
+from .retention import Retention, fit_retention
+from .state_fit import SAMPLES, StateFit, begin, last_layer_columns
+from .synapse import SynapseSurrogate
+
+#: Fewest devices (or cycles of one device) whose spread is believed.
+FEWEST = 10
+#: Gain in log probability that a further noise process must bring, for each of its parameters.
+GAIN = 5.0
+
+
+@dataclass(frozen=True)
+class SynapseConfig:
+    """Settings of `fit_synapse`.
+
+    Attributes:
+        scale: "linear" or "log" conductance; None for the one that the data suggest.
+        hidden: Widths of the network; None for one that suits the number of reads.
+        shape: Number of latent parameters, beside range and rates, that enter the network where there are many devices.
+        rounds: Most rounds of network, latents and noise.
+        iterations: Steps of the network in each round.
+        resamples: Populations of resampled devices, which say how well the population is known.
+        seed: Seed of first weights and resamples.
+
+    Raises:
+        ConfigError: a setting outside its range.
+    """
+
+    scale: str | None = None
+    hidden: tuple[int, ...] | None = None
+    shape: int = 1
+    rounds: int = 8
+    iterations: int = 40
+    resamples: int = 20
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.scale not in (None, "linear", "log"):
+            raise ConfigError(f"scale is {self.scale!r}; expected 'linear' or 'log', or None for the one the data suggest.")
+        for name, least in (("shape", 0), ("rounds", 1), ("iterations", 1), ("resamples", 0)):
+            if not (isinstance(getattr(self, name), int) and getattr(self, name) >= least):
+                raise ConfigError(f"{name} is {getattr(self, name)!r}; expected a whole number of at least {least}.")
+        if self.hidden is not None and (not self.hidden or min(self.hidden) < 1):
+            raise ConfigError(f"hidden is {self.hidden!r}; expected positive widths, such as (16, 16).")
+
+
+def fit_synapse(
+    traces: TraceSet | Sequence[Trace] | Trace,
+    config: SynapseConfig | None = None,
+    *,
+    retention: TraceSet | Sequence[Trace] | None = None,
+    progress: Callable[[str], None] | None = None,
+) -> SynapseSurrogate:
+    """Fit a memory device from reads after programming pulses, by the likelihood of a state-space model.
+
+    Args:
+        traces: One recording for each device and cycle, as `read_trace(path, pulses=...)` or `pulse_traces` give them.
+        config: Settings.
+        retention: Recordings of waiting devices (no pulses, time in seconds), where those of `traces` hold no pauses.
+        progress: Called with a line now and then.
+
+    Returns:
+        The surrogate. From ten devices on it draws virtual ones; from one device it knows cycle-to-cycle noise only, and says so.
+
+    Raises:
+        TraceError: recordings that are not pulse by pulse, or hold values that are not finite.
+        FitError: recordings without a single pulse.
+    """
+    config = SynapseConfig() if config is None else config
+    recordings = traces if isinstance(traces, TraceSet) else TraceSet(traces)
+    data = pulse_data(recordings, scale=config.scale)
+    if not data.polarities:
+        raise FitError(
+            "no pulse was applied in these recordings; for pauses alone use `fit_retention`, or add pulsed recordings."
+        )
+    say = progress or (lambda line: None)
+    fit = _state_fit(data, config, say)
+    full = _with_noise_of_all_reads(fit, data)
+    population, populations = _populations(fit, config)
+    waiting = None if retention is None else pulse_data(TraceSet(retention), scale=data.scale)
+    seen = (float(fit.reference[fit.data.seen].min()), float(fit.reference[fit.data.seen].max()))
+    surrogate = SynapseSurrogate(
+        drift=fit.drift,
+        noise_model=full.noise_model,
+        noise=torch.from_numpy(full.noise),
+        scale=data.scale,
+        inputs=data.inputs,
+        seen=seen,
+        polarities=data.polarities,
+        unit=data.unit,
+        first=float(np.median(fit.reference[0])),
+        population=population,
+        of_devices=data.devices >= FEWEST,
+        trap=full.trap,
+        retention=_retention(data if waiting is None else waiting, full),
+        chunk=_chunk(fit),
+        posterior_noise=torch.from_numpy(full.noise_covariance()),
+        posterior_weights=torch.from_numpy(_weight_covariance(fit)),
+        populations=populations,
+        record={
+            "devices": data.devices,
+            "recordings": len(recordings),
+            "reads": int(data.seen.sum()),
+            "fingerprint": recordings.fingerprint(),
+            "provenance": dict(recordings[0].provenance),
+            "config": {name: value for name, value in vars(config).items()},
+            "loglik_per_read": float(full.filtered().loglik.sum() / max(full.data.seen[1:].sum(), 1)),
+            "latents": list(fit.drift.latents.names),
+            "history": fit.history,
+        },
+    )
+    return surrogate
+
+
+def _state_fit(data: PulseData, config: SynapseConfig, say: Callable[[str], None]) -> StateFit:
+    """Drift, latents and noise, on reads that are thinned where there are many."""
+    every = _every(data)
+    thin = data.thinned(every)
+    latents, tied, spread = _latents(data, config)
+    reads = int(thin.seen.sum())
+    hidden = config.hidden or ((16, 16) if reads > 5000 else (8,))
+    fit = begin(thin, latents, tied=tied, hidden=hidden, memory=True, seed=config.seed, spread=spread)
+    fit.follow(12 if latents.window else 2, config.iterations, say)
+    for _ in range(2):
+        fit.run(1, config.iterations, say)
+        _try_traps(fit)
+    fit.run(config.rounds, config.iterations, say)
+    if fit.trap is not None:
+        fit.find_traps()
+        fit.run(2, config.iterations, say)
+    return fit
+
+
+def _every(data: PulseData) -> int:
+    """How many pulses to put together so that the network sees a moderate number of reads."""
+    for every in (1, 2, 5, 10, 20, 50):
+        if data.seen.sum() / every <= SAMPLES or (every > 1 and len(data.reads) < 20 * every):
+            return every if every == 1 or data.even(every) else 1
+    return 50 if data.even(50) else 1
+
+
+def _latents(data: PulseData, config: SynapseConfig) -> tuple[Latents, bool, float]:
+    """In what devices (or the cycles of one device) may differ, whether the window hangs on the first state, and how much."""
+    both = len(data.polarities) == 2
+    if data.devices > 1:
+        return Latents(data.polarities, both, config.shape if data.devices >= FEWEST else 0), not both, 1.0
+    if data.groups >= 5:
+        return Latents(data.polarities, False, 0, window=False), False, 0.1
+    return Latents((), False, 0, window=False), False, 0.1
+
+
+def _try_traps(fit: StateFit) -> None:
+    """Look for random telegraph noise; keep it only if it explains more than its parameters cost."""
+    before = (fit.noise_model, fit.noise, fit.filled, fit.trap)
+    gain = fit.find_traps()
+    captures = int((~fit.filled[:-1] & fit.filled[1:]).sum())
+    if fit.trap is not None and before[3] is None and (gain < 4 * GAIN or captures < 3):
+        fit.noise_model, fit.noise, fit.filled, fit.trap = before
+
+
+def _with_noise_of_all_reads(fit: StateFit, data: PulseData) -> StateFit:
+    """The noise again from every read, of as many recordings as are quick; a thinned fit misses what is soon forgotten."""
+    if len(data.reads) == len(fit.data.reads):
+        full = fit
+    else:
+        lanes = np.arange(max(1, min(data.reads.shape[1], int(2 * SAMPLES / len(data.reads)))))
+        part = replace(
+            data, reads=data.reads[:, lanes], seen=data.seen[:, lanes], pulses=data.pulses[:, lanes],
+            polarity=data.polarity[:, lanes], extra=data.extra[:, :, lanes], group=data.group[lanes], pause=data.pause[:, lanes],
+        )  # fmt: skip
+        full = replace(fit, data=part, reference=part.reads.copy(), filled=np.zeros_like(part.seen))
+        # The thinned path between its reads: close enough to linearise at.
+        every = np.arange(len(fit.reference)) * (len(data.reads) // max(len(fit.reference) - 1, 1))
+        for lane in lanes:
+            full.reference[:, lane] = np.interp(np.arange(len(data.reads)), every, fit.reference[:, lane])
+        for _ in range(2):
+            if full.trap is not None:
+                full.find_traps()
+            full.improve_noise(40)
+            full.relinearise()
+    if full.noise_model.memory:
+        _drop_memory(full)
+    return full
+
+
+def _drop_memory(fit: StateFit) -> None:
+    """Leave out correlated noise that the data do not ask for."""
+    steps = fit.steps()
+    with_it = float(fit.noise_loglik(fit.noise[None], steps)[0])
+    at = fit.noise_model.names.index("log correlated read")
+    model, noise = fit.noise_model, fit.noise
+    fit.noise_model, fit.noise = replace(model, memory=False), np.delete(noise, [at, at + 1])
+    fit.improve_noise(40)
+    if float(fit.noise_loglik(fit.noise[None])[0]) < with_it - 2 * GAIN / 2:
+        fit.noise_model, fit.noise = model, noise
+
+
+def _posteriors(fit: StateFit) -> tuple[Array, Array]:
+    """What each group's reads alone tell of (first state, latents): means and covariances; flat directions get a wide one."""
+    inverse = np.linalg.inv(fit.covariance)
+    own = inverse - np.diag(fit.spread**-2)
+    values, vectors = np.linalg.eigh(0.5 * (own + own.transpose(0, 2, 1)))
+    values = values.clip(1e-2)
+    covariance = np.einsum("gij,gj,gkj->gik", vectors, 1 / values, vectors)
+    mean = np.einsum("gij,gjk,gk->gi", covariance, inverse, fit.latents).clip(-8, 8)
+    noise = fit.noise_model.variances(fit.noise[None], fit.data, fit.reference)
+    first = np.zeros(fit.data.groups)
+    counts = np.bincount(fit.data.group, minlength=fit.data.groups)
+    np.add.at(first, fit.data.group, fit.reference[0] / counts[fit.data.group])
+    error = np.zeros(fit.data.groups)
+    np.add.at(error, fit.data.group, (noise.read[0] + noise.memory) / counts[fit.data.group] ** 2)
+    size = fit.latents.shape[1] + 1
+    whole = np.zeros((fit.data.groups, size, size))
+    whole[:, 0, 0], whole[:, 1:, 1:] = error, covariance
+    return np.concatenate([first[:, None], mean], 1), whole
+
+
+def _populations(fit: StateFit, config: SynapseConfig) -> tuple[Population | None, list[Population]]:
+    """The population, and those of resampled devices."""
+    groups = fit.data.groups
+    if groups < FEWEST or not fit.latents.size:
+        return None, []
+    means, covariances = _posteriors(fit)
+    found = np.concatenate([means[:, :1], fit.latents], 1)
+    low, high = found.min(0), found.max(0)
+
+    def of(counts: Array | None, most: int) -> Population:
+        mix = mixture(means, covariances, seed=config.seed, counts=counts, most=most)
+        return Population(mix.weights, mix.means, mix.covariances, low, high)
+
+    whole = of(None, 4)
+    generator = np.random.default_rng(config.seed)
+    draws = [generator.exponential(size=groups) for _ in range(config.resamples)]
+    return whole, [of(counts * groups / counts.sum(), len(whole.weights)) for counts in draws]
+
+
+def _weight_covariance(fit: StateFit) -> Array:
+    """Laplace approximation for the weights in which the network is linear, all else held."""
+    steps = fit.steps()
+    noise = fit.noise_model.variances(fit.noise[None], fit.data, fit.reference)
+    columns, ridge = last_layer_columns(fit)
+    matrix, _ = kalman.information(steps, noise, kalman.run(steps, noise), columns)
+    return np.asarray(np.linalg.inv(matrix.sum(0) + ridge * np.eye(len(columns))))
+
+
+def _retention(data: PulseData, fit: StateFit) -> Retention | None:
+    if not (data.pause > 0).any():
+        return None
+    seen = data.seen[1:] & data.seen[:-1] & (data.pause > 0)
+    read = float(np.exp(fit.noise[fit.noise_model.names.index("log read")]))
+    return fit_retention(data.reads[:-1][seen], np.diff(data.reads, axis=0)[seen], data.pause[seen], read)
+
+
+def _chunk(fit: StateFit, tolerance: float = 0.03) -> float:
+    """Most pulses whose midpoint step agrees with single ones, to this share of the change, at nine states in ten."""
+    generator = np.random.default_rng(0)
+    data = fit.data
+    steps, lanes = np.nonzero(data.pulses > 0)
+    pick = generator.integers(len(steps), size=min(512, len(steps)))
+    steps, lanes = steps[pick], lanes[pick]
+
+    def tensor(values: Array) -> torch.Tensor:
+        return torch.from_numpy(np.ascontiguousarray(values))
+
+    x, first = tensor(fit.reference[steps, lanes]), tensor(fit.reference[0, lanes])
+    polarity, latents = tensor(data.polarity[steps, lanes]), tensor(fit.latents[data.group[lanes]])
+    extra = [tensor(row[steps, lanes]) for row in data.extra]
+    best, single, done = 1, x.clone(), 0
+    with torch.no_grad():
+        for count in (2, 4, 8, 16, 32):
+            for _ in range(count - done):
+                single = single + fit.drift.change(single, torch.ones_like(x), polarity, extra, latents, first)
+            done = count
+            at_once = fit.drift.change(x, torch.full_like(x, float(count)), polarity, extra, latents, first)
+            error = (at_once - (single - x)).abs() / ((single - x).abs() + 0.05 * (single - x).abs().mean() + 1e-12)
+            if not float(torch.quantile(error, 0.9)) < tolerance:
+                break
+            best = count
+    return float(best)
