@@ -76,7 +76,7 @@ def fit_synapse(
         progress: Called with a line now and then.
 
     Returns:
-        The surrogate. From ten devices on it draws virtual ones; from one device it knows cycle-to-cycle noise only, and says so.
+        The surrogate. From ten devices on it draws virtual ones; from one it knows cycle-to-cycle noise only, and says so.
 
     Raises:
         TraceError: recordings that are not pulse by pulse, or hold values that are not finite.
@@ -119,7 +119,7 @@ def fit_synapse(
             "reads": int(data.seen.sum()),
             "fingerprint": recordings.fingerprint(),
             "provenance": dict(recordings[0].provenance),
-            "config": {name: value for name, value in vars(config).items()},
+            "config": dict(vars(config)),
             "loglik_per_read": float(full.filtered().loglik.sum() / max(full.data.seen[1:].sum(), 1)),
             "latents": list(fit.drift.latents.names),
             "history": fit.history,
@@ -182,7 +182,8 @@ def _with_noise_of_all_reads(fit: StateFit, data: PulseData) -> StateFit:
         lanes = np.arange(max(1, min(data.reads.shape[1], int(2 * SAMPLES / len(data.reads)))))
         part = replace(
             data, reads=data.reads[:, lanes], seen=data.seen[:, lanes], pulses=data.pulses[:, lanes],
-            polarity=data.polarity[:, lanes], extra=data.extra[:, :, lanes], group=data.group[lanes], pause=data.pause[:, lanes],
+            polarity=data.polarity[:, lanes], extra=data.extra[:, :, lanes], pause=data.pause[:, lanes],
+            group=data.group[lanes],
         )  # fmt: skip
         full = replace(fit, data=part, reference=part.reads.copy(), filled=np.zeros_like(part.seen))
         # The thinned path between its reads: close enough to linearise at.

@@ -56,8 +56,8 @@ class Retention:
         """In words, `spread` being the unit of the state."""
         decade = math.log(10)
         return (
-            f"mean {self.mean * decade * spread:.3g} and deviation {self.deviation * math.sqrt(decade) * spread:.3g} per decade "
-            f"of time, seen from {self.onset:.3g} s to {self.longest:.3g} s"
+            f"mean {self.mean * decade * spread:.3g}, deviation {self.deviation * math.sqrt(decade) * spread:.3g} per decade of "
+            f"time, seen from {self.onset:.3g} s to {self.longest:.3g} s"
         )
 
 
