@@ -18,6 +18,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from .. import kernels
+from ..kernels import kalman as compiled
+
 Array = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
 
@@ -78,7 +81,6 @@ class Filtered:
         variance: S of the innovation, shape (reads, lanes).
         mean: Filtered x, a and h, shape (3, reads, lanes).
         gain: Gain of each, shape (3, reads, lanes).
-        covariance: That of the last state, shape (3, 3, lanes).
     """
 
     loglik: Array
@@ -86,7 +88,6 @@ class Filtered:
     variance: Array
     mean: Array
     gain: Array
-    covariance: Array
 
 
 class Belief:
@@ -135,7 +136,19 @@ class Belief:
 
 
 def run(steps: Steps, noise: Noise) -> Filtered:
-    """Filter all lanes; the first read of each, which must be there, begins it."""
+    """Filter all lanes; the first read of each, which must be there, begins it. By compiled code where there is any."""
+    if kernels.available():
+        return Filtered(*compiled.forward(_inputs(steps, noise), steps.seen, steps.filled))
+    return plain(steps, noise)
+
+
+def _inputs(steps: Steps, noise: Noise) -> dict[str, Array]:
+    """All arrays by name, as the compiled half takes them."""
+    return {name: value for name, value in {**vars(steps), **vars(noise)}.items() if name not in ("seen", "filled")}
+
+
+def plain(steps: Steps, noise: Noise) -> Filtered:
+    """The twin of the compiled filter."""
     count, lanes = steps.reads.shape
     belief = Belief(steps.reads[0], noise, steps.filled[0])
     innovation, variance = np.zeros((count, lanes)), np.ones((count, lanes))
@@ -155,9 +168,7 @@ def run(steps: Steps, noise: Noise) -> Filtered:
         belief.update(e, s, gains)
         loglik -= 0.5 * seen[k + 1] * (np.log(2 * np.pi * s) + e * e / s)
         innovation[k + 1], variance[k + 1], mean[:, k + 1], gain[:, k + 1] = e, s, belief.m, gains
-    p = belief.p
-    covariance = np.stack([p[0], p[1], p[2], p[1], p[3], p[4], p[2], p[4], p[5]]).reshape(3, 3, lanes)
-    return Filtered(loglik, innovation, variance, mean, gain, covariance)
+    return Filtered(loglik, innovation, variance, mean, gain)
 
 
 def trap_moves(filled: Mask) -> tuple[Array, Array]:
@@ -168,6 +179,14 @@ def trap_moves(filled: Mask) -> tuple[Array, Array]:
 
 def drift_gradient(steps: Steps, noise: Noise, filtered: Filtered) -> Array:
     """Slope d loglik / dD of each step, shape (reads - 1, lanes): the adjoint of the means, gains and slopes held."""
+    if kernels.available():
+        found = (filtered.innovation, filtered.variance, filtered.gain)
+        return compiled.gradient(_inputs(steps, noise), steps.seen, steps.filled, *found)
+    return plain_gradient(steps, noise, filtered)
+
+
+def plain_gradient(steps: Steps, noise: Noise, filtered: Filtered) -> Array:
+    """The twin of the compiled adjoint."""
     count, lanes = steps.reads.shape
     gradient = np.empty((count - 1, lanes))
     stays, _ = trap_moves(steps.filled)

@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "filter.hpp"
 #include "job.hpp"
 
 namespace nb = nanobind;
@@ -99,7 +100,35 @@ bool finite(const Rollout& job) {
 
 using namespace spinode;
 
+namespace {
+
+// Pointers in the order of the fields of Filter.
+Filter filter_job(const std::array<int64_t, 2>& sizes, const std::array<int64_t, 17>& at) {
+    Filter job{};
+    job.count = sizes[0], job.lanes = sizes[1];
+    const double** in[] = {&job.reads, &job.drift, &job.slope, &job.reference, &job.process, &job.read,
+                           &job.decay, &job.memory, &job.depth, &job.depth_variance};
+    for (int i = 0; i < 10; ++i) *in[i] = reinterpret_cast<const double*>(at[i]);
+    job.seen = reinterpret_cast<const uint8_t*>(at[10]);
+    job.filled = reinterpret_cast<const uint8_t*>(at[11]);
+    double** out[] = {&job.loglik, &job.innovation, &job.variance, &job.mean, &job.gain};
+    for (int i = 0; i < 5; ++i) *out[i] = reinterpret_cast<double*>(at[12 + i]);
+    return job;
+}
+
+}  // namespace
+
 NB_MODULE(_native, module) {
+    module.def("filter", [](const std::array<int64_t, 2>& sizes, const std::array<int64_t, 17>& at) {
+        const Filter job = filter_job(sizes, at);
+        const nb::gil_scoped_release free;
+        filter(job);
+    });
+    module.def("filter_gradient", [](const std::array<int64_t, 2>& sizes, const std::array<int64_t, 17>& at, int64_t gradient) {
+        const Filter job = filter_job(sizes, at);
+        const nb::gil_scoped_release free;
+        filter_gradient(job, reinterpret_cast<double*>(gradient));
+    });
     module.def("info", [] {
         nb::dict result;
         std::vector<std::string> names;
