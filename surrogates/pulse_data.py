@@ -117,15 +117,17 @@ class PulseData:
         if every == 1:
             return self
         keep = np.arange(0, len(self.reads), every)
-        starts = keep[:-1]
+        starts, lanes = keep[:-1], np.arange(self.reads.shape[1])
         pulses = np.add.reduceat(self.pulses[: keep[-1]], starts, axis=0)
+        blocks = (self.pulses[: keep[-1]] > 0).reshape(-1, every, len(lanes))
+        pulsed = starts[:, None] + blocks.argmax(1)  # the first step of each block that holds a pulse, if any does
         return replace(
             self,
             reads=self.reads[keep],
             seen=self.seen[keep],
             pulses=pulses,
-            polarity=self.polarity[starts],
-            extra=self.extra[:, starts],
+            polarity=self.polarity[pulsed, lanes],
+            extra=self.extra[:, pulsed, lanes],
             pause=np.add.reduceat(self.pause[: keep[-1]], starts, axis=0),
         )
 
@@ -179,10 +181,11 @@ def pulse_data(traces: TraceSet | Sequence[Trace] | Trace, *, scale: Scale | str
             )
         signed = (trace.drive["SET"] - trace.drive["RESET"])[:-1]
         pulses[: count - 1, lane], polarity[: count - 1, lane] = np.abs(signed), np.sign(signed)
+        there = signed != 0  # without a pulse an amplitude means nothing, and may be zero
         for i, name in enumerate(inputs.names):
-            given = trace.drive[name][:-1]
+            given = trace.drive[name][:-1][there]
             given = np.log(given) if name == "width" else given
-            extra[i, : count - 1, lane] = (given - inputs.mean[i]) / inputs.spread[i]
+            extra[i, : count - 1, lane][there] = (given - inputs.mean[i]) / inputs.spread[i]
     names = [trace.parameters.get("device", 0.0) for trace in recordings]
     devices = sorted(set(names))
     group = np.arange(lanes) if len(devices) == 1 else np.array([devices.index(name) for name in names])
