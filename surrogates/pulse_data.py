@@ -145,16 +145,20 @@ class PulseData:
         return True
 
 
-def pulse_data(traces: TraceSet | Sequence[Trace] | Trace, *, scale: Scale | str | None = None) -> PulseData:
+def pulse_data(
+    traces: TraceSet | Sequence[Trace] | Trace, *, scale: Scale | str | None = None, inputs: Inputs | None = None
+) -> PulseData:
     """Arrays of pulse-by-pulse recordings, as `read_trace(..., pulses=...)` returns them.
 
     Args:
         traces: One for each device and cycle: output "conductance", drives "SET" and "RESET" (numbers of pulses between this
             read and the next), perhaps "voltage" [V] and "width" [s], parameter "device".
         scale: "linear" or "log", or a `Scale` that is already known; chosen by the data if omitted.
+        inputs: Those of a surrogate to which the recordings are shown; chosen by the data if omitted.
 
     Raises:
-        TraceError: other channels, values that are not finite, both polarities in one step, or fewer than three reads.
+        TraceError: other channels, values that are not finite, both polarities in one step, fewer than three reads, or a
+            voltage or width missing of `inputs`.
     """
     recordings = TraceSet(traces) if not isinstance(traces, TraceSet) else traces
     for index, trace in enumerate(recordings):
@@ -165,7 +169,10 @@ def pulse_data(traces: TraceSet | Sequence[Trace] | Trace, *, scale: Scale | str
         scale = Scale.of(values, scale)
     elif scale.kind == "log" and values.min() <= 0:
         raise TraceError(f"the conductance reaches {values.min():.4g}; the logarithmic scale needs it above zero.")
-    inputs = _inputs(recordings)
+    inputs = _inputs(recordings) if inputs is None else inputs
+    for name in inputs.names:
+        if any(name not in trace.drive for trace in recordings):
+            raise TraceError(f"the recordings have no drive {name!r}, and the surrogate answers pulses by their {name}; add it.")
     length = max(len(trace) for trace in recordings)
     lanes = len(recordings)
     reads, seen = np.zeros((length, lanes)), np.zeros((length, lanes), dtype=bool)
