@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ..errors import ConfigError
-from .kalman import Array
+from .kalman import Array, Mask
 
 
 @dataclass(frozen=True)
@@ -56,16 +56,37 @@ class Retention:
         """In words, `spread` being the unit of the state."""
         decade = math.log(10)
         return (
-            f"mean {self.mean * decade * spread:.3g}, deviation {self.deviation * math.sqrt(decade) * spread:.3g} per decade of "
-            f"time, seen from {self.onset:.3g} s to {self.longest:.3g} s"
+            f"mean {self.mean * decade * spread:.3g}, deviation {self.deviation * math.sqrt(decade) * spread:.3g} per decade "
+            f"of time, seen from {self.onset:.3g} s to {self.longest:.3g} s"
         )
+
+
+def since_programming(reads: Array, seen: Mask, pause: Array) -> tuple[Array, Array, Array]:
+    """What each read tells of relaxation: state when last programmed, change since, and time since [s], shape (pauses,).
+
+    A read starts no new relaxation: of a device that waits and is read again and again all times count from its last pulse.
+
+    Args:
+        reads: State at each read, shape (reads, lanes).
+        seen: Whether each was read, likewise.
+        pause: Length [s] of each step without pulses, zero elsewhere, shape (reads - 1, lanes).
+    """
+    first, waited = reads[0], np.zeros(reads.shape[1])
+    found = []
+    for k in range(len(pause)):
+        waits = pause[k] > 0
+        first, waited = np.where(waits, first, reads[k + 1]), np.where(waits, waited + pause[k], 0.0)
+        there = waits & seen[k + 1]
+        found.append(np.stack([first, reads[k + 1] - first, waited])[:, there])
+    start, change, seconds = np.concatenate(found, 1)
+    return start, change, seconds
 
 
 def fit_retention(start: Array, change: Array, seconds: Array, read: float) -> Retention | None:
     """Retention by weighted least squares from the changes over pauses; None where fewer than ten pauses were seen.
 
     Args:
-        start: State at the beginning of each pause, shape (pauses,).
+        start: State at the beginning of each pause, shape (pauses,), as `since_programming` gives them.
         change: Change over it.
         seconds: Its length [s].
         read: Deviation of read noise, which both ends carry.
