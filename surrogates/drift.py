@@ -12,6 +12,8 @@ from ..field import MLPField
 from ..rollout import rollout
 from ..synapse import RESET, SET
 
+#: Most change of the state by one step; its whole range is some six deviations.
+_LARGEST = 8.0
 #: The network's output stays within what `sinh` takes in single precision.
 _STEEPEST = 20.0
 
@@ -116,10 +118,10 @@ class Drift(nn.Module):
         """Change of x by so many pulses: one Euler step for up to one pulse, one midpoint step for several."""
         rate = self(state, polarity, extra, latents, first)
         if not bool((pulses.detach() > 1).any()):
-            return pulses * rate
+            return (pulses * rate).clamp(-_LARGEST, _LARGEST)
         # One pulse is the unit in which the network was fitted: only what exceeds it moves the point of evaluation.
-        half = 0.5 * (pulses - 1).clamp(min=0) * rate
-        return pulses * self(state + half, polarity, extra, latents, first)
+        half = (0.5 * (pulses - 1).clamp(min=0) * rate).clamp(-_LARGEST, _LARGEST)
+        return (pulses * self(state + half, polarity, extra, latents, first)).clamp(-_LARGEST, _LARGEST)
 
     def _log_rate(self, rates: dict[str, Tensor], polarity: Tensor) -> Tensor | None:
         if len(rates) == 2:

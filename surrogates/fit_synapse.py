@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -66,12 +67,13 @@ def fit_synapse(
     *,
     retention: TraceSet | Sequence[Trace] | None = None,
     progress: Callable[[str], None] | None = None,
+    **settings: Any,
 ) -> SynapseSurrogate:
     """Fit a memory device from reads after programming pulses, by the likelihood of a state-space model.
 
     Args:
         traces: One recording for each device and cycle, as `read_trace(path, pulses=...)` or `pulse_traces` give them.
-        config: Settings.
+        config: Settings; single ones may be given by name instead, such as `seed=1`.
         retention: Recordings of waiting devices (no pulses, time in seconds), where those of `traces` hold no pauses.
         progress: Called with a line now and then.
 
@@ -82,7 +84,7 @@ def fit_synapse(
         TraceError: recordings that are not pulse by pulse, or hold values that are not finite.
         FitError: recordings without a single pulse.
     """
-    config = SynapseConfig() if config is None else config
+    config = _configured(config or SynapseConfig(), settings)
     recordings = traces if isinstance(traces, TraceSet) else TraceSet(traces)
     data = pulse_data(recordings, scale=config.scale)
     if not data.polarities:
@@ -126,6 +128,14 @@ def fit_synapse(
         },
     )
     return surrogate
+
+
+def _configured(config: SynapseConfig, settings: dict[str, Any]) -> SynapseConfig:
+    known = [each.name for each in fields(SynapseConfig)]
+    unknown = [name for name in settings if name not in known]
+    if unknown:
+        raise ConfigError(f"there is no setting {unknown[0]!r}; the settings are: {', '.join(known)}.")
+    return replace(config, **settings)
 
 
 def _state_fit(data: PulseData, config: SynapseConfig, say: Callable[[str], None]) -> StateFit:

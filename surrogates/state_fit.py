@@ -97,11 +97,20 @@ class StateFit:
         return kalman.run(steps, self.noise_model.variances(self.noise[None], self.data, self.reference))
 
     def relinearise(self, passes: int = 2) -> float:
-        """Move the reference to the filtered states; returns the log likelihood."""
+        """Move the reference to the filtered states; returns the log likelihood. A lane that this makes worse stays."""
+        return float(self._moved(passes).sum())
+
+    def _moved(self, passes: int = 2) -> Array:
+        """Log likelihood of each lane after the reference has moved."""
+        kept = self.reference
+        result = self.filtered()
+        before = result.loglik
         for _ in range(passes):
-            result = self.filtered()
             self.reference = np.where(self.data.seen, result.mean[0], self.reference).clip(-8, 8)
-        return float(result.loglik.sum())
+            result = self.filtered()
+        worse = ~(result.loglik > before - 1e3)
+        self.reference = np.where(worse, kept, self.reference)
+        return np.where(worse, before, result.loglik)
 
     # --- the three blocks --------------------------------------------------------------------------------------------
 
@@ -155,6 +164,7 @@ class StateFit:
         if not size:
             return
         damping = np.ones(groups)
+        first, path, true = self.latents.copy(), self.reference, self._moved()
         steps = self.steps()
         value = self._group_loglik(steps)
         for _ in range(rounds):
@@ -177,6 +187,13 @@ class StateFit:
             damping = np.where(worse, damping * 30, damping / 5)
             value = np.where(worse, value, now)
             steps = self.steps() if worse.any() else trial
+        # As for the network: what the linearised drift promised, the filter must keep.
+        gain = np.zeros(groups)
+        np.add.at(gain, self.data.group, self._moved() - true)
+        gain -= 0.5 * (((self.latents / self.spread) ** 2) - (first / self.spread) ** 2).sum(1)
+        lost = ~(gain > -1e-9)
+        self.latents[lost] = first[lost]
+        self.reference = np.where(lost[self.data.group], path, self.reference)
 
     def _group_loglik(self, steps: Steps) -> Array:
         total = np.zeros(len(self.latents))
@@ -199,7 +216,18 @@ class StateFit:
             count = len(flat)
             return -float(values[0]), -(values[1 : count + 1] - values[count + 1 :]) / 2e-4
 
-        best = minimize(loss, self.noise, jac=True, method="L-BFGS-B", options=_options(loss, self.noise, iterations))
+        starts = [self.noise]
+        if self.noise_model.memory:
+            # Correlated noise is easily taken for accumulating one, a minimum of its own: begin there as well.
+            other = self.noise.copy()
+            at = self.noise_model.names.index("log correlated read")
+            other[at], other[at + 1] = self.noise[self.noise_model.names.index("log read")], np.log(8.0)
+            other[[i for i, name in enumerate(self.noise_model.names) if name.startswith("log accumulating")]] -= 1.5
+            starts.append(other)
+        found = [
+            minimize(loss, start, jac=True, method="L-BFGS-B", options=_options(loss, start, iterations)) for start in starts
+        ]
+        best = min(found, key=lambda each: each.fun if np.isfinite(each.x).all() else np.inf)
         if np.isfinite(best.x).all():
             self.noise = best.x
 

@@ -35,7 +35,8 @@ class SynapseSurrogate(SynapseModel, nn.Module):
     width, weights and (through a rounding that passes gradients) the number of pulses.
 
     Attributes:
-        drift: The Neural ODE, double precision; single for states in single precision.
+        drift: The Neural ODE, double precision; a copy in single serves states in single precision. Its weights take no
+            gradient until `drift.requires_grad_()` asks for one.
         noise_model: Which noise there is; `noise` holds its parameters.
         population: Distribution over devices (or, from one device, over its cycles); None where there were too few.
         of_devices: Whether the population is one of devices. From one device it is not: its spread is from cycle to cycle.
@@ -78,7 +79,7 @@ class SynapseSurrogate(SynapseModel, nn.Module):
         record: Mapping[str, Any] | None = None,
     ) -> None:
         nn.Module.__init__(self)
-        self.drift = drift
+        self.drift = drift.requires_grad_(False)
         self.noise_model, self.scale, self.inputs = noise_model, scale, inputs
         self.population, self.of_devices, self.trap, self.retention = population, of_devices, trap, retention
         self.populations = nn.ModuleList(populations)

@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
+NAMES = ("fit_a_trace", "optimise_a_drive", "known_physics", "train_on_devices")
 
 
-@pytest.mark.parametrize("name", ["fit_a_trace", "optimise_a_drive", "known_physics"])
+@pytest.mark.parametrize("name", NAMES)
 def test_example_runs(name, capsys):
     path = EXAMPLES / f"{name}.py"
     if not path.exists():
@@ -20,4 +21,4 @@ def test_example_runs(name, capsys):
 def test_every_example_is_run():
     if not EXAMPLES.exists():
         pytest.skip("the examples are not beside the tests (they are run from another directory)")
-    assert {path.stem for path in EXAMPLES.glob("*.py")} == {"fit_a_trace", "optimise_a_drive", "known_physics"}
+    assert {path.stem for path in EXAMPLES.glob("*.py")} == set(NAMES)

@@ -1,0 +1,62 @@
+"""Memory devices from their pulses to trained networks, as JSON lines: is each surrogate as good as its device?
+
+    python benchmarks/synapses.py [--only gong sandia ...] [--seeds 0 1 2 3 4] [--shared FOLDER]
+
+Each part prints its own protocol with its figures; `--help` lists them. One core. Data in ../shared are measured devices (Gong
+et al. 2018; Sandia's CrossSim ramps), not shipped; everything else is made here from seeds.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import _device_parts as devices
+import _network_parts as networks
+from _measure import emit
+
+Rows = Iterator[dict[str, Any]]
+
+
+def parts(chosen: argparse.Namespace) -> dict[str, Callable[[], Rows]]:
+    """Every part by name."""
+    shared, seeds = chosen.shared, chosen.seeds
+    return {
+        "gong": lambda: devices.gong(shared, seeds),
+        "sandia": lambda: devices.sandia(shared, seeds),
+        "weak-reset": lambda: devices.weak_reset(seeds, 500),
+        "weak-reset-50": lambda: devices.weak_reset(seeds, 50),
+        "nili": lambda: devices.nili(seeds),
+        "network": lambda: networks.weak_reset_networks(shared, seeds, chosen.synapse, chosen.ablation, chosen.epochs),
+        "mram": lambda: networks.mram(shared, seeds, chosen.epochs),
+        "domain-wall": lambda: networks.domain_wall(shared, seeds),
+        "speed": lambda: devices.speed(),
+    }
+
+
+def main() -> None:
+    """Print the lines."""
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("--only", nargs="+", metavar="PART", help="parts to run (all)")
+    options.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
+    options.add_argument("--shared", type=Path, default=Path(__file__).parents[2] / "shared")
+    options.add_argument("--synapse", nargs="+", default=["physical", "surrogate"], choices=["physical", "surrogate"])
+    options.add_argument("--ablation", nargs="+", default=list(networks.ABLATIONS), choices=list(networks.ABLATIONS))
+    options.add_argument("--epochs", type=int, default=networks.EPOCHS, help="of the networks (default %(default)s)")
+    chosen = options.parse_args()
+    torch.set_num_threads(1)
+    offered = parts(chosen)
+    unknown = [name for name in chosen.only or [] if name not in offered]
+    if unknown:
+        options.error(f"there is no part {unknown[0]!r}; the parts are: {', '.join(offered)}")
+    for name in chosen.only or offered:
+        for row in offered[name]():
+            emit(**row)
+
+
+if __name__ == "__main__":
+    main()
