@@ -13,6 +13,8 @@ from .kalman import Array
 #: Most components of the mixture; the Bayesian information criterion chooses.
 MOST = 4
 _ROUNDS = 300
+#: Rounds of rejection before draws are squeezed into the window, and sweeps of that.
+_TRIALS, _SWEEPS = 30, 10
 
 
 class Population(nn.Module):
@@ -45,11 +47,11 @@ class Population(nn.Module):
         return (self.weights[:, None] * self.means).sum(0)
 
     def draw(self, count: int, generator: torch.Generator) -> Tensor:
-        """Parameters of virtual devices, shape (count, parameters): by rejection, which the truncation makes rare."""
+        """Parameters of virtual devices, shape (count, parameters): by rejection, and where it rejects nearly all by Gibbs."""
         factors = torch.linalg.cholesky(self.covariances)
         found: list[Tensor] = []
         missing = count
-        while missing > 0:
+        for _ in range(_TRIALS):
             size = int(1.2 * missing) + 16
             which = torch.multinomial(self.weights, size, replacement=True, generator=generator)
             normal = torch.randn(size, self.means.shape[1], generator=generator, dtype=torch.float64)
@@ -57,7 +59,26 @@ class Population(nn.Module):
             drawn = drawn[((drawn >= self.low) & (drawn <= self.high)).all(1)][:missing]
             found.append(drawn)
             missing -= len(drawn)
+            if not missing:
+                break
+        else:
+            found.append(self._squeezed(missing, generator))
         return torch.cat(found)
+
+    def _squeezed(self, count: int, generator: torch.Generator) -> Tensor:
+        """Draws of a window that the mixture hardly reaches: one parameter after the other given the rest, a few times over."""
+        which = torch.multinomial(self.weights, count, replacement=True, generator=generator)
+        drawn = self.means[which].clamp(self.low, self.high)
+        precisions = torch.linalg.inv(self.covariances)[which]
+        for index in list(range(drawn.shape[1])) * _SWEEPS:
+            own = precisions[:, index, index]
+            pull = (precisions[:, index] * (drawn - self.means[which])).sum(1) / own
+            centre, width = drawn[:, index] - pull, own.rsqrt()
+            ends = torch.special.ndtr(torch.stack([self.low[index] - centre, self.high[index] - centre]) / width)
+            share = torch.rand(count, generator=generator, dtype=torch.float64)
+            value = centre + width * torch.special.ndtri(ends[0] + share * (ends[1] - ends[0]))
+            drawn[:, index] = value.clamp(self.low[index], self.high[index])
+        return drawn
 
 
 @dataclass(frozen=True)
