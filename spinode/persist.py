@@ -107,22 +107,23 @@ def load(path: str | Path, *, field: nn.Module | None = None) -> Surrogate:
         ) from None
 
 
-def _read(path: Path) -> tuple[Mapping[str, Any], dict[str, Tensor]]:
+def _read(path: Path, key: str = KEY, newest: int = SCHEMA) -> tuple[Mapping[str, Any], dict[str, Tensor]]:
+    """Header under a key and tensors of a file, looked at but not believed; `newest` is the highest schema that is known."""
     try:
         if not path.is_file():
             raise FileFormatError(f"there is no file {path}; pass the path of a surrogate written by `save`.")
         with safe_open(path, "pt") as stored:
-            text = (stored.metadata() or {}).get(KEY)
+            text = (stored.metadata() or {}).get(key)
             if text is None:
-                raise FileFormatError(f"{path} is a safetensors file but no spinode surrogate (no {KEY!r} metadata).")
+                raise FileFormatError(f"{path} is a safetensors file but no spinode surrogate (no {key!r} metadata).")
             meta = json.loads(text, parse_constant=_refuse_constant)
             schema = meta.get("schema") if isinstance(meta, dict) else None
-            if isinstance(schema, int) and schema > SCHEMA:
+            if isinstance(schema, int) and schema > newest:
                 raise FileFormatError(
-                    f"{path} has schema {schema}, this version of spinode reads up to {SCHEMA}; upgrade spinode."
+                    f"{path} has schema {schema}, this version of spinode reads up to {newest}; upgrade spinode."
                 )
-            if schema != SCHEMA:
-                raise FileFormatError(f"{path} has schema {schema!r}; expected {SCHEMA}. The file is damaged.")
+            if schema != newest:
+                raise FileFormatError(f"{path} has schema {schema!r}; expected {newest}. The file is damaged.")
             tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118 - not a mapping
             bad = [name for name, tensor in tensors.items() if not bool(torch.isfinite(tensor).all())]
     except (SafetensorError, OSError, ValueError, RecursionError, RuntimeError) as error:

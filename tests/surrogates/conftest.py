@@ -1,0 +1,66 @@
+"""A synapse surrogate made by hand, with everything that one can hold: its own recordings are the best oracle there is."""
+
+import numpy as np
+import pytest
+import torch
+
+from spinode.surrogates.drift import Drift, Latents
+from spinode.surrogates.noise import NoiseModel
+from spinode.surrogates.population import Population
+from spinode.surrogates.pulse_data import Inputs, Scale
+from spinode.surrogates.retention import Retention
+from spinode.surrogates.synapse import SynapseSurrogate
+from spinode.surrogates.traps import Trap
+
+
+def population(shift: float = 0.0) -> Population:
+    """Two kinds of devices: (first state, centre, log range, two log rates, shape)."""
+    means = np.array([[-0.5, 0, 0, 0, 0, 0], [-0.3, 0.2, 0.1, -0.3, 0.1, 0.2]]) + shift
+    covariances = np.stack([0.02 * np.eye(6), 0.01 * np.eye(6) + 0.005])
+    return Population(np.array([0.6, 0.4]), means, covariances, means.min(0) - 0.5, means.max(0) + 0.5)
+
+
+def synapse(*, trap: bool = True, memory: bool = True, log: bool = True, voltage: bool = True, spread: bool = True):
+    """A device that SET drives up and RESET down, towards 1 and -1 in deviations of its state."""
+    polarities = ("SET", "RESET")
+    latents = Latents(polarities, True, 1) if spread else Latents((), False, 0, window=False)
+    drift = Drift(latents, 1 if voltage else 0, 0.05, hidden=(6,), generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        for weight in drift.field.parameters():
+            weight *= 0.3
+        drift.field.skip.weight[0, :2] = torch.tensor([-0.8, 0.9], dtype=torch.float64)
+    model = NoiseModel(polarities, memory=memory, trap=trap)
+    values = {"log accumulating SET": -3.9, "log accumulating RESET": -3.7, "log read": -3.0, "log correlated read": -2.6}
+    values |= {"log memory": 1.6, "depth": 0.9, "log depth deviation": -2.0, "its slope": 0.1}
+    noise = torch.tensor([values.get(name, 0.05) for name in model.names], dtype=torch.float64)
+    last = drift.field.out.weight.numel() + 1 + drift.field.skip.weight.numel()
+    return SynapseSurrogate(
+        drift=drift,
+        noise_model=model,
+        noise=noise,
+        scale=Scale("log", -9.3, 0.35) if log else Scale("linear", 9e-5, 2e-5),
+        inputs=Inputs(
+            ("voltage",) if voltage else (), (1.1,) if voltage else (), (0.1,) if voltage else (),
+            {"voltage": (0.8, 1.4), "width": (1e-6, 1e-6)} if voltage else {},
+            {"voltage": (1.1, 1.2), "width": (1e-6, 1e-6)} if voltage else {},
+        ),
+        seen=(-2.0, 2.0),
+        polarities=polarities,
+        unit="S",
+        first=-0.5,
+        population=population() if spread else None,
+        of_devices=spread,
+        trap=Trap(0.004, 0.01, 0.9, float(np.exp(-2.0))) if trap else None,
+        retention=Retention(-0.01, 0.002, 0.03, 1e-3, 1e4),
+        chunk=8.0,
+        posterior_noise=1e-3 * torch.eye(len(noise), dtype=torch.float64),
+        posterior_weights=1e-4 * torch.eye(last, dtype=torch.float64),
+        populations=[population(0.02), population(-0.03)] if spread else [],
+        record={"devices": 40 if spread else 1, "recordings": 40, "reads": 4000, "history": [{"loglik": 1.5}]},
+    )  # fmt: skip
+
+
+@pytest.fixture
+def make_synapse():
+    """The function that makes such a surrogate."""
+    return synapse
