@@ -121,20 +121,24 @@ def _latents(surrogate: SynapseSurrogate, data: PulseData, told: Array) -> Array
 def _predicted(fit: StateFit) -> tuple[Array, Array, Array, Array]:
     """Mean, variance, log density and standardised innovation of each read, in states; moves the reference.
 
-    The drift of a step is linearised at the filtered state before it, which knows nothing of later reads.
+    The drift of a step is linearised at the filtered state before it, and read noise taken at the predicted one: neither
+    knows anything of the read that is predicted, or of later ones.
     """
+    mean = fit.reference
     for _ in range(_PASSES):
         steps = fit.steps()
         noise = fit.noise_model.variances(fit.noise[None], fit.data, fit.reference)
+        noise = replace(noise, read=fit.noise_model.variances(fit.noise[None], fit.data, mean).read)
         if fit.trap is not None:
-            state, *found = run_trapped(steps, noise, fit.data.pulses, fit.trap)
+            state, mean, variance, loglik, innovation = run_trapped(steps, noise, fit.data.pulses, fit.trap)
         else:
             result = kalman.run(steps, noise)
             e, s = result.innovation, result.variance
-            state = result.mean[0]
-            found = [fit.data.reads - e, s.copy(), -0.5 * (np.log(2 * np.pi * s) + e * e / s), e / np.sqrt(s)]
+            state, mean, variance = result.mean[0], fit.data.reads - e, s.copy()
+            loglik, innovation = -0.5 * (np.log(2 * np.pi * s) + e * e / s), e / np.sqrt(s)
+        mean = np.where(fit.data.seen, mean, 0.0)
+        mean[0] = fit.data.reads[0]
         fit.reference = np.where(fit.data.seen, state, fit.reference).clip(-8, 8)
-    mean, variance, loglik, innovation = found
     return mean, variance, loglik, innovation
 
 

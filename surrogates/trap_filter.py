@@ -1,4 +1,4 @@
-"""A Kalman filter that does not know what the trap does: a weighted mixture of histories, each read judged from those before."""
+"""A Kalman filter that does not know what a trap does: a mixture of histories, each read judged from those before it."""
 
 from __future__ import annotations
 
