@@ -12,6 +12,11 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from ...rare import rare
+
+#: Share of devices up to which a few are cheaper to pick out than all are to go through (measured: 0.2 to 0.3).
+FEW = 0.15
+
 
 @dataclass(frozen=True)
 class Telegraph:
@@ -49,14 +54,25 @@ class Telegraph:
             held: Amplitude, zero where the trap is empty, shape (devices...).
             depth: Largest amplitude of each device.
             pulses: How many, at least 0.
-            generator: One number a device decides, two more for each new amplitude.
+            generator: Source of the changes, and of new amplitudes.
         """
-        filled = (held > 0).to(held.dtype)
-        u = torch.rand(held.shape, generator=generator, dtype=held.dtype)
-        kept = u < (pulses * math.log1p(-self.leave)).exp_().mul_(filled)
-        occupied = filled.sub_(self.occupancy).mul_((pulses * math.log1p(-self.fill - self.leave)).exp_())
-        new = (u < occupied.add_(self.occupancy)).logical_and_(~kept).view(-1).nonzero().squeeze(-1)
-        result = held * kept
+        flat, number, result = held.reshape(-1), pulses.reshape(-1), held.clone(memory_format=torch.contiguous_format)
+        # No trap changes with more than the probability that the fastest one does by the most pulses.
+        most = -math.expm1(float(number.max()) * math.log1p(-max(self.fill, self.leave)))
+        if most < FEW:
+            at = rare(flat.numel(), most, generator)
+            flat, number = flat[at], number[at]
+        else:
+            at, most = torch.arange(flat.numel(), device=flat.device), 1.0
+        u = torch.rand(at.shape, generator=generator, dtype=held.dtype, device=at.device).mul_(most)
+        filled = flat > 0
+        left = torch.expm1(number * math.log1p(-self.leave)).neg_()
+        mixed = torch.expm1(number * math.log1p(-self.fill - self.leave)).neg_()
+        # A filled trap has emptied at least once with probability `left`; it is filled anew but where it is empty at the end.
+        captured = torch.where(filled, left - (1 - self.occupancy) * mixed, self.occupancy * mixed)
+        new = u < captured
+        result.view(-1)[at[filled & (u < left) & ~new]] = 0
+        new = at[new]
         result.view(-1)[new] = self._captured(depth.reshape(-1)[new], generator)
         return result
 
@@ -118,12 +134,37 @@ class Pink:
 
     def after(self, slow: Tensor, white: Tensor, pulses: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """The two parts after the pulses, at least 0 for each device."""
-        fresh_slow, fresh_white = torch.empty_like(slow), torch.empty_like(white)
+        # There are no more devices with pulses than there are pulses.
+        if float(pulses.sum()) < FEW * pulses.numel():
+            at = pulses.reshape(-1).nonzero().squeeze(-1)
+            parts = [part.clone(memory_format=torch.contiguous_format) for part in (slow, white)]
+            taken = (part.view(-1)[at] for part in parts)
+            for part, value in zip(parts, self._moved(*taken, pulses.reshape(-1)[at], generator), strict=True):
+                part.view(-1)[at] = value
+            return parts[0], parts[1]
+        if _in_turn(pulses):
+            return self._either(slow, white, pulses, generator)
+        return self._moved(slow, white, pulses, generator)
+
+    def _moved(self, slow: Tensor, white: Tensor, pulses: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """`after` with two draws for each device."""
+        decay, fresh_slow, fresh_white = self._fresh(pulses, generator)
+        # A pulse or none is a weight of 1 or 0, for which lerp is exact, and many times faster than where.
+        return torch.addcmul(fresh_slow, decay, slow), torch.lerp(white, fresh_white, pulses.clamp(max=1))
+
+    def _either(self, slow: Tensor, white: Tensor, pulses: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """`after` with two draws for each pair of devices of which one at most gets pulses: it takes them, and the other none."""
+        takes = pulses.clamp(max=1)
+        decay, fresh_slow, fresh_white = self._fresh(pulses[0] + pulses[1], generator)
+        fresh_slow.addcmul_(decay, torch.lerp(slow[0], slow[1], takes[1]))
+        return torch.lerp(slow, fresh_slow, takes), torch.lerp(white, fresh_white, takes)
+
+    def _fresh(self, pulses: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
+        """What is left of the slow part, what is added to it, and the white part after the pulses."""
+        fresh_slow, fresh_white = torch.empty_like(pulses), torch.empty_like(pulses)
         self.settled(fresh_slow, fresh_white, generator)
         decay = (pulses * math.log(self.rho)).exp_()
-        moved = torch.addcmul(decay * slow, decay.square_().neg_().add_(1).sqrt_(), fresh_slow)
-        # A pulse or none is a weight of 1 or 0, for which lerp is exact, and many times faster than where.
-        return moved, torch.lerp(white, fresh_white, pulses.clamp(max=1))
+        return decay, fresh_slow.mul_((decay * decay).neg_().add_(1).sqrt_()), fresh_white
 
     def shifted(self, history: Tensor, pulses: Tensor, generator: torch.Generator) -> Tensor:
         """Last inputs u of the filter, the newest first, shape (devices..., taps), after the pulses."""
@@ -134,3 +175,10 @@ class Pink:
     def filtered(self, history: Tensor) -> Tensor:
         """Noise alpha sum_k b_k u_k, shape (devices...)."""
         return history @ history.new_tensor(self.weights).mul_(self.alpha)
+
+
+def _in_turn(pulses: Tensor) -> bool:
+    """Whether the first dimension holds pairs of devices of which never both get pulses."""
+    if pulses.dim() < 2 or len(pulses) != 2:
+        return False
+    return not float(torch.dot(pulses[0].reshape(-1), pulses[1].reshape(-1)))
