@@ -17,6 +17,8 @@ import torch
 
 import _device_parts as devices
 import _network_parts as networks
+from _aihwkit import aihwkit_step
+from _domain_wall import domain_wall
 from _measure import emit
 
 Rows = Iterator[dict[str, Any]]
@@ -25,16 +27,18 @@ Rows = Iterator[dict[str, Any]]
 def parts(chosen: argparse.Namespace) -> dict[str, Callable[[], Rows]]:
     """Every part by name."""
     shared, seeds = chosen.shared, chosen.seeds
+    epochs = {} if chosen.epochs is None else {"epochs": chosen.epochs}
     return {
         "gong": lambda: devices.gong(shared, seeds),
         "sandia": lambda: devices.sandia(shared, seeds),
         "weak-reset": lambda: devices.weak_reset(seeds, 500),
         "weak-reset-50": lambda: devices.weak_reset(seeds, 50),
         "nili": lambda: devices.nili(seeds),
-        "network": lambda: networks.weak_reset_networks(shared, seeds, chosen.synapse, chosen.ablation, chosen.epochs),
-        "mram": lambda: networks.mram(shared, seeds, chosen.epochs),
-        "domain-wall": lambda: networks.domain_wall(shared, seeds),
+        "network": lambda: networks.weak_reset_networks(shared, seeds, chosen.synapse, chosen.ablation, **epochs),
+        "mram": lambda: networks.mram(shared, seeds, **epochs),
+        "domain-wall": lambda: domain_wall(shared, seeds, **epochs),
         "speed": lambda: devices.speed(),
+        "aihwkit": lambda: aihwkit_step(chosen.aihwkit),
     }
 
 
@@ -46,7 +50,8 @@ def main() -> None:
     options.add_argument("--shared", type=Path, default=Path(__file__).parents[2] / "shared")
     options.add_argument("--synapse", nargs="+", default=["physical", "surrogate"], choices=["physical", "surrogate"])
     options.add_argument("--ablation", nargs="+", default=list(networks.ABLATIONS), choices=list(networks.ABLATIONS))
-    options.add_argument("--epochs", type=int, default=networks.EPOCHS, help="of the networks (default %(default)s)")
+    options.add_argument("--epochs", type=int, help="of the networks (20; 5 of those on domain walls)")
+    options.add_argument("--aihwkit", type=Path, metavar="PYTHON", help="a Python that has aihwkit, to time its training step")
     chosen = options.parse_args()
     torch.set_num_threads(1)
     offered = parts(chosen)
