@@ -111,6 +111,47 @@ def test_fit_runs_both_sides(folder, shared):
     assert [line["target_nrmse"] for line in printed if "target_nrmse" in line] == [0.033, 0.012]
 
 
+@pytest.mark.slow
+def test_domain_walls_print_what_they_cost(folder, shared):
+    printed = lines(folder / "synapses.py", "--only", "domain-wall", "--epochs", "1", "--seeds", "0", "--shared", str(shared))
+    runs = [line for line in printed if "devices" in line]
+    asked = {(mode, states, sigma) for mode in ("in-situ", "ex-situ") for states in (2, 3, 5) for sigma in (0, 0.05, 0.1, 0.2)}
+    assert {(line["mode"], line["states"], line["sigma"]) for line in runs} == asked
+    for line in runs:
+        assert 0.5 < line["accuracy"] <= 1  # a network that learned nothing has 0.1
+        assert line["energy_J"] == pytest.approx(3e-15 * line["writes"], rel=1e-3)
+        assert line["writes_per_device"] == pytest.approx(line["writes"] / line["devices"], rel=1e-3)
+        if line["sigma"] == 0:
+            assert line["rewrites_per_device"] == line["beyond_margin"] == 0
+            assert line["mode"] == "in-situ" or line["accuracy"] == line["precursor"]
+    written = {(line["mode"], line["states"], line["sigma"]): line["writes_per_device"] for line in runs}
+    assert all(written["ex-situ", states, 0.2] > written["ex-situ", states, 0] for states in (2, 3, 5))
+
+
+@pytest.mark.parametrize(
+    ("script", "line"),
+    [
+        ('echo \'{"part": "speed", "cpu": 1}\'', {"part": "speed", "cpu": 1}),
+        ("echo 'first' >&2; echo 'No module named aihwkit' >&2; exit 1", "No module named aihwkit"),
+        ("exit 3", "code 3"),
+        (None, "No such file"),
+    ],
+)
+@pytest.mark.skipif(sys.platform == "win32", reason="a shell script plays the other Python")
+def test_another_python_is_asked_and_its_failure_named(module, tmp_path, script, line):
+    python = tmp_path / "python"
+    if script is not None:
+        python.write_text(f"#!/bin/sh\n{script}\n")
+        python.chmod(0o755)
+    (printed,) = module("_aihwkit").aihwkit_step(python)
+    assert printed == line if isinstance(line, dict) else line in printed["error"]
+
+
+def test_a_simulator_that_was_not_measured_is_named(module):
+    (printed,) = module("_aihwkit").aihwkit_step(None)
+    assert "not measured" in printed["skipped"]
+
+
 # The referee
 
 
