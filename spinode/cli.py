@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import shlex
 import sys
 import warnings
 from collections.abc import Callable, Sequence
@@ -17,7 +18,7 @@ import numpy as np
 from .config import FitConfig
 from .errors import ConfigError, SpinodeError, TraceError
 from .files import check_writable
-from .trace import Trace
+from .trace import Trace, TraceSet
 
 #: Exit codes: bad input, and interrupted by the user.
 BAD_INPUT, INTERRUPTED = 2, 130
@@ -81,6 +82,7 @@ def parser() -> argparse.ArgumentParser:
     inspect = _command(commands, "inspect", _inspect, "say what is in a file, in what units, and what is odd about it")
     inspect.add_argument("table", metavar="TABLE", help="measurement file")
     _reading(inspect)
+    _pulsed(inspect, None)
 
     fit = _command(commands, "fit", _fit, "fit a surrogate to a stretch of one or several files")
     fit.add_argument("tables", metavar="TABLE", nargs="+", help="measurement file; several make a set of traces")
@@ -126,6 +128,32 @@ def parser() -> argparse.ArgumentParser:
     )
     export.add_argument("--float32", action="store_true", help="in single precision instead of double")
 
+    synapse = _command(commands, "fit-synapse", _fit_synapse, "fit a memory device that was read pulse by pulse")
+    synapse.add_argument(
+        "tables",
+        metavar="[SET=|RESET=]FILE",
+        nargs="+",
+        help="pulse file; several make one set of recordings. A polarity before the name holds for that file alone",
+    )
+    _pulse_reading(synapse)
+    _pulsed(synapse, "auto")
+    synapse.add_argument("--separate", action="store_true", help="each file holds other devices, whatever their numbers")
+    synapse.add_argument("--scale", choices=("linear", "log"), help="of the conductance (what the data suggest)")
+    synapse.add_argument("--seed", type=int, default=0, help="default 0")
+    synapse.add_argument("--save", required=True, metavar="FILE", help="where the surrogate goes (.safetensors)")
+    synapse.add_argument("--report", metavar="FILE", help="page that says how far to trust it (.html)")
+    synapse.add_argument("--quiet", action="store_true", help="print nothing but the result")
+
+    pulsing = _command(commands, "simulate-synapse", _simulate_synapse, "pulse virtual devices and write what reads would be")
+    pulsing.add_argument("surrogate", metavar="SURROGATE", help="file written by `spinode fit-synapse`, or a name of the zoo")
+    pulsing.add_argument("--pulses", type=int, required=True, metavar="N", help="number of pulses, each followed by a read")
+    pulsing.add_argument("--polarity", choices=("SET", "RESET"), help="of the pulses (that which the device knows)")
+    pulsing.add_argument("--voltage", type=float, metavar="VOLTS", help="of the pulses (the usual one)")
+    pulsing.add_argument("--width", type=float, metavar="SECONDS", help="of the pulses (the usual one)")
+    pulsing.add_argument("--devices", type=int, default=1, metavar="N", help="number of devices (default 1)")
+    pulsing.add_argument("--seed", type=int, default=0, help="of devices and noise (default 0)")
+    pulsing.add_argument("--save", required=True, metavar="FILE", help="where the reads go (.csv)")
+
     demo = _command(commands, "demo", _demo, "fit, score and report on a small trace that the package ships")
     demo.add_argument("--folder", default="spinode-demo", help="where surrogate and report go (default spinode-demo)")
     demo.add_argument("--seed", type=int, default=0, help="seed of the fit (default 0)")
@@ -148,6 +176,28 @@ def _reading(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--parameter", action="append", default=[], metavar="NAME=VALUE", help="constant of the recording, in SI"
     )
+
+
+def _pulse_reading(command: argparse.ArgumentParser) -> None:
+    """`_reading` without the instants between which a recording is cut."""
+    command.add_argument("--time", metavar="NAME", help="time column; or the interval between reads in seconds")
+    for option, shown, text in (
+        ("--unit", "NAME=UNIT", "unit of a column, e.g. G=uS; may be repeated"),
+        ("--parameter", "NAME=VALUE", "constant of the recordings, in SI"),
+    ):
+        command.add_argument(option, action="append", default=[], metavar=shown, help=text)
+
+
+def _pulsed(command: argparse.ArgumentParser, layout: str | None) -> None:
+    command.add_argument(
+        "--layout",
+        choices=("auto", "long", "up-down", "ramps"),
+        default=layout,
+        help="how a file of pulses is built: a row for each read, two columns (after SET, after RESET), or a column a ramp",
+    )
+    command.add_argument("--polarity", choices=("SET", "RESET"), help="of the pulses, where a file does not tell")
+    command.add_argument("--read-voltage", type=float, metavar="VOLTS", help="of the reads, where a file has currents")
+    command.add_argument("--conductance-unit", metavar="UNIT", help="of the reads, such as uS, kOhm or nA")
 
 
 def _channels(command: argparse.ArgumentParser) -> None:
@@ -180,7 +230,32 @@ def _settings(fit: argparse.ArgumentParser) -> None:
 def _inspect(arguments: argparse.Namespace) -> None:
     from .diagnose import summary
 
+    if arguments.layout is not None:
+        return _inspect_pulses(arguments)
+    for name in ("polarity", "read_voltage", "conductance_unit"):
+        if getattr(arguments, name) is not None:
+            raise ConfigError(
+                f"--{name.replace('_', '-')} belongs to a file of pulses; pass --layout too, such as --layout auto."
+            )
+
     print(summary(_read(arguments, arguments.table), file=arguments.table))
+    return None
+
+
+def _inspect_pulses(arguments: argparse.Namespace) -> None:
+    from .surrogates.pulse_summary import pulse_summary
+
+    if arguments.start is not None or arguments.stop is not None:
+        raise ConfigError("--start and --stop have no place beside --layout: a file of pulses is read whole.")
+    traces = _read_pulses(arguments, [arguments.table])
+    print(pulse_summary(traces))
+    words = ["spinode", "fit-synapse", arguments.table, "--layout", arguments.layout]
+    for option in ("polarity", "read_voltage", "conductance_unit", "time"):
+        if getattr(arguments, option) is not None:
+            words += [f"--{option.replace('_', '-')}", str(getattr(arguments, option))]
+    for option in ("unit", "parameter"):
+        words += [word for value in getattr(arguments, option) for word in (f"--{option}", value)]
+    print(f"To fit a model:\n  {shlex.join([*words, '--save', 'device.safetensors'])}")
 
 
 def _fit(arguments: argparse.Namespace) -> None:
@@ -342,6 +417,59 @@ def _export(arguments: argparse.Namespace) -> None:
     print(f"saved {arguments.target}: {what}; compared with PyTorch")
 
 
+def _fit_synapse(arguments: argparse.Namespace) -> None:
+    from .surrogates.fit_synapse import SynapseConfig, fit_synapse
+    from .surrogates.pulse_summary import not_known
+
+    files = [file for _, file in map(_polarity_of, arguments.tables)]
+    targets = [arguments.save] + ([arguments.report] if arguments.report else [])
+    for target in targets:
+        _check_target(target, *files)
+    if len(set(targets)) < len(targets):
+        raise ConfigError(f"--save and --report both name {arguments.save}; give the page a name of its own.")
+    config = SynapseConfig(scale=arguments.scale, seed=arguments.seed)
+    traces = _read_pulses(arguments, arguments.tables)
+    progress = _Progress(arguments.quiet)
+    surrogate = fit_synapse(traces, config, progress=progress)
+    progress.end()
+    surrogate.save(arguments.save)
+    print(surrogate.describe())
+    for sentence in not_known(int(surrogate.record["devices"])):
+        print(f"not known:  {sentence}")
+    print(f"saved {arguments.save}")
+    if arguments.report:
+        from .surrogates.synapse_report import synapse_report
+
+        synapse_report(surrogate, traces, arguments.report)
+        print(f"saved {arguments.report}")
+
+
+def _simulate_synapse(arguments: argparse.Namespace) -> None:
+    import torch
+
+    from .datasets import pulse_traces, write_pulses
+    from .surrogates.zoo import load_synapse
+
+    _check_target(arguments.save, arguments.surrogate)
+    surrogate = load_synapse(arguments.surrogate)
+    for name in ("pulses", "devices"):
+        if getattr(arguments, name) < 1:
+            raise ConfigError(f"--{name} is {getattr(arguments, name)}; expected a whole number of at least 1.")
+    polarity = arguments.polarity or surrogate.polarities[0]
+    traces = pulse_traces(
+        surrogate,
+        torch.full((arguments.pulses,), 1.0 if polarity == "SET" else -1.0),
+        devices=arguments.devices,
+        voltage=arguments.voltage,
+        width=arguments.width,
+        generator=torch.Generator().manual_seed(arguments.seed),
+    )
+    write_pulses(arguments.save, traces)
+    if arguments.devices > 1 and not surrogate.of_devices:
+        print("spinode: warning: the surrogate knows no spread between devices; these differ by noise only.", file=sys.stderr)
+    print(f"saved {arguments.save}: {arguments.devices} device(s), {arguments.pulses} {polarity} pulses each")
+
+
 def _demo(arguments: argparse.Namespace) -> None:
     from .datasets import read_trace, sample_path
     from .evaluate import evaluate
@@ -397,6 +525,43 @@ def _read(arguments: argparse.Namespace, table: str, drive: Sequence[str] = (), 
         stop=arguments.stop,
         units=dict(_pairs("--unit", arguments.unit)),
     )
+
+
+def _polarity_of(table: str) -> tuple[str | None, str]:
+    """Polarity and name of a file, from SET=FILE, RESET=FILE or FILE; a file of just that name wins."""
+    head, _, rest = table.partition("=")
+    return (head, rest) if head in ("SET", "RESET") and rest and not Path(table).exists() else (None, table)
+
+
+def _read_pulses(arguments: argparse.Namespace, tables: Sequence[str]) -> TraceSet:
+    """The recordings of all files of pulses."""
+    from .datasets import PulseLayout, read_trace
+
+    clock: str | float | None = arguments.time
+    if clock is not None:
+        with contextlib.suppress(ValueError):
+            clock = float(clock)
+    found: list[Trace] = []
+    for table in tables:
+        polarity, file = _polarity_of(table)
+        layout = PulseLayout(
+            layout=arguments.layout,
+            polarity=polarity or arguments.polarity,
+            read_voltage=arguments.read_voltage,
+            conductance_unit=arguments.conductance_unit,
+        )
+        parameters = {name: _number(name, value) for name, value in _pairs("--parameter", arguments.parameter)}
+        units = dict(_pairs("--unit", arguments.unit))
+        traces = list(read_trace(file, pulses=layout, parameters=parameters, time=clock, units=units))
+        if getattr(arguments, "separate", False):
+            numbers = sorted({trace.parameters.get("device", 0.0) for trace in traces})
+            first = 1 + max((trace.parameters["device"] for trace in found), default=-1.0)
+            places = {number: first + place for place, number in enumerate(numbers)}
+            traces = [
+                replace(t, parameters={**t.parameters, "device": places[t.parameters.get("device", 0.0)]}) for t in traces
+            ]
+        found += traces
+    return TraceSet(found)
 
 
 def _pairs(option: str, values: Sequence[str]) -> list[tuple[str, str]]:
