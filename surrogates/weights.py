@@ -22,6 +22,7 @@ POLICIES = ("both", "set", "reset")
 NOISE = ("devices", "pulses", "read")
 
 _PROBES = 256  # devices that the jitter is taken from
+_PIECE = 32768  # devices whose wear is counted at a time
 
 
 class DeviceWeights(nn.Module):
@@ -232,9 +233,8 @@ class DeviceWeights(nn.Module):
             after = self.synapse.program(before, pulses, generator=self._source("pulses"))
             taken = self.synapse.energy(before, pulses) if self.energy is not None else None
             self.energy = None if taken is None or self.energy is None else self.energy + float(taken.sum(dtype=torch.float64))
-            added = pulses.count.abs().to(torch.int32)
-            self._keep(after, added, at)
-            return int(added.sum())
+            self._keep(after, pulses.count, at)
+            return _total(asked.count) * (2 if self.kind != "single" and self.policy == "both" else 1)
 
     def write(self, target: Tensor, verify: WriteVerify | None = None) -> Written:
         """Write weights by a closed loop, see `WriteVerify.write`; of "sign" weights the sign of the target alone.
@@ -318,22 +318,30 @@ class DeviceWeights(nn.Module):
         if self.policy == "both":
             return torch.stack((counts, -counts))
         # G+ takes its share of one sign; what remains goes to G- with the sign turned. One of the two passes the derivative.
-        plus = counts.clamp(min=0) if self.policy == "set" else counts.clamp(max=0)
-        return torch.stack((plus, plus - counts))
+        low, high = (0, None) if self.policy == "set" else (None, 0)
+        if counts.requires_grad and torch.is_grad_enabled():
+            plus = counts.clamp(low, high)
+            return torch.stack((plus, plus - counts))
+        devices = counts.new_empty((2, *counts.shape))
+        torch.clamp(counts, low, high, out=devices[0])
+        torch.sub(devices[0], counts, out=devices[1])
+        return devices
 
     def _taken(self, at: Tensor | None) -> State:
         if at is None:
             return self.state
         return {name: _flat(value, self._shape)[:, at] for name, value in self.state.items()}
 
-    def _keep(self, state: State, wear: Tensor, at: Tensor | None) -> None:
+    def _keep(self, state: State, counts: Tensor, at: Tensor | None) -> None:
         self.version += 1
         if at is None:
-            self.wear.add_(wear)
+            # Whole numbers of 64 bits are made by the piece: all at once they do not fit into a cache.
+            for wear, more in zip(self.wear.view(-1).split(_PIECE), counts.reshape(-1).split(_PIECE), strict=True):
+                wear.add_(more.abs().to(wear.dtype))
             for name in self._names:
                 self._buffers[f"state_{name}"] = state[name]
             return
-        _flat(self.wear, self._shape)[:, at] += wear
+        _flat(self.wear, self._shape)[:, at] += counts.abs().to(self.wear.dtype)
         for name, value in self.state.items():
             _flat(value, self._shape)[:, at] = state[name]
 
@@ -391,6 +399,13 @@ def _largest(values: Tensor) -> Tensor:
     """Largest magnitude; NaN where one value is. One pass, and no temporary of the size of the values."""
     low, high = torch.aminmax(values)
     return torch.maximum(-low, high)
+
+
+def _total(counts: Tensor) -> int:
+    """Sum of magnitudes of whole numbers; exact, for sums below 2^24 are so in single precision."""
+    counts = counts.abs()
+    total = float(counts.sum())
+    return int(total) if total < 2**24 else int(counts.sum(dtype=torch.float64))
 
 
 def _flat(value: Tensor, shape: torch.Size) -> Tensor:

@@ -102,14 +102,16 @@ class WeakReset(SynapseModel):
     def _program(self, state: State, pulses: Pulses, generator: torch.Generator | None) -> State:
         after = dict(state)
         count = pulses.count
-        if not (self.published or bool(count.any())):
+        least, most = (float(end) for end in count.detach().aminmax())
+        if not (self.published or least < 0 or most > 0):
             return after
-        resets = count.neg().clamp_(min=0) if self.set_pulses else count.neg()
-        after["pulses"] = state["pulses"] + resets
-        if self.set_pulses:
+        resets = count.neg().clamp_(min=0) if most > 0 else count.neg() if generator is not None else None
+        after["pulses"] = state["pulses"] - count if resets is None else state["pulses"] + resets
+        if most > 0:
             after["pulses"].masked_fill_(count > 0, 0.0)
-        if generator is None:
+        if generator is None or resets is None:
             return after
+        resets = resets.detach()  # noise is as it falls: only the mean has a derivative in the number of pulses
         if self.rtn:
             step = TRAP.redrawn if self.published else TRAP.after
             after["trap"] = step(state["trap"], state["depth"], resets, generator)
@@ -121,13 +123,14 @@ class WeakReset(SynapseModel):
 
     def _read(self, state: State, generator: torch.Generator | None) -> Tensor:
         fast = torch.minimum(state["pulses"], state["corner"])
-        w = torch.addcmul(state["c1"], state["m1"], fast).addcmul_(state["m2"], state["pulses"] - fast)
+        # exp(-w), each term with its sign: a pass over the devices less than -w of the sum.
+        conductance = (fast - state["pulses"]).mul_(state["m2"]).addcmul_(state["m1"], fast, value=-1).sub_(state["c1"])
         for name in ("trap", "slow", "white"):
             if name in state:
-                w += state[name]
+                conductance -= state[name]
         if "history" in state:
-            w += PINK.filtered(state["history"])
-        conductance = w.neg_().exp_().div_(state["R0"])
+            conductance -= PINK.filtered(state["history"])
+        conductance = conductance.exp_().div_(state["R0"])
         if generator is None or not self.read_noise:
             return conductance
         noise = torch.randn(conductance.shape, generator=generator, dtype=conductance.dtype)
