@@ -112,9 +112,9 @@ def _linear(kind: str, inputs: int, outputs: int) -> Any:
 
         return nn.Linear(inputs, outputs, bias=False)
     from aihwkit.nn import AnalogLinear
-    from aihwkit.simulator.presets import ReRamSBMixedPrecisionPreset, ReRamSBPreset
+    from aihwkit.simulator.presets import MixedPrecisionReRamSBPreset, ReRamSBPreset
 
-    config = (ReRamSBPreset if kind == "pulsed" else ReRamSBMixedPrecisionPreset)()
+    config = (ReRamSBPreset if kind == "pulsed" else MixedPrecisionReRamSBPreset)()
     config.forward.is_perfect = config.backward.is_perfect = True
     return AnalogLinear(inputs, outputs, bias=False, rpu_config=config)
 

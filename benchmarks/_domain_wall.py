@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Iterator
 from itertools import pairwise
@@ -104,7 +105,8 @@ class Precursor(WallLinear):
         if sigma == 0:
             return 0.0
         span = self.device.high - self.device.low
-        share = float(torch.erf(torch.tensor(margin / (sigma * 2**0.5), dtype=torch.float64)))
+        # Below one in single precision, where the inverse is infinite: then it ends at five deviations.
+        share = min(math.erf(margin / (sigma * 2**0.5)), 1 - 2**-23)
         uniform = torch.empty_like(self.hidden).uniform_(-share, share, generator=self.generator)
         return uniform.erfinv_().mul_(2**0.5 * sigma * span)
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from scipy.integrate import solve_ivp
+from scipy.stats import kstest, truncnorm
 
 
 @pytest.fixture(scope="session")
@@ -126,6 +127,22 @@ def test_domain_walls_print_what_they_cost(folder, shared):
             assert line["mode"] == "in-situ" or line["accuracy"] == line["precursor"]
     written = {(line["mode"], line["states"], line["sigma"]): line["writes_per_device"] for line in runs}
     assert all(written["ex-situ", states, 0.2] > written["ex-situ", states, 0] for states in (2, 3, 5))
+
+
+@pytest.mark.parametrize(("sigma", "seed"), [(0.01, 0), (0.05, 1), (0.1, 2), (0.2, 3)])
+def test_a_precursor_errs_as_walls_that_were_written_until_within_the_margin(module, sigma, seed):
+    """One-sample test against the cut normal distribution for the model, two-sample test for the walls; 1e-4 each."""
+    walls = module("_domain_wall")
+    device = walls.DomainWall(states=3, sigma=sigma, margin=0.25, low=-1.0, high=1.0)
+    layer = walls.Precursor(200, 100, device, walls.torch.Generator().manual_seed(seed))
+    exact = layer.eval().weights()
+    drawn = ((layer.train().weights() - exact) / 2).flatten().numpy()
+    assert kstest(drawn, truncnorm(-0.25 / sigma, 0.25 / sigma, scale=sigma).cdf).pvalue > 1e-4
+    # Fresh walls were placed without a look at the margin; those beyond it are written again, even where their level is right.
+    layer.deploy()
+    assert layer.beyond() == 0
+    lie = ((layer.weights() - exact) / 2).flatten().numpy()
+    assert kstest(lie, drawn).pvalue > 1e-4
 
 
 @pytest.mark.parametrize(
