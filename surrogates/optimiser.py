@@ -101,7 +101,7 @@ class DeviceOptimizer(torch.optim.Optimizer):
             if isinstance(programmer, WriteVerify):
                 self.pulses += programmer.write(layer.weights, numbers).pulses
             else:
-                self.pulses += layer.weights.pulse(numbers)
+                self.pulses += layer.weights._give_counts(numbers, programmer)
             layer.sync()
 
     def _plan(self, name: str, layer: DeviceLayer, old: Tensor) -> tuple[Programmer | WriteVerify, Tensor]:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from ..errors import ConfigError
 from ..synapse import MOST_PULSES, RESET, SET, Pulses, State, Synapse
-from .programming import Programmer, StochasticProgrammer, WriteVerify, Written
+from .programming import Programmer, ProportionalProgrammer, SignProgrammer, StochasticProgrammer, WriteVerify, Written
 
 #: How many devices make a weight.
 KINDS = {"single": 1, "pair": 2, "sign": 2}
@@ -21,6 +21,7 @@ POLICIES = ("both", "set", "reset")
 #: What may be random: the devices' own constants, the cycle-to-cycle noise of pulses, the noise of reads.
 NOISE = ("devices", "pulses", "read")
 
+_OWN = (SignProgrammer, StochasticProgrammer, ProportionalProgrammer)  # whose counts are whole by construction
 _PROBES = 256  # devices that the jitter is taken from
 _PIECE = 32768  # devices whose wear is counted at a time
 
@@ -196,7 +197,8 @@ class DeviceWeights(nn.Module):
         if isinstance(programmer, WriteVerify):
             self.check(update, "the update")
             return programmer.write(self, self.read(noisy=False) + update).pulses
-        return self.pulse(self.counts(update, programmer or StochasticProgrammer(self.step)))
+        programmer = programmer or StochasticProgrammer(self.step)
+        return self._give_counts(self.counts(update, programmer), programmer)
 
     def counts(self, update: Tensor, programmer: Programmer, name: str = "the update") -> Tensor:
         """The numbers of pulses that `program` would give, checked; arguments and errors as there, `name` for messages."""
@@ -209,6 +211,13 @@ class DeviceWeights(nn.Module):
                 f"{type(programmer).__name__} too small?"
             )
         return counts
+
+    def _give_counts(self, counts: Tensor, programmer: Programmer) -> int:
+        """`pulse` with what `counts` returned for this programmer: whether numbers are whole is asked of foreign ones only."""
+        if type(programmer) not in _OWN:
+            return self.pulse(counts)
+        with torch.no_grad():
+            return self._give(Pulses._trusted(counts.to(next(iter(self.state.values()))), None, None), None)
 
     def pulse(self, counts: Tensor, *, at: Tensor | None = None, voltage: Any = None, width: Any = None) -> int:
         """Give each weight its pulses.
@@ -226,15 +235,17 @@ class DeviceWeights(nn.Module):
             ConfigError: counts that are not whole or of another shape, amplitudes or widths that the synapse refuses.
         """
         with torch.no_grad():
-            before = self._taken(at)
-            asked = Pulses(counts.to(next(iter(before.values()))), voltage, width)
-            # Checked for the weights, that is once for both devices of a pair.
-            pulses = Pulses._trusted(self._by_device(asked.count), voltage, width)
-            after = self.synapse.program(before, pulses, generator=self._source("pulses"))
-            taken = self.synapse.energy(before, pulses) if self.energy is not None else None
-            self.energy = None if taken is None or self.energy is None else self.energy + float(taken.sum(dtype=torch.float64))
-            self._keep(after, pulses.count, at)
-            return _total(asked.count) * (2 if self.kind != "single" and self.policy == "both" else 1)
+            return self._give(Pulses(counts.to(next(iter(self.state.values()))), voltage, width), at)
+
+    def _give(self, asked: Pulses, at: Tensor | None) -> int:
+        before = self._taken(at)
+        # Checked for the weights, that is once for both devices of a pair.
+        pulses = Pulses._trusted(self._by_device(asked.count), asked.voltage, asked.width)
+        after = self.synapse.program(before, pulses, generator=self._source("pulses"))
+        taken = self.synapse.energy(before, pulses) if self.energy is not None else None
+        self.energy = None if taken is None or self.energy is None else self.energy + float(taken.sum(dtype=torch.float64))
+        self._keep(after, pulses.count, at)
+        return _total(asked.count) * (2 if self.kind != "single" and self.policy == "both" else 1)
 
     def write(self, target: Tensor, verify: WriteVerify | None = None) -> Written:
         """Write weights by a closed loop, see `WriteVerify.write`; of "sign" weights the sign of the target alone.

@@ -56,15 +56,21 @@ class Telegraph:
             pulses: How many, at least 0.
             generator: Source of the changes, and of new amplitudes.
         """
-        flat, number, result = held.reshape(-1), pulses.reshape(-1), held.clone(memory_format=torch.contiguous_format)
+        result = held.clone(memory_format=torch.contiguous_format)
+        flat, number = held.reshape(-1), pulses.reshape(-1)
         # No trap changes with more than the probability that the fastest one does by the most pulses.
-        most = -math.expm1(float(number.max()) * math.log1p(-max(self.fill, self.leave)))
+        fastest = math.log1p(-max(self.fill, self.leave))
+        most = -math.expm1(float(number.max()) * fastest)
         if most < FEW:
             at = rare(flat.numel(), most, generator)
-            flat, number = flat[at], number[at]
+            number = number[at]
+            u = torch.rand(at.shape, generator=generator, dtype=held.dtype, device=at.device).mul_(most)
+            may = (u < torch.expm1(number * fastest).neg_()).nonzero().squeeze(-1)
+            at, number, u = at[may], number[may], u[may]
+            flat = flat[at]
         else:
-            at, most = torch.arange(flat.numel(), device=flat.device), 1.0
-        u = torch.rand(at.shape, generator=generator, dtype=held.dtype, device=at.device).mul_(most)
+            at = torch.arange(flat.numel(), device=flat.device)
+            u = torch.rand(at.shape, generator=generator, dtype=held.dtype, device=at.device)
         filled = flat > 0
         left = torch.expm1(number * math.log1p(-self.leave)).neg_()
         mixed = torch.expm1(number * math.log1p(-self.fill - self.leave)).neg_()
