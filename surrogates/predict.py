@@ -19,6 +19,7 @@ from .pulse_data import PulseData, pulse_data
 from .state_fit import StateFit
 from .synapse import SynapseSurrogate
 from .trap_filter import run_trapped
+from .traps import most_likely
 
 #: Passes of the filter after which the path at which the drift is linearised no longer moves.
 _PASSES = 5
@@ -114,6 +115,9 @@ def _latents(surrogate: SynapseSurrogate, data: PulseData, told: Array) -> Array
     fit = _state_fit(surrogate, first)
     for _ in range(3):
         _predicted(fit)
+        if fit.trap is not None:
+            noise = fit.noise_model.variances(fit.noise[None], fit.data, fit.reference)
+            fit.filled, _ = most_likely(fit.steps(), noise, fit.data.pulses, fit.trap)
         fit.improve_latents(_ROUNDS)
     return fit.latents
 

@@ -80,10 +80,10 @@ def plot_innovations(assessment: Assessment, *, ax: Axes | None = None) -> Axes:
     beyond = int((np.abs(z) > 5).sum())
     ax.hist(z, edges, density=True, color=MODEL, alpha=0.5, label=f"{len(z)} reads" + (f", {beyond} beyond" if beyond else ""))
     grid = np.linspace(-5, 5, 200)
-    ax.plot(grid, np.exp(-0.5 * grid**2) / np.sqrt(2 * np.pi), color=TRUTH, label="standard normal")
+    ax.plot(grid, np.exp(-0.5 * grid**2) / np.sqrt(2 * np.pi), color=TRUTH, label="normal")
     ax.set_xlim(-5, 5)
     dress(ax, "error of prediction / predicted deviation", "density")
-    legend(ax)
+    legend(ax, above=True)
     return ax
 
 

@@ -131,7 +131,7 @@ def headline(surrogate: SynapseSurrogate, found: Sequence[Remark]) -> tuple[int,
         return GOOD, f"Trust it for {whose}, within the conductances and pulses that were seen: no score speaks against it."
     reasons = "; ".join(remark.reason for remark in found if remark.grade == worst and remark.reason)
     word = "Use it with care" if worst == CARE else "Do not rely on it"
-    return worst, f"{word} ({whose}): {reasons}."
+    return worst, f"{word} for {whose}: {reasons}."
 
 
 # --- one thing each ---------------------------------------------------------------------------------------------------
@@ -232,4 +232,5 @@ def _about_waiting(surrogate: SynapseSurrogate, assessment: Assessment) -> Itera
     if surrogate.retention is None:
         yield Remark(NOTE, "The recordings have no pauses: how long the device keeps its state is not known.")
     else:
-        yield Remark(NOTE, f"Retention: {surrogate.retention.describe(surrogate.scale.spread)}.")
+        relative = " (relative)" if surrogate.scale.kind == "log" else ""
+        yield Remark(NOTE, f"Retention: {surrogate.retention.describe(surrogate.scale.spread)}{relative}.")
