@@ -31,10 +31,11 @@ def aihwkit_step(python: Path | None, repetitions: int = 15) -> Iterator[dict[st
     Batch 1000 of random images, no bias in the weights, batch normalisation and hard tanh, as our networks. Devices are the
     preset ReRamSB (soft bounds, Gong et al. 2018); inputs and outputs without converters or noise, which ours have not either.
     "pulsed" is AnalogSGD at a rate of 0.01 and the update of a crossbar: for every image, stochastic trains of up to 31 pulses
-    on rows and columns, which meet in the devices. Ours is another algorithm: it adds up the gradients of the batch in digital
-    and then programs every device once. "mixed precision" of aihwkit comes nearer to this: gradients add up in digital, and
-    pulses go out, row by row, where a device's sum passes a threshold. The weights differ as well: real numbers of one device
-    each here, signs of pairs in `step-time`. So a ratio of the two says what a step costs a user, not whose code is better.
+    (aihwkit shortens them where gradients are small) on rows and columns, which meet in the devices. Ours is another algorithm:
+    it adds up the gradients of the batch in digital and then programs every device once. "mixed precision" of aihwkit comes
+    nearer to this: gradients add up in digital, and pulses go out, row by row, where a device's sum passes a threshold. The
+    weights differ as well: real numbers of one device each here, signs of pairs in `step-time`. So a ratio of the two says
+    what a step costs a user, not whose code is better.
 
     Steps in turn, the first two not counted, processor time of the process. The ratio is the median over rounds of a step by
     the float step of the same round, in that Python's own torch.
