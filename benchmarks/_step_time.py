@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
-
 from _measure import machine, spread, timed
 from _networks import binary_network, float_network, mnist, optimizer_of
+from torch import Tensor, nn
+
 from spinode import ConfigError, FileFormatError, Synapse, surrogates
 from spinode.datasets import WeakReset
 
@@ -21,9 +21,9 @@ SURROGATE = "hfox-weak-reset"
 def step_times(shared: Path, repetitions: int = 41) -> Iterator[dict[str, Any]]:
     """A training step of 784-512-10, batch 1000, Adam, one thread: in floating point, and with devices of each imperfection.
 
-    All networks step in turn in one process, after five steps each that are not counted, so that a busy machine is busy for all;
-    processor time of the process. The ratio is the median over rounds of a step by the float step of the same round. Images of
-    MNIST where they are, else of random numbers, which cost the same.
+    All networks step in turn in one process, after five steps each that are not counted, so that a busy machine is busy for
+    all; processor time of the process. A ratio is that to the float step of the same round. Images of MNIST where they are,
+    else of random numbers, which cost the same.
     """
     steps = {"float": _step(float_network(0), shared)}
     steps |= {f"weak reset, {name}": _step(binary_network(synapse, 0), shared) for name, synapse in _physical().items()}

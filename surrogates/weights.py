@@ -346,9 +346,9 @@ class DeviceWeights(nn.Module):
     def _keep(self, state: State, counts: Tensor, at: Tensor | None) -> None:
         self.version += 1
         if at is None:
-            # Whole numbers of 64 bits are made by the piece: all at once they do not fit into a cache.
+            # By the piece, for whole numbers that are made on the way fit into the cache then.
             for wear, more in zip(self.wear.view(-1).split(_PIECE), counts.reshape(-1).split(_PIECE), strict=True):
-                wear.add_(more.abs().to(wear.dtype))
+                wear.add_(more.abs().to(torch.int32))
             for name in self._names:
                 self._buffers[f"state_{name}"] = state[name]
             return

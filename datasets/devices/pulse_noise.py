@@ -16,6 +16,8 @@ from ...rare import rare
 
 #: Share of devices up to which a few are cheaper to pick out than all are to go through (measured: 0.2 to 0.3).
 FEW = 0.15
+#: Pairs of devices whose noise is made at a time.
+PIECE = 32768
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,9 @@ class Telegraph:
         filled = torch.rand(depth.shape, generator=generator, dtype=depth.dtype) < self.occupancy
         return self._captured(depth, generator).mul_(filled)
 
-    def after(self, held: Tensor, depth: Tensor, pulses: Tensor, generator: torch.Generator) -> Tensor:
+    def after(
+        self, held: Tensor, depth: Tensor, pulses: Tensor, generator: torch.Generator, *, most: float | None = None
+    ) -> Tensor:
         """Amplitude held after the pulses.
 
         Args:
@@ -55,32 +59,32 @@ class Telegraph:
             depth: Largest amplitude of each device.
             pulses: How many, at least 0.
             generator: Source of the changes, and of new amplitudes.
+            most: The largest of `pulses`, if it is known.
         """
         result = held.clone(memory_format=torch.contiguous_format)
-        flat, number = held.reshape(-1), pulses.reshape(-1)
+        number = pulses.reshape(-1)
         # No trap changes with more than the probability that the fastest one does by the most pulses.
         fastest = math.log1p(-max(self.fill, self.leave))
-        most = -math.expm1(float(number.max()) * fastest)
-        if most < FEW:
-            at = rare(flat.numel(), most, generator)
-            number = number[at]
-            u = torch.rand(at.shape, generator=generator, dtype=held.dtype, device=at.device).mul_(most)
+        likely = -math.expm1((float(number.max()) if most is None else most) * fastest)
+        if likely < FEW:
+            at = rare(number.numel(), likely, generator)
+            number = number.index_select(0, at)
+            u = torch.rand(at.shape, generator=generator, dtype=held.dtype, device=at.device).mul_(likely)
             may = (u < torch.expm1(number * fastest).neg_()).nonzero().squeeze(-1)
-            at, number, u = at[may], number[may], u[may]
-            flat = flat[at]
+            at, number, u = at.index_select(0, may), number.index_select(0, may), u.index_select(0, may)
+            filled = result.view(-1).index_select(0, at) > 0
         else:
-            at = torch.arange(flat.numel(), device=flat.device)
+            at = torch.arange(number.numel(), device=number.device)
             u = torch.rand(at.shape, generator=generator, dtype=held.dtype, device=at.device)
-        filled = flat > 0
+            filled = result.view(-1) > 0
         left = torch.expm1(number * math.log1p(-self.leave)).neg_()
         mixed = torch.expm1(number * math.log1p(-self.fill - self.leave)).neg_()
         # A filled trap has emptied at least once with probability `left`; it is filled anew but where it is empty at the end.
         captured = torch.where(filled, left - (1 - self.occupancy) * mixed, self.occupancy * mixed)
         new = u < captured
-        result.view(-1)[at[filled & (u < left) & ~new]] = 0
+        result.view(-1).index_fill_(0, at[filled & (u < left) & ~new], 0)
         new = at[new]
-        result.view(-1)[new] = self._captured(depth.reshape(-1)[new], generator)
-        return result
+        return result.view(-1).index_copy_(0, new, self._captured(depth.reshape(-1)[new], generator)).view(held.shape)
 
     def redrawn(self, held: Tensor, depth: Tensor, pulses: Tensor, generator: torch.Generator) -> Tensor:
         """As the published code: the state by T^n, and a new amplitude at each call, even for no pulse."""
@@ -159,11 +163,17 @@ class Pink:
         return torch.addcmul(fresh_slow, decay, slow), torch.lerp(white, fresh_white, pulses.clamp(max=1))
 
     def _either(self, slow: Tensor, white: Tensor, pulses: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """`after` with two draws for each pair of devices of which one at most gets pulses: it takes them, and the other none."""
-        takes = pulses.clamp(max=1)
-        decay, fresh_slow, fresh_white = self._fresh(pulses[0] + pulses[1], generator)
-        fresh_slow.addcmul_(decay, torch.lerp(slow[0], slow[1], takes[1]))
-        return torch.lerp(slow, fresh_slow, takes), torch.lerp(white, fresh_white, takes)
+        """`after` with two draws for each pair of devices, never both of which get pulses: the one with pulses takes them."""
+        after = (torch.empty_like(pulses), torch.empty_like(pulses))
+        # By the piece, so that what is made on the way stays in the cache.
+        pieces = (each.view(2, -1).split(PIECE, 1) for each in (slow.contiguous(), white.contiguous(), pulses, *after))
+        for own_slow, own_white, number, to_slow, to_white in zip(*pieces, strict=True):
+            takes = number.clamp(max=1)
+            decay, fresh_slow, fresh_white = self._fresh(number[0] + number[1], generator)
+            fresh_slow.addcmul_(decay, torch.lerp(own_slow[0], own_slow[1], takes[1]))
+            torch.lerp(own_slow, fresh_slow, takes, out=to_slow)
+            torch.lerp(own_white, fresh_white, takes, out=to_white)
+        return after
 
     def _fresh(self, pulses: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
         """What is left of the slow part, what is added to it, and the white part after the pulses."""
@@ -185,6 +195,6 @@ class Pink:
 
 def _in_turn(pulses: Tensor) -> bool:
     """Whether the first dimension holds pairs of devices of which never both get pulses."""
-    if pulses.dim() < 2 or len(pulses) != 2:
+    if pulses.dim() < 2 or len(pulses) != 2 or not pulses.is_contiguous():
         return False
-    return not float(torch.dot(pulses[0].reshape(-1), pulses[1].reshape(-1)))
+    return not float(torch.dot(pulses[0].view(-1), pulses[1].view(-1)))

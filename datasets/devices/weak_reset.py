@@ -112,9 +112,10 @@ class WeakReset(SynapseModel):
         if generator is None or resets is None:
             return after
         resets = resets.detach()  # noise is as it falls: only the mean has a derivative in the number of pulses
-        if self.rtn:
-            step = TRAP.redrawn if self.published else TRAP.after
-            after["trap"] = step(state["trap"], state["depth"], resets, generator)
+        if self.rtn and self.published:
+            after["trap"] = TRAP.redrawn(state["trap"], state["depth"], resets, generator)
+        elif self.rtn:
+            after["trap"] = TRAP.after(state["trap"], state["depth"], resets, generator, most=max(-least, 0.0))
         if self.pink and self.published:
             after["history"] = PINK.shifted(state["history"], resets, generator)
         elif self.pink:
@@ -130,7 +131,7 @@ class WeakReset(SynapseModel):
                 conductance -= state[name]
         if "history" in state:
             conductance -= PINK.filtered(state["history"])
-        conductance = conductance.exp_().div_(state["R0"])
+        conductance = conductance.exp_() / state["R0"]  # not in place: the exponential is its own derivative
         if generator is None or not self.read_noise:
             return conductance
         noise = torch.randn(conductance.shape, generator=generator, dtype=conductance.dtype)

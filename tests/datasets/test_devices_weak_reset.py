@@ -363,3 +363,67 @@ def test_energy_needs_a_voltage_and_a_width() -> None:
 def test_negative_read_noise_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"read_noise is -0\.1"):
         WeakReset(read_noise=-0.1)
+
+
+# --- pulses for few devices, and in turn -------------------------------------------------------------------------------
+
+
+def _pulsed(share: float, shape: tuple[int, ...]) -> torch.Tensor:
+    """Seven pulses for a share of the devices; for pairs, to one of the two."""
+    chosen = torch.rand(shape, generator=seeded(9)) < share
+    if len(shape) == 2:
+        chosen = torch.stack((chosen[0], ~chosen[0])) & (torch.rand(shape[1:], generator=seeded(8)) < 0.9)
+    return chosen.double() * 7
+
+
+@pytest.mark.parametrize(("share", "shape"), [(0.05, (300_000,)), (0.5, (2, 60_000)), (0.7, (60_000,))])
+def test_pink_noise_is_the_same_however_few_devices_move(share: float, shape: tuple[int, ...]) -> None:
+    """Few, in turn, or most of them: each way has the law of the autoregression, and moves nobody else."""
+    pink, pulses = Pink(), _pulsed(share, shape)
+    slow, white = torch.empty(shape, dtype=torch.float64), torch.empty(shape, dtype=torch.float64)
+    pink.settled(slow, white, seeded(0))
+    before = slow.clone(), white.clone()
+    after = pink.after(slow, white, pulses, seeded(1))
+    assert torch.equal(slow, before[0])
+    assert torch.equal(white, before[1])
+    moved = pulses > 0
+    decay, variances = pink.rho**7, (pink.sd**2 * pink.slow_share, pink.sd**2 * (1 - pink.slow_share))
+    n, z = int(moved.sum()), stats.norm.isf(FALSE_ALARM / 2)
+    for old, new, keep, variance in zip(before, after, (decay, 0.0), variances, strict=True):
+        assert torch.equal(new[~moved], old[~moved])
+        fresh = ((new - keep * old)[moved] / math.sqrt(variance * (1 - keep**2))).numpy()
+        assert stats.kstest(fresh, stats.norm.cdf).pvalue > FALSE_ALARM
+        assert abs((fresh * old[moved].numpy()).mean()) < z * math.sqrt(variance / n)
+    innovations = ((after[0] - decay * before[0])[moved], after[1][moved])
+    assert abs(float(torch.corrcoef(torch.stack(innovations))[0, 1])) < z / math.sqrt(n)
+
+
+def test_traps_of_devices_with_different_numbers_of_pulses_follow_each_its_own_chain() -> None:
+    """Thinned from the most pulses of all: shares of each number of pulses, from the empty and from the filled state."""
+    trap, n = Telegraph(0.0008, 0.002), 1_000_000
+    pulses = (torch.arange(n) % 4).float() * 7
+    for filled in (False, True):
+        held = torch.full((n,), 0.75 * filled)
+        after = trap.after(held, torch.ones(n), pulses, seeded(int(filled)))
+        assert torch.equal(after[pulses == 0], held[pulses == 0])
+        for number in (7, 14, 21):
+            now = after[pulses == number]
+            power = np.linalg.matrix_power(np.array([[1 - 0.0008, 0.0008], [0.002, 1 - 0.002]]), number)
+            low, high = _share(power[int(filled), 1], len(now))
+            assert low <= int((now > 0).sum()) <= high
+            low, high = _share(0.998**number if filled else 0.0, len(now))
+            assert low <= int((now == 0.75).sum()) <= high
+
+
+def test_noise_passes_no_derivative_to_the_number_of_pulses() -> None:
+    """That of sqrt(1 - rho^2n) is infinite at no pulses; the mean has the one of the equation."""
+    synapse = WeakReset()
+    state = synapse.initial((2, 50), generator=seeded(0), dtype=torch.float64)
+    count = torch.zeros((2, 50), dtype=torch.float64)
+    count[0] = -3
+    count.requires_grad_()
+    synapse.program(state, Pulses(count), generator=seeded(1))["pulses"].sum().backward()
+    assert torch.equal(count.grad, torch.full((2, 50), -1.0, dtype=torch.float64))
+    read = synapse.read(synapse.program(state, Pulses(count), generator=seeded(1)))
+    (gradient,) = torch.autograd.grad(read.sum(), count)
+    torch.testing.assert_close(gradient, read.detach() * state["m1"])
