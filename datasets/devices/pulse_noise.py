@@ -152,7 +152,8 @@ class Pink:
             for part, value in zip(parts, self._moved(*taken, pulses.reshape(-1)[at], generator), strict=True):
                 part.view(-1)[at] = value
             return parts[0], parts[1]
-        if _in_turn(pulses):
+        derived = torch.is_grad_enabled() and (slow.requires_grad or white.requires_grad)
+        if not derived and _in_turn(pulses):
             return self._either(slow, white, pulses, generator)
         return self._moved(slow, white, pulses, generator)
 
@@ -180,7 +181,8 @@ class Pink:
         fresh_slow, fresh_white = torch.empty_like(pulses), torch.empty_like(pulses)
         self.settled(fresh_slow, fresh_white, generator)
         decay = (pulses * math.log(self.rho)).exp_()
-        return decay, fresh_slow.mul_((decay * decay).neg_().add_(1).sqrt_()), fresh_white
+        gain = torch.addcmul(decay.new_ones(()), decay, decay, value=-1).sqrt_()
+        return decay, fresh_slow.mul_(gain), fresh_white
 
     def shifted(self, history: Tensor, pulses: Tensor, generator: torch.Generator) -> Tensor:
         """Last inputs u of the filter, the newest first, shape (devices..., taps), after the pulses."""

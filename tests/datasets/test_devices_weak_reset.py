@@ -427,3 +427,15 @@ def test_noise_passes_no_derivative_to_the_number_of_pulses() -> None:
     read = synapse.read(synapse.program(state, Pulses(count), generator=seeded(1)))
     (gradient,) = torch.autograd.grad(read.sum(), count)
     torch.testing.assert_close(gradient, read.detach() * state["m1"])
+
+
+@pytest.mark.parametrize("share", [0.05, 1.0])
+def test_noise_is_derived_in_the_state(share: float) -> None:
+    """Of pairs that take turns too: what is left of the slow part is rho^n of it, of the white part nothing."""
+    pulses = _pulsed(1.0, (2, 400)) * (torch.rand(400, generator=seeded(7)) < share)
+    slow, white = (torch.zeros((2, 400), dtype=torch.float64, requires_grad=True) for _ in range(2))
+    after = Pink().after(slow, white, pulses, seeded(0))
+    gradients = torch.autograd.grad(sum(part.sum() for part in after), (slow, white))
+    assert bool((pulses > 0).any())
+    torch.testing.assert_close(gradients[0], Pink().rho**pulses)
+    torch.testing.assert_close(gradients[1], (pulses == 0).double())
