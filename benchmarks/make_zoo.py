@@ -187,7 +187,7 @@ def make(name: str, folder: Path, *, quick: bool, seed: int = 0) -> None:
     domain: dict[str, Any] = {"conductance": [surrogate.low, surrogate.high], "polarities": list(surrogate.polarities)}
     domain |= {key: list(value) for key, value in surrogate.inputs.ranges.items()}
     units = {"conductance": surrogate.unit, "voltage": "V", "width": "s"}
-    put(folder, name, "synapse", entry.summary, fitted, domain, units, found, verdict(found), seed)
+    put(folder, name, "synapse", entry.summary, fitted, domain, units, found, verdict(found), seed, quick)
 
 
 def make_macrospin(folder: Path, *, quick: bool, seed: int = 0) -> None:
@@ -207,12 +207,12 @@ def make_macrospin(folder: Path, *, quick: bool, seed: int = 0) -> None:
     # A free run at a twentieth of the deviation lies on the recording in print: the limit of `spinode.verdict` for "close".
     judged = "close" if max(rest.nrmse, held.nrmse) <= 0.05 else f"loose: NRMSE {max(rest.nrmse, held.nrmse):.3g}"
     summary = "Magnet under a voltage on its anisotropy: mz under Ku, from a simulated macrospin"
-    put(folder, "macrospin", "surrogate", summary, fitted, domain, dict(surrogate.ports.units), found, judged, seed)
+    put(folder, "macrospin", "surrogate", summary, fitted, domain, dict(surrogate.ports.units), found, judged, seed, quick)
 
 
 def put(
     folder: Path, name: str, kind: str, summary: str, fitted: dict[str, Any], domain: dict[str, Any], units: dict[str, str],
-    found: dict[str, float], judged: str, seed: int,
+    found: dict[str, float], judged: str, seed: int, quick: bool,
 ) -> None:  # fmt: skip
     """Write a card."""
     card = {
@@ -228,6 +228,7 @@ def put(
         "seed": seed,
         "version": spinode.__version__,
         "generator": SCRIPT,
+        "quick": quick,
     }
     (folder / f"{name}.json").write_text(json.dumps(card, indent=1, allow_nan=False) + "\n", "utf-8")
     print(json.dumps({"name": name, "verdict": judged, **card["scores"]}), flush=True)

@@ -172,7 +172,7 @@ def pulse_data(
     inputs = _inputs(recordings) if inputs is None else inputs
     for name in inputs.names:
         if any(name not in trace.drive for trace in recordings):
-            raise TraceError(f"the recordings have no drive {name!r}, and the surrogate answers pulses by their {name}; add it.")
+            raise TraceError(f"the recordings have no drive {name!r}, by which the surrogate answers pulses; add it.")
     length = max(len(trace) for trace in recordings)
     lanes = len(recordings)
     reads, seen = np.zeros((length, lanes)), np.zeros((length, lanes), dtype=bool)

@@ -22,7 +22,7 @@ class Increments(NamedTuple):
     """Changes from read to read under single pulses of one polarity, less their local mean, in the unit of the scale.
 
     Attributes:
-        count: Number of increments.
+        number: How many there are.
         mean: Their mean, drift included.
         sd: Standard deviation about the local mean.
         correlation: Of neighbours: -1/2 for read noise alone, 0 for noise that accumulates.
@@ -30,7 +30,7 @@ class Increments(NamedTuple):
         accumulating: Deviation of the noise that a pulse adds, sqrt(var + 2 cov); zero where nothing is left for it.
     """
 
-    count: int
+    number: int
     mean: float
     sd: float
     correlation: float

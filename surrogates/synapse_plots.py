@@ -78,7 +78,15 @@ def plot_innovations(assessment: Assessment, *, ax: Axes | None = None) -> Axes:
     z = assessment.innovation
     edges = np.linspace(-5, 5, 51 if len(z) > 400 else 26)
     beyond = int((np.abs(z) > 5).sum())
-    ax.hist(z, edges, density=True, color=MODEL, alpha=0.5, label=f"{len(z)} reads" + (f", {beyond} beyond" if beyond else ""))
+    more = f", {beyond} beyond" if beyond else ""
+    ax.hist(z, edges.tolist(), density=True, color=MODEL, alpha=0.5, label=f"{len(z)} reads{more}")
+        z,
+        edges.tolist(),
+        density=True,
+        color=MODEL,
+        alpha=0.5,
+        label=f"{len(z)} reads" + (f", {beyond} beyond" if beyond else ""),
+    )
     grid = np.linspace(-5, 5, 200)
     ax.plot(grid, np.exp(-0.5 * grid**2) / np.sqrt(2 * np.pi), color=TRUTH, label="normal")
     ax.set_xlim(-5, 5)

@@ -85,4 +85,4 @@ def run_trapped(steps: Steps, noise: Noise, pulses: Array, trap: Trap) -> tuple[
 def _normal(share: Array, e: Array) -> Array:
     """The standard normal number of the same rank as a read under a mixture; the nearer tail is used, for its precision."""
     low, high = (share * ndtr(e)).sum(0), (share * ndtr(-e)).sum(0)
-    return np.where(low < high, ndtri(low.clip(1e-300)), -ndtri(high.clip(1e-300)))
+    return np.asarray(np.where(low < high, ndtri(low.clip(1e-300)), -ndtri(high.clip(1e-300))))

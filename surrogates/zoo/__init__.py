@@ -34,7 +34,8 @@ def card(name: str) -> dict[str, Any]:
 
     Returns:
         "name", "kind" ("synapse" or "surrogate"), "summary", "fitted_on", "domain" (ranges in SI), "units", "scores" (on
-        devices or drives that the fit has not seen), "verdict", "licence", "seed", "version", "generator".
+        devices or drives that the fit has not seen), "verdict", "licence", "seed", "version", "generator", and "quick": true
+        where a small fit stands in for the real one.
 
     Raises:
         ConfigError: there is no such surrogate.

@@ -206,7 +206,7 @@ def test_moments_tell_read_noise_from_noise_that_accumulates():
         for k in range(lanes)
     ]
     found = increments(pulse_data(traces, scale="linear"), "SET")
-    assert found.count == lanes * (count - 1)
+    assert found.number == lanes * (count - 1)
     assert found.mean == pytest.approx(0.01, abs=1e-3)
     assert found.read == pytest.approx(read, rel=0.06)
     assert found.accumulating == pytest.approx(pulse, rel=0.06)
