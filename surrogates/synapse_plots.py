@@ -80,13 +80,6 @@ def plot_innovations(assessment: Assessment, *, ax: Axes | None = None) -> Axes:
     beyond = int((np.abs(z) > 5).sum())
     more = f", {beyond} beyond" if beyond else ""
     ax.hist(z, edges.tolist(), density=True, color=MODEL, alpha=0.5, label=f"{len(z)} reads{more}")
-        z,
-        edges.tolist(),
-        density=True,
-        color=MODEL,
-        alpha=0.5,
-        label=f"{len(z)} reads" + (f", {beyond} beyond" if beyond else ""),
-    )
     grid = np.linspace(-5, 5, 200)
     ax.plot(grid, np.exp(-0.5 * grid**2) / np.sqrt(2 * np.pi), color=TRUTH, label="normal")
     ax.set_xlim(-5, 5)
