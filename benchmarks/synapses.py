@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ import _network_parts as networks
 from _aihwkit import aihwkit_step
 from _domain_wall import domain_wall
 from _measure import emit
+from _step_time import step_times
 
 Rows = Iterator[dict[str, Any]]
 
@@ -37,7 +39,7 @@ def parts(chosen: argparse.Namespace) -> dict[str, Callable[[], Rows]]:
         "network": lambda: networks.weak_reset_networks(shared, seeds, chosen.synapse, chosen.ablation, **epochs),
         "mram": lambda: networks.mram(shared, seeds, **epochs),
         "domain-wall": lambda: domain_wall(shared, seeds, **epochs),
-        "speed": lambda: devices.speed(),
+        "speed": lambda: chain(devices.speed(), step_times(shared)),
         "aihwkit": lambda: aihwkit_step(chosen.aihwkit),
     }
 
