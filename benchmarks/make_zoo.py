@@ -175,8 +175,10 @@ def make(name: str, folder: Path, *, quick: bool, seed: int = 0) -> None:
     traces = recorded(entry.device, entry, entry.devices, seed, seed)
     config = SynapseConfig(seed=seed, rounds=1, iterations=5, resamples=2) if quick else SynapseConfig(seed=seed)
     surrogate = fit_synapse(traces, config)
-    save(surrogate, folder / f"{name}.safetensors")
     found = scores(surrogate, entry, seed, 20 if quick else 200)
+    if not np.isfinite(list(found.values())).all():
+        raise spinode.FitError(f"the fit of {name} gives reads that are not finite: {found}; nothing was written.")
+    save(surrogate, folder / f"{name}.safetensors")
     fitted = {
         "device": type(entry.device).__name__,
         "settings": traces[0].provenance.get("device", {}),
@@ -246,10 +248,17 @@ def main() -> None:
     torch.set_num_threads(1)
     # New schedules reach a little beyond the voltages and widths of the fitted ones.
     warnings.simplefilter("ignore", spinode.DomainWarning)
+    failed: list[str] = []
     for name in arguments.only:
         begun = time.perf_counter()
-        makers[name](arguments.folder, quick=arguments.quick)
+        try:
+            makers[name](arguments.folder, quick=arguments.quick)
+        except spinode.FitError as error:
+            failed.append(name)
+            print(json.dumps({"name": name, "error": str(error)}), flush=True)
         print(json.dumps({"name": name, "seconds": round(time.perf_counter() - begun)}), flush=True)
+    if failed:
+        raise SystemExit(f"not made: {', '.join(failed)}")
 
 
 if __name__ == "__main__":
