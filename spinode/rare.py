@@ -1,4 +1,4 @@
-"""Rare events among very many trials, drawn by the gaps between them: what does not happen costs nothing."""
+"""Fewer draws for the same law: rare events by the gaps between them, and pairs of devices that share what one takes."""
 
 from __future__ import annotations
 
@@ -43,3 +43,17 @@ def rare(trials: int, probability: float, generator: torch.Generator) -> Tensor:
         last = int(found[-1][-1])
     places = torch.cat(found) if len(found) > 1 else found[0]
     return places[: int(torch.searchsorted(places, trials))]
+
+
+def in_turn(pulses: Tensor) -> bool:
+    """Whether the devices are pairs, shape (2, ...), of which never both get pulses.
+
+    Of what is drawn for pulses such a pair needs one: the device that gets pulses takes it, to the other it is nothing.
+
+    Args:
+        pulses: How many each device gets, none below zero.
+    """
+    if pulses.dim() < 2 or len(pulses) != 2:
+        return False
+    # A sum of products, each 0 or at least 1: it is zero where all of them are.
+    return not float(torch.dot(pulses[0].reshape(-1), pulses[1].reshape(-1)))

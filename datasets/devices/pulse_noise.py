@@ -12,7 +12,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from ...rare import rare
+from ...rare import in_turn, rare
 
 #: Share of devices up to which a few are picked out (measured to be cheaper up to 0.3 for pink noise, beyond 0.4 for traps).
 FEW = 0.25
@@ -148,8 +148,9 @@ class Pink:
         if float(pulses.sum()) < FEW * pulses.numel():
             at = pulses.reshape(-1).nonzero().squeeze(-1)
             parts = [part.clone(memory_format=torch.contiguous_format) for part in (slow, white)]
-            taken = (part.view(-1)[at] for part in parts)
-            for part, value in zip(parts, self._moved(*taken, pulses.reshape(-1)[at], generator), strict=True):
+            old_slow, old_white = (part.view(-1)[at] for part in parts)
+            moved = self._moved(old_slow, old_white, pulses.reshape(-1)[at], generator)
+            for part, value in zip(parts, moved, strict=True):
                 part.view(-1)[at] = value
             return parts[0], parts[1]
         derived = torch.is_grad_enabled() and (slow.requires_grad or white.requires_grad)
@@ -164,7 +165,7 @@ class Pink:
     def _by_piece(self, slow: Tensor, white: Tensor, pulses: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """`after` with two draws for each device; for each pair where never both get pulses: the one that does takes them."""
         pulses = pulses.contiguous()
-        rows = 2 if _in_turn(pulses) else 1
+        rows = 2 if in_turn(pulses) else 1
         after = (torch.empty_like(pulses), torch.empty_like(pulses))
         pieces = (each.view(rows, -1).split(PIECE, 1) for each in (slow.contiguous(), white.contiguous(), pulses, *after))
         for own_slow, own_white, number, to_slow, to_white in zip(*pieces, strict=True):
@@ -192,10 +193,3 @@ class Pink:
     def filtered(self, history: Tensor) -> Tensor:
         """Noise alpha sum_k b_k u_k, shape (devices...)."""
         return history @ history.new_tensor(self.weights).mul_(self.alpha)
-
-
-def _in_turn(pulses: Tensor) -> bool:
-    """Whether the first dimension holds pairs of devices of which never both get pulses."""
-    if pulses.dim() < 2 or len(pulses) != 2:
-        return False
-    return not float(torch.dot(pulses[0].view(-1), pulses[1].view(-1)))

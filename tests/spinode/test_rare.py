@@ -1,4 +1,4 @@
-"""Rare events by their gaps are those of a draw for each trial: counts, places, independence."""
+"""Rare events by their gaps are those of a draw for each trial: counts, places, independence; and who takes turns."""
 
 import math
 
@@ -7,7 +7,7 @@ import pytest
 import torch
 from scipy import stats
 
-from spinode.rare import rare
+from spinode.rare import in_turn, rare
 
 FALSE_ALARM = 1e-6  # of each statistical test here
 
@@ -81,3 +81,13 @@ def test_certain_and_impossible_events():
 def test_the_same_seed_gives_the_same_events():
     assert torch.equal(rare(1000, 0.1, seeded(4)), rare(1000, 0.1, seeded(4)))
     assert not torch.equal(rare(1000, 0.1, seeded(4)), rare(1000, 0.1, seeded(5)))
+
+
+def test_pairs_take_turns_where_never_both_get_pulses():
+    pulses = torch.tensor([[0.0, 3.0, 0.0, 1.0], [2.0, 0.0, 0.0, 0.0]])
+    assert in_turn(pulses)
+    assert in_turn(torch.zeros(2, 3, 4))
+    pulses[1, 3] = 1
+    assert not in_turn(pulses)
+    assert not in_turn(pulses[0, :2])
+    assert not in_turn(torch.zeros(3, 4))
