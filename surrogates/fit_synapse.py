@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
@@ -16,12 +17,14 @@ from .drift import Latents
 from .kalman import Array
 from .population import Population, mixture
 from .pulse_data import PulseData, pulse_data
-from .retention import Retention, fit_retention
+from .retention import Retention, fit_retention, since_programming
 from .state_fit import SAMPLES, StateFit, begin, last_layer_columns
 from .synapse import SynapseSurrogate
 
 #: Fewest devices (or cycles of one device) whose spread is believed.
 FEWEST = 10
+#: Most reads that are fitted from two first guesses of the noise.
+TWICE = 10_000
 #: Gain in log probability that a further noise process must bring, for each of its parameters.
 GAIN = 5.0
 
@@ -76,6 +79,7 @@ def fit_synapse(
         config: Settings; single ones may be given by name instead, such as `seed=1`.
         retention: Recordings of waiting devices (no pulses, time in seconds), where those of `traces` hold no pauses.
         progress: Called with a line now and then.
+        **settings: Fields of `SynapseConfig`.
 
     Returns:
         The surrogate. From ten devices on it draws virtual ones; from one it knows cycle-to-cycle noise only, and says so.
@@ -147,14 +151,32 @@ def _state_fit(data: PulseData, config: SynapseConfig, say: Callable[[str], None
     hidden = config.hidden or ((16, 16) if reads > 5000 else (8,))
     fit = begin(thin, latents, tied=tied, hidden=hidden, memory=True, seed=config.seed, spread=spread)
     fit.follow(12 if latents.window else 2, config.iterations, say)
-    for _ in range(2):
-        fit.run(1, config.iterations, say)
-        _try_traps(fit)
-    fit.run(config.rounds, config.iterations, say)
-    if fit.trap is not None:
-        fit.find_traps()
-        fit.run(2, config.iterations, say)
-    return fit
+    # Accumulating noise and a read noise that lasts some pulses are easily taken for each other, each with a drift that suits:
+    # two minima. Few reads are fitted from both sides.
+    starts = [fit.noise, _correlated(fit)] if reads <= TWICE else [fit.noise]
+    tried = []
+    for noise in starts:
+        one = copy.deepcopy(fit)
+        one.noise = noise
+        for _ in range(2):
+            one.run(1, config.iterations, say)
+            _try_traps(one)
+        one.run(config.rounds, config.iterations, say)
+        if one.trap is not None:
+            one.find_traps()
+            one.run(2, config.iterations, say)
+        tried.append(one)
+    return max(tried, key=lambda one: one.posterior())
+
+
+def _correlated(fit: StateFit) -> Array:
+    """The first guess of the noise, with most of what accumulates taken for correlated read noise."""
+    noise = fit.noise.copy()
+    place = {name: index for index, name in enumerate(fit.noise_model.names)}
+    for name in fit.noise_model.polarities:
+        noise[place[f"log accumulating {name}"]] -= 1.5
+    noise[place["log correlated read"]], noise[place["log memory"]] = noise[place["log read"]], np.log(8.0)
+    return noise
 
 
 def _every(data: PulseData) -> int:
@@ -224,12 +246,17 @@ def _drop_memory(fit: StateFit) -> None:
 
 def _posteriors(fit: StateFit) -> tuple[Array, Array]:
     """What each group's reads alone tell of (first state, latents): means and covariances; flat directions get a wide one."""
-    inverse = np.linalg.inv(fit.covariance)
-    own = inverse - np.diag(fit.spread**-2)
+    # In units of the prior: the posterior's information less the prior's own, which is one.
+    s = fit.spread
+    own = np.linalg.inv(fit.covariance) * s[:, None] * s - np.eye(len(s))
     values, vectors = np.linalg.eigh(0.5 * (own + own.transpose(0, 2, 1)))
-    values = values.clip(1e-2)
-    covariance = np.einsum("gij,gj,gkj->gik", vectors, 1 / values, vectors)
-    mean = np.einsum("gij,gjk,gk->gi", covariance, inverse, fit.latents).clip(-8, 8)
+    flat = values < 1e-3
+    values = values.clip(1e-3)
+    covariance = np.einsum("gij,gj,gkj->gik", vectors, 1 / values, vectors) * s[:, None] * s
+    # The prior has drawn the estimate towards its middle; along a flat direction there is nothing to draw back to.
+    pull = np.einsum("gji,gj->gi", vectors, (fit.latents - fit.middle) / s)
+    mean = fit.latents + s * np.einsum("gij,gj->gi", vectors, np.where(flat, 0.0, pull / values))
+    mean = mean.clip(fit.latents - 4 * s, fit.latents + 4 * s)
     noise = fit.noise_model.variances(fit.noise[None], fit.data, fit.reference)
     first = np.zeros(fit.data.groups)
     counts = np.bincount(fit.data.group, minlength=fit.data.groups)
@@ -273,9 +300,8 @@ def _weight_covariance(fit: StateFit) -> Array:
 def _retention(data: PulseData, fit: StateFit) -> Retention | None:
     if not (data.pause > 0).any():
         return None
-    seen = data.seen[1:] & data.seen[:-1] & (data.pause > 0)
     read = float(np.exp(fit.noise[fit.noise_model.names.index("log read")]))
-    return fit_retention(data.reads[:-1][seen], np.diff(data.reads, axis=0)[seen], data.pause[seen], read)
+    return fit_retention(*since_programming(data.reads, data.seen, data.pause), read)
 
 
 def _chunk(fit: StateFit, tolerance: float = 0.03) -> float:

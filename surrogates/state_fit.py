@@ -44,6 +44,7 @@ class StateFit:
         drift: Network, in double precision.
         latents: Shape (groups, latents).
         spread: Deviation of the prior of each latent parameter, shape (latents,).
+        middle: Mean of that prior, shape (latents,).
         covariance: Posterior covariance of the latents, shape (groups, latents, latents).
         noise_model: Form of the noise.
         noise: Its parameters.
@@ -63,6 +64,7 @@ class StateFit:
     filled: Mask
     trap: Trap | None = None
     covariance: Array = field(default_factory=lambda: np.zeros(0))
+    middle: Array = field(default_factory=lambda: np.zeros(1))
     history: list[dict[str, float]] = field(default_factory=list)
 
     # --- the drift along the path ------------------------------------------------------------------------------------
@@ -137,6 +139,7 @@ class StateFit:
 
         start = _flat(weights)
         best = minimize(loss, start, jac=True, method="L-BFGS-B", options=_options(loss, start, iterations))
+        _assign(weights, start)  # the search leaves the weights that it tried last
         kept, before = self.reference, self._true_loglik()
         # The likelihood above is that of a linearised drift; far from its path it may promise what the filter does not keep.
         for share in (1.0, 0.5, 0.2, 0.05, 0.0):
@@ -144,6 +147,11 @@ class StateFit:
             self.reference = kept
             if share == 0.0 or self._true_loglik() > before:
                 break
+
+    def posterior(self) -> float:
+        """Log posterior of drift and noise, the trap's history included."""
+        prior = float(self.noise_model.prior(self.noise[None])[0])
+        return self._true_loglik() + prior + self._trap_prior()
 
     def _true_loglik(self) -> float:
         """Log likelihood less the ridge, after the reference has moved; minus infinity where a run diverges."""
@@ -159,7 +167,7 @@ class StateFit:
         return np.ascontiguousarray(slopes.numpy().transpose(2, 0, 1))
 
     def improve_latents(self, rounds: int = 2) -> None:
-        """Damped Gauss-Newton steps of every group's latents under the prior N(0, spread^2)."""
+        """Damped Gauss-Newton steps of every group's latents under the prior N(middle, spread^2)."""
         groups, size = self.latents.shape
         if not size:
             return
@@ -174,7 +182,7 @@ class StateFit:
             np.add.at(total, self.data.group, matrix)
             np.add.at(slope, self.data.group, vector)
             total += np.diag(self.spread**-2)
-            slope -= self.latents / self.spread**2
+            slope -= (self.latents - self.middle) / self.spread**2
             self.covariance = np.linalg.inv(total)
             damped = total + damping[:, None, None] * 1e-3 * np.einsum("gii->gi", total)[:, :, None] * np.eye(size)
             move = np.linalg.solve(damped, slope[..., None])[..., 0].clip(-0.7, 0.7)
@@ -190,7 +198,7 @@ class StateFit:
         # As for the network: what the linearised drift promised, the filter must keep.
         gain = np.zeros(groups)
         np.add.at(gain, self.data.group, self._moved() - true)
-        gain -= 0.5 * (((self.latents / self.spread) ** 2) - (first / self.spread) ** 2).sum(1)
+        gain -= self._penalty(self.latents) - self._penalty(first)
         lost = ~(gain > -1e-9)
         self.latents[lost] = first[lost]
         self.reference = np.where(lost[self.data.group], path, self.reference)
@@ -198,12 +206,21 @@ class StateFit:
     def _group_loglik(self, steps: Steps) -> Array:
         total = np.zeros(len(self.latents))
         np.add.at(total, self.data.group, self.filtered(steps).loglik)
-        return np.asarray(total - 0.5 * ((self.latents / self.spread) ** 2).sum(1))
+        return np.asarray(total - self._penalty(self.latents))
 
-    def improve_spread(self, least: float = 0.02) -> None:
-        """Empirical Bayes: the prior's deviation from the spread and the uncertainty of the latents."""
+    def _penalty(self, latents: Array) -> Array:
+        return np.asarray(0.5 * (((latents - self.middle) / self.spread) ** 2).sum(1))
+
+    def improve_spread(self, least: float = 0.005) -> None:
+        """Empirical Bayes: the prior's mean and deviation, from the groups that tell of each latent parameter.
+
+        A group counts by how much narrower than the prior its posterior is: that of a ramp of SET says nothing of RESET rates.
+        """
         if self.latents.size and len(self.covariance):
-            second = (self.latents**2).mean(0) + np.einsum("gii->gi", self.covariance).mean(0)
+            variance = np.einsum("gii->gi", self.covariance)
+            weight = (1 - variance / self.spread**2).clip(1e-6, 1.0)
+            self.middle = (weight * self.latents).sum(0) / weight.sum(0)
+            second = (weight * ((self.latents - self.middle) ** 2 + variance)).sum(0) / weight.sum(0)
             self.spread = np.sqrt(second).clip(least, 3.0)
 
     def improve_noise(self, iterations: int) -> None:
@@ -216,18 +233,7 @@ class StateFit:
             count = len(flat)
             return -float(values[0]), -(values[1 : count + 1] - values[count + 1 :]) / 2e-4
 
-        starts = [self.noise]
-        if self.noise_model.memory:
-            # Correlated noise is easily taken for accumulating one, a minimum of its own: begin there as well.
-            other = self.noise.copy()
-            at = self.noise_model.names.index("log correlated read")
-            other[at], other[at + 1] = self.noise[self.noise_model.names.index("log read")], np.log(8.0)
-            other[[i for i, name in enumerate(self.noise_model.names) if name.startswith("log accumulating")]] -= 1.5
-            starts.append(other)
-        found = [
-            minimize(loss, start, jac=True, method="L-BFGS-B", options=_options(loss, start, iterations)) for start in starts
-        ]
-        best = min(found, key=lambda each: each.fun if np.isfinite(each.x).all() else np.inf)
+        best = minimize(loss, self.noise, jac=True, method="L-BFGS-B", options=_options(loss, self.noise, iterations))
         if np.isfinite(best.x).all():
             self.noise = best.x
 

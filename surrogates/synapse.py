@@ -101,7 +101,7 @@ class SynapseSurrogate(SynapseModel, nn.Module):
             self.voltage = inputs.usual["voltage"]
         if "width" in inputs.usual:
             self.width = math.sqrt(inputs.usual["width"][0] * inputs.usual["width"][1])
-        self._single: Drift | None = None
+        self._single: tuple[tuple[int, ...], Drift] | None = None
 
     # --- variants ----------------------------------------------------------------------------------------------------
 
@@ -227,17 +227,24 @@ class SynapseSurrogate(SynapseModel, nn.Module):
         if most == 0:
             return dict(state)
         x = state["state"]
+        if x.dtype != torch.float64 and self._learns:  # weights are double: a single copy would keep their gradients
+            wide = Pulses._trusted(count.double(), pulses.voltage, pulses.width)
+            found = self._program({name: value.double() for name, value in state.items()}, wide, generator)
+            return {name: value.to(x.dtype) for name, value in found.items()}
         drift = self._drift(x.dtype)
         polarity = torch.where(count < 0, -1.0, 1.0).to(x.dtype) if len(self.polarities) > 1 else self._sign
         extra = self._extra(pulses, x)
+        # Each device takes as many steps as its own pulses ask for: what others get is nothing to it.
+        own = (number.detach() / self.chunk).ceil().clamp(min=1)
         parts = max(1, math.ceil(most / self.chunk))
-        part = number / parts if parts > 1 else number
+        share = number / own if parts > 1 else number
         noisy = generator is not None and self.with_noise
         after = dict(state)
-        for _ in range(parts):
+        for index in range(parts):
+            part = share if index == 0 else torch.where(own > index, share, torch.zeros_like(share))
             step = drift.change(x, part, polarity, extra, state["latents"], state.get("first", x))
             if noisy:
-                deviation = self._accumulating(x, polarity) * part.sqrt()
+                deviation = self._accumulating(x, polarity) * _root(part)
                 step = torch.addcmul(step, deviation, _normal(tuple(x.shape), generator, x.dtype))
             x = (x + step).clamp(*self._limits)
         after["state"] = x
@@ -245,7 +252,7 @@ class SynapseSurrogate(SynapseModel, nn.Module):
             keep = torch.exp(-number / math.exp(self._value("log memory")))
             size = math.exp(self._value("log correlated read"))
             fresh = _normal(tuple(x.shape), generator, x.dtype).mul_(size)
-            after["flicker"] = torch.addcmul(keep * state["flicker"], (1 - keep * keep).sqrt(), fresh)
+            after["flicker"] = torch.addcmul(keep * state["flicker"], _root(1 - keep * keep), fresh)
         if generator is not None and self.with_traps and "trap" in state:
             after["trap"] = self._trapped(state["trap"], number, generator)
         return after
@@ -290,12 +297,17 @@ class SynapseSurrogate(SynapseModel, nn.Module):
 
     def _drift(self, dtype: torch.dtype) -> Drift:
         """The drift in the precision of the state; the single-precision copy is made once."""
-        if dtype == torch.float64 or any(p.requires_grad and torch.is_grad_enabled() for p in self.drift.parameters()):
-            return self.drift if dtype == torch.float64 else copy.deepcopy(self.drift).to(dtype)
-        if self._single is None:
-            object.__setattr__(self, "_single", copy.deepcopy(self.drift).to(dtype).requires_grad_(False))
+        if dtype == torch.float64:
+            return self.drift
+        versions = tuple(p._version for p in self.drift.parameters())
+        if self._single is None or self._single[0] != versions:  # weights loaded or trained since
+            object.__setattr__(self, "_single", (versions, copy.deepcopy(self.drift).to(dtype).requires_grad_(False)))
         assert self._single is not None
-        return self._single
+        return self._single[1]
+
+    @property
+    def _learns(self) -> bool:
+        return torch.is_grad_enabled() and any(p.requires_grad for p in self.drift.parameters())
 
     def _value(self, name: str) -> float:
         return float(self.noise[self.noise_model.names.index(name)])
@@ -415,6 +427,14 @@ class SynapseSurrogate(SynapseModel, nn.Module):
 
 def _normal(shape: tuple[int, ...], generator: torch.Generator | None, dtype: torch.dtype) -> Tensor:
     return torch.randn(shape, generator=generator, dtype=dtype)
+
+
+def _root(values: Tensor) -> Tensor:
+    """Square root, with the slope zero at zero: a device without pulses must not make the gradient of all NaN."""
+    if not values.requires_grad:
+        return values.sqrt()
+    there = values > 0
+    return torch.where(there, values, torch.ones_like(values)).sqrt() * there
 
 
 def _draw(covariance: Tensor, generator: torch.Generator) -> Tensor:
