@@ -193,7 +193,8 @@ def _latents(data: PulseData, config: SynapseConfig) -> tuple[Latents, bool, flo
     if data.devices > 1:
         return Latents(data.polarities, both, config.shape if data.devices >= FEWEST else 0), not both, 1.0
     if data.groups >= 5:
-        return Latents(data.polarities, False, 0, window=False), False, 0.1
+        # A cycle begins where the one before has left the device, and may depend on where that was.
+        return Latents(data.polarities, True, 0, window=False), False, 0.1
     return Latents((), False, 0, window=False), False, 0.1
 
 

@@ -65,6 +65,29 @@ class Population(nn.Module):
             found.append(self._squeezed(missing, generator))
         return torch.cat(found)
 
+    def given(self, first: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """Latents of devices whose first state is known, shape (count, latents): drawn, or their mean without a generator.
+
+        Of a normal component: N(m_l + C_l0 (x - m_0) / C_00, C_ll - C_l0 C_0l / C_00), brought to the range that was seen.
+
+        Args:
+            first: First states x, shape (count,).
+            generator: Source of randomness.
+        """
+        own, cross = self.covariances[:, 0, 0], self.covariances[:, 1:, 0]
+        offset = first.double().clamp(self.low[0], self.high[0])[:, None] - self.means[:, 0]
+        share = torch.softmax(self.weights.log() - 0.5 * (offset**2 / own + own.log()), 1)
+        means = self.means[:, 1:] + offset[..., None] * (cross / own[:, None])
+        if generator is None:
+            found = (share[..., None] * means).sum(1)
+        else:
+            rest = self.covariances[:, 1:, 1:] - cross[:, :, None] * cross[:, None, :] / own[:, None, None]
+            factors = torch.linalg.cholesky(rest + 1e-12 * torch.eye(rest.shape[-1], dtype=torch.float64))
+            which = torch.multinomial(share, 1, generator=generator)[:, 0]
+            normal = torch.randn(len(first), rest.shape[-1], generator=generator, dtype=torch.float64)
+            found = means[torch.arange(len(first)), which] + torch.einsum("nij,nj->ni", factors[which], normal)
+        return found.clamp(self.low[1:], self.high[1:])
+
     def _squeezed(self, count: int, generator: torch.Generator) -> Tensor:
         """Draws of a window that the mixture hardly reaches: one parameter after the other given the rest, a few times over."""
         which = torch.multinomial(self.weights, count, replacement=True, generator=generator)
@@ -111,7 +134,7 @@ def mixture(means: Array, covariances: Array, *, seed: int = 0, most: int = MOST
     counts = np.ones(len(means)) if counts is None else counts
     best, lowest = None, np.inf
     for size in range(1, most + 1):
-        if size > 1 and len(means) < 25 * size:
+        if size > 1 and len(means) < 12 * size:
             break
         fit, loglik = _deconvolved(means, covariances, counts, size, np.random.default_rng(seed))
         criterion = -2 * loglik + fit.free * np.log(counts.sum())

@@ -197,6 +197,8 @@ class SynapseSurrogate(SynapseModel, nn.Module):
     def at(self, conductance: Tensor, *, generator: torch.Generator | None = None) -> State:
         """Devices that were just read: their state is what the read tells, as uncertain as read noise leaves it.
 
+        Their latent parameters are those of devices of the population that begin there.
+
         Args:
             conductance: Reads [`unit`], shape (devices...).
             generator: Source of the uncertainty, and of latent parameters; the read itself and typical ones if omitted.
@@ -208,8 +210,12 @@ class SynapseSurrogate(SynapseModel, nn.Module):
         if not bool(torch.isfinite(read).all()) or (self.scale.kind == "log" and not bool((read > 0).all())):
             raise ConfigError("the reads hold values that are not finite, or not positive where the device needs it.")
         dtype = torch.promote_types(read.dtype, torch.float32)
-        state = self._initial(tuple(read.shape), generator, dtype)
+        shape = tuple(read.shape)
         x = self._dimensionless(read.to(dtype))
+        latents = torch.zeros(x.numel(), len(self.drift.latents.names), dtype=torch.float64)
+        if self.population is not None:
+            latents = self.population.given(x.reshape(-1), generator if self.with_spread else None)
+        state = self._state(torch.cat([x.reshape(-1, 1).double(), latents], 1), shape, generator, dtype)
         if generator is not None and self.with_noise:
             x = x - self._read_deviation(x) * _normal(tuple(x.shape), generator, dtype)
         for name in ("flicker", "trap"):
