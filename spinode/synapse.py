@@ -46,7 +46,7 @@ class Pulses:
         if not isinstance(self.count, Tensor):
             raise ConfigError(f"the number of pulses is a {type(self.count).__name__}; expected a tensor, one number a device.")
         count = self.count.detach()
-        if not bool((count == count.round()).all()) or (count.numel() and float(count.abs().max()) > MOST_PULSES):
+        if not torch.equal(count, count.round()) or (count.numel() and float(count.abs().max()) > MOST_PULSES):
             bad = count[~((count == count.round()) & (count.abs() <= MOST_PULSES))].reshape(-1)
             raise ConfigError(
                 f"{bad.numel()} of {count.numel()} devices are given {float(bad[0]):g} pulses; expected whole numbers of at "
@@ -209,11 +209,12 @@ class SynapseModel:
                 f"there are pulses for devices of shape {tuple(count.shape)}, the devices have {tuple(devices.shape)}; "
                 "expected one number of pulses for each device."
             )
-        for name, wrong in ((SET, count > 0), (RESET, count < 0)):
-            if name not in self.polarities and bool(wrong.any()):
+        for name, sign in ((SET, 1), (RESET, -1)):
+            # The extreme first: it takes no copy of a million counts.
+            if name not in self.polarities and float((count.amax() if sign > 0 else count.amin()) * sign) > 0:
                 raise ConfigError(
-                    f"{int(wrong.sum())} devices are given {name} pulses, and this device knows {', '.join(self.polarities)} "
-                    "only; use two devices for a weight, or `initial` for fresh ones."
+                    f"{int((count * sign > 0).sum())} devices are given {name} pulses, and this device knows "
+                    f"{', '.join(self.polarities)} only; use two devices for a weight, or `initial` for fresh ones."
                 )
         own: Tensor | float | None = None
         if self.voltage is not None:

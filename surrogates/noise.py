@@ -16,6 +16,8 @@ POLYNOMIAL = ("log accumulating", "its slope", "its curvature")
 STATE_PRIOR = 0.5
 #: Faintest noise, in deviations of the state: a simulator's table may have none.
 FLOOR = 1e-7
+#: Bounds of the logarithm of any deviation: from that floor to the whole range.
+LOGS = (-16.1, 1.0)
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,14 @@ class NoiseModel:
         process = [f"{what} {name}" for name in self.polarities for what in POLYNOMIAL]
         memory = ("log correlated read", "log memory") if self.memory else ()
         return (*process, "log read", "its slope", *memory, *(("depth", "log depth deviation") if self.trap else ()))
+
+    @property
+    def bounds(self) -> list[tuple[float, float]]:
+        """Least and greatest value of each parameter: noise is no larger than the range, and no cliff."""
+        special = {"log memory": (-1.0, 7.0), "depth": (-6.0, 6.0), "log depth deviation": (-8.0, 1.5)}
+        slopes = {"its slope": (-5.0, 5.0), "its curvature": (-2.0, 2.0)}
+        by_kind = [next((b for key, b in slopes.items() if name.startswith(key)), LOGS) for name in self.names]
+        return [special.get(name, kind) for name, kind in zip(self.names, by_kind, strict=True)]
 
     def start(self, accumulating: float, read: float) -> Array:
         """Parameters from two deviations."""
@@ -86,10 +96,10 @@ class NoiseModel:
                 sign = 1 if name == SET else -1
                 base, slope, curvature = (value[f"{part} {name}"] for part in POLYNOMIAL)
                 log = base + slope * x[:-1] + curvature * x[:-1] ** 2
-                q = np.where(data.polarity == sign, np.exp(2 * log.clip(-30, 5)), q)
+                q = np.where(data.polarity == sign, np.exp(2 * log.clip(*LOGS)), q)
             # What happens in a pause is retention, and not judged here: the state may go anywhere.
             process.append(q * data.pulses + np.where(data.pause > 0, 1.0, FLOOR**2))
-            read.append(np.exp(2 * (value["log read"] + value["its slope"] * x).clip(-30, 5)) + FLOOR**2)
+            read.append(np.exp(2 * (value["log read"] + value["its slope"] * x).clip(*LOGS)) + FLOOR**2)
             decay.append(np.exp(-data.pulses / np.exp(value["log memory"])) if self.memory else np.ones_like(data.pulses))
         memory = np.exp(2 * own["log correlated read"]) if self.memory else np.zeros(len(sets))
         depth = own["depth"] if self.trap else np.zeros(len(sets))

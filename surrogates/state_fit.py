@@ -233,7 +233,9 @@ class StateFit:
             count = len(flat)
             return -float(values[0]), -(values[1 : count + 1] - values[count + 1 :]) / 2e-4
 
-        best = minimize(loss, self.noise, jac=True, method="L-BFGS-B", options=_options(loss, self.noise, iterations))
+        bounds = self.noise_model.bounds
+        start = self.noise.clip(*np.array(bounds).T)
+        best = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds, options=_options(loss, start, iterations))
         if np.isfinite(best.x).all():
             self.noise = best.x
 

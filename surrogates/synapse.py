@@ -13,10 +13,11 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import ConfigError
+from ..rare import rare
 from ..synapse import RESET, SET, Pulses, State, SynapseModel
 from ..units import readable
 from .drift import Drift
-from .noise import POLYNOMIAL, NoiseModel
+from .noise import LOGS, POLYNOMIAL, NoiseModel
 from .population import Population
 from .pulse_data import Inputs, Scale
 from .retention import Retention
@@ -326,10 +327,12 @@ class SynapseSurrogate(SynapseModel, nn.Module):
     def _polynomial(self, x: Tensor, name: str) -> Tensor:
         base, slope, curvature = (self._value(f"{part} {name}") for part in POLYNOMIAL)
         inside = x.clamp(*self.seen)
-        return torch.exp(base + inside * (slope + curvature * inside))
+        if not (slope or curvature):
+            return inside.new_tensor(math.exp(min(max(base, LOGS[0]), LOGS[1])))
+        return (base + inside * (slope + curvature * inside)).clamp_(*LOGS).exp_()
 
     def _read_deviation(self, x: Tensor) -> Tensor:
-        return torch.exp(self._value("log read") + self._value("its slope") * x.clamp(*self.seen))
+        return (self._value("log read") + self._value("its slope") * x.clamp(*self.seen)).clamp(*LOGS).exp()
 
     def _extra(self, pulses: Pulses, x: Tensor) -> list[Tensor]:
         values = []
@@ -347,13 +350,19 @@ class SynapseSurrogate(SynapseModel, nn.Module):
         """The trap after so many pulses: the chain's n-th power; a depth of its own for each capture."""
         assert self.trap is not None
         total = self.trap.fill + self.trap.leave
-        settled = 1 - torch.exp(number * math.log1p(-total))
-        filled = trap != 0
+        most = float(number.detach().max())
+        likely = -math.expm1(most * math.log1p(-max(self.trap.fill, self.trap.leave)))
+        # Changes are rare: only the devices of a first, coarser draw are looked at.
+        at = rare(trap.numel(), likely, generator)
+        after = trap.clone(memory_format=torch.contiguous_format)
+        flat = after.view(-1)
+        filled = flat.index_select(0, at) != 0
+        settled = -torch.expm1(number.detach().reshape(-1).index_select(0, at) * math.log1p(-total))
         change = torch.where(filled, self.trap.leave / total, self.trap.fill / total) * settled
-        moves = torch.rand(trap.shape, generator=generator, dtype=trap.dtype) < change
-        after = torch.where(moves & filled, torch.zeros_like(trap), trap)
-        new = (moves & ~filled).nonzero(as_tuple=True)
-        after[new] = self._depth((len(new[0]),), generator, trap.dtype)
+        moves = torch.rand(at.shape, generator=generator, dtype=trap.dtype) * likely < change
+        flat.index_fill_(0, at[moves & filled], 0)
+        new = at[moves & ~filled]
+        flat.index_copy_(0, new, self._depth((len(new),), generator, trap.dtype))
         return after
 
     def _dimensionless(self, conductance: Tensor) -> Tensor:
