@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -224,7 +224,13 @@ class SynapseModel:
         return Pulses._trusted(count, voltage, self._inside("width", "s", pulses.width, self.width, self.width_range, devices))
 
     def _inside(
-        self, name: str, unit: str, given: Any, own: Any, bounds: tuple[float, float] | None, devices: Tensor
+        self,
+        name: str,
+        unit: str,
+        given: Tensor | float | None,
+        own: Tensor | float | None,
+        bounds: tuple[float, float] | None,
+        devices: Tensor,
     ) -> Tensor | float | None:
         """An amplitude or width within the range of the model."""
         if given is None:

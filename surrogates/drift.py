@@ -116,12 +116,13 @@ class Drift(nn.Module):
         self, state: Tensor, pulses: Tensor, polarity: Tensor, extra: Sequence[Tensor], latents: Tensor, first: Tensor
     ) -> Tensor:
         """Change of x by so many pulses: one Euler step for up to one pulse, one midpoint step for several."""
-        rate = self(state, polarity, extra, latents, first)
+        rate: Tensor = self(state, polarity, extra, latents, first)
         if not bool((pulses.detach() > 1).any()):
             return (pulses * rate).clamp(-_LARGEST, _LARGEST)
         # One pulse is the unit in which the network was fitted: only what exceeds it moves the point of evaluation.
         half = (0.5 * (pulses - 1).clamp(min=0) * rate).clamp(-_LARGEST, _LARGEST)
-        return (pulses * self(state + half, polarity, extra, latents, first)).clamp(-_LARGEST, _LARGEST)
+        rate = self(state + half, polarity, extra, latents, first)
+        return (pulses * rate).clamp(-_LARGEST, _LARGEST)
 
     def _log_rate(self, rates: dict[str, Tensor], polarity: Tensor) -> Tensor | None:
         if len(rates) == 2:

@@ -15,7 +15,7 @@ from ..trace import Trace, TraceSet
 from . import kalman
 from .drift import Latents
 from .kalman import Array
-from .population import Population, mixture
+from .population import Population, resample
 from .pulse_data import PulseData, pulse_data
 from .retention import Retention, fit_retention, since_programming
 from .state_fit import SAMPLES, StateFit, begin, last_layer_columns
@@ -23,6 +23,8 @@ from .synapse import SynapseSurrogate
 
 #: Fewest devices (or cycles of one device) whose spread is believed.
 FEWEST = 10
+#: Proposals for the latent parameters of each device, and how many of them are kept.
+PROPOSALS, COPIES = 64, 8
 #: Most reads that are fitted from two first guesses of the noise.
 TWICE = 10_000
 #: Gain in log probability that a further noise process must bring, for each of its parameters.
@@ -39,8 +41,7 @@ class SynapseConfig:
         shape: Number of latent parameters, beside range and rates, that enter the network where there are many devices.
         rounds: Most rounds of network, latents and noise.
         iterations: Steps of the network in each round.
-        resamples: Populations of resampled devices, which say how well the population is known.
-        seed: Seed of first weights and resamples.
+        seed: Seed of first weights and of samples.
 
     Raises:
         ConfigError: a setting outside its range.
@@ -51,13 +52,12 @@ class SynapseConfig:
     shape: int = 1
     rounds: int = 8
     iterations: int = 40
-    resamples: int = 20
     seed: int = 0
 
     def __post_init__(self) -> None:
         if self.scale not in (None, "linear", "log"):
             raise ConfigError(f"scale is {self.scale!r}; expected 'linear' or 'log', or None for the one the data suggest.")
-        for name, least in (("shape", 0), ("rounds", 1), ("iterations", 1), ("resamples", 0)):
+        for name, least in (("shape", 0), ("rounds", 1), ("iterations", 1)):
             if not (isinstance(getattr(self, name), int) and getattr(self, name) >= least):
                 raise ConfigError(f"{name} is {getattr(self, name)!r}; expected a whole number of at least {least}.")
         if self.hidden is not None and (not self.hidden or min(self.hidden) < 1):
@@ -98,7 +98,7 @@ def fit_synapse(
     say = progress or (lambda line: None)
     fit = _state_fit(data, config, say)
     full = _with_noise_of_all_reads(fit, data)
-    population, populations = _populations(fit, config)
+    population = _population(fit, config)
     waiting = None if retention is None else pulse_data(TraceSet(retention), scale=data.scale)
     seen = (float(fit.reference[fit.data.seen].min()), float(fit.reference[fit.data.seen].max()))
     surrogate = SynapseSurrogate(
@@ -118,7 +118,6 @@ def fit_synapse(
         chunk=_chunk(fit),
         posterior_noise=torch.from_numpy(full.noise_covariance()),
         posterior_weights=torch.from_numpy(_weight_covariance(fit)),
-        populations=populations,
         record={
             "devices": data.devices,
             "recordings": len(recordings),
@@ -171,7 +170,7 @@ def _state_fit(data: PulseData, config: SynapseConfig, say: Callable[[str], None
 
 def _correlated(fit: StateFit) -> Array:
     """The first guess of the noise, with most of what accumulates taken for correlated read noise."""
-    noise = fit.noise.copy()
+    noise: Array = fit.noise.copy()
     place = {name: index for index, name in enumerate(fit.noise_model.names)}
     for name in fit.noise_model.polarities:
         noise[place[f"log accumulating {name}"]] -= 1.5
@@ -245,48 +244,39 @@ def _drop_memory(fit: StateFit) -> None:
         fit.noise_model, fit.noise = model, noise
 
 
-def _posteriors(fit: StateFit) -> tuple[Array, Array]:
-    """What each group's reads alone tell of (first state, latents): means and covariances; flat directions get a wide one."""
-    # In units of the prior: the posterior's information less the prior's own, which is one.
-    s = fit.spread
-    own = np.linalg.inv(fit.covariance) * s[:, None] * s - np.eye(len(s))
-    values, vectors = np.linalg.eigh(0.5 * (own + own.transpose(0, 2, 1)))
-    flat = values < 1e-3
-    values = values.clip(1e-3)
-    covariance = np.einsum("gij,gj,gkj->gik", vectors, 1 / values, vectors) * s[:, None] * s
-    # The prior has drawn the estimate towards its middle; along a flat direction there is nothing to draw back to.
-    pull = np.einsum("gji,gj->gi", vectors, (fit.latents - fit.middle) / s)
-    mean = fit.latents + s * np.einsum("gij,gj->gi", vectors, np.where(flat, 0.0, pull / values))
-    mean = mean.clip(fit.latents - 4 * s, fit.latents + 4 * s)
-    noise = fit.noise_model.variances(fit.noise[None], fit.data, fit.reference)
-    first = np.zeros(fit.data.groups)
-    counts = np.bincount(fit.data.group, minlength=fit.data.groups)
-    np.add.at(first, fit.data.group, fit.reference[0] / counts[fit.data.group])
-    error = np.zeros(fit.data.groups)
-    np.add.at(error, fit.data.group, (noise.read[0] + noise.memory) / counts[fit.data.group] ** 2)
-    size = fit.latents.shape[1] + 1
-    whole = np.zeros((fit.data.groups, size, size))
-    whole[:, 0, 0], whole[:, 1:, 1:] = error, covariance
-    return np.concatenate([first[:, None], mean], 1), whole
+def _population(fit: StateFit, config: SynapseConfig) -> Population | None:
+    """Samples of what each device (or cycle) may have been; None where there are too few.
 
-
-def _populations(fit: StateFit, config: SynapseConfig) -> tuple[Population | None, list[Population]]:
-    """The population, and those of resampled devices."""
-    groups = fit.data.groups
-    if groups < FEWEST or not fit.latents.size:
-        return None, []
-    means, covariances = _posteriors(fit)
-    found = np.concatenate([means[:, :1], fit.latents], 1)
-    low, high = found.min(0), found.max(0)
-
-    def of(counts: Array | None, most: int) -> Population:
-        mix = mixture(means, covariances, seed=config.seed, counts=counts, most=most)
-        return Population(mix.weights, mix.means, mix.covariances, low, high)
-
-    whole = of(None, 4)
+    Proposals come from the Laplace approximation of each posterior and are weighted by likelihood and prior: where the reads
+    leave a parameter open to one side only, the approximation is wrong, and the weights put it right.
+    """
+    groups, size = fit.latents.shape
+    if groups < FEWEST or not size:
+        return None
     generator = np.random.default_rng(config.seed)
-    draws = [generator.exponential(size=groups) for _ in range(config.resamples)]
-    return whole, [of(counts * groups / counts.sum(), len(whole.weights)) for counts in draws]
+    factors = np.linalg.cholesky(fit.covariance + 1e-12 * np.eye(size))
+    proposals, logs = np.empty((PROPOSALS, groups, size)), np.empty((PROPOSALS, groups))
+    for index in range(PROPOSALS):
+        normal = generator.standard_normal((groups, size))
+        proposals[index] = fit.latents + np.einsum("gij,gj->gi", factors, normal)
+        logs[index] = fit.log_posterior(proposals[index]) + 0.5 * (normal**2).sum(1)
+    latents = resample(proposals, logs, COPIES, generator)
+    first = _first_states(fit, generator)
+    return Population(np.concatenate([first[:, :, None], latents], 2))
+
+
+def _first_states(fit: StateFit, generator: np.random.Generator) -> Array:
+    """Samples of each group's first state, shape (groups, copies): its first reads, shrunk by as much as they are noise."""
+    noise = fit.noise_model.variances(fit.noise[None], fit.data, fit.reference)
+    groups = fit.data.groups
+    counts = np.bincount(fit.data.group, minlength=groups)
+    mean = np.bincount(fit.data.group, fit.reference[0], groups) / counts
+    error = np.bincount(fit.data.group, noise.read[0] + noise.memory, groups) / counts**2
+    spread = max(float(mean.var() - error.mean()), 1e-3 * float(mean.var()), 1e-12)
+    share = spread / (spread + error)
+    centre = mean.mean() + share * (mean - mean.mean())
+    normal = generator.standard_normal((groups, COPIES))
+    return np.asarray(centre[:, None] + np.sqrt(share * error)[:, None] * normal)
 
 
 def _weight_covariance(fit: StateFit) -> Array:

@@ -96,8 +96,7 @@ def _state_fit(surrogate: SynapseSurrogate, data: PulseData) -> StateFit:
     if surrogate.population is not None:
         p = surrogate.population
         typical = p.typical[1:].numpy()
-        second = (p.weights[:, None] * (p.covariances.diagonal(dim1=1, dim2=2) + p.means**2)).sum(0)[1:].numpy()
-        spread = np.sqrt((second - typical**2).clip(4e-4, 9.0))
+        spread = p.deviation[1:].numpy().clip(0.02, 3.0)
     return StateFit(
         data, surrogate.drift, np.tile(typical, (data.groups, 1)), spread, surrogate.noise_model,
         surrogate.noise.numpy(), data.reads.copy(), np.zeros_like(data.seen), surrogate.trap, middle=typical,

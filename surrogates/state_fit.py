@@ -183,7 +183,7 @@ class StateFit:
             np.add.at(slope, self.data.group, vector)
             total += np.diag(self.spread**-2)
             slope -= (self.latents - self.middle) / self.spread**2
-            self.covariance = np.linalg.inv(total)
+            self.covariance = np.asarray(np.linalg.inv(total), np.float64)
             damped = total + damping[:, None, None] * 1e-3 * np.einsum("gii->gi", total)[:, :, None] * np.eye(size)
             move = np.linalg.solve(damped, slope[..., None])[..., 0].clip(-0.7, 0.7)
             before = self.latents.copy()
@@ -202,6 +202,14 @@ class StateFit:
         lost = ~(gain > -1e-9)
         self.latents[lost] = first[lost]
         self.reference = np.where(lost[self.data.group], path, self.reference)
+
+    def log_posterior(self, latents: Array) -> Array:
+        """Log posterior of each group at other latents, shape (groups,), the drift linearised along their own filtered path."""
+        trial = replace(self, latents=latents)
+        for _ in range(2):
+            result = trial.filtered()
+            trial.reference = np.where(self.data.seen, result.mean[0], self.reference).clip(-8, 8)
+        return trial._group_loglik(trial.steps())
 
     def _group_loglik(self, steps: Steps) -> Array:
         total = np.zeros(len(self.latents))
@@ -290,9 +298,10 @@ class StateFit:
             return 0.0
         chain = np.log(self.trap.transitions(self.data.pulses).clip(1e-300))
         before, after = self.filled[:-1].astype(int), self.filled[1:].astype(int)
-        picked = np.choose(2 * before + after, [chain[0, 0], chain[0, 1], chain[1, 0], chain[1, 1]])
-        start = np.where(self.filled[0], np.log(self.trap.occupancy), np.log1p(-self.trap.occupancy)).sum()
-        return float((picked * self.data.seen[1:]).sum() + start)
+        full, empty = np.where(after > 0, chain[1, 1], chain[1, 0]), np.where(after > 0, chain[0, 1], chain[0, 0])
+        picked = np.where(before > 0, full, empty)
+        start = float(np.where(self.filled[0], np.log(self.trap.occupancy), np.log1p(-self.trap.occupancy)).sum())
+        return float((picked * self.data.seen[1:]).sum()) + start
 
     # --- all together ------------------------------------------------------------------------------------------------
 
@@ -362,9 +371,9 @@ def last_layer_columns(fit: StateFit) -> tuple[Array, float]:
     bias = field.out.bias.detach().clone()
     with torch.no_grad(), kernels.use("torch"):
         fit.changes(state, lanes, _tensor(fit.first()).expand(state.shape))
-        field.out.bias += 1e-6
+        field.out.bias.add_(1e-6)
         above = fit.changes(state, lanes, _tensor(fit.first()).expand(state.shape))
-        field.out.bias -= 2e-6
+        field.out.bias.sub_(2e-6)
         below = fit.changes(state, lanes, _tensor(fit.first()).expand(state.shape))
         field.out.bias.copy_(bias)
     handle.remove()

@@ -49,8 +49,8 @@ class SynapseSurrogate(SynapseModel, nn.Module):
         chunk: Most pulses of one midpoint step.
         record: What it was fitted on and how, scores and uncertainties (plain JSON).
 
-    Source: the method is this package's own; noise by state-space likelihood as in R. E. Kalman (1960), populations by extreme
-    deconvolution, J. Bovy et al., Ann. Appl. Stat. 5, 1657 (2011).
+    Source: the method is this package's own; noise by state-space likelihood as in R. E. Kalman (1960), populations by
+    importance resampling, see `Population`.
     """
 
     noise: Tensor
@@ -76,14 +76,12 @@ class SynapseSurrogate(SynapseModel, nn.Module):
         chunk: float = 1.0,
         posterior_noise: Tensor | None = None,
         posterior_weights: Tensor | None = None,
-        populations: Sequence[Population] = (),
         record: Mapping[str, Any] | None = None,
     ) -> None:
         nn.Module.__init__(self)
         self.drift = drift.requires_grad_(False)
         self.noise_model, self.scale, self.inputs = noise_model, scale, inputs
         self.population, self.of_devices, self.trap, self.retention = population, of_devices, trap, retention
-        self.populations = nn.ModuleList(populations)
         self.first, self.seen, self.chunk = float(first), (float(seen[0]), float(seen[1])), float(chunk)
         self.polarities, self.unit = tuple(polarities), unit
         size, last = len(noise), _last_layer(drift)
@@ -127,7 +125,7 @@ class SynapseSurrogate(SynapseModel, nn.Module):
         """A copy whose drift, noise and population are drawn from what the data leave open; few data, wide draws.
 
         The weights of the network's last layer and the noise parameters are drawn from their Laplace approximations, the
-        population from those of resampled devices.
+        devices of the population get other weights (a Bayesian bootstrap).
         """
         made = copy.copy(self)
         made._modules = dict(self._modules)
@@ -137,11 +135,11 @@ class SynapseSurrogate(SynapseModel, nn.Module):
         position = 0
         with torch.no_grad():
             for weight in _last_weights(made.drift):
-                weight += shift[position : position + weight.numel()].reshape(weight.shape)
+                weight.add_(shift[position : position + weight.numel()].reshape(weight.shape))
                 position += weight.numel()
         made.noise = self.noise + _draw(self.posterior_noise, generator)
-        if len(self.populations):
-            made.population = self.populations[int(torch.randint(len(self.populations), (1,), generator=generator))]
+        if self.population is not None:
+            made.population = self.population.resampled(generator)
         return made
 
     def devices(self, count: int, generator: torch.Generator) -> Tensor:
@@ -432,7 +430,7 @@ class SynapseSurrogate(SynapseModel, nn.Module):
                 f"of the time, fills {self.trap.fill:.2g} and leaves {self.trap.leave:.2g} times a pulse"
             )
         if self.of_devices and self.population is not None:
-            lines.append(f"population: {len(self.population.weights)} component(s) over {record.get('devices')} devices")
+            lines.append(f"population: posteriors of {len(self.population.weights)} devices")
         else:
             lines.append("population: none: from one device (or too few) only the noise is known, not device-to-device spread")
         if self.retention is not None:
@@ -455,10 +453,11 @@ def _root(values: Tensor) -> Tensor:
 def _draw(covariance: Tensor, generator: torch.Generator) -> Tensor:
     values, vectors = torch.linalg.eigh(covariance)
     normal = torch.randn(len(values), generator=generator, dtype=torch.float64)
-    return vectors @ (values.clamp(min=0).sqrt() * normal)
+    drawn: Tensor = vectors @ (values.clamp(min=0).sqrt() * normal)
+    return drawn
 
 
-def _last_weights(drift: Drift) -> list[nn.Parameter]:
+def _last_weights(drift: Drift) -> list[Tensor]:
     """Weights in which the network's output is linear."""
     skip = [] if drift.field.skip is None else [drift.field.skip.weight]
     return [drift.field.out.weight, drift.field.out.bias, *skip]

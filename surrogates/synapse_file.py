@@ -38,7 +38,7 @@ def save(surrogate: SynapseSurrogate, path: str | Path) -> None:
     """Write a synapse surrogate, whole or not at all.
 
     The metadata (key "spinode-synapse", JSON) hold schema version, scale, inputs, layout of drift and noise, trap, retention
-    and the record of the fit; the tensors hold weights, noise parameters, posteriors and populations.
+    and the record of the fit; the tensors hold weights, noise parameters, posteriors and the population.
 
     Raises:
         TraceError: the path cannot be written.
@@ -64,7 +64,6 @@ def save(surrogate: SynapseSurrogate, path: str | Path) -> None:
         },
         "noise": asdict(surrogate.noise_model),
         "population": surrogate.population is not None,
-        "populations": len(surrogate.populations),
         "trap": None if surrogate.trap is None else asdict(surrogate.trap),
         "retention": None if surrogate.retention is None else asdict(surrogate.retention),
         "record": _plain(surrogate.record),
@@ -115,9 +114,6 @@ def _build(meta: Mapping[str, Any], tensors: dict[str, Tensor]) -> SynapseSurrog
     if retention is not None and not (retention.onset > 0 and retention.deviation >= 0):
         raise ValueError("retention that is negative")
     size = 1 + len(drift.latents.names)
-    count = meta["populations"]
-    if not (type(count) is int and 0 <= count <= MOST):
-        raise ValueError(f"{count!r} populations")
     there = _flag(meta["population"], "population")
     noisy = {name: _flag(meta["noisy"][name], name) for name in ("c2c", "rtn", "d2d")}
     if not isinstance(meta["record"], dict) or not isinstance(meta["unit"], str):
@@ -133,14 +129,13 @@ def _build(meta: Mapping[str, Any], tensors: dict[str, Tensor]) -> SynapseSurrog
         polarities=polarities,
         unit=meta["unit"],
         first=_number(meta["first"], "first"),
-        population=_population(tensors, "population", size) if there else None,
+        population=_population(tensors, size) if there else None,
         of_devices=_flag(meta["of_devices"], "of_devices"),
         trap=trap,
         retention=retention,
         chunk=chunk,
         posterior_noise=_shaped(tensors, "posterior_noise", (len(noise), len(noise))),
         posterior_weights=_shaped(tensors, "posterior_weights", (last, last)),
-        populations=[_population(tensors, f"populations.{i}", size) for i in range(count)],
         record=meta["record"],
     )
     if not (math.isfinite(made.low) and math.isfinite(made.high) and made.low < made.high):
@@ -189,18 +184,16 @@ def _noise(stored: Mapping[str, Any], tensors: Mapping[str, Tensor], polarities:
     return model, noise
 
 
-def _population(tensors: Mapping[str, Tensor], name: str, size: int) -> Population:
-    """A mixture from which devices can be drawn."""
-    count = len(tensors[f"{name}.weights"])
-    shapes = {"weights": (count,), "means": (count, size), "covariances": (count, size, size), "low": (size,), "high": (size,)}
-    parts = {part: _shaped(tensors, f"{name}.{part}", shape).numpy() for part, shape in shapes.items()}
-    made = Population(**parts)
-    if not (count and bool((made.weights >= 0).all()) and abs(float(made.weights.sum()) - 1) < 1e-6):
-        raise ValueError(f"weights of {name} that are none")
-    torch.linalg.cholesky(made.covariances)  # raises where one is not positive definite, as drawing from it would
-    if bool((made.low > made.high).any()):
-        raise ValueError(f"{name} has bounds that end before they begin")
-    return made
+def _population(tensors: Mapping[str, Tensor], size: int) -> Population:
+    """Samples from which devices can be drawn."""
+    devices, copies = tensors["population.samples"].shape[:2]
+    if not (devices and copies):
+        raise ValueError("a population of no device")
+    samples = _shaped(tensors, "population.samples", (devices, copies, size))
+    weights = _shaped(tensors, "population.weights", (devices,))
+    if not (bool((weights >= 0).all()) and abs(float(weights.sum()) - 1) < 1e-6):
+        raise ValueError("weights of a population that are none")
+    return Population(samples, weights)
 
 
 def _scale(stored: Mapping[str, Any]) -> Scale:

@@ -180,9 +180,7 @@ def _about_bands(surrogate: SynapseSurrogate, assessment: Assessment) -> Iterato
 def _about_devices(surrogate: SynapseSurrogate, assessment: Assessment) -> Iterator[Remark]:
     devices = surrogate.record.get("devices")
     if surrogate.of_devices and surrogate.population is not None:
-        count = len(surrogate.population.weights)
-        kinds = "one kind" if count == 1 else f"{count} kinds"
-        yield Remark(NOTE, f"It draws virtual devices: {kinds} of device, from {devices} that were measured.")
+        yield Remark(NOTE, f"It draws virtual devices, from what {devices} that were measured may have been.")
         return
     for sentence in not_known(int(devices) if isinstance(devices, int) else 1):
         yield Remark(NOTE, f"{sentence[0].upper()}{sentence[1:]}.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from .kalman import Array, Belief, Mask, Noise, Steps
 
@@ -128,7 +129,7 @@ class _Wide:
         belief.update(e * seen, s, gains * seen)
         return np.asarray(-0.5 * seen * (np.log(2 * np.pi * s) + e * e / s)).reshape(self.width, self.lanes)
 
-    def chosen(self, belief: Belief, best: Array) -> Belief:
+    def chosen(self, belief: Belief, best: npt.NDArray[np.intp]) -> Belief:
         """The beliefs that stay, doubled for the next split."""
         for values in (belief.m, belief.p):
             cut = np.take_along_axis(values.reshape(-1, self.width, self.lanes), best[None], 1)

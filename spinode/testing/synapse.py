@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -118,12 +119,12 @@ class SynapseContract:
         synapse = self.make()
         state = synapse.initial((3,), generator=_seeded(0))
         before = {name: value.clone() for name, value in state.items()}
-        for count in (torch.full((3,), float("nan")), torch.full((3,), float("inf")), torch.full((3,), 0.5)):
-            _refuses(ConfigError, lambda count=count: synapse.program(state, Pulses(count)))
+        for value in (float("nan"), float("inf"), 0.5):
+            _refuses(ConfigError, partial(_programmed, synapse, state, value))
         _refuses(ConfigError, lambda: synapse.program(state, self._pulses(synapse, (4,))))
-        for name, sign in ((SET, 1), (RESET, -1)):
+        for name, sign in ((SET, 1.0), (RESET, -1.0)):
             if name not in synapse.polarities:
-                _refuses(ConfigError, lambda sign=sign: synapse.program(state, Pulses(torch.full((3,), float(sign)))))
+                _refuses(ConfigError, partial(_programmed, synapse, state, sign))
         assert all(torch.equal(state[name], before[name]) for name in before)
 
     def test_long_trains_stay_finite(self) -> None:
@@ -171,6 +172,11 @@ class SynapseContract:
         if RESET not in synapse.polarities:
             count = count.abs()
         return Pulses(count.reshape(shape).to(torch.float32))
+
+
+def _programmed(synapse: Synapse, state: State, count: float) -> State:
+    """Three devices after so many pulses each."""
+    return synapse.program(state, Pulses(torch.full((3,), count)))
 
 
 def _seeded(seed: int) -> torch.Generator:
