@@ -13,11 +13,12 @@ from spinode.surrogates.synapse import SynapseSurrogate
 from spinode.surrogates.traps import Trap
 
 
-def population(shift: float = 0.0) -> Population:
-    """Two kinds of devices: (first state, centre, log range, two log rates, shape)."""
-    means = np.array([[-0.5, 0, 0, 0, 0, 0], [-0.3, 0.2, 0.1, -0.3, 0.1, 0.2]]) + shift
-    covariances = np.stack([0.02 * np.eye(6), 0.01 * np.eye(6) + 0.005])
-    return Population(np.array([0.6, 0.4]), means, covariances, means.min(0) - 0.5, means.max(0) + 0.5)
+def population(devices: int = 40, copies: int = 4) -> Population:
+    """Two kinds of devices, three to two: (first state, centre, log range, two log rates, shape), each a little uncertain."""
+    r = np.random.default_rng(0)
+    means = np.array([[-0.5, 0, 0, 0, 0, 0], [-0.3, 0.2, 0.1, -0.3, 0.1, 0.2]])
+    centres = means[(np.arange(devices) % 5 >= 3).astype(int)] + 0.12 * r.normal(size=(devices, 6))
+    return Population(centres[:, None] + 0.04 * r.normal(size=(devices, copies, 6)))
 
 
 def synapse(*, trap: bool = True, memory: bool = True, log: bool = True, voltage: bool = True, spread: bool = True):
@@ -55,7 +56,6 @@ def synapse(*, trap: bool = True, memory: bool = True, log: bool = True, voltage
         chunk=8.0,
         posterior_noise=1e-3 * torch.eye(len(noise), dtype=torch.float64),
         posterior_weights=1e-4 * torch.eye(last, dtype=torch.float64),
-        populations=[population(0.02), population(-0.03)] if spread else [],
         record={"devices": 40 if spread else 1, "recordings": 40, "reads": 4000, "history": [{"loglik": 1.5}]},
     )  # fmt: skip
 

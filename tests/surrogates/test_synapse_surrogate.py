@@ -75,10 +75,12 @@ def one_device(**settings):
 
 
 def population(size, deviation=0.2, *, first=-0.5):
-    means = np.zeros((1, size))
-    means[0, 0] = first
-    covariance = deviation**2 * np.eye(size)[None]
-    return Population(np.ones(1), means, covariance, means[0] - 3 * deviation, means[0] + 3 * deviation)
+    """Forty devices, whose parameters have just that mean and deviation."""
+    r = np.random.default_rng(0)
+    values = r.normal(size=(40, 4, size)).clip(-2.5, 2.5)
+    values = deviation * (values - values.mean((0, 1))) / values.std((0, 1))
+    values[:, :, 0] += first
+    return Population(values)
 
 
 def many_devices(**settings):
@@ -372,7 +374,8 @@ def test_devices_are_those_of_the_population():
     drawn = many_devices().devices(5000, seeded()).numpy()
     assert drawn.shape == (5000, 5)
     assert abs(drawn[:, 0].mean() + 0.5) < 5 * 0.2 / math.sqrt(5000)
-    assert np.abs(drawn[:, 1:]).max() <= 0.6
+    assert (np.abs(drawn.std(0) / 0.2 - 1) < 5 / math.sqrt(2 * 5000)).all()
+    assert np.abs(drawn[:, 1:]).max() <= float(population(5).samples[:, :, 1:].abs().max())
 
 
 def test_posterior_draws_scatter_about_the_surrogate_as_their_covariance_says():
@@ -522,5 +525,5 @@ def test_in_words_it_says_what_it_does_not_know():
     assert "from one device (or too few) only the noise is known" in words
     assert "voltage 1 V .. 2 V" in words
     many = many_devices(record={"devices": 40}).describe()
-    assert "1 component(s) over 40 devices" in many
+    assert "population: posteriors of 40 devices" in many
     assert f"filled {TRAP.occupancy:.0%} of the time" in many
