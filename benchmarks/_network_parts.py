@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from _networks import accuracy, binary_network, epochs_of, mnist, optimizer_of
 from torch import Tensor, nn
 
-from _networks import accuracy, binary_network, epochs_of, mnist, optimizer_of
 from spinode import Synapse
 from spinode.datasets import STTMRAM, WeakReset, flip_bits, overdrive_for, write_energy
 from spinode.surrogates import DeviceLinear, load
@@ -54,16 +54,17 @@ def weak_reset_networks(
                     "pulses_per_device": pulses / sum(layer.weights.wear.numel() for layer in layers),
                 }  # fmt: skip
             yield {
-                "part": "weak-reset network", "synapse": kind, "ablation": ablation, "seeds": seeds, "mean": statistics.mean(scores),
-                "sd": statistics.stdev(scores) if len(scores) > 1 else None,
+                "part": "weak-reset network", "synapse": kind, "ablation": ablation, "seeds": seeds,
+                "mean": statistics.mean(scores), "sd": statistics.stdev(scores) if len(scores) > 1 else None,
             }  # fmt: skip
 
 
 def mram(shared: Path, seeds: list[int], epochs: int = EPOCHS) -> Iterator[dict[str, Any]]:
     """Bit errors on the stored binary weights of such a network, and the write energy that buys each error rate.
 
-    Hirtzlin et al. (arXiv 1908.04085) find little effect up to an error rate of 1e-3; their table of accuracies was not reachable.
-    Energies are those of the closed form of Butler et al. (2012) with this package's default cell, at its usual pulse width.
+    Hirtzlin et al. (arXiv 1908.04085) find little effect up to an error rate of 1e-3; their table of accuracies was not
+    reachable. Energies are those of the closed form of Butler et al. (2012) with this package's default cell, at its
+    usual pulse width.
     """
     data = mnist(shared)
     cell = STTMRAM()

@@ -1,4 +1,4 @@
-"""Networks on memory devices, for `benchmarks/synapses.py`: a binarised one on pairs of devices, MNIST, and how it is trained."""
+"""Networks on memory devices, for `benchmarks/synapses.py`: a binarised one on pairs of devices, MNIST, and its training."""
 
 from __future__ import annotations
 

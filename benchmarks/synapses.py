@@ -14,10 +14,9 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-import torch
-
 import _device_parts as devices
 import _network_parts as networks
+import torch
 from _aihwkit import aihwkit_step
 from _domain_wall import domain_wall
 from _measure import emit
