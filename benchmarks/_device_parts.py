@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 import torch
+from _measure import machine, spread, timed
 from scipy.optimize import least_squares
 
-from _measure import machine, spread, timed
 from spinode import Pulses, Synapse, Trace, TraceSet, held, rollout
 from spinode.datasets import PulseLayout, TiO2, WeakReset, pulse_traces, read_trace
 from spinode.surrogates import SynapseSurrogate, band, fit_synapse, load, one_step
@@ -104,7 +104,7 @@ def _soft(p: Array, count: int) -> Array:
 
 
 def _exponential(p: Array, count: int) -> Array:
-    """Path of steps that fall exponentially with the state: w = p0 + s ln(1 + n p2 / ...), s its scale, through p1 in the end."""
+    """Path of steps that fall exponentially with the state, which grows as ln(1 + p2 n), from p0 to p1 after 1000 pulses."""
     scale = np.clip(p[2], 1e-4, 1.0)
     grown = np.log1p(scale * np.arange(count))
     return np.asarray(p[0] + (p[1] - p[0]) * grown / np.log1p(scale * 1000))
@@ -143,7 +143,7 @@ def sandia(shared: Path, seeds: list[int]) -> Iterator[dict[str, Any]]:
         for name, traces in rest.items():
             hits = []
             for trace in traces:
-                low, high = band(surrogate, trace, generator=generator)
+                low, high = band(surrogate, trace, samples=200, draws=10, generator=generator)
                 reads = trace.output["conductance"]
                 hits.append(((reads >= low) & (reads <= high))[1:])
             inside[name] = float(np.concatenate(hits).mean())
@@ -156,8 +156,8 @@ def sandia(shared: Path, seeds: list[int]) -> Iterator[dict[str, Any]]:
 def weak_reset(seeds: list[int], devices: int) -> Iterator[dict[str, Any]]:
     """Weak RESET (Majumdar et al. 2021): a population from traces of 1000 pulses, at pulses seen and extrapolated to 2000.
 
-    Quantiles of the resistance of 10^5 virtual devices against 10^6 of the physical model, errors in per cent; beside them those
-    of the measured devices themselves, what a plain sample of that size would say. `stated` is the 90 % interval of the
+    Quantiles of the resistance of 10^5 virtual devices against 10^6 of the physical model, errors in per cent; beside them
+    those of the measured devices themselves, what a plain sample of that size would say. `stated` is the 90 % interval of the
     surrogate's own posterior draws (20 of 2 * 10^4 devices), and whether it holds the truth.
     """
     at = (0, 100, 500, 1000, 2000)
@@ -235,7 +235,8 @@ def _random_trains(seed: int, trains: int, pulses: int) -> TraceSet:
     traces = pulse_traces(model, sign, devices=trains, voltage=voltage, width=width)
     # The same typical device in all trains: they differ as cycles do.
     return TraceSet([
-        Trace(t.time, t.drive, t.output, {"device": 0.0, "cycle": float(i)}, t.units, t.interpolation) for i, t in enumerate(traces)
+        Trace(t.time, t.drive, t.output, {"device": 0.0, "cycle": float(i)}, t.units, t.interpolation)
+        for i, t in enumerate(traces)
     ])  # fmt: skip
 
 
@@ -274,8 +275,8 @@ def _soft_bounds(train: TraceSet, test: TraceSet) -> Array:
 def speed(devices: int = 1_000_000) -> Iterator[dict[str, Any]]:
     """One programming call of 10^6 devices (one pulse each, single precision) against the array kernel's own time.
 
-    The kernel's time is one Euler step of the surrogate's own network on a million states by `spinode.rollout`, layout prepared.
-    Calls are interleaved, medians of processor time.
+    The kernel's time is one Euler step of the surrogate's own network on a million states by `spinode.rollout`, layout
+    prepared. Calls are interleaved, medians of processor time.
     """
     surrogate = load("hfox-weak-reset")
     assert isinstance(surrogate, SynapseSurrogate)

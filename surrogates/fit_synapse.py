@@ -24,7 +24,7 @@ from .synapse import SynapseSurrogate
 #: Fewest devices (or cycles of one device) whose spread is believed.
 FEWEST = 10
 #: Proposals for the latent parameters of each device, and how many of them are kept.
-PROPOSALS, COPIES = 64, 8
+PROPOSALS, COPIES = 64, 4
 #: Most reads that are fitted from two first guesses of the noise.
 TWICE = 10_000
 #: Gain in log probability that a further noise process must bring, for each of its parameters.
@@ -40,7 +40,7 @@ class SynapseConfig:
         hidden: Widths of the network; None for one that suits the number of reads.
         shape: Number of latent parameters, beside range and rates, that enter the network where there are many devices.
         rounds: Most rounds of network, latents and noise.
-        iterations: Steps of the network in each round.
+        iterations: Steps of the network in each round; None for 40, or 150 where it must learn voltages or widths.
         seed: Seed of first weights and of samples.
 
     Raises:
@@ -51,13 +51,15 @@ class SynapseConfig:
     hidden: tuple[int, ...] | None = None
     shape: int = 1
     rounds: int = 8
-    iterations: int = 40
+    iterations: int | None = None
     seed: int = 0
 
     def __post_init__(self) -> None:
         if self.scale not in (None, "linear", "log"):
             raise ConfigError(f"scale is {self.scale!r}; expected 'linear' or 'log', or None for the one the data suggest.")
         for name, least in (("shape", 0), ("rounds", 1), ("iterations", 1)):
+            if name == "iterations" and self.iterations is None:
+                continue
             if not (isinstance(getattr(self, name), int) and getattr(self, name) >= least):
                 raise ConfigError(f"{name} is {getattr(self, name)!r}; expected a whole number of at least {least}.")
         if self.hidden is not None and (not self.hidden or min(self.hidden) < 1):
@@ -147,9 +149,11 @@ def _state_fit(data: PulseData, config: SynapseConfig, say: Callable[[str], None
     thin = data.thinned(every)
     latents, tied, spread = _latents(data, config)
     reads = int(thin.seen.sum())
-    hidden = config.hidden or ((16, 16) if reads > 5000 else (8,))
+    varied = bool(data.inputs.names)
+    hidden = config.hidden or (((32, 32) if varied else (16, 16)) if reads > 5000 else (8,))
+    iterations = config.iterations or (150 if varied else 40)
     fit = begin(thin, latents, tied=tied, hidden=hidden, memory=True, seed=config.seed, spread=spread)
-    fit.follow(12 if latents.window else 2, config.iterations, say)
+    fit.follow(12 if latents.window or varied else 2, iterations, say)
     # Accumulating noise and a read noise that lasts some pulses are easily taken for each other, each with a drift that suits:
     # two minima. Few reads are fitted from both sides.
     starts = [fit.noise, _correlated(fit)] if reads <= TWICE else [fit.noise]
@@ -158,12 +162,12 @@ def _state_fit(data: PulseData, config: SynapseConfig, say: Callable[[str], None
         one = copy.deepcopy(fit)
         one.noise = noise
         for _ in range(2):
-            one.run(1, config.iterations, say)
+            one.run(1, iterations, say)
             _try_traps(one)
-        one.run(config.rounds, config.iterations, say)
+        one.run(config.rounds, iterations, say)
         if one.trap is not None:
             one.find_traps()
-            one.run(2, config.iterations, say)
+            one.run(2, iterations, say)
         tried.append(one)
     return max(tried, key=lambda one: one.posterior())
 
