@@ -406,6 +406,18 @@ def test_posterior_draws_scatter_about_the_surrogate_as_their_covariance_says():
         torch.testing.assert_close(value, before[name], rtol=0, atol=0)
 
 
+def test_posterior_draws_weigh_the_devices_anew():
+    synapse, generator = many_devices(), seeded(1)
+    before = synapse.population.weights.clone()
+    draws = [synapse.posterior(generator).population.weights for _ in range(200)]
+    assert not torch.equal(draws[0], draws[1])
+    # Dirichlet weights of 40 devices: variance (1 / 40) (1 - 1 / 40) / 41.
+    weights, expected = torch.stack(draws), math.sqrt(39 / 40**2 / 41)
+    assert float((weights.mean(0) * 40 - 1).abs().max()) < 5 * 40 * expected / math.sqrt(200)
+    assert float(weights.std()) == pytest.approx(expected, rel=0.1)
+    torch.testing.assert_close(synapse.population.weights, before, rtol=0, atol=0)
+
+
 def test_a_posterior_draw_behaves_as_its_weights_in_both_precisions():
     """The single-precision copy that the surrogate keeps is not the draw's."""
     size = build().posterior_weights.shape[0]
@@ -454,6 +466,23 @@ def test_a_state_made_of_a_read_is_as_uncertain_as_the_read():
     assert abs(float(again.std()) / READ - 1) < 5 / math.sqrt(40_000)
     assert float(state["flicker"].std()) == pytest.approx(FLICKER, rel=5 / math.sqrt(40_000))
     assert abs(float((state["state"] * state["flicker"]).mean()) / -(FLICKER**2) - 1) < 0.1
+
+
+def test_a_device_that_was_just_read_is_like_those_that_begin_there():
+    """Of devices whose log range follows their first state, those at a read have that of the read; a generator spreads it."""
+    values = torch.zeros(100, 4, 5, dtype=torch.float64)
+    values[:, :, 0] = torch.linspace(-1, 1, 100, dtype=torch.float64)[:, None]
+    values[:, :, 2] = 0.3 * values[:, :, 0]
+    synapse = build(relaxing(Latents(BOTH, True, 0)), population=Population(values), of_devices=True)
+    x = torch.tensor([-0.5, 0.0, 0.5], dtype=torch.float64).repeat(500)
+    mean = synapse.at(0.5 + 0.25 * x)["latents"]
+    torch.testing.assert_close(mean[:, 1], 0.3 * x, rtol=0, atol=0.01)
+    drawn = synapse.at(0.5 + 0.25 * x, generator=seeded())["latents"]
+    # Ten of a hundred begin within 0.1 to either side.
+    assert float((drawn[:, 1] - 0.3 * x).abs().max()) < 5 * 0.3 * 0.11
+    assert len(drawn[:, 1].unique()) > 20
+    same = synapse.only(d2d=False).at(0.5 + 0.25 * x, generator=seeded())["latents"]
+    torch.testing.assert_close(same, mean, rtol=0, atol=0)
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf])
