@@ -103,7 +103,7 @@ def test_simulated_increments_are_those_of_the_recording(one):
 
 
 def test_fewer_reads_are_less_sure(one):
-    few = fit_synapse(simulated(0, up=100), LINEAR).uncertainty()
+    few = fit_synapse(simulated(0, up=60), LINEAR, rounds=3).uncertainty()
     for name in ("read", "accumulating SET"):
         (_, low, high), (_, lower, higher) = one[1].uncertainty()[name], few[name]
         assert higher / lower > high / low
