@@ -209,11 +209,12 @@ class SynapseModel:
                 f"there are pulses for devices of shape {tuple(count.shape)}, the devices have {tuple(devices.shape)}; "
                 "expected one number of pulses for each device."
             )
+        given = count.detach()
         for name, sign in ((SET, 1), (RESET, -1)):
             # The extreme first: it takes no copy of a million counts.
-            if name not in self.polarities and float((count.amax() if sign > 0 else count.amin()) * sign) > 0:
+            if name not in self.polarities and float((given.amax() if sign > 0 else given.amin()) * sign) > 0:
                 raise ConfigError(
-                    f"{int((count * sign > 0).sum())} devices are given {name} pulses, and this device knows "
+                    f"{int((given * sign > 0).sum())} devices are given {name} pulses, and this device knows "
                     f"{', '.join(self.polarities)} only; use two devices for a weight, or `initial` for fresh ones."
                 )
         own: Tensor | float | None = None

@@ -69,6 +69,11 @@ class Population(nn.Module):
         Returns:
             Shape (count, latents).
         """
+        # Piece by piece: a million devices beside some hundred measured ones would take gigabytes.
+        size = max(1, 2**22 // len(self.samples))
+        return torch.cat([self._near(part, generator) for part in first.split(size)])
+
+    def _near(self, first: Tensor, generator: torch.Generator | None) -> Tensor:
         began = self.samples[:, :, 0].mean(1)
         apart = (first.double()[:, None] - began).abs()
         near = math.ceil(math.sqrt(len(began)))
@@ -119,6 +124,7 @@ def resample(samples: Array, logs: Array, copies: int, generator: np.random.Gene
     Returns:
         Shape (devices, copies, parameters).
     """
+    logs = np.where(np.isfinite(logs), logs, -1e300)  # a path that diverged says nothing; where all do, all count alike
     weights = np.exp(logs - logs.max(0))
     edges = np.cumsum(weights / weights.sum(0), axis=0)
     points = (np.arange(copies)[:, None] + generator.random(logs.shape[1])) / copies

@@ -300,7 +300,7 @@ class StateFit:
         before, after = self.filled[:-1].astype(int), self.filled[1:].astype(int)
         full, empty = np.where(after > 0, chain[1, 1], chain[1, 0]), np.where(after > 0, chain[0, 1], chain[0, 0])
         picked = np.where(before > 0, full, empty)
-        start = float(np.where(self.filled[0], np.log(self.trap.occupancy), np.log1p(-self.trap.occupancy)).sum())
+        start = float(np.log(np.where(self.filled[0], self.trap.occupancy, 1 - self.trap.occupancy)).sum())
         return float((picked * self.data.seen[1:]).sum()) + start
 
     # --- all together ------------------------------------------------------------------------------------------------

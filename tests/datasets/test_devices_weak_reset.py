@@ -437,5 +437,5 @@ def test_noise_is_derived_in_the_state(share: float) -> None:
     after = Pink().after(slow, white, pulses, seeded(0))
     gradients = torch.autograd.grad(sum(part.sum() for part in after), (slow, white))
     assert bool((pulses > 0).any())
-    torch.testing.assert_close(gradients[0], Pink().rho**pulses)
+    torch.testing.assert_close(gradients[0], Pink().rho ** pulses)
     torch.testing.assert_close(gradients[1], (pulses == 0).double())
