@@ -60,6 +60,7 @@ class Entry:
         block: Pulses of one polarity in a row, in the mean; 0 for RESET alone.
         voltage: Ranges [V] of SET and RESET amplitudes, drawn evenly; None for the device's own.
         width: Range [s] of widths, drawn evenly in the logarithm; None for the device's own.
+        every: Pulses between two reads.
     """
 
     summary: str
@@ -69,28 +70,29 @@ class Entry:
     block: int
     voltage: tuple[tuple[float, float], tuple[float, float]] | None = None
     width: tuple[float, float] | None = None
+    every: int = 1
 
 
 ENTRIES = {
     "hfox-weak-reset": Entry(
         "HfOx resistive memory in weak RESET: a fast and a slow part, telegraph and pink noise, spread of devices",
-        WeakReset(), 500, 1000, 0,
+        WeakReset(), 400, 6000, 0, every=60,
     ),
     "tio2-nili": Entry(
         "TiO2 memristor under random pulses; a tenth of noise on each step and 1 % on reads are ours",
-        TiO2(write_noise=0.1, read_noise=0.01), 100, 200, 8, ((0.8, 1.4), (0.8, 1.4)), (1e-6, 1e-3),
+        TiO2(write_noise=0.1, read_noise=0.01), 60, 200, 8, ((0.8, 1.4), (0.8, 1.4)), (1e-6, 1e-3),
     ),
     "vteam": Entry(
         "VTEAM memristor; a tenth of spread of both rates and of noise on each step are ours",
-        VTEAM(spread_k_on=0.1, spread_k_off=0.1, noise=0.1, start=0.5), 60, 300, 40, ((0.38, 0.46), (0.18, 0.26)),
+        VTEAM(spread_k_on=0.1, spread_k_off=0.1, noise=0.1, start=0.5), 60, 200, 40, ((0.38, 0.46), (0.18, 0.26)),
     ),
     "stanford-pku": Entry(
         "Resistive memory by the gap of its filament; a tenth of spread of the rate is ours",
-        StanfordPKU(spread=0.1), 60, 300, 40, ((1.2, 1.3), (1.15, 1.25)),
+        StanfordPKU(spread=0.1), 60, 200, 40, ((1.2, 1.3), (1.15, 1.25)),
     ),
     "soft-bounds": Entry(
         "Soft-bounds step model with the constants of a measured resistive memory (preset ReRamSB), without a unit",
-        STEP_PRESETS["ReRamSB"], 100, 400, 100,
+        STEP_PRESETS["ReRamSB"], 40, 300, 100,
     ),
 }  # fmt: skip
 
@@ -125,7 +127,8 @@ def schedule(entry: Entry, devices: int, seed: int) -> dict[str, Any]:
 def recorded(synapse: Synapse, entry: Entry, devices: int, seed: int, pulses: int) -> TraceSet:
     """Recordings of new devices of one seed under the pulses of another."""
     plan = schedule(entry, devices, pulses)
-    return pulse_traces(synapse, devices=devices, generator=torch.Generator().manual_seed(seed), **plan)
+    generator = torch.Generator().manual_seed(seed)
+    return pulse_traces(synapse, devices=devices, generator=generator, every=entry.every, **plan)
 
 
 def scores(surrogate: SynapseSurrogate, entry: Entry, seed: int, devices: int) -> dict[str, float]:

@@ -4,6 +4,7 @@ from .config import FitConfig as FitConfig
 from .embedding import Embedding as Embedding
 from .errors import (
     ConfigError as ConfigError,
+    DeviceWarning as DeviceWarning,
     DomainError as DomainError,
     DomainWarning as DomainWarning,
     ExportError as ExportError,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import re
 import shlex
 import sys
 import warnings
@@ -22,6 +23,53 @@ from .trace import Trace, TraceSet
 
 #: Exit codes: bad input, and interrupted by the user.
 BAD_INPUT, INTERRUPTED = 2, 130
+#: Most reads that `simulate-synapse` writes: a file of some 50 MB.
+MOST_READS = 10**6
+
+_QUOTED = r"""'[^']*'|"[^"]*\""""
+# How messages of the package call what the command line has options for; applied in this order.
+_OPTIONS: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], ...] = (
+    (
+        re.compile(rf"(?:pulses=)?PulseLayout\(((?:[^()'\"]|{_QUOTED})*)\)"),
+        lambda found: re.sub(r", (?=--)", " ", in_options(found[1].removeprefix("..., "))),
+    ),
+    (re.compile(rf"\bcolumns=\{{((?:[^{{}}'\"]|{_QUOTED})*)\}}"), lambda found: _pair_options("--column", found[1])),
+    (re.compile(rf"\bunits=\{{((?:[^{{}}'\"]|{_QUOTED})*)\}}"), lambda found: _pair_options("--unit", found[1])),
+    (
+        re.compile(rf"(?<![\w-])(pulses|layout|polarity|read_voltage|conductance_unit|time)=({_QUOTED}|[-+.\w]*[-+\w])"),
+        lambda found: f"{_option(found[1])} {shlex.quote(found[2].strip(found[2][0]) if found[2][0] in _MARKS else found[2])}",
+    ),
+    (
+        re.compile(r"(?<![\w-])(pulses|polarity|read_voltage|conductance_unit|columns|units|time)=(?=[\s.,;:)]|$)"),
+        lambda found: _option(found[1]),
+    ),
+    (re.compile(r"\b(read_voltage|polarity) is "), lambda found: f"{_option(found[1])} is "),
+    (re.compile(r"(--polarity SET) or 'RESET'"), r"\1 or RESET"),
+    (
+        re.compile(r' \(or the layout by name: "long", "up-down", "ramps"\) for a TraceSet with .*?cycle'),
+        " (or long, up-down, ramps)",
+    ),
+)
+_MARKS = "'\""
+
+
+def in_options(message: str) -> str:
+    """A message of the package in the words of the command line: `polarity='SET'` becomes `--polarity SET`."""
+    for pattern, words in _OPTIONS:
+        message = pattern.sub(words, message)
+    return message
+
+
+def _option(name: str) -> str:
+    known = {"pulses": "layout", "columns": "column", "units": "unit"}
+    return "--" + known.get(name, name).replace("_", "-")
+
+
+def _pair_options(option: str, pairs: str) -> str:
+    """`--column a=b --column c=...` for the inside of a dict with words as keys."""
+    found = re.findall(rf"({_QUOTED}): ({_QUOTED}|\.\.\.)", pairs)
+    words = [f"{key[1:-1]}={value if value == '...' else value[1:-1]}" for key, value in found]
+    return " ".join(f"{option} {shlex.quote(word)}" for word in words) or option
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -34,13 +82,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         Exit code: 0, or 2 for bad input, or 130 if interrupted.
     """
     arguments = parser().parse_args(argv)
-    shown, warnings.showwarning = warnings.showwarning, _print_warning
+    run: Callable[[argparse.Namespace], None] = arguments.run
+    worded = in_options if run in (_inspect, _fit_synapse, _simulate_synapse) else str
+
+    def print_warning(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
+        print(f"spinode: warning: {worded(str(message))}", file=sys.stderr)
+
+    shown, warnings.showwarning = warnings.showwarning, print_warning
     try:
-        run: Callable[[argparse.Namespace], None] = arguments.run
         run(arguments)
         sys.stdout.flush()
     except SpinodeError as error:
-        return _fail(str(error))
+        return _fail(worded(str(error)))
     except MemoryError:
         return _fail("there is not enough memory for this; take a shorter stretch or a longer sample interval.")
     except BrokenPipeError:
@@ -58,10 +111,6 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _fail(message: str) -> int:
     print(f"spinode: error: {message}", file=sys.stderr)
     return BAD_INPUT
-
-
-def _print_warning(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
-    print(f"spinode: warning: {message}", file=sys.stderr)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -198,6 +247,13 @@ def _pulsed(command: argparse.ArgumentParser, layout: str | None) -> None:
     command.add_argument("--polarity", choices=("SET", "RESET"), help="of the pulses, where a file does not tell")
     command.add_argument("--read-voltage", type=float, metavar="VOLTS", help="of the reads, where a file has currents")
     command.add_argument("--conductance-unit", metavar="UNIT", help="of the reads, such as uS, kOhm or nA")
+    command.add_argument(
+        "--column",
+        action="append",
+        default=[],
+        metavar="ROLE=NAME",
+        help="column of a role (device, cycle, pulse, direction, conductance, ...), none if NAME is empty; may be repeated",
+    )
 
 
 def _channels(command: argparse.ArgumentParser) -> None:
@@ -232,8 +288,8 @@ def _inspect(arguments: argparse.Namespace) -> None:
 
     if arguments.layout is not None:
         return _inspect_pulses(arguments)
-    for name in ("polarity", "read_voltage", "conductance_unit"):
-        if getattr(arguments, name) is not None:
+    for name in ("polarity", "read_voltage", "conductance_unit", "column"):
+        if getattr(arguments, name) not in (None, []):
             raise ConfigError(
                 f"--{name.replace('_', '-')} belongs to a file of pulses; pass --layout too, such as --layout auto."
             )
@@ -253,7 +309,7 @@ def _inspect_pulses(arguments: argparse.Namespace) -> None:
     for option in ("polarity", "read_voltage", "conductance_unit", "time"):
         if getattr(arguments, option) is not None:
             words += [f"--{option.replace('_', '-')}", str(getattr(arguments, option))]
-    for option in ("unit", "parameter"):
+    for option in ("column", "unit", "parameter"):
         words += [word for value in getattr(arguments, option) for word in (f"--{option}", value)]
     print(f"To fit a model:\n  {shlex.join([*words, '--save', 'device.safetensors'])}")
 
@@ -427,6 +483,8 @@ def _fit_synapse(arguments: argparse.Namespace) -> None:
         _check_target(target, *files)
     if len(set(targets)) < len(targets):
         raise ConfigError(f"--save and --report both name {arguments.save}; give the page a name of its own.")
+    if Path(arguments.save).suffix.lower() != ".safetensors":
+        raise ConfigError(f"--save is {arguments.save}; expected a name that ends in .safetensors, as surrogates have.")
     config = SynapseConfig(scale=arguments.scale, seed=arguments.seed)
     traces = _read_pulses(arguments, arguments.tables)
     progress = _Progress(arguments.quiet)
@@ -455,6 +513,11 @@ def _simulate_synapse(arguments: argparse.Namespace) -> None:
     for name in ("pulses", "devices"):
         if getattr(arguments, name) < 1:
             raise ConfigError(f"--{name} is {getattr(arguments, name)}; expected a whole number of at least 1.")
+    if arguments.pulses * arguments.devices > MOST_READS:
+        raise ConfigError(
+            f"--pulses {arguments.pulses} for --devices {arguments.devices} make {arguments.pulses * arguments.devices} reads; "
+            f"expected at most {MOST_READS} in one file. Take fewer, or call `pulse_traces` in Python."
+        )
     polarity = arguments.polarity or surrogate.polarities[0]
     traces = pulse_traces(
         surrogate,
@@ -467,7 +530,9 @@ def _simulate_synapse(arguments: argparse.Namespace) -> None:
     write_pulses(arguments.save, traces)
     if arguments.devices > 1 and not surrogate.of_devices:
         print("spinode: warning: the surrogate knows no spread between devices; these differ by noise only.", file=sys.stderr)
-    print(f"saved {arguments.save}: {arguments.devices} device(s), {arguments.pulses} {polarity} pulses each")
+    print(
+        f"saved {arguments.save}: {_counted(arguments.devices, 'device')}, {_counted(arguments.pulses, f'{polarity} pulse')} each"
+    )
 
 
 def _demo(arguments: argparse.Namespace) -> None:
@@ -527,9 +592,15 @@ def _read(arguments: argparse.Namespace, table: str, drive: Sequence[str] = (), 
     )
 
 
+def _counted(number: int, word: str) -> str:
+    return f"{number} {word}{'' if number == 1 else 's'}"
+
+
 def _polarity_of(table: str) -> tuple[str | None, str]:
     """Polarity and name of a file, from SET=FILE, RESET=FILE or FILE; a file of just that name wins."""
     head, _, rest = table.partition("=")
+    if rest and head not in ("SET", "RESET") and not Path(table).exists() and Path(rest).exists():
+        raise ConfigError(f"there is no file {table}; the polarity before the name of a file is SET= or RESET=: SET={rest}.")
     return (head, rest) if head in ("SET", "RESET") and rest and not Path(table).exists() else (None, table)
 
 
@@ -549,6 +620,7 @@ def _read_pulses(arguments: argparse.Namespace, tables: Sequence[str]) -> TraceS
             polarity=polarity or arguments.polarity,
             read_voltage=arguments.read_voltage,
             conductance_unit=arguments.conductance_unit,
+            columns=dict(_pairs("--column", arguments.column)),
         )
         parameters = {name: _number(name, value) for name, value in _pairs("--parameter", arguments.parameter)}
         units = dict(_pairs("--unit", arguments.unit))
@@ -565,11 +637,15 @@ def _read_pulses(arguments: argparse.Namespace, tables: Sequence[str]) -> TraceS
 
 
 def _pairs(option: str, values: Sequence[str]) -> list[tuple[str, str]]:
-    example = {"--unit": "V=mV", "--parameter": "T=300", "--interpolation": "V=held"}[option]
+    example = {"--unit": "V=mV", "--parameter": "T=300", "--interpolation": "V=held", "--column": "conductance=G"}[option]
     for value in values:
         if "=" not in value:
-            raise ConfigError(f"{option} {value!r} has no '='; expected NAME=VALUE, such as {option} {example}.")
-    return [(name, text) for name, _, text in (value.rpartition("=") for value in values)]
+            raise ConfigError(
+                f"{option} {value!r} has no '='; expected {'ROLE=NAME' if option == '--column' else 'NAME=VALUE'}, such as {option} {example}."
+            )
+    # The name of a column may hold '=' itself; roles, units and numbers do not.
+    cut = str.partition if option == "--column" else str.rpartition
+    return [(name, text) for name, _, text in (cut(value, "=") for value in values)]
 
 
 def _number(name: str, text: str) -> float:

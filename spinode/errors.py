@@ -45,5 +45,9 @@ class TraceWarning(UserWarning):
     """A recording can be used, but something about it deserves a look."""
 
 
+class DeviceWarning(UserWarning):
+    """Devices are programmed as asked, but it does nothing, or hardly what was meant."""
+
+
 class KernelWarning(UserWarning):
     """The compiled kernels are missing; the plain-torch path runs."""

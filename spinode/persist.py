@@ -113,7 +113,13 @@ def _read(path: Path, key: str = KEY, newest: int = SCHEMA) -> tuple[Mapping[str
         if not path.is_file():
             raise FileFormatError(f"there is no file {path}; pass the path of a surrogate written by `save`.")
         with safe_open(path, "pt") as stored:
-            text = (stored.metadata() or {}).get(key)
+            metadata = stored.metadata() or {}
+            text = metadata.get(key)
+            if text is None and "spinode-synapse" in metadata:
+                raise FileFormatError(
+                    f"{path} is the surrogate of a memory device that was read pulse by pulse; load it with "
+                    "`spinode.surrogates.load`, or pulse it with `spinode simulate-synapse`."
+                )
             if text is None:
                 raise FileFormatError(f"{path} is a safetensors file but no spinode surrogate (no {key!r} metadata).")
             meta = json.loads(text, parse_constant=_refuse_constant)

@@ -45,6 +45,8 @@ class Pulses:
     def __post_init__(self) -> None:
         if not isinstance(self.count, Tensor):
             raise ConfigError(f"the number of pulses is a {type(self.count).__name__}; expected a tensor, one number a device.")
+        if self.count.dtype.is_complex or self.count.dtype == torch.bool:
+            raise ConfigError(f"the numbers of pulses are {self.count.dtype}; expected whole numbers, such as count.float().")
         count = self.count.detach()
         if not torch.equal(count, count.round()) or (count.numel() and float(count.abs().max()) > MOST_PULSES):
             bad = count[~((count == count.round()) & (count.abs() <= MOST_PULSES))].reshape(-1)
@@ -184,11 +186,23 @@ class SynapseModel:
                 amplitude or width that the model does not know.
             DomainError: if `strict`, a pulse outside the ranges that the model holds for.
         """
-        return self._program(state, self._complete(state, pulses), generator)
+        try:
+            return self._program(state, self._complete(state, pulses), generator)
+        except KeyError as error:
+            raise self._foreign(state, error) from None
 
     def read(self, state: State, *, generator: torch.Generator | None = None) -> Tensor:
         """Conductance [`unit`] of each device, shape (devices...), with read noise if a generator is given."""
-        return self._read(state, generator)
+        try:
+            return self._read(state, generator)
+        except KeyError as error:
+            raise self._foreign(state, error) from None
+
+    def _foreign(self, state: State, error: KeyError) -> ConfigError:
+        return ConfigError(
+            f"the state holds {', '.join(state) or 'nothing'} and not {error}: it belongs to another synapse. Pass what "
+            f"`initial` of this {type(self).__name__} returned."
+        )
 
     def energy(self, state: State, pulses: Pulses) -> Tensor | None:
         """Energy [J] of the pulses in each device: n V^2 G t, G before the pulses; None without voltage, width or siemens."""
@@ -202,6 +216,8 @@ class SynapseModel:
 
     def _complete(self, state: State, pulses: Pulses) -> Pulses:
         """The pulses checked against devices and model, with the model's own amplitude and width where none was given."""
+        if not isinstance(pulses, Pulses):
+            raise ConfigError(f"pulses is a {type(pulses).__name__}; expected spinode.Pulses(count).")
         devices = next(iter(state.values()))
         count = pulses.count.to(devices)
         if count.shape != devices.shape:

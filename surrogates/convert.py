@@ -67,11 +67,13 @@ def to_devices(
         The copy, and for each converted layer by name what the write left.
 
     Raises:
-        ConfigError: nothing to convert, a name that no module has, a layer of a class derived from nn.Linear or nn.Conv2d
-            (its forward may be another), weights shared by two layers or not finite.
+        ConfigError: what is no module, nothing to convert, a name that no module has, a layer of a class derived from nn.Linear or nn.Conv2d
+            (its forward may be another), weights shared by two layers, weights or biases that are not finite.
 
     Source: the magnitude of binary weights, Rastegari et al., ECCV (2016), arXiv 1603.05279.
     """
+    if not isinstance(model, nn.Module):
+        raise ConfigError(f"model is a {type(model).__name__}; expected an nn.Module, such as nn.Sequential(...).")
     copy = deepcopy(model)
     source = seeded(seed)
     verify = write if isinstance(write, WriteVerify) else None
@@ -119,6 +121,8 @@ def _convertible(model: nn.Module, skip: Sequence[str]) -> dict[str, nn.Linear |
 
 def _span(name: str, layer: nn.Linear | nn.Conv2d, kind: str) -> float:
     weight = layer.weight.detach()
+    if layer.bias is not None and not bool(layer.bias.isfinite().all()):
+        raise ConfigError(f"{name or 'the model'}.bias holds NaN or infinity; mend the model before writing it into devices.")
     size = float(weight.abs().mean() if kind == "sign" else weight.abs().max())
     if not size < float("inf"):
         raise ConfigError(f"{name or 'the model'}.weight holds NaN or infinity; mend the model before writing it into devices.")

@@ -12,7 +12,8 @@ from torch.nn import functional
 
 from ..errors import ConfigError
 from ..synapse import Synapse
-from .programming import Programmer, ProportionalProgrammer, StochasticProgrammer, WriteVerify
+from .loading import check_entry, check_loaded
+from .programming import Programmer, ProportionalProgrammer, StochasticProgrammer, WriteVerify, check_programmer
 from .weights import NOISE, DeviceWeights, seeded
 
 
@@ -68,6 +69,7 @@ class DeviceLayer(nn.Module):
             raise ConfigError(f"initial is {initial!r}; expected 'write' or 'devices'.")
         if clip is not None and (kind != "sign" or not clip > 0):
             raise ConfigError(f"clip is {clip} for kind={kind!r}; expected a positive latent weight, and kind='sign'.")
+        check_programmer(programmer)
         bound = 1 / math.sqrt(self.weight[0].numel())
         if w_max is None:
             w_max = 1.0 if kind == "sign" else 4 * bound
@@ -129,6 +131,20 @@ class DeviceLayer(nn.Module):
                 )
             self._seen = (self.weight._version, devices)
 
+    def _load_from_state_dict(self, state_dict: Any, prefix: str, *rest: Any) -> None:
+        # Before torch copies the bias: devices are loaded after it.
+        own = {f"{prefix}{name}": value for name, value in self._parameters.items()}
+        inside = f"{prefix}weights."
+        if any(name in state_dict or name.startswith(inside) for name in (*own, *state_dict)):
+            for name, value in own.items():
+                if (value is None) == (name in state_dict):
+                    there = "has" if value is None else "lacks"
+                    raise ConfigError(f"the state dict {there} {name}; build the layer with bias= as it was saved.")
+                if value is not None:
+                    check_entry(name, state_dict[name], value)
+            check_loaded(self.weights, state_dict, inside)
+        super()._load_from_state_dict(state_dict, prefix, *rest)  # type: ignore[no-untyped-call]
+
     def reset_parameters(self) -> None:
         """Part of torch's constructors. Later there is no such thing: fresh weights are fresh devices.
 
@@ -142,6 +158,16 @@ class DeviceLayer(nn.Module):
         moved = super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
         self.sync()  # the type of the states may be another one now
         return moved
+
+
+def _check_sizes(dtype: torch.dtype, **sizes: Any) -> None:
+    """Before torch makes parameters of them."""
+    for name, size in sizes.items():
+        each = size if isinstance(size, tuple | list) else (size,)
+        if not all(isinstance(one, int) and one >= 1 for one in each):
+            raise ConfigError(f"{name} is {size!r}; expected a positive whole number.")
+    if not (isinstance(dtype, torch.dtype) and dtype.is_floating_point):
+        raise ConfigError(f"dtype is {dtype}; expected a floating-point type, such as torch.float32.")
 
 
 def _sync_loaded(module: nn.Module, keys: Any) -> None:
@@ -169,7 +195,8 @@ class DeviceLinear(DeviceLayer, nn.Linear):
         dtype: Floating-point type.
 
     Raises:
-        ConfigError: as `DeviceWeights`, and a `clip` or `initial` that has no meaning.
+        ConfigError: as `DeviceWeights`, sizes that are not positive, a type that is not floating-point, and a `clip`,
+            `initial` or `programmer` that has no meaning.
     """
 
     def __init__(
@@ -189,6 +216,7 @@ class DeviceLinear(DeviceLayer, nn.Linear):
         seed: int | torch.Generator,
         dtype: torch.dtype = torch.float32,
     ) -> None:
+        _check_sizes(dtype, in_features=in_features, out_features=out_features)
         nn.Linear.__init__(self, in_features, out_features, bias=bias, dtype=dtype)
         self._hold(synapse, kind, programmer, w_max, policy, noise, clip, initial, seed)
 
@@ -248,6 +276,7 @@ class DeviceConv2d(DeviceLayer, nn.Conv2d):
         seed: int | torch.Generator,
         dtype: torch.dtype = torch.float32,
     ) -> None:
+        _check_sizes(dtype, in_channels=in_channels, out_channels=out_channels, kernel_size=kernel_size)
         nn.Conv2d.__init__(
             self,
             in_channels,

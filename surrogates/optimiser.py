@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from ..errors import ConfigError
+from ..errors import ConfigError, DeviceWarning
 from .layers import DeviceLayer
-from .programming import Programmer, WriteVerify
+from .programming import Programmer, ProportionalProgrammer, WriteVerify, check_programmer
 from .weights import _largest
+
+_QUIET = 20  # steps without a pulse that are worth a warning
 
 
 class DeviceOptimizer(torch.optim.Optimizer):
@@ -21,6 +24,12 @@ class DeviceOptimizer(torch.optim.Optimizer):
     A step lets the inner optimiser change the handles, takes the change of each as the wished update, programs the devices
     with it, and sets the handles to what the devices then hold. There are no latent weights in floating point: what
     rounding leaves over is lost, but for a programmer that rounds at random.
+
+    A step that is refused moves no device and leaves all parameters as they were. If a gradient or a setting was at fault,
+    the inner optimiser is as it was too; if an update was (finite gradients and settings), its moments have taken part in
+    it, and it begins anew with none: keeping a copy of them for each step would cost more.
+
+    Where the updates of a layer round to no pulse in 20 steps in a row, there is one `DeviceWarning`.
 
     It is a `torch.optim.Optimizer`: its parameter groups and its state are those of the inner one, which schedulers change
     and state dicts hold.
@@ -36,9 +45,9 @@ class DeviceOptimizer(torch.optim.Optimizer):
         pulses: Pulses of the last step over all devices.
 
     Raises:
-        ConfigError: no device layer among the optimiser's parameters; an optimiser that evaluates the loss many times a
-            step; and by `step`, a gradient or an update that is NaN or infinite: then no device is touched, and in the
-            case of the gradient nothing at all.
+        ConfigError: no optimiser, or no device layer among its parameters; an optimiser that evaluates the loss many times
+            a step; and by `step`, a gradient, a setting such as the learning rate, or an update that is NaN or infinite,
+            or beyond a million pulses: see above.
     """
 
     def __init__(
@@ -49,6 +58,11 @@ class DeviceOptimizer(torch.optim.Optimizer):
     ) -> None:
         if isinstance(optimizer, torch.optim.LBFGS):
             raise ConfigError("LBFGS tries weights within a step, which devices would have to be programmed with; use another.")
+        if not isinstance(optimizer, torch.optim.Optimizer):
+            raise ConfigError(
+                f"optimizer is a {type(optimizer).__name__}; expected an optimiser, such as torch.optim.Adam(model.parameters())."
+            )
+        check_programmer(programmer)
         self.inner = optimizer
         self.programmer = programmer
         self.pulses = 0
@@ -59,6 +73,8 @@ class DeviceOptimizer(torch.optim.Optimizer):
                 "no handle of a device layer is among the optimiser's parameters; build it from model.parameters() after "
                 "the device layers were put in."
             )
+        self._quiet = dict.fromkeys(self.layers, 0)
+        self._warned = False
         self._ready = False
         super().__init__(optimizer.param_groups, optimizer.defaults)
         self._ready = True
@@ -85,23 +101,32 @@ class DeviceOptimizer(torch.optim.Optimizer):
         return loss
 
     def _step(self) -> None:
+        self._check_settings()
         self._check_gradients()
         moving = {name: layer for name, layer in self.layers.items() if layer.weight.grad is not None}
         before = [layer.weight.clone() for layer in moving.values()]
-        self.inner.step()
+        others = [(parameter, parameter.clone()) for parameter in self._others()]
         try:
+            self.inner.step()
             # All updates are looked at before the first device is touched.
             plans = [self._plan(name, layer, old) for (name, layer), old in zip(moving.items(), before, strict=True)]
+            for parameter, _ in others:
+                self._check_other(parameter)
         except BaseException:
             for layer, old in zip(moving.values(), before, strict=True):
                 layer.weight.copy_(old)
+            for parameter, old in others:
+                parameter.copy_(old)
+            self._forget()
             raise
         self.pulses = 0
-        for layer, (programmer, numbers) in zip(moving.values(), plans, strict=True):
+        for (name, layer), (programmer, numbers) in zip(moving.items(), plans, strict=True):
             if isinstance(programmer, WriteVerify):
                 self.pulses += programmer.write(layer.weights, numbers).pulses
             else:
-                self.pulses += layer.weights._give_counts(numbers, programmer)
+                given = layer.weights._give_counts(numbers, programmer)
+                self.pulses += given
+                self._watch(name, layer, programmer, given)
             layer.sync()
 
     def _plan(self, name: str, layer: DeviceLayer, old: Tensor) -> tuple[Programmer | WriteVerify, Tensor]:
@@ -114,11 +139,63 @@ class DeviceOptimizer(torch.optim.Optimizer):
         # The handle is set anew after programming: until then its memory holds the update.
         return programmer, layer.weights.counts(layer.weight.sub_(old), programmer, label)
 
+    def _watch(self, name: str, layer: DeviceLayer, programmer: Programmer, given: int) -> None:
+        """Count steps that rounding takes all pulses from; the handle still holds the update."""
+        if given or self._warned or not isinstance(programmer, ProportionalProgrammer):
+            self._quiet[name] = 0
+            return
+        largest = float(_largest(layer.weight)) * programmer.pulses_per_unit
+        self._quiet[name] += largest > 0  # no gradient, no wish
+        if self._quiet[name] >= _QUIET:
+            self._warned = True
+            warnings.warn(
+                f"the updates of {self._name(layer.weight)} round to no pulse, {_QUIET} steps in a row: largest {largest:.2g} "
+                "pulses; raise its learning rate (counted in pulses where pulses_per_unit is 1) or choose "
+                "StochasticProgrammer.",
+                DeviceWarning,
+                stacklevel=5,  # the caller of `step`, behind torch's own wrapper
+            )
+
+    def _others(self) -> list[Tensor]:
+        """Parameters that are stepped and are no handles."""
+        handles = {id(layer.weight) for layer in self.layers.values()}
+        given = [parameter for group in self.param_groups for parameter in group["params"]]
+        return [each for each in given if each.grad is not None and id(each) not in handles]
+
+    def _check_other(self, parameter: Tensor) -> None:
+        if parameter.numel() and not bool(_largest(parameter) < math.inf):
+            raise ConfigError(
+                f"the update of {self._name(parameter)} is NaN or infinite; no device was touched. Lower the learning rate."
+            )
+
+    def _forget(self) -> None:
+        """The inner optimiser as it begins: the moments of a refused step are worth nothing."""
+        self.inner.state.clear()
+        if isinstance(self.inner, torch.optim.Adagrad):  # the one of torch that makes its state before the first step
+            for group in self.param_groups:
+                for each in group["params"]:
+                    start = torch.full_like(each, group["initial_accumulator_value"])
+                    self.inner.state[each] = {"step": torch.tensor(0.0), "sum": start}
+
+    def _check_settings(self) -> None:
+        for i, group in enumerate(self.param_groups):
+            for name, value in group.items():
+                if name == "params":
+                    continue
+                for number in value if isinstance(value, tuple | list) else (value,):
+                    # Only the learning rate: other settings may well be infinite, such as a bound that is none.
+                    number = float(number) if isinstance(number, float | int | Tensor) else 0.0
+                    if math.isnan(number) or (name == "lr" and math.isinf(number)):
+                        raise ConfigError(
+                            f"{name} of parameter group {i} is {value}; expected a finite number. Nothing was stepped; look "
+                            "at the scheduler."
+                        )
+
     def _check_gradients(self) -> None:
         for group in self.param_groups:
             for parameter in group["params"]:
                 gradient = parameter.grad
-                if gradient is not None and not bool(_largest(gradient) < math.inf):
+                if gradient is not None and gradient.numel() and not bool(_largest(gradient) < math.inf):
                     raise ConfigError(
                         f"the gradient of {self._name(parameter)} holds {int((~torch.isfinite(gradient)).sum())} values that "
                         "are NaN or infinite; nothing was stepped. Look at the loss, or clip gradients."
@@ -126,13 +203,14 @@ class DeviceOptimizer(torch.optim.Optimizer):
 
     def _name(self, parameter: Tensor) -> str:
         for name, layer in self.layers.items():
-            if parameter is layer.weight:
-                return f"{name}.weight" if name else "weight"
+            for own in ("weight", "bias"):
+                if parameter is getattr(layer, own):
+                    return f"{name}.{own}" if name else own
         return f"a parameter of shape {tuple(parameter.shape)}"
 
     def __getstate__(self) -> dict[str, Any]:
         # Torch keeps three attributes for a copy. A `step` that a scheduler has wrapped is none of them, and cannot be copied.
-        own = ("defaults", "state", "param_groups", "inner", "layers", "programmer", "pulses", "_ready")
+        own = ("defaults", "state", "param_groups", "inner", "layers", "programmer", "pulses", "_ready", "_quiet", "_warned")
         return {name: self.__dict__[name] for name in own}
 
     # --- the inner optimiser's own -----------------------------------------------------------------------------------
@@ -158,6 +236,8 @@ def _device_layers(model: nn.Module | Iterable[nn.Module]) -> dict[str, DeviceLa
     roots = [("", model)] if isinstance(model, nn.Module) else [(f"layers[{i}]", root) for i, root in enumerate(model)]
     found = {}
     for prefix, root in roots:
+        if not isinstance(root, nn.Module):
+            raise ConfigError(f"the model holds a {type(root).__name__}; expected an nn.Module or a list of layers.")
         for name, module in root.named_modules(prefix=prefix):
             if isinstance(module, DeviceLayer):
                 found[name] = module

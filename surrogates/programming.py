@@ -28,6 +28,13 @@ class Programmer(Protocol):
         """
 
 
+def check_programmer(programmer: object) -> None:
+    """Raise a `ConfigError` for what is neither a `Programmer` nor a `WriteVerify`; None is one to be chosen."""
+    known = isinstance(programmer, Programmer | WriteVerify) and not isinstance(programmer, type)
+    if programmer is not None and not known:
+        raise ConfigError(f"programmer is {programmer!r}; expected an instance, such as SignProgrammer() or WriteVerify(0.01).")
+
+
 @dataclass(frozen=True)
 class SignProgrammer:
     """One pulse in the direction of the update: n = sign(dw) where |dw| > threshold, else 0.

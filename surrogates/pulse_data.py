@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import TraceError
+from ..errors import TraceError, TraceWarning
 from ..synapse import RESET, SET
 from ..trace import Trace, TraceSet
 
@@ -16,6 +17,8 @@ Array = npt.NDArray[np.float64]
 
 #: A conductance that spans more than this factor is described by its logarithm.
 WIDE = 3.0
+#: A read that lies this many typical steps beyond both its neighbours is no read of the device.
+FAR = 50
 
 
 @dataclass(frozen=True)
@@ -42,7 +45,7 @@ class Scale:
             raise TraceError(f"the conductance reaches {values.min():.4g}; a logarithmic scale needs it above zero.")
         g = np.log(values) if kind == "log" else values
         spread = float(g.std())
-        if not spread > 0:
+        if not spread > 1e-9 * float(np.abs(g).max()):
             raise TraceError("the conductance never changes; there is nothing to fit. Are the columns the right ones?")
         return cls(kind, float(g.mean()), spread)
 
@@ -164,7 +167,18 @@ def pulse_data(
     for index, trace in enumerate(recordings):
         _check(index, trace)
     first = recordings[0]
-    values = np.concatenate([trace.output["conductance"] for trace in recordings])
+    good = [~_outliers(trace) for trace in recordings]
+    lost = sum(int((~each).sum()) for each in good)
+    if lost:
+        lane = next(i for i, each in enumerate(good) if not each.all())
+        row = int(np.argmin(good[lane]))
+        warnings.warn(
+            f"{lost} read(s) stand alone, {FAR} typical steps and more from both neighbours, such as read {row} of recording "
+            f"{lane} ({recordings[lane].output['conductance'][row]:.4g}); they are left out. Errors of the instrument?",
+            TraceWarning,
+            stacklevel=3,
+        )
+    values = np.concatenate([trace.output["conductance"][kept] for trace, kept in zip(recordings, good, strict=True)])
     if not isinstance(scale, Scale):
         scale = Scale.of(values, scale)
     elif scale.kind == "log" and values.min() <= 0:
@@ -181,7 +195,10 @@ def pulse_data(
     extra = np.zeros((len(inputs.names), length - 1, lanes))
     for lane, trace in enumerate(recordings):
         count = len(trace)
-        reads[:count, lane], seen[:count, lane] = scale(trace.output["conductance"]), True
+        kept = good[lane]
+        # What was left out takes its neighbour's place on the path at which the drift is linearised, and counts for nothing.
+        index = np.maximum.accumulate(np.where(kept, np.arange(count), 0))
+        reads[:count, lane], seen[:count, lane] = scale(trace.output["conductance"][index]), kept
         if trace.unit("time") == "s":
             pause[: count - 1, lane] = np.where(trace.drive["SET"] + trace.drive["RESET"] > 0, 0.0, 1.0)[:-1] * np.diff(
                 trace.time
@@ -197,6 +214,21 @@ def pulse_data(
     devices = sorted(set(names))
     group = np.arange(lanes) if len(devices) == 1 else np.array([devices.index(name) for name in names])
     return PulseData(reads, seen, pulses, polarity, extra, group, len(devices), scale, inputs, first.unit("conductance"), pause)
+
+
+def _outliers(trace: Trace) -> npt.NDArray[np.bool_]:
+    """Reads far beyond both neighbours, in a train of one polarity that has no reason to turn and return."""
+    reads = trace.output["conductance"]
+    found = np.zeros(len(reads), dtype=bool)
+    signed = np.sign(trace.drive[SET] - trace.drive[RESET])
+    step = np.diff(reads)
+    typical = float(np.median(np.abs(step)))
+    if len(reads) < 10 or not typical > 0:
+        return found
+    before, after = step[:-1], step[1:]
+    alone = (before * after < 0) & (np.minimum(np.abs(before), np.abs(after)) > FAR * typical)
+    found[1:-1] = alone & (signed[:-2] == signed[1:-1])
+    return found
 
 
 def _check(index: int, trace: Trace) -> None:

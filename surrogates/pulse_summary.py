@@ -102,10 +102,13 @@ def pulse_summary(traces: TraceSet | Sequence[Trace] | Trace) -> str:
         usual = [
             f"usually {readable(v[index], u)}" for k, u in (("voltage", "V"), ("width", "s")) if (v := data.inputs.usual.get(k))
         ]
-        lines.append(f"{name:12} {pulses:.0f} pulses" + "".join(f", {text}" for text in usual))
+        lines.append(f"{name:12} {pulses:.0f} pulse{'' if pulses == 1 else 's'}" + "".join(f", {text}" for text in usual))
         found = increments(data, name)
         if found is None:
             lines.append("             too few single pulses in a row for moments of the noise")
+            continue
+        if found.mean == 0 and found.sd == 0:
+            lines.append("             nothing moves: the reads stay the same under single pulses")
             continue
         lines.append(
             f"             a step is {readable(found.mean, unit)}{relative} in the mean, its deviation "

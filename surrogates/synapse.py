@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..errors import ConfigError
+from ..errors import ConfigError, DomainError, DomainWarning
 from ..rare import rare
 from ..synapse import RESET, SET, Pulses, State, SynapseModel
 from ..units import readable
@@ -150,6 +151,8 @@ class SynapseSurrogate(SynapseModel, nn.Module):
         """
         self._check_spread()
         assert self.population is not None
+        if not (isinstance(count, int) and count > 0):
+            raise ConfigError(f"count is {count!r}; expected a whole number of devices above zero.")
         return self.population.draw(count, generator)
 
     def _check_spread(self) -> None:
@@ -207,10 +210,18 @@ class SynapseSurrogate(SynapseModel, nn.Module):
         """
         read = torch.as_tensor(conductance)
         if not bool(torch.isfinite(read).all()) or (self.scale.kind == "log" and not bool((read > 0).all())):
-            raise ConfigError("the reads hold values that are not finite, or not positive where the device needs it.")
+            wrong = ~torch.isfinite(read) | (
+                (read <= 0) if self.scale.kind == "log" else torch.zeros_like(read, dtype=torch.bool)
+            )
+            raise ConfigError(
+                f"{int(wrong.sum())} of {read.numel()} reads cannot be conductances of this device, such as "
+                f"{float(read[wrong].reshape(-1)[0]):g}; expected finite numbers in {self.unit or 'its unit'}, above "
+                f"{least:g}."
+            )
         dtype = torch.promote_types(read.dtype, torch.float32)
         shape = tuple(read.shape)
         x = self._dimensionless(read.to(dtype))
+        self._check_range(read, x)
         latents = torch.zeros(x.numel(), len(self.drift.latents.names), dtype=torch.float64)
         if self.population is not None:
             latents = self.population.given(x.reshape(-1), generator if self.with_spread else None)
@@ -224,6 +235,20 @@ class SynapseSurrogate(SynapseModel, nn.Module):
         if "first" in state:
             state["first"] = state["state"].clone()
         return state
+
+    def _check_range(self, read: Tensor, x: Tensor) -> None:
+        low, high = self._limits
+        beyond = (x < low) | (x > high)
+        if not bool(beyond.any()):
+            return
+        message = (
+            f"{int(beyond.sum())} of {read.numel()} reads lie far beyond what the surrogate was fitted on "
+            f"({readable(self.low, self.unit)} .. {readable(self.high, self.unit)}), such as "
+            f"{readable(float(read[beyond].reshape(-1)[0]), self.unit)}"
+        )
+        if self.strict:
+            raise DomainError(f"{message}. Begin inside, fit on recordings that go there, or set strict = False.")
+        warnings.warn(f"{message}; they are taken to its edge.", DomainWarning, stacklevel=3)
 
     def _program(self, state: State, pulses: Pulses, generator: torch.Generator | None) -> State:
         count = pulses.count
@@ -422,6 +447,8 @@ class SynapseSurrogate(SynapseModel, nn.Module):
         ]
         relative = " (relative)" if self.scale.kind == "log" else ""
         for name, (value, low, high) in self.uncertainty().items():
+            if name.startswith("per pulse") and not self.noise_model.memory:
+                continue  # what accumulates is all there is
             sizes = [readable(each, unit) for each in (value, low, high)]
             lines.append(f"noise:      {name} {sizes[0]}{relative}, 95 % {sizes[1]} .. {sizes[2]}")
         if self.trap is not None:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from ..errors import ConfigError
 from ..synapse import MOST_PULSES, RESET, SET, Pulses, State, Synapse
+from .loading import check_loaded
 from .programming import Programmer, ProportionalProgrammer, SignProgrammer, StochasticProgrammer, WriteVerify, Written
 
 #: How many devices make a weight.
@@ -54,8 +55,9 @@ class DeviceWeights(nn.Module):
         dtype: Floating-point type of states and weights.
 
     Raises:
-        ConfigError: an unknown kind, policy or noise; a range that is not positive; a device that answers one polarity
-            alone as "single", or a policy that it does not answer.
+        ConfigError: an unknown kind, policy or noise; what is no synapse; a range that is not positive; a device that
+            answers one polarity alone as "single", or a policy that it does not answer; and by `load_state_dict`, entries
+            of another kind, synapse, shape or scale, or not finite: then nothing of these weights is changed.
 
     Source: two devices a weight, in which RESET pulses on one side or the other move the sign: Majumdar et al., IEEE Trans.
     Electron Devices (2021), arXiv 2107.06064.
@@ -78,9 +80,11 @@ class DeviceWeights(nn.Module):
         dtype: torch.dtype = torch.float32,
     ) -> None:
         super().__init__()
-        self.synapse = synapse
+        self.synapse = _synapse(synapse)
         self.kind = _one_of("kind", kind, tuple(KINDS))
         self.policy = _policy(synapse, kind, policy)
+        if isinstance(noise, str):
+            raise ConfigError(f"noise is the string {noise!r}; expected names in a sequence, ({noise!r},), or () for none.")
         self.noise = frozenset(_one_of("noise", each, NOISE) for each in noise)
         span = synapse.high - synapse.low
         self.w_max = _positive("w_max", w_max)
@@ -368,10 +372,20 @@ class DeviceWeights(nn.Module):
             self._generator = torch.Generator(device).manual_seed(_drawn(self._generator))
         return self._generator
 
+    @property
+    def identity(self) -> dict[str, str]:
+        """What a state dict must agree in: kind, and class and unit of the synapse."""
+        return {"kind": self.kind, "synapse": type(self.synapse).__name__, "unit": self.synapse.unit}
+
+    def _load_from_state_dict(self, state_dict: Any, prefix: str, *rest: Any) -> None:
+        if any(name.startswith(prefix) for name in state_dict):  # else torch says what is missing, if it minds
+            check_loaded(self, state_dict, prefix)
+        super()._load_from_state_dict(state_dict, prefix, *rest)
+
     def get_extra_state(self) -> dict[str, Any]:
-        """The generator and the plain numbers, for the state dict."""
+        """The generator, the plain numbers and the identity, for the state dict."""
         numbers = {name: getattr(self, name) for name in ("w_max", "scale", "reference", "energy")}
-        return {"generator": self._generator.get_state(), **numbers}
+        return {"generator": self._generator.get_state(), **numbers, **self.identity}
 
     def set_extra_state(self, state: dict[str, Any]) -> None:
         """Take them back from a state dict."""
@@ -437,6 +451,15 @@ def _one_of(name: str, value: str, known: tuple[str, ...]) -> str:
     if value not in known:
         raise ConfigError(f"{name} is {value!r}; expected {' or '.join(map(repr, known))}.")
     return value
+
+
+def _synapse(synapse: Any) -> Synapse:
+    if isinstance(synapse, type) or not isinstance(synapse, Synapse):
+        raise ConfigError(
+            f"synapse is {synapse!r}; expected a device model: an instance such as WeakReset(), or load(name) of a file or "
+            "of the zoo."
+        )
+    return synapse
 
 
 def _positive(name: str, value: float) -> float:

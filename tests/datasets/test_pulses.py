@@ -342,6 +342,36 @@ def test_lines_are_counted_as_the_file_has_them(read):
 def test_the_last_line_of_a_file_that_was_cut_off(read):
     with pytest.raises(TraceError, match=r"line 3 has 2 cells.*the file was cut off"):
         read(rows("1,0,1,SET,1", "1,0").rstrip())
+    with pytest.raises(TraceError, match=r"line 3 has 1 cell, expected 5"):
+        read(rows("1,0,1,SET,1", "1").rstrip())
+
+
+@pytest.mark.parametrize("pulses", ["long", "up-down"])
+def test_a_last_line_without_an_end_may_be_cut(read, pulses):
+    text = rows("1,0,1,SET,1.25", "1,0,2,SET,0.00") if pulses == "long" else "up,down\n1,3\n2,2.5\n"
+    with pytest.warns(TraceWarning, match=r"line 3 is the last one and has no end: its last number may be cut"):
+        traces = read(text.rstrip("\n"), pulses)
+    assert len(traces[0]) == 2
+    assert read(text, pulses).fingerprint() == traces.fingerprint()
+    read(text + "# end", pulses)  # a comment ends it
+
+
+def test_a_blank_direction_before_the_first_pulse_is_none(read):
+    equal(read(rows("1,0,0,,1", "1,0,1,SET,2", "1,0,2,SET,3"))[0], time=[0, 1, 2], SET=[1, 1, 0])
+    with pytest.raises(TraceError, match=r"line 3: pulses of unknown polarity: column 'direction' holds ''"):
+        read(rows("1,0,0,,1", "1,0,1,,2", "1,0,2,SET,3"))
+
+
+def test_one_row_is_one_read(read):
+    with pytest.raises(TraceError, match=r"the file holds one read only"):
+        read(rows("1,0,1,SET,1"))
+
+
+def test_a_column_with_a_role_is_not_offered_for_the_reads(read):
+    with pytest.raises(TraceError, match=r"the columns are: pulse, direction\..*columns=\{'conductance': \.\.\.\}"):
+        read("pulse,direction\n1,SET\n2,SET\n")
+    with pytest.raises(TraceError, match=r"columns=\{'conductance': 'w'\}"):
+        read("pulse,w,direction\n1,1,SET\n2,1,SET\n")
 
 
 @pytest.mark.parametrize(
@@ -403,7 +433,7 @@ def test_units_of_another_kind_are_refused(read, text, options, message):
 
 def test_recordings_of_one_read_are_left_out_with_a_warning(read):
     with pytest.warns(
-        TraceWarning, match=r"1 of 2 recordings hold one single read \(such as device 2, cycle 0\) and are left out"
+        TraceWarning, match=r"1 of 2 recordings holds one single read \(such as device 2, cycle 0\) and is left out"
     ):
         traces = read(rows("1,0,1,SET,1", "1,0,2,SET,1", "2,0,1,SET,1"))
     assert [t.parameters["device"] for t in traces] == [1]
@@ -702,7 +732,7 @@ def made(**changed):
             r"trace 0 \(device 0, cycle 0\): sample 0 has 1 SET and 1",
         ),
         ({"drive": {"SET": [0.5, 0, 0], "RESET": [0, 1, 0]}}, TraceError, r"sample 0 has 0\.5 SET"),
-        ({"drive": {"SET": [1, 0, 1], "RESET": [0, 1, 0]}}, TraceError, r"1 pulses follow the last read"),
+        ({"drive": {"SET": [1, 0, 1], "RESET": [0, 1, 0]}}, TraceError, r"1 pulse after the last read"),
         ({"drive": {"SET": [1, 0, 0], "RESET": [0, 0, 0]}}, TraceError, r"the time is not the number of pulses received"),
         ({"time": [5, 6, 7]}, TraceError, r"the time is not the number of pulses received"),
         ({"time": [0, 2, 1], "units": {}}, TraceError, r"the time does not grow from read to read"),

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from spinode.cli import main
+from spinode.cli import in_options, main
 from spinode.datasets import SoftBounds, pulse_traces, read_trace, write_pulses
 from spinode.surrogates import synapse_scores
 from spinode.surrogates.fit_synapse import SynapseConfig, fit_synapse
@@ -142,13 +142,58 @@ def test_virtual_pulses_are_those_of_the_seed(run, here, fitted):
         code, out, err = run("simulate-synapse", fitted, *words, "--seed", seed, "--save", name)
         assert code == 0
         assert "these differ by noise only" in err
-        assert out == f"saved {name}: 5 device(s), 20 RESET pulses each\n"
+        assert out == f"saved {name}: 5 devices, 20 RESET pulses each\n"
     texts = [(here / name).read_text() for name in ("a.csv", "b.csv", "c.csv")]
     assert texts[0] == texts[1] != texts[2]
     traces = read_trace("a.csv", pulses="long")
     expected = pulse_traces(load(fitted), -torch.ones(20), devices=5, generator=seeded(1))
     for trace, other in zip(traces, expected, strict=True):
         np.testing.assert_allclose(trace.output["conductance"], other.output["conductance"], rtol=1e-12)
+
+
+def test_columns_are_named_by_their_roles(run, here):
+    (here / "w.csv").write_text("p,dir,w=1\n" + "".join(f"{k},{'SET' if k else ''},{0.1 * k:.3f}\n" for k in range(40)))
+    words = ["--layout", "long", "--column", "pulse=p", "--column", "direction=dir", "--column", "conductance=w=1"]
+    code, out, err = run("inspect", "w.csv", *words)
+    assert (code, err) == (0, "")
+    assert "SET          39 pulses" in out
+    assert f"spinode fit-synapse w.csv {' '.join(words)} --save device.safetensors" in out
+
+
+def test_inspect_says_where_nothing_moves(run, here):
+    (here / "flat.csv").write_text("direction,G (uS)\n" + "SET,5\n" * 40)
+    code, out, _ = run("inspect", "flat.csv", "--layout", "long")
+    assert code == 0
+    assert "nothing moves" in out
+    assert "-0" not in out
+
+
+@pytest.mark.parametrize("layout", [[], ["--layout", "auto"]])
+def test_inspect_knows_two_columns_named_by_polarity(run, here, layout):
+    (here / "both.csv").write_text("SET,RESET\n1,3\n2,2\n3,1\n")
+    code, _, err = run("inspect", "both.csv", *layout)
+    assert code == 2
+    assert "pass --layout up-down if they are, or --layout ramps --polarity SET for ramps" in err
+
+
+@pytest.mark.parametrize(
+    ("message", "expected"),
+    [
+        ('pass pulses="auto".', "pass --layout auto."),
+        ("pass pulses='up-down' for", "pass --layout up-down for"),
+        ("pulses=PulseLayout(layout='ramps', polarity='SET').", "--layout ramps --polarity SET."),
+        ("pulses=PulseLayout(..., read_voltage=0.1).", "--read-voltage 0.1."),
+        ("for conductances conductance_unit='S', or", "for conductances --conductance-unit S, or"),
+        ("PulseLayout(columns={'conductance': 'G (S)'}).", "--column 'conductance=G (S)'."),
+        ("columns={'a': ..., 'x': 'y'}", "--column a=... --column x=y"),
+        ("units={'G': 'S'}, or PulseLayout(columns=...).", "--unit G=S, or --column ...."),
+        ("with time=, or time=1e-9. The", "with --time, or --time 1e-9. The"),
+        ("column with columns=.", "column with --column."),
+        ("no option in 'x=3' or 5 s", "no option in 'x=3' or 5 s"),
+    ],
+)
+def test_messages_speak_of_options(message, expected):
+    assert in_options(message) == expected
 
 
 # Bad input
@@ -165,8 +210,23 @@ def test_virtual_pulses_are_those_of_the_seed(run, here, fitted):
         (["fit-synapse", "{one}", "--save", "a", "--scale", "cubic"], "invalid choice"),
         (["fit-synapse", "{one}", "--save", "a", "--layout", "wide"], "invalid choice"),
         (["fit-synapse", "{one}"], "--save"),
-        (["fit-synapse", "{one}", "--read-voltage", "-1", "--save", "a"], "positive number of volts"),
-        (["fit-synapse", "{one}", "--unit", "uS", "--save", "a"], "has no '='"),
+        (["fit-synapse", "{one}", "--read-voltage", "-1", "--save", "a.safetensors"], "positive number of volts"),
+        (["fit-synapse", "{one}", "--unit", "uS", "--save", "a.safetensors"], "has no '='"),
+        (["fit-synapse", "{one}", "--save", "x.txt"], "ends in .safetensors"),
+        (["fit-synapse", "UP={one}", "--save", "a.safetensors"], "is SET= or RESET=: SET="),
+        (
+            ["fit-synapse", "{set}", "--layout", "ramps", "--save", "a.safetensors"],
+            "pass --layout ramps --polarity SET or RESET.",
+        ),
+        (["inspect", "{one}", "--layout", "long", "--polarity", "SET"], "and --polarity SET another; leave"),
+        (["inspect", "{one}", "--layout", "long", "--polarity", "SET"], "--column direction=."),
+        (["inspect", "{set}"], "pass the sample interval in seconds: --time 1e-9."),
+        (["inspect", "{one}", "--layout", "long", "--column", "weight"], "expected ROLE=NAME"),
+        (["inspect", "{one}", "--layout", "long", "--column", "pulse=n"], "there is no column 'n' for the pulse"),
+        (["inspect", "{one}", "--column", "pulse=n"], "pass --layout too"),
+        (["inspect", "{one}"], "pass --layout auto (or long, up-down, ramps)."),
+        (["simulate-synapse", "{fitted}", "--pulses", "1001", "--devices", "1000", "--save", "a.csv"], "at most 1000000"),
+        (["simulate", "{fitted}", "{one}", "--save", "a.csv"], "`spinode simulate-synapse`"),
         (["inspect", "{one}", "--polarity", "SET"], "pass --layout too"),
         (["inspect", "{one}", "--layout", "long", "--start", "0"], "have no place beside --layout"),
         (["inspect", "{one}", "--layout", "ramps"], "polarity"),
