@@ -143,7 +143,7 @@ def scores(surrogate: SynapseSurrogate, entry: Entry, seed: int, devices: int) -
         reads = trace.output["conductance"]
         inside.append(((reads >= low) & (reads <= high))[1:].mean())
     virtual = recorded(surrogate, entry, devices, seed + 3000, seed + 2000)
-    index = np.unique(np.linspace(0, entry.steps, 20).round().astype(int))
+    index = np.unique(np.linspace(0, entry.steps // entry.every, 20).round().astype(int))
     levels = [0.05, 0.5, 0.95]
     measured, made = (
         np.quantile(np.stack([trace.output["conductance"][index] for trace in traces]), levels, axis=0)
@@ -176,7 +176,7 @@ def make(name: str, folder: Path, *, quick: bool, seed: int = 0) -> None:
     if quick:
         entry = Entry(entry.summary, entry.device, 20, min(entry.steps, 60), min(entry.block, 20), entry.voltage, entry.width)
     traces = recorded(entry.device, entry, entry.devices, seed, seed)
-    config = SynapseConfig(seed=seed, rounds=1, iterations=5, resamples=2) if quick else SynapseConfig(seed=seed)
+    config = SynapseConfig(seed=seed, rounds=1, iterations=5) if quick else SynapseConfig(seed=seed)
     surrogate = fit_synapse(traces, config)
     found = scores(surrogate, entry, seed, 20 if quick else 200)
     if not np.isfinite(list(found.values())).all():
@@ -186,7 +186,7 @@ def make(name: str, folder: Path, *, quick: bool, seed: int = 0) -> None:
         "device": type(entry.device).__name__,
         "settings": traces[0].provenance.get("device", {}),
         "devices": entry.devices,
-        "pulses_of_each": entry.steps,
+        "pulses_of_each": entry.steps, "pulses_between_reads": entry.every,
         "reads": int(surrogate.record["reads"]),
     }
     domain: dict[str, Any] = {"conductance": [surrogate.low, surrogate.high], "polarities": list(surrogate.polarities)}

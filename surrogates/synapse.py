@@ -210,9 +210,8 @@ class SynapseSurrogate(SynapseModel, nn.Module):
         """
         read = torch.as_tensor(conductance)
         if not bool(torch.isfinite(read).all()) or (self.scale.kind == "log" and not bool((read > 0).all())):
-            wrong = ~torch.isfinite(read) | (
-                (read <= 0) if self.scale.kind == "log" else torch.zeros_like(read, dtype=torch.bool)
-            )
+            least = 0.0 if self.scale.kind == "log" else -math.inf
+            wrong = ~(torch.isfinite(read) & (read > least))
             raise ConfigError(
                 f"{int(wrong.sum())} of {read.numel()} reads cannot be conductances of this device, such as "
                 f"{float(read[wrong].reshape(-1)[0]):g}; expected finite numbers in {self.unit or 'its unit'}, above "
