@@ -67,8 +67,9 @@ def to_devices(
         The copy, and for each converted layer by name what the write left.
 
     Raises:
-        ConfigError: what is no module, nothing to convert, a name that no module has, a layer of a class derived from nn.Linear or nn.Conv2d
-            (its forward may be another), weights shared by two layers, weights or biases that are not finite.
+        ConfigError: what is no module, nothing to convert, a name that no module has, a layer of a class derived from
+            nn.Linear or nn.Conv2d (its forward may be another), weights shared by two layers, weights or biases that are
+            not finite.
 
     Source: the magnitude of binary weights, Rastegari et al., ECCV (2016), arXiv 1603.05279.
     """

@@ -60,7 +60,8 @@ class DeviceOptimizer(torch.optim.Optimizer):
             raise ConfigError("LBFGS tries weights within a step, which devices would have to be programmed with; use another.")
         if not isinstance(optimizer, torch.optim.Optimizer):
             raise ConfigError(
-                f"optimizer is a {type(optimizer).__name__}; expected an optimiser, such as torch.optim.Adam(model.parameters())."
+                f"optimizer is a {type(optimizer).__name__}; expected an optimiser, such as "
+                "torch.optim.Adam(model.parameters())."
             )
         check_programmer(programmer)
         self.inner = optimizer
@@ -149,8 +150,8 @@ class DeviceOptimizer(torch.optim.Optimizer):
         if self._quiet[name] >= _QUIET:
             self._warned = True
             warnings.warn(
-                f"the updates of {self._name(layer.weight)} round to no pulse, {_QUIET} steps in a row: largest {largest:.2g} "
-                "pulses; raise its learning rate (counted in pulses where pulses_per_unit is 1) or choose "
+                f"the updates of {self._name(layer.weight)} round to no pulse: largest {largest:.2g} pulses, {_QUIET} steps in "
+                "a row; raise its learning rate (counted in pulses where pulses_per_unit is 1) or choose "
                 "StochasticProgrammer.",
                 DeviceWarning,
                 stacklevel=5,  # the caller of `step`, behind torch's own wrapper
@@ -184,7 +185,8 @@ class DeviceOptimizer(torch.optim.Optimizer):
                     continue
                 for number in value if isinstance(value, tuple | list) else (value,):
                     # Only the learning rate: other settings may well be infinite, such as a bound that is none.
-                    number = float(number) if isinstance(number, float | int | Tensor) else 0.0
+                    single = isinstance(number, float | int) or (isinstance(number, Tensor) and number.numel() == 1)
+                    number = float(number) if single else 0.0
                     if math.isnan(number) or (name == "lr" and math.isinf(number)):
                         raise ConfigError(
                             f"{name} of parameter group {i} is {value}; expected a finite number. Nothing was stepped; look "

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from numbers import Real
 
 import torch
 from torch import Tensor
@@ -58,7 +60,7 @@ class WeakReset(SynapseModel):
         width: Width [s] of a pulse, likewise.
 
     Raises:
-        ConfigError: read noise that is negative.
+        ConfigError: read noise that is no number or negative, a range that is not positive, pulses of no amplitude or width.
 
     Source: A. Majumdar et al., "Model of the weak reset process in HfOx resistive memory for deep learning frameworks",
     IEEE Trans. Electron Devices (2021), arXiv 2107.06064; constants from the authors' code,
@@ -77,8 +79,14 @@ class WeakReset(SynapseModel):
     width: float | None = None
 
     def __post_init__(self) -> None:
-        if not self.read_noise >= 0:
-            raise ConfigError(f"read_noise is {self.read_noise:g}; expected a relative standard deviation, 0 or more.")
+        if not (isinstance(self.read_noise, Real) and 0 <= self.read_noise < math.inf):
+            raise ConfigError(f"read_noise is {self.read_noise!r}; expected a relative standard deviation, 0 or more.")
+        if not 0 <= self.low < self.high < math.inf:
+            raise ConfigError(f"low .. high is {self.low:g} .. {self.high:g} S; expected 0 <= low < high.")
+        if self.voltage is not None and not (len(self.voltage) == 2 and all(0 < each < math.inf for each in self.voltage)):
+            raise ConfigError(f"voltage is {self.voltage} V; expected two positive amplitudes, of SET and of RESET pulses.")
+        if self.width is not None and not 0 < self.width < math.inf:
+            raise ConfigError(f"width is {self.width:g} s; expected a positive number, such as 1e-7.")
         object.__setattr__(self, "polarities", (SET, RESET) if self.set_pulses else (RESET,))
 
     def _initial(self, shape: tuple[int, ...], generator: torch.Generator | None, dtype: torch.dtype) -> State:

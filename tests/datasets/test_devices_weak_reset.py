@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -360,9 +361,20 @@ def test_energy_needs_a_voltage_and_a_width() -> None:
     torch.testing.assert_close(energy, torch.tensor([3 * 1.5**2 * 1e-7, 0.0]) * synapse.read(state))
 
 
-def test_negative_read_noise_is_refused() -> None:
-    with pytest.raises(ConfigError, match=r"read_noise is -0\.1"):
-        WeakReset(read_noise=-0.1)
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"read_noise": -0.1}, r"read_noise is -0\.1; expected"),
+        ({"read_noise": "5 %"}, "read_noise is '5 %'; expected"),
+        ({"read_noise": math.nan}, "read_noise is nan; expected"),
+        ({"low": 1e-4, "high": 1e-4}, r"low \.\. high is 0\.0001 \.\. 0\.0001 S; expected"),
+        ({"voltage": (1.0, -1.5)}, r"voltage is \(1\.0, -1\.5\) V; expected two positive amplitudes"),
+        ({"width": 0.0}, "width is 0 s; expected a positive number"),
+    ],
+)
+def test_bad_settings_are_refused(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        WeakReset(**settings)
 
 
 # --- pulses for few devices, and in turn -------------------------------------------------------------------------------

@@ -129,9 +129,9 @@ def tied():
     return two
 
 
-def broken():
+def broken(name="weight"):
     layer = nn.Sequential(nn.Linear(2, 2))
-    layer[0].weight.data[0, 0] = float("nan")
+    getattr(layer[0], name).data.view(-1)[0] = float("nan")
     return layer
 
 
@@ -147,6 +147,8 @@ def broken():
         (lambda: nn.MultiheadAttention(4, 1), {}, "out_proj is a NonDynamicallyQuantizableLinear"),
         (tied, {}, "1 shares its weights with another layer"),
         (broken, {}, "0.weight holds NaN or infinity"),
+        (lambda: broken("bias"), {}, "0.bias holds NaN or infinity"),
+        (lambda: model().state_dict(), {}, r"model is a OrderedDict; expected an nn\.Module"),
         (model, {"kind": "triple"}, "kind is 'triple'"),
     ],
 )

@@ -216,11 +216,72 @@ def test_fresh_weights_are_fresh_devices():
         ({"initial": "zeros"}, "initial is 'zeros'"),
         ({"clip": 1.0}, "and kind='sign'"),
         ({"kind": "sign", "clip": 0.0}, "expected a positive latent weight"),
+        ({"dtype": torch.int64}, r"dtype is torch\.int64; expected a floating-point type"),
+        ({"programmer": "sign"}, "programmer is 'sign'; expected an instance"),
+        ({"programmer": SignProgrammer}, "programmer is <class .*expected an instance"),
+        ({"noise": "read"}, r"noise is the string 'read'; expected names in a sequence, \('read',\)"),
+        ({"synapse": "weak_reset"}, r"synapse is 'weak_reset'; expected a device model: .* load\(name\)"),
+        ({"synapse": WeakReset}, "synapse is <class .*expected a device model"),
+        ({"synapse": nn.Identity()}, r"synapse is Identity\(\); expected a device model"),
     ],
 )
 def test_bad_settings_are_refused(settings, message):
     with pytest.raises(ConfigError, match=message):
         linear(**settings)
+
+
+@pytest.mark.parametrize("sizes", [(0, 4), (4, 0), (-1, 4), (4, 2.0)])
+def test_sizes_are_positive_whole_numbers(sizes):
+    with pytest.raises(ConfigError, match=r"features is (0|-1|2\.0); expected a positive whole number"):
+        DeviceLinear(*sizes, NOISY, seed=0)
+    with pytest.raises(ConfigError, match=r"kernel_size is \(3, 0\); expected a positive whole number"):
+        DeviceConv2d(1, 2, (3, 0), NOISY, seed=0)
+
+
+def nan(stored, name):
+    stored[name] = stored[name].clone()
+    stored[name].view(-1)[3] = float("nan")
+
+
+@pytest.mark.parametrize(
+    ("other", "change", "message"),
+    [
+        ({"kind": "sign"}, None, "kind of weights is 'sign' in the state dict and 'pair' in the layer"),
+        ({"synapse": IdealSynapse()}, None, "synapse of weights is 'IdealSynapse' in the state dict and 'WeakReset'"),
+        ({"synapse": WeakReset(rtn=False)}, None, r"for weights; expected .*state_trap"),
+        ({"w_max": 0.7}, None, r"w_max of weights is 0\.7 in the state dict and 1\.51186 in the layer"),
+        ({"bias": False}, None, "the state dict lacks bias"),
+        ({}, lambda stored: nan(stored, "weights.state_R0"), r"1 of 56 values of weights\.state_R0 .* are NaN or infinite"),
+        ({}, lambda stored: stored.update({"weights.wear": torch.zeros(2, 7, 4)}), r"weights\.wear is \(2, 7, 4\) in"),
+        ({}, lambda stored: stored.update(bias=torch.zeros(5)), r"bias is \(5,\) in the state dict"),
+        ({}, lambda stored: stored["weights._extra_state"].update(scale=math.nan), "scale of weights is nan"),
+        ({}, lambda stored: stored["weights._extra_state"].update(generator=torch.zeros(3)), "the generator of weights"),
+        ({}, lambda stored: stored.pop("weights.state_R0"), r"for weights; expected .*state_R0"),
+    ],
+)
+def test_a_state_dict_that_does_not_fit_changes_nothing(other, change, message):
+    layer, stored = linear(), linear(**{"seed": 1, **other}).state_dict()
+    if change is not None:
+        change(stored)
+    before, follows = copy.deepcopy(layer.state_dict()), copy.deepcopy(layer)
+    with pytest.raises(ConfigError, match=message):
+        layer.load_state_dict(stored)
+    now = layer.state_dict()
+    assert all(torch.equal(before[name], now[name]) for name in before if "extra" not in name)
+    assert layer.weights.energy == follows.weights.energy
+    assert torch.equal(layer(inputs(2, 7)), follows(inputs(2, 7)))  # its generator stands where it stood
+
+
+def test_a_state_dict_of_floating_point_is_refused_and_one_without_names_accepted():
+    layer, plain = nn.Sequential(linear()), nn.Sequential(nn.Linear(7, 4, dtype=torch.float64))
+    with pytest.raises(ConfigError, match=r"the state dict has nothing for 0\.weights; .* to_devices"):
+        layer.load_state_dict(plain.state_dict())
+    other = nn.Sequential(linear(seed=1))
+    stored = other.state_dict()
+    for name in ("kind", "synapse", "unit"):
+        del stored["0.weights._extra_state"][name]
+    layer.load_state_dict(stored)
+    assert torch.equal(layer(inputs(2, 7)), other(inputs(2, 7)))
 
 
 def test_any_synapse_will_do():

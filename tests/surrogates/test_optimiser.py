@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from spinode import ConfigError
+from spinode import ConfigError, DeviceWarning
 from spinode.datasets import WeakReset
 from spinode.surrogates import (
     DeviceLinear,
@@ -245,15 +245,66 @@ def test_a_gradient_that_is_nan_steps_nothing():
 
 @pytest.mark.parametrize("programmer", [None, StochasticProgrammer(1e-3), WriteVerify(1e-3)])
 def test_an_update_that_is_not_finite_programs_no_layer(programmer):
-    """The second layer is at fault; the first one must not have moved either, and the handles are put back."""
+    """The second layer is at fault; the first one must not have moved either, nor handles, biases, or a moment."""
     model = net(IdealSynapse(step=1e-3))
-    groups = [{"params": model[0].parameters(), "lr": 0.1}, {"params": model[2].parameters(), "lr": float("inf")}]
-    optimizer = DeviceOptimizer(torch.optim.SGD(groups), model, programmer)
+    groups = [{"params": model[0].parameters(), "lr": 0.1}, {"params": model[2].parameters(), "lr": 1e300}]
+    optimizer = DeviceOptimizer(torch.optim.SGD(groups, momentum=0.9), model, programmer)
     before = devices(model)
-    with pytest.raises(ConfigError, match=r"the update of 2\.weight"):
-        train(model, optimizer, 1)
-    assert unchanged(before, model, lambda name: "bias" not in name)
+    model(data()[0]).sum().backward()
+    model[2].weight.grad.mul_(1e12)
+    with pytest.raises(ConfigError, match=r"16 of 16 values of the update of 2\.weight are NaN or infinite"):
+        optimizer.step()
+    assert unchanged(before, model, lambda name: True)
+    assert not optimizer.state
     model(data()[0])
+
+
+@pytest.mark.parametrize("inner", [torch.optim.SGD, torch.optim.Adam, torch.optim.Adagrad])
+def test_training_goes_on_after_a_refused_step_as_if_it_had_just_begun(inner):
+    """The bias diverged: all is put back, and what follows is a run of a new optimiser."""
+    model, other = net(), net()
+    parts = [[model[2].bias], [each for each in model.parameters() if each is not model[2].bias]]
+    optimizer = DeviceOptimizer(inner([{"params": each} for each in parts], lr=0.02), model)
+    before = devices(model)
+    model(data()[0]).square().sum().backward()
+    model[2].bias.grad.fill_(1e20)
+    optimizer.param_groups[0].update(lr=1.7e308, weight_decay=1e308)  # squares overflow, where one divides by them
+    with pytest.raises(ConfigError, match=r"the update of 2\.bias is NaN or infinite"):
+        optimizer.step()
+    assert unchanged(before, model, lambda name: True)
+    optimizer.param_groups[0].update(lr=0.02, weight_decay=0)
+    other.load_state_dict(model.state_dict())
+    fresh = DeviceOptimizer(inner(other.parameters(), lr=0.02), other)
+    assert train(model, optimizer, 3) == train(other, fresh, 3)
+
+
+@pytest.mark.parametrize(("name", "value"), [("lr", float("nan")), ("lr", float("inf")), ("momentum", float("nan"))])
+def test_a_setting_that_is_not_finite_steps_nothing(name, value):
+    model = net(WeakReset())
+    optimizer = DeviceOptimizer(torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9), model)
+    train(model, optimizer, 1)
+    before, moments = devices(model), copy.deepcopy(optimizer.state_dict()["state"])
+    optimizer.param_groups[0][name] = value
+    with pytest.raises(ConfigError, match=f"{name} of parameter group 0 is {value}"):
+        optimizer.step()
+    assert unchanged(before, model, lambda name: True)
+    now = optimizer.state_dict()["state"]
+    assert all(torch.equal(moments[i]["momentum_buffer"], now[i]["momentum_buffer"]) for i in moments)
+    assert len(moments) == 4
+
+
+def test_updates_that_round_to_no_pulse_are_said_once():
+    """Binary weights under an ordinary learning rate; with rounding at random, small steps are no fault."""
+    model = net(IdealSynapse(step=1e-3), kind="sign")
+    optimizer = DeviceOptimizer(torch.optim.Adam(model.parameters(), lr=0.01), model)
+    train(model, optimizer, 19)
+    with pytest.warns(DeviceWarning, match=r"0\.weight round to no pulse: largest 0\.\d+ pulses.* Stochastic") as seen:
+        train(model, optimizer, 30)
+    assert len(seen) == 1
+    assert seen[0].filename == __file__
+    quiet = net(IdealSynapse(step=1e-3), kind="sign", programmer=StochasticProgrammer(1e9))
+    train(quiet, DeviceOptimizer(torch.optim.Adam(quiet.parameters(), lr=0.01), quiet), 25)  # a warning would be an error
+    assert sum(quiet[i].weights.pulses for i in (0, 2)) == 0
 
 
 def test_layers_without_gradient_are_left_alone():
@@ -274,6 +325,12 @@ def test_optimisers_that_cannot_work_are_refused():
         DeviceOptimizer(torch.optim.SGD(model.parameters(), lr=0.1), nn.Linear(2, 2))
     with pytest.raises(ConfigError, match="LBFGS tries weights within a step"):
         DeviceOptimizer(torch.optim.LBFGS(model.parameters()), model)
+    with pytest.raises(ConfigError, match=r"optimizer is a generator; expected an optimiser"):
+        DeviceOptimizer(model.parameters(), model)
+    with pytest.raises(ConfigError, match=r"the model holds a Parameter; expected an nn\.Module"):
+        DeviceOptimizer(torch.optim.SGD(model.parameters(), lr=0.1), model.parameters())
+    with pytest.raises(ConfigError, match=r"programmer is 'sign'"):
+        DeviceOptimizer(torch.optim.SGD(model.parameters(), lr=0.1), model, "sign")
 
 
 def test_layers_may_be_listed():

