@@ -143,7 +143,7 @@ class DeviceLayer(nn.Module):
                 if value is not None:
                     check_entry(name, state_dict[name], value)
             check_loaded(self.weights, state_dict, inside)
-        super()._load_from_state_dict(state_dict, prefix, *rest)  # type: ignore[no-untyped-call]
+        super()._load_from_state_dict(state_dict, prefix, *rest)
 
     def reset_parameters(self) -> None:
         """Part of torch's constructors. Later there is no such thing: fresh weights are fresh devices.

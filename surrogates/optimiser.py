@@ -15,7 +15,7 @@ from .layers import DeviceLayer
 from .programming import Programmer, ProportionalProgrammer, WriteVerify, check_programmer
 from .weights import _largest
 
-_QUIET = 20  # steps without a pulse that are worth a warning
+_QUIET = 20  # first steps without a pulse that are worth a warning
 
 
 class DeviceOptimizer(torch.optim.Optimizer):
@@ -29,7 +29,8 @@ class DeviceOptimizer(torch.optim.Optimizer):
     the inner optimiser is as it was too; if an update was (finite gradients and settings), its moments have taken part in
     it, and it begins anew with none: keeping a copy of them for each step would cost more.
 
-    Where the updates of a layer round to no pulse in 20 steps in a row, there is one `DeviceWarning`.
+    Where the updates of a layer have rounded to no pulse in its first 20 steps there is one `DeviceWarning`; later, small
+    updates are what a trained layer has.
 
     It is a `torch.optim.Optimizer`: its parameter groups and its state are those of the inner one, which schedulers change
     and state dicts hold.
@@ -74,7 +75,7 @@ class DeviceOptimizer(torch.optim.Optimizer):
                 "no handle of a device layer is among the optimiser's parameters; build it from model.parameters() after "
                 "the device layers were put in."
             )
-        self._quiet = dict.fromkeys(self.layers, 0)
+        self._quiet = dict.fromkeys(self.layers, 0)  # steps, of layers that had no pulse yet
         self._warned = False
         self._ready = False
         super().__init__(optimizer.param_groups, optimizer.defaults)
@@ -141,17 +142,18 @@ class DeviceOptimizer(torch.optim.Optimizer):
         return programmer, layer.weights.counts(layer.weight.sub_(old), programmer, label)
 
     def _watch(self, name: str, layer: DeviceLayer, programmer: Programmer, given: int) -> None:
-        """Count steps that rounding takes all pulses from; the handle still holds the update."""
-        if given or self._warned or not isinstance(programmer, ProportionalProgrammer):
-            self._quiet[name] = 0
+        """Count first steps that rounding takes all pulses from; the handle still holds the update."""
+        if given:
+            self._quiet.pop(name, None)  # its learning rate is of the right order
+        if name not in self._quiet or self._warned or not isinstance(programmer, ProportionalProgrammer):
             return
         largest = float(_largest(layer.weight)) * programmer.pulses_per_unit
         self._quiet[name] += largest > 0  # no gradient, no wish
         if self._quiet[name] >= _QUIET:
             self._warned = True
             warnings.warn(
-                f"the updates of {self._name(layer.weight)} round to no pulse: largest {largest:.2g} pulses, {_QUIET} steps in "
-                "a row; raise its learning rate (counted in pulses where pulses_per_unit is 1) or choose "
+                f"the updates of {self._name(layer.weight)} round to no pulse: largest {largest:.2g} pulses in the last of "
+                f"{_QUIET} steps; raise its learning rate (counted in pulses where pulses_per_unit is 1) or choose "
                 "StochasticProgrammer.",
                 DeviceWarning,
                 stacklevel=5,  # the caller of `step`, behind torch's own wrapper

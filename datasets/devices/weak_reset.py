@@ -79,7 +79,8 @@ class WeakReset(SynapseModel):
     width: float | None = None
 
     def __post_init__(self) -> None:
-        if not (isinstance(self.read_noise, Real) and 0 <= self.read_noise < math.inf):
+        noise: object = self.read_noise
+        if not (isinstance(noise, Real) and 0 <= float(noise) < math.inf):
             raise ConfigError(f"read_noise is {self.read_noise!r}; expected a relative standard deviation, 0 or more.")
         if not 0 <= self.low < self.high < math.inf:
             raise ConfigError(f"low .. high is {self.low:g} .. {self.high:g} S; expected 0 <= low < high.")

@@ -302,8 +302,12 @@ def test_updates_that_round_to_no_pulse_are_said_once():
         train(model, optimizer, 30)
     assert len(seen) == 1
     assert seen[0].filename == __file__
+    moved = DeviceOptimizer(torch.optim.Adam(model.parameters(), lr=5.0), model)
+    train(model, moved, 1)
+    moved.param_groups[0]["lr"] = 0.01
+    train(model, moved, 25)  # a warning would be an error: small updates are what training ends with
     quiet = net(IdealSynapse(step=1e-3), kind="sign", programmer=StochasticProgrammer(1e9))
-    train(quiet, DeviceOptimizer(torch.optim.Adam(quiet.parameters(), lr=0.01), quiet), 25)  # a warning would be an error
+    train(quiet, DeviceOptimizer(torch.optim.Adam(quiet.parameters(), lr=0.01), quiet), 25)
     assert sum(quiet[i].weights.pulses for i in (0, 2)) == 0
 
 
