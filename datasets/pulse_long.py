@@ -11,7 +11,7 @@ from .pulse_columns import READS, Quantities, find_roles
 from .pulse_order import Order, filled
 from .pulse_polarity import NO_PULSE, UNKNOWN, polarities
 from .pulse_reads import Index, Reads, no_read_voltage, to_conductance
-from .pulse_table import Array, Words, shown
+from .pulse_table import Array, Words, counted, shown
 from .readers.grid import number
 
 
@@ -49,10 +49,11 @@ def _roles(found: Quantities, time: str | float | None) -> dict[str, str]:
         roles.pop("time", None)
     reads = [role for role in READS if role in roles]
     if not reads:
+        free = [name for name in found.table.names if name not in roles.values()]
+        only = repr(free[0]) if len(free) == 1 else "..."
         raise TraceError(
-            f"no column of conductances is recognised; the columns are: {names}. Name it: "
-            f"pulses=PulseLayout(layout='long', columns={{'conductance': {found.table.names[-1]!r}}}), or 'resistance' or "
-            "'current'."
+            f"no column of conductances is recognised; the columns are: {names}. Name the one with the reads: "
+            f"pulses=PulseLayout(layout='long', columns={{'conductance': {only}}}), or 'resistance' or 'current'."
         )
     for spare in reads[1:]:
         del roles[spare]
@@ -203,7 +204,8 @@ class _Rows:
         if skipped.any():
             raise TraceError(
                 f"{order.where(skipped)}: pulses of unknown polarity: the index in column {name!r} skips "
-                f"{step[skipped][0] - 1:g} pulses before a read that has none itself; give the direction of the pulses there."
+                f"{counted(step[skipped][0] - 1, 'pulse')} before a read that has none itself; "
+                "give the direction of the pulses there."
             )
         if (step > 1).any():
             self.found.assumed.append(f"{name!r} skips: the read after a gap follows that many pulses of its own direction")

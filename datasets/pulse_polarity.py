@@ -23,6 +23,11 @@ _SIGN_OF = {word.casefold(): sign for sign, words in _DIRECTIONS.items() for wor
 _ACCEPTED = "; ".join(", ".join(words) for words in _DIRECTIONS.values())
 
 
+def sign_of(word: str) -> float | None:
+    """1 for a word that means SET, -1 for RESET, 0 for no pulse, None for any other."""
+    return _SIGN_OF.get(word.strip().casefold())
+
+
 def polarities(
     found: Quantities, roles: Mapping[str, str], values: Mapping[str, Array], words: Mapping[str, Words], *, timed: bool
 ) -> Array:
@@ -45,7 +50,7 @@ def polarities(
                 f"column {roles['direction']!r} gives directions, and polarity={polarity!r} another; leave polarity "
                 "out, or the column: PulseLayout(columns={'direction': ''})."
             )
-        return _of_words(found, roles["direction"], words["direction"])
+        return _of_words(found, roles["direction"], words["direction"], values.get("pulse"))
     if polarity is not None:
         return np.full(rows, 1.0 if polarity == "SET" else -1.0)
     if "voltage" in values:
@@ -59,13 +64,17 @@ def polarities(
     return np.zeros(rows)
 
 
-def _of_words(found: Quantities, column: str, words: Words) -> Array:
+def _of_words(found: Quantities, column: str, words: Words, index: Array | None) -> Array:
     signs = []
     for code, name in enumerate(words.names):
+        if not name and index is not None and np.all(index[words.codes == code] == 0):
+            signs.append(0.0)  # the read before the first pulse has no direction
+            continue
         word = name.casefold()
         sign = np.nan if word == UNKNOWN else _SIGN_OF.get(word, number(name) if name else None)
         if word != UNKNOWN and sign not in _DIRECTIONS:
-            row = int(np.flatnonzero(words.codes == code)[0])
+            rows = np.flatnonzero(words.codes == code)
+            row = int(rows[0] if name or index is None else rows[index[rows] != 0][0])
             raise TraceError(
                 f"{found.table.where(row)}: pulses of unknown polarity: column {column!r} holds {shown(name)}; "
                 f"accepted are: {_ACCEPTED} (in upper or lower case)."

@@ -8,7 +8,7 @@ from ..errors import TraceError, UnitError
 from ..units import same_dimension
 from .pulse_columns import READS, UNITS, Quantities, role_of
 from .pulse_reads import Reads, is_small, no_read_voltage, to_conductance
-from .pulse_table import Array
+from .pulse_table import Array, counted
 
 
 def read_ramps(found: Quantities, interval: float | None) -> Reads:
@@ -75,7 +75,7 @@ def _reads(found: Quantities, names: list[str], signs: list[float], interval: fl
         ramps.append(values)
         kept.append(which)
     if len(said := found.assumed[before:]) > 1:
-        found.assumed[before:] = [f"{said[0]}, and {len(said) - 1} more columns likewise"]
+        found.assumed[before:] = [f"{said[0]}, and {counted(len(said) - 1, 'more column')} likewise"]
     if len(set(symbols.values())) > 1:
         mixed = {unit: name for name, unit in symbols.items()}
         raise UnitError(

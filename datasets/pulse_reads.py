@@ -12,7 +12,7 @@ import numpy.typing as npt
 from ..errors import TraceError
 from ..trace import Trace, TraceSet
 from .pulse_columns import UNITS, Quantities
-from .pulse_table import Array
+from .pulse_table import Array, counted
 
 Index = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
@@ -98,13 +98,16 @@ class Reads:
         if not len(singles):
             return
         which = f"device {self.device[singles[0]]:g}, cycle {self.cycle[singles[0]]:g}"
+        if len(self.conductance) == 1:
+            raise TraceError("the file holds one read only, and a pulse shows between two reads; is it cut off?")
         if not kept:
             raise TraceError(
                 f"each of the {len(singles)} recordings holds one single read (such as {which}), and a pulse shows between two "
                 "reads. Is the right column the cycle? Leave a role out with PulseLayout(columns={'cycle': ''})."
             )
         doubts.append(
-            f"{len(singles)} of {len(self.edges) - 1} recordings hold one single read (such as {which}) and are left out"
+            f"{len(singles)} of {len(self.edges) - 1} recordings {'holds' if len(singles) == 1 else 'hold'} one single read "
+            f"(such as {which}) and {'is' if len(singles) == 1 else 'are'} left out"
         )
 
 
@@ -135,7 +138,7 @@ def to_conductance(
     if len(bad):
         raise TraceError(
             f"{where(int(bad[0]))}: the {role} in column {name!r} is {values[bad[0]]:g}, which gives no finite conductance "
-            f"({len(bad)} such reads). Remove such rows; a pulse index that skips them stays true."
+            f"({counted(len(bad), 'such read')}). Remove such rows; a pulse index that skips them stays true."
         )
     low = np.flatnonzero(converted <= 0)
     if unit == "S" and len(low):

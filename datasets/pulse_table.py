@@ -70,6 +70,15 @@ class PulseTable:
         """What to call a row in a message: its line in a text file, its number from 1 elsewhere."""
         return f"row {row + 1}" if isinstance(self.source, Table) else f"line {self.source.positions[row]}"
 
+    def cut(self) -> str:
+        """What to say of a last line without an end, which a writer that was stopped leaves; "" where nothing is odd."""
+        if isinstance(self.source, Table) or self.source.complete:
+            return ""
+        return (
+            f"line {self.source.positions[-1]} is the last one and has no end: its last number may be cut "
+            f"({shown(self.source.texts[-1])}); end the line if it is right, or remove it"
+        )
+
     def columns(self, numbers: Sequence[str], words: Sequence[str]) -> tuple[dict[str, Array], dict[str, Words]]:
         """These columns as numbers, NaN where a cell is empty, and those as words.
 
@@ -131,10 +140,15 @@ class Lines:
         return rows
 
     def _ragged(self, row: int, count: int, width: int) -> TraceError:
-        message = f"line {self.positions[row]} has {count} cells, expected {width}: {shown(self.texts[row])}"
+        message = f"line {self.positions[row]} has {counted(count, 'cell')}, expected {width}: {shown(self.texts[row])}"
         if row == len(self.texts) - 1 and not self.complete:
             return TraceError(f"{message}. It is the last line and has no end: the file was cut off; remove that line.")
         return TraceError(f"{message}. Correct or remove that line.")
+
+
+def counted(number: float, word: str) -> str:
+    """A number of things, with the plural of their word: "1 pulse", "2 pulses"."""
+    return f"{number:.0f} {word}{'' if number == 1 else 's'}"
 
 
 def shown(text: str) -> str:

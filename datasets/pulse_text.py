@@ -51,7 +51,9 @@ def read_words(path: Path) -> PulseTable:
     if len(lines) == skipped:
         raise TraceError(f"the file has a header ({', '.join(name for name, _ in pairs if name)}) but no rows.")
     names = distinct(tuple(name or f"column {index + 1}" for index, (name, _) in enumerate(pairs)))
-    rows = Lines(lines[skipped:], [index + 1 for index in kept[skipped:]], delimiter, text.complete)
+    # A comment or blanks below the last row end it as well.
+    complete = text.complete or kept[-1] < len(text.lines) - 1
+    rows = Lines(lines[skipped:], [index + 1 for index in kept[skipped:]], delimiter, complete)
     parameters, parameter_units = _parameters(comments)
     metadata = {"encoding": text.encoding, "delimiter": delimiter or "blanks", "comments": comments[:_SAMPLE]}
     return PulseTable(names, tuple(units), headed, rows, parameters, parameter_units, metadata)

@@ -12,7 +12,7 @@ from ..errors import TraceError, UnitError
 from ..files import write_atomically
 from ..trace import Trace, TraceSet
 from .pulse_polarity import NO_PULSE, UNKNOWN
-from .pulse_table import Array
+from .pulse_table import Array, counted
 
 _AMPLITUDES = {"voltage": "pulse_voltage_v", "width": "pulse_width_s"}
 _OWN = ("device", "cycle")
@@ -61,7 +61,7 @@ def write_pulses(path: str | Path, traces: Trace | TraceSet) -> None:
         columns = [*_pulses(which, trace, timed), _text(trace.output["conductance"])]
         columns += [_text(np.append(trace.drive[name][:1], trace.drive[name][:-1])) for name in amplitudes]
         columns += [_text(trace.time)] if timed else []
-        device, cycle = (repr(int(value)) if value.is_integer() else repr(value) for value in own)
+        device, cycle = (f"{value:.0f}" if value.is_integer() else repr(value) for value in own)
         writer.writerows((device, cycle, *cells) for cells in zip(*columns, strict=True))
     write_atomically(path, text.getvalue().encode())
 
@@ -109,7 +109,7 @@ def _pulses(which: int, trace: Trace, timed: bool) -> tuple[list[str], list[str]
         )
     if up[-1] or down[-1]:
         raise TraceError(
-            f"{place}: {up[-1] + down[-1]:g} pulses follow the last read; no row holds them, so set the last to 0."
+            f"{place}: {counted(up[-1] + down[-1], 'pulse')} after the last read; no row can hold that, so set the last to 0."
         )
     count = (up + down)[:-1]
     for name in _AMPLITUDES:

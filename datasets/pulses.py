@@ -20,6 +20,7 @@ from ..errors import ConfigError, TraceError, TraceWarning, UnitError
 from ..trace import TraceSet
 from .pulse_columns import UNITS, PulseLayout, Quantities, find_roles, role_of
 from .pulse_long import read_long
+from .pulse_polarity import sign_of
 from .pulse_ramps import read_ramps, read_up_down
 from .pulse_reads import Reads
 from .pulse_table import PulseTable
@@ -68,6 +69,8 @@ def read_pulses(
             found.check_overrides()
             found.layout = _decided(found)
             reads = _reads(found, time)
+            if cut := table.cut():
+                found.doubts.append(cut)
             constants, symbols = found.constants()
             constants |= dict(parameters or {})
             reads = _numbered(reads, constants)
@@ -100,12 +103,22 @@ def refuse_roles(drive: str | Sequence[str], output: str | Sequence[str], start:
 def pulse_hint(names: Sequence[str]) -> str:
     """Advice for a file that could not be read as one recording, if its columns are those of pulses; else empty."""
     roles = {role_of(name)[0] for name in names}
+    if _two_branches(names):
+        return (
+            f" The names {names[0]!r} and {names[1]!r} look like reads after SET and reads after RESET pulses: pass "
+            "pulses='up-down' if they are, or pulses=PulseLayout(layout='ramps', polarity='SET') for ramps of one polarity."
+        )
     if not roles & {"conductance", "resistance", "current"} or not roles & {"pulse", "direction"}:
         return ""
     return (
         ' Its columns are those of a memory device read pulse by pulse: pass pulses="auto" (or the layout by name: "long", '
         '"up-down", "ramps") for a TraceSet with one trace for each device and cycle.'
     )
+
+
+def _two_branches(names: Sequence[str]) -> bool:
+    """Whether a file has two columns that are called like the two polarities."""
+    return len(names) == 2 and [sign_of(name) for name in names] in ([1.0, -1.0], [-1.0, 1.0])
 
 
 def file_hint(path: Path) -> str:
@@ -147,7 +160,7 @@ def _decided(found: Quantities) -> PulseLayout:
         return layout
     roles = {role_of(name)[0] for name in found.table.names} if found.table.headed else set()
     reads = roles & {"conductance", "resistance", "current"}
-    if layout.columns or (reads and roles - reads - {None, "read_voltage"}):
+    if layout.columns or (reads and roles - reads - {None, "read_voltage"}) or {"pulse", "direction"} <= roles:
         return replace(layout, layout="long")
     if not found.table.headed and len(found.table.names) == 2 and layout.polarity is None:
         found.doubts.append(
@@ -157,6 +170,8 @@ def _decided(found: Quantities) -> PulseLayout:
         found.assumed.append("two columns without a header: reads after SET pulses, and reads after RESET pulses")
         return replace(layout, layout="up-down")
     names = ", ".join(found.table.names[:10]) + (", ..." if len(found.table.names) > 10 else "")
+    if found.table.headed and _two_branches(found.table.names):
+        raise TraceError(f"the columns ({names}) do not tell how the pulses are laid out.{pulse_hint(found.table.names)}")
     raise TraceError(
         f"the columns ({names}) do not tell how the pulses are laid out. Say it: pulses='up-down' for two columns, reads after "
         "SET and after RESET pulses; pulses=PulseLayout(layout='ramps', polarity='SET') for a column for each ramp; "

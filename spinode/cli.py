@@ -40,7 +40,9 @@ _OPTIONS: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], ..
         lambda found: f"{_option(found[1])} {shlex.quote(found[2].strip(found[2][0]) if found[2][0] in _MARKS else found[2])}",
     ),
     (
-        re.compile(r"(?<![\w-])(pulses|polarity|read_voltage|conductance_unit|columns|units|time)=(?=[\s.,;:)]|$)"),
+        re.compile(
+            r"(?<![\w-])(pulses|polarity|read_voltage|conductance_unit|columns|units|time|voltage|width|devices)=(?:\.{3})?(?=[\s.,;:)]|$)"
+        ),
         lambda found: _option(found[1]),
     ),
     (re.compile(r"\b(read_voltage|polarity) is "), lambda found: f"{_option(found[1])} is "),
@@ -531,7 +533,8 @@ def _simulate_synapse(arguments: argparse.Namespace) -> None:
     if arguments.devices > 1 and not surrogate.of_devices:
         print("spinode: warning: the surrogate knows no spread between devices; these differ by noise only.", file=sys.stderr)
     print(
-        f"saved {arguments.save}: {_counted(arguments.devices, 'device')}, {_counted(arguments.pulses, f'{polarity} pulse')} each"
+        f"saved {arguments.save}: {_counted(arguments.devices, 'device')}, "
+        f"{_counted(arguments.pulses, f'{polarity} pulse')} each"
     )
 
 
@@ -638,11 +641,10 @@ def _read_pulses(arguments: argparse.Namespace, tables: Sequence[str]) -> TraceS
 
 def _pairs(option: str, values: Sequence[str]) -> list[tuple[str, str]]:
     example = {"--unit": "V=mV", "--parameter": "T=300", "--interpolation": "V=held", "--column": "conductance=G"}[option]
+    form = "ROLE=NAME" if option == "--column" else "NAME=VALUE"
     for value in values:
         if "=" not in value:
-            raise ConfigError(
-                f"{option} {value!r} has no '='; expected {'ROLE=NAME' if option == '--column' else 'NAME=VALUE'}, such as {option} {example}."
-            )
+            raise ConfigError(f"{option} {value!r} has no '='; expected {form}, such as {option} {example}.")
     # The name of a column may hold '=' itself; roles, units and numbers do not.
     cut = str.partition if option == "--column" else str.rpartition
     return [(name, text) for name, _, text in (cut(value, "=") for value in values)]

@@ -348,7 +348,7 @@ def test_the_last_line_of_a_file_that_was_cut_off(read):
 
 @pytest.mark.parametrize("pulses", ["long", "up-down"])
 def test_a_last_line_without_an_end_may_be_cut(read, pulses):
-    text = rows("1,0,1,SET,1.25", "1,0,2,SET,0.00") if pulses == "long" else "up,down\n1,3\n2,2.5\n"
+    text = rows("1,0,1,SET,1.25", "1,0,2,SET,0.50") if pulses == "long" else "up,down\n1,3\n2,2.5\n"
     with pytest.warns(TraceWarning, match=r"line 3 is the last one and has no end: its last number may be cut"):
         traces = read(text.rstrip("\n"), pulses)
     assert len(traces[0]) == 2
@@ -369,7 +369,7 @@ def test_one_row_is_one_read(read):
 
 def test_a_column_with_a_role_is_not_offered_for_the_reads(read):
     with pytest.raises(TraceError, match=r"the columns are: pulse, direction\..*columns=\{'conductance': \.\.\.\}"):
-        read("pulse,direction\n1,SET\n2,SET\n")
+        read("pulse,direction\n1,SET\n2,SET\n", "auto")
     with pytest.raises(TraceError, match=r"columns=\{'conductance': 'w'\}"):
         read("pulse,w,direction\n1,1,SET\n2,1,SET\n")
 

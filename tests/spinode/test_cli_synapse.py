@@ -161,11 +161,16 @@ def test_columns_are_named_by_their_roles(run, here):
 
 
 def test_inspect_says_where_nothing_moves(run, here):
-    (here / "flat.csv").write_text("direction,G (uS)\n" + "SET,5\n" * 40)
-    code, out, _ = run("inspect", "flat.csv", "--layout", "long")
+    rising = "".join(f"SET,{5 + 0.1 * k:.1f}\n" for k in range(40))
+    (here / "half.csv").write_text("direction,G (uS)\n" + rising + "RESET,8.9\n" * 40)
+    code, out, _ = run("inspect", "half.csv", "--layout", "long")
     assert code == 0
-    assert "nothing moves" in out
-    assert "-0" not in out
+    assert "RESET        40 pulses\n             nothing moves" in out
+    assert "-0 " not in out
+    (here / "flat.csv").write_text("direction,G (uS)\n" + "SET,5\n" * 40)
+    code, _, err = run("inspect", "flat.csv", "--layout", "long")
+    assert code == 2
+    assert "the conductance never changes" in err
 
 
 @pytest.mark.parametrize("layout", [[], ["--layout", "auto"]])
@@ -186,7 +191,7 @@ def test_inspect_knows_two_columns_named_by_polarity(run, here, layout):
         ("for conductances conductance_unit='S', or", "for conductances --conductance-unit S, or"),
         ("PulseLayout(columns={'conductance': 'G (S)'}).", "--column 'conductance=G (S)'."),
         ("columns={'a': ..., 'x': 'y'}", "--column a=... --column x=y"),
-        ("units={'G': 'S'}, or PulseLayout(columns=...).", "--unit G=S, or --column ...."),
+        ("units={'G': 'S'}, or PulseLayout(columns=...).", "--unit G=S, or --column."),
         ("with time=, or time=1e-9. The", "with --time, or --time 1e-9. The"),
         ("column with columns=.", "column with --column."),
         ("no option in 'x=3' or 5 s", "no option in 'x=3' or 5 s"),
@@ -234,7 +239,10 @@ def test_messages_speak_of_options(message, expected):
         (["simulate-synapse", "{one}", "--pulses", "3", "--save", "a.csv"], "cannot be read as a surrogate"),
         (["simulate-synapse", "{fitted}", "--pulses", "0", "--save", "a.csv"], "at least 1"),
         (["simulate-synapse", "{fitted}", "--pulses", "3", "--devices", "0", "--save", "a.csv"], "at least 1"),
-        (["simulate-synapse", "{fitted}", "--pulses", "3", "--voltage", "1", "--save", "a.csv"], "knows none"),
+        (
+            ["simulate-synapse", "{fitted}", "--pulses", "3", "--voltage", "1", "--save", "a.csv"],
+            "knows none; leave --voltage out",
+        ),
         (["simulate-synapse", "{fitted}", "--pulses", "3", "--save", "{fitted}"], "is the file that is read"),
     ],
 )
