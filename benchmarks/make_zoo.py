@@ -186,7 +186,8 @@ def make(name: str, folder: Path, *, quick: bool, seed: int = 0) -> None:
         "device": type(entry.device).__name__,
         "settings": traces[0].provenance.get("device", {}),
         "devices": entry.devices,
-        "pulses_of_each": entry.steps, "pulses_between_reads": entry.every,
+        "pulses_of_each": entry.steps,
+        "pulses_between_reads": entry.every,
         "reads": int(surrogate.record["reads"]),
     }
     domain: dict[str, Any] = {"conductance": [surrogate.low, surrogate.high], "polarities": list(surrogate.polarities)}

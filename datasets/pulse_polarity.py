@@ -72,7 +72,7 @@ def _of_words(found: Quantities, column: str, words: Words, index: Array | None)
             continue
         word = name.casefold()
         sign = np.nan if word == UNKNOWN else _SIGN_OF.get(word, number(name) if name else None)
-        if word != UNKNOWN and sign not in _DIRECTIONS:
+        if sign is None or (word != UNKNOWN and sign not in _DIRECTIONS):
             rows = np.flatnonzero(words.codes == code)
             row = int(rows[0] if name or index is None else rows[index[rows] != 0][0])
             raise TraceError(

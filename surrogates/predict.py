@@ -118,7 +118,11 @@ def _latents(surrogate: SynapseSurrogate, data: PulseData, told: Array) -> Array
             noise = fit.noise_model.variances(fit.noise[None], fit.data, fit.reference)
             fit.filled, _ = most_likely(fit.steps(), noise, fit.data.pulses, fit.trap)
         fit.improve_latents(_ROUNDS)
-    return fit.latents
+    if surrogate.population is None:
+        return fit.latents
+    # No device is taken for more extreme than all that were measured: the first reads of one often leave much open.
+    seen = surrogate.population.samples[:, :, 1:].flatten(0, 1).numpy()
+    return np.asarray(fit.latents.clip(seen.min(0), seen.max(0)))
 
 
 def _predicted(fit: StateFit) -> tuple[Array, Array, Array, Array]:
@@ -128,6 +132,8 @@ def _predicted(fit: StateFit) -> tuple[Array, Array, Array, Array]:
     knows anything of the read that is predicted, or of later ones.
     """
     mean = fit.reference
+    best = np.full(fit.data.reads.shape[1], -np.inf)
+    kept = [np.zeros_like(fit.data.reads) for _ in range(4)]
     for _ in range(_PASSES):
         steps = fit.steps()
         noise = fit.noise_model.variances(fit.noise[None], fit.data, fit.reference)
@@ -141,8 +147,14 @@ def _predicted(fit: StateFit) -> tuple[Array, Array, Array, Array]:
             loglik, innovation = -0.5 * (np.log(2 * np.pi * s) + e * e / s), e / np.sqrt(s)
         mean = np.where(fit.data.seen, mean, 0.0)
         mean[0] = fit.data.reads[0]
+        # Where the path does not settle, passes may go from bad to worse: each recording keeps its best.
+        total = np.where(fit.data.seen[1:], loglik[1:], 0.0).sum(0)
+        better = total > best
+        best = np.where(better, total, best)
+        for values, now in zip(kept, (mean, variance, loglik, innovation), strict=True):
+            values[:, better] = now[:, better]
         fit.reference = np.where(fit.data.seen, state, fit.reference).clip(-8, 8)
-    return mean, variance, loglik, innovation
+    return kept[0], kept[1], kept[2], kept[3]
 
 
 def band(

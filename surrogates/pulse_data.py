@@ -197,8 +197,8 @@ def pulse_data(
         count = len(trace)
         kept = good[lane]
         # What was left out takes its neighbour's place on the path at which the drift is linearised, and counts for nothing.
-        index = np.maximum.accumulate(np.where(kept, np.arange(count), 0))
-        reads[:count, lane], seen[:count, lane] = scale(trace.output["conductance"][index]), kept
+        last = np.maximum.accumulate(np.where(kept, np.arange(count), 0))
+        reads[:count, lane], seen[:count, lane] = scale(trace.output["conductance"][last]), kept
         if trace.unit("time") == "s":
             pause[: count - 1, lane] = np.where(trace.drive["SET"] + trace.drive["RESET"] > 0, 0.0, 1.0)[:-1] * np.diff(
                 trace.time
