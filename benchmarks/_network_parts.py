@@ -90,7 +90,7 @@ def _energy(cell: STTMRAM, rate: float) -> float:
     overdrive = overdrive_for(
         rate, width, stability=cell.stability, damping=cell.damping, anisotropy_field=cell.anisotropy_field
     )
-    return float(write_energy(overdrive, width, critical_current=cell.critical_current, resistance=cell.resistance))
+    return float(write_energy(overdrive, width, critical_current=cell.critical_current, resistance=cell.r_p))
 
 
 def _frozen(model: nn.Sequential) -> nn.Sequential:
