@@ -23,6 +23,8 @@ from .traps import most_likely
 
 #: Passes of the filter after which the path at which the drift is linearised no longer moves.
 _PASSES = 5
+#: Log likelihood per read that the last pass must lie below the best to count as diverged.
+_DIVERGED = 0.5
 #: Rounds of Gauss-Newton for the latent parameters of new devices.
 _ROUNDS = 8
 
@@ -129,7 +131,7 @@ def _predicted(fit: StateFit) -> tuple[Array, Array, Array, Array]:
     """Mean, variance, log density and standardised innovation of each read, in states; moves the reference.
 
     The drift of a step is linearised at the filtered state before it, and read noise taken at the predicted one: neither
-    knows anything of the read that is predicted, or of later ones.
+    knows anything of the read that is predicted, or of later ones. (Only whether the passes diverged is judged by all reads.)
     """
     mean = fit.reference
     best = np.full(fit.data.reads.shape[1], -np.inf)
@@ -147,13 +149,16 @@ def _predicted(fit: StateFit) -> tuple[Array, Array, Array, Array]:
             loglik, innovation = -0.5 * (np.log(2 * np.pi * s) + e * e / s), e / np.sqrt(s)
         mean = np.where(fit.data.seen, mean, 0.0)
         mean[0] = fit.data.reads[0]
-        # Where the path does not settle, passes may go from bad to worse: each recording keeps its best.
+        # Where the path does not settle, passes may go from bad to worse: such a recording takes the best of its passes.
         total = np.where(fit.data.seen[1:], loglik[1:], 0.0).sum(0)
         better = total > best
         best = np.where(better, total, best)
         for values, now in zip(kept, (mean, variance, loglik, innovation), strict=True):
             values[:, better] = now[:, better]
         fit.reference = np.where(fit.data.seen, state, fit.reference).clip(-8, 8)
+    settled = total > best - _DIVERGED * fit.data.seen.sum(0)
+    for values, now in zip(kept, (mean, variance, loglik, innovation), strict=True):
+        values[:, settled] = now[:, settled]
     return kept[0], kept[1], kept[2], kept[3]
 
 

@@ -244,7 +244,7 @@ def test_a_newer_schema_asks_for_an_upgrade(path):
 
 
 def test_other_kinds_of_files_are_refused(path, tmp_path):
-    with pytest.raises(FileFormatError, match="no spinode surrogate"):
+    with pytest.raises(FileFormatError, match="surrogate of a memory device"):
         spinode.load(path)
     other = tmp_path / "other.safetensors"
     other.write_bytes(to_bytes({"a": torch.zeros(3)}, {"format": "pt"}))
