@@ -19,10 +19,8 @@ from .population import Population, resample
 from .pulse_data import PulseData, pulse_data
 from .retention import Retention, fit_retention, since_programming
 from .state_fit import SAMPLES, StateFit, begin, last_layer_columns
-from .synapse import SynapseSurrogate
+from .synapse import FEWEST, SynapseSurrogate
 
-#: Fewest devices (or cycles of one device) whose spread is believed.
-FEWEST = 10
 #: Proposals for the latent parameters of each device, and how many of them are kept.
 PROPOSALS, COPIES = 64, 4
 #: Most reads that are fitted from two first guesses of the noise.
@@ -249,13 +247,15 @@ def _drop_memory(fit: StateFit) -> None:
 
 
 def _population(fit: StateFit, config: SynapseConfig) -> Population | None:
-    """Samples of what each device (or cycle) may have been; None where there are too few.
+    """Samples of what each device (or cycle) may have been; None where they are all alike to the model.
+
+    From fewer than `FEWEST` no virtual ones are drawn; their mean is still the typical device.
 
     Proposals come from the Laplace approximation of each posterior and are weighted by likelihood and prior: where the reads
     leave a parameter open to one side only, the approximation is wrong, and the weights put it right.
     """
     groups, size = fit.latents.shape
-    if groups < FEWEST or not size:
+    if not size:
         return None
     generator = np.random.default_rng(config.seed)
     factors = np.linalg.cholesky(fit.covariance + 1e-12 * np.eye(size))

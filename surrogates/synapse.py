@@ -24,6 +24,9 @@ from .pulse_data import Inputs, Scale
 from .retention import Retention
 from .traps import Trap
 
+#: Fewest devices (or cycles of one device) whose spread is believed.
+FEWEST = 10
+
 
 class SynapseSurrogate(SynapseModel, nn.Module):
     """A Neural-ODE model of a memory device under programming pulses, with noise and device-to-device spread.
@@ -40,7 +43,8 @@ class SynapseSurrogate(SynapseModel, nn.Module):
         drift: The Neural ODE, double precision; a copy in single serves states in single precision. Its weights take no
             gradient until `drift.requires_grad_()` asks for one.
         noise_model: Which noise there is; `noise` holds its parameters.
-        population: Distribution over devices (or, from one device, over its cycles); None where there were too few.
+        population: Distribution over devices (or, from one device, over its cycles); None where they do not differ. Of fewer
+            than ten, only the mean is used.
         of_devices: Whether the population is one of devices. From one device it is not: its spread is from cycle to cycle.
         trap: Rates of random telegraph noise, None where none was found.
         retention: Drift between pulses, None where the recordings have no pauses.
@@ -92,7 +96,8 @@ class SynapseSurrogate(SynapseModel, nn.Module):
         none = torch.zeros(last, last, dtype=torch.float64)
         self.register_buffer("posterior_weights", none if posterior_weights is None else posterior_weights.clone())
         self.record: dict[str, Any] = dict(record or {})
-        self.with_noise, self.with_traps, self.with_spread = True, trap is not None, population is not None
+        self.with_noise, self.with_traps = True, trap is not None
+        self.with_spread = population is not None and len(population.weights) >= FEWEST
         self.low, self.high = sorted(float(v) for v in self._conductance(torch.tensor(seen, dtype=torch.float64)))
         for name in ("voltage", "width"):
             if name in inputs.ranges:

@@ -202,7 +202,10 @@ def test_cycles_of_one_device_are_no_devices():
         surrogate.devices(5, torch.Generator())
     few = fit_synapse(cycles[:6], QUICK, iterations=2)
     assert few.drift.latents.names == surrogate.drift.latents.names
-    assert few.population is None
+    # Fewer are not drawn from, and yet their mean, not a device of latents zero, is the typical one.
+    drawn = few.initial((50,), generator=torch.Generator().manual_seed(0), dtype=torch.float64)["latents"]
+    torch.testing.assert_close(drawn, few.population.typical[1:].expand(50, -1))
+    assert float(few.population.typical[1:].abs().max()) > 0
 
 
 # --- pieces ----------------------------------------------------------------------------------------------------------
