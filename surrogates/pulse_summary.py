@@ -10,9 +10,9 @@ import numpy as np
 from ..synapse import RESET, SET
 from ..trace import Trace, TraceSet
 from ..units import readable
-from .fit_synapse import FEWEST
 from .kalman import Array
 from .pulse_data import PulseData, pulse_data
+from .synapse import FEWEST
 
 #: Increments on either side whose mean is taken for the drift.
 _BESIDE = 25
