@@ -9,11 +9,11 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
+from ..device_weights import NOISE, seeded
 from ..errors import ConfigError
+from ..programming import Programmer, WriteVerify
 from ..synapse import Synapse
 from .layers import DeviceConv2d, DeviceLayer, DeviceLinear
-from .programming import Programmer, WriteVerify
-from .weights import NOISE, seeded
 
 
 @dataclass(frozen=True)

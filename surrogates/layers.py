@@ -10,11 +10,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from ..device_weights import NOISE, DeviceWeights, seeded
 from ..errors import ConfigError
+from ..loading import check_entry, check_loaded
+from ..programming import Programmer, ProportionalProgrammer, StochasticProgrammer, WriteVerify, check_programmer
 from ..synapse import Synapse
-from .loading import check_entry, check_loaded
-from .programming import Programmer, ProportionalProgrammer, StochasticProgrammer, WriteVerify, check_programmer
-from .weights import NOISE, DeviceWeights, seeded
 
 
 class _StraightThrough(torch.autograd.Function):

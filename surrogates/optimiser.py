@@ -10,10 +10,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ..device_weights import _largest
 from ..errors import ConfigError, DeviceWarning
+from ..programming import Programmer, ProportionalProgrammer, WriteVerify, check_programmer
 from .layers import DeviceLayer
-from .programming import Programmer, ProportionalProgrammer, WriteVerify, check_programmer
-from .weights import _largest
 
 _QUIET = 20  # first steps without a pulse that are worth a warning
 

@@ -10,10 +10,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..errors import ConfigError
-from ..synapse import MOST_PULSES, RESET, SET, Pulses, State, Synapse
+from .errors import ConfigError
 from .loading import check_loaded
 from .programming import Programmer, ProportionalProgrammer, SignProgrammer, StochasticProgrammer, WriteVerify, Written
+from .synapse import MOST_PULSES, RESET, SET, Pulses, State, Synapse
 
 #: How many devices make a weight.
 KINDS = {"single": 1, "pair": 2, "sign": 2}

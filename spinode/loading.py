@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from ..errors import ConfigError
+from .errors import ConfigError
 
 if TYPE_CHECKING:
-    from .weights import DeviceWeights
+    from .device_weights import DeviceWeights
 
 _EXTRA = "_extra_state"
 _NUMBERS = ("w_max", "scale", "reference")
