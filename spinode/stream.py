@@ -1,8 +1,7 @@
-"""`Task` and `TaskStream`: what a network learns one after the other. Members are in `spinode.datasets`, users in `spinode.training`."""
+"""`Task`, `TaskStream`: what a network learns in turn. Members are in `spinode.datasets`, users in `spinode.training`."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -55,16 +54,18 @@ class Task:
         where = f"the {kind} set of task {self.name!r}"
         for what, value in (("inputs", inputs), ("labels", labels)):
             if not isinstance(value, Tensor):
-                raise ConfigError(f"{what} of {where} are a {type(value).__name__}; expected a tensor (torch.from_numpy(array)).")
+                raise ConfigError(
+                    f"{what} of {where} are a {type(value).__name__}; expected a tensor (torch.from_numpy(array))."
+                )
         if not inputs.dtype.is_floating_point or inputs.ndim < 2:
             raise ConfigError(
-                f"inputs of {where} have type {inputs.dtype} and shape {tuple(inputs.shape)}; expected floating-point numbers of "
-                "shape (samples, features) or (samples, channels, height, width)."
+                f"inputs of {where} have type {inputs.dtype} and shape {tuple(inputs.shape)}; expected floating-point "
+                "numbers of shape (samples, features) or (samples, channels, height, width)."
             )
         if labels.dtype != torch.int64 or labels.ndim != 1 or len(labels) != len(inputs) or not len(labels):
             raise ConfigError(
-                f"labels of {where} have type {labels.dtype} and shape {tuple(labels.shape)} for {len(inputs)} inputs; expected "
-                "one class for each, torch.int64."
+                f"labels of {where} have type {labels.dtype} and shape {tuple(labels.shape)} for {len(inputs)} inputs; "
+                "expected one class for each, torch.int64."
             )
         if int(labels.min()) < 0:
             raise ConfigError(f"a label of {where} is {int(labels.min())}; expected classes from 0 on.")
@@ -100,6 +101,9 @@ class TaskStream(Protocol):
 
     def __getitem__(self, index: int) -> Task:
         """Task number `index`."""
+
+    def test(self, index: int) -> tuple[Tensor, Tensor]:
+        """`test_inputs` and `test_labels` of task number `index` alone: old tasks are tested and not learned."""
 
 
 def check_tasks(stream: TaskStream, wanted: int | None) -> int:
@@ -138,9 +142,3 @@ def check_task(stream: TaskStream, task: Task) -> Task:
             f"{stream.classes - 1}."
         )
     return task
-
-
-def tasks_of(stream: TaskStream) -> Iterator[Task]:
-    """The tasks of a stream, one after the other, checked."""
-    for index in range(len(stream)):
-        yield check_task(stream, stream[index])
