@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -89,7 +89,7 @@ class StreamResult:
 
 
 def _figures(matrix: AccuracyMatrix, recent: int) -> dict[str, float]:
-    wanted = {
+    wanted: dict[str, Callable[[], float]] = {
         f"last {recent}": lambda: matrix.last(recent),
         "newest": lambda: matrix.newest,
         "all tasks (ACC)": lambda: matrix.accuracy,
