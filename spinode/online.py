@@ -15,8 +15,9 @@ from typing import TypeAlias
 import torch
 from torch import Tensor
 
-from . import online_torch
+from . import kernels, online_torch
 from .errors import ConfigError, FitError
+from .online_noise import normals
 
 __all__ = ["OnlineBGD", "OnlineMESU", "OnlineRule", "OnlineSGD", "learn_online", "run_online"]
 
@@ -32,9 +33,9 @@ class OnlineSGD:
 
     w <- w - rate (g + penalty importance (w - anchor)), with g = dC/dw of the sample.
 
-    State: "weight0" of shape (hidden, features), "weight1" of shape (classes, hidden); with a penalty also "importance0", "anchor0"
-    and "importance1", "anchor1" of the same shapes. Added up where the state has them: "fisher0", "fisher1" += g^2, the empirical
-    Fisher information; "path0", "path1" -= g (change of w), the path integral of SI.
+    State: "weight0" of shape (hidden, features), "weight1" of shape (classes, hidden); with a penalty also "importance0",
+    "anchor0", "importance1" and "anchor1" of the same shapes. Added up where the state has them: "fisher0", "fisher1" += g^2,
+    the empirical Fisher information; "path0", "path1" -= g (change of w), the path integral of SI.
 
     Attributes:
         rate: Learning rate.
@@ -146,8 +147,8 @@ def learn_online(
 ) -> Tensor:
     """Learn samples one after the other, one update after each.
 
-    Compiled for tensors on the CPU (see `spinode.kernels.use`), else in plain torch. The result does not depend on how the samples
-    are divided into calls.
+    Compiled for tensors on the CPU (see `spinode.kernels.use`), else in plain torch. The result does not depend on how the
+    samples are divided into calls.
 
     Args:
         rule: What an update is: `OnlineSGD`, `OnlineMESU` or `OnlineBGD`.
@@ -167,7 +168,10 @@ def learn_online(
     """
     tensors = _checked(rule, state, inputs, labels, noise)
     with torch.no_grad():
-        losses, bad = online_torch.learn(rule, tensors, inputs, labels, noise)
+        if _compiled(tensors):
+            losses, bad = _learn_native(rule, tensors, inputs, labels, noise)
+        else:
+            losses, bad = online_torch.learn(rule, tensors, inputs, labels, noise)
     _assert_finite(rule, tensors, losses, bad)
     return losses
 
@@ -175,14 +179,17 @@ def learn_online(
 def run_online(
     rule: OnlineRule, state: dict[str, Tensor], inputs: Tensor, labels: Tensor, *, generator: torch.Generator | None = None
 ) -> Tensor:
-    """`learn_online` with noise drawn piece by piece; the state of the generator is all that resuming needs.
+    """`learn_online` with noise that is drawn on the way.
+
+    A call takes one number from the generator, the key of all noise of the call, see `spinode.online_noise`: the state of the
+    generator is all that resuming after a call needs.
 
     Args:
         rule: What an update is.
         state: The tensors that the rule names; changed in place.
         inputs: Shape (steps, features).
         labels: Classes, shape (steps,).
-        generator: Source of the noise, on the CPU; needed by a rule that draws.
+        generator: Source of the key, on the CPU; needed by a rule that draws.
 
     Returns:
         Loss of each sample before it was learned, shape (steps,).
@@ -195,22 +202,64 @@ def run_online(
         return learn_online(rule, state, inputs, labels)
     if generator is None:
         raise ConfigError(f"{rule} draws weights, but no generator came; pass generator=torch.Generator().manual_seed(0).")
-    tensors = _state(rule, state)
-    last = tensors[f"{rule.needs[0]}1"]
-    losses = [torch.empty(0, dtype=last.dtype, device=last.device)]
-    for start in range(0, len(inputs), _CHUNK):
-        piece, known = inputs[start : start + _CHUNK], labels[start : start + _CHUNK]
-        noise = torch.randn(len(piece), rule.samples, sum(last.shape), generator=generator, dtype=last.dtype).to(last.device)
-        try:
-            losses.append(learn_online(rule, state, piece, known, noise=noise))
-        except FitError as error:
-            raise FitError(f"in the steps from {start} on: {error}") from None
-    return torch.cat(losses)
+    tensors = _checked(rule, state, inputs, labels, None, drawn=True)
+    key = int(torch.randint(2**63 - 1, (), generator=generator))
+    with torch.no_grad():
+        if _compiled(tensors):
+            losses, bad = _learn_native(rule, tensors, inputs, labels, None, key)
+        else:
+            losses, bad = _learn_pieces(rule, tensors, inputs, labels, key)
+    _assert_finite(rule, tensors, losses, bad)
+    return losses
 
 
-#: Steps for which noise is drawn at once: it stays in the cache, and their number is a multiple of 16, at which torch's
-#: generator gives the same numbers as for all steps at once.
+#: Steps for which the plain path draws noise at once.
 _CHUNK = 512
+
+
+def _learn_pieces(rule: OnlineRule, tensors: dict[str, Tensor], inputs: Tensor, labels: Tensor, key: int) -> tuple[Tensor, int]:
+    losses = inputs.new_zeros(len(inputs))
+    units = sum(tensors[f"{rule.needs[0]}1"].shape)
+    for start in range(0, len(inputs), _CHUNK):
+        piece = slice(start, start + _CHUNK)
+        steps = len(inputs[piece])
+        noise = normals(key, start, steps, rule.samples * units).to(inputs).view(steps, rule.samples, units)
+        losses[piece], bad = online_torch.learn(rule, tensors, inputs[piece], labels[piece], noise)
+        if bad < steps:
+            return losses, start + bad
+    return losses, len(inputs)
+
+
+def _compiled(tensors: dict[str, Tensor]) -> bool:
+    return all(value.device.type == "cpu" for value in tensors.values()) and kernels.available()
+
+
+def _learn_native(
+    rule: OnlineRule, tensors: dict[str, Tensor], inputs: Tensor, labels: Tensor, noise: Tensor | None, key: int = 0
+) -> tuple[Tensor, int]:
+    """The kernel, with a copy of what does not lie in memory as it takes it."""
+    from .kernels.online import learn
+
+    name, numbers, arrays = _described(rule)
+    held = {what: value.contiguous() for what, value in tensors.items()}
+    layers = [[held.get(f"{array}{layer}") for array in arrays] for layer in (0, 1)]
+    losses, bad = learn(name, numbers, layers, inputs, labels, samples=rule.samples, noise=noise, key=key)
+    for what, value in held.items():
+        if value is not tensors[what]:
+            tensors[what].copy_(value)
+    return losses, bad
+
+
+def _described(rule: OnlineRule) -> tuple[str, tuple[float, ...], tuple[str, ...]]:
+    """Name, constants and arrays under which the compiled half knows a rule."""
+    if isinstance(rule, OnlineSGD):
+        stream = rule.stream_decay is not None
+        kind = ("sgd stream" if stream else "sgd penalty") if rule.penalty else "sgd"
+        return kind, (rule.rate, rule.penalty, rule.stream_decay or 0.0), ("weight", "importance", "anchor", "fisher", "path")
+    if isinstance(rule, OnlineMESU):
+        numbers = (rule.mean_rate, rule.sigma_rate, rule.prior_mean, rule.prior_sigma, 1 / rule.memory, rule.clamp)
+        return "mesu clamp" if rule.clamp else "mesu", numbers, rule.needs
+    return "bgd published" if rule.published_code else "bgd", (rule.mean_rate,), rule.needs
 
 
 def _state(rule: OnlineRule, state: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -226,7 +275,8 @@ def _state(rule: OnlineRule, state: dict[str, Tensor]) -> dict[str, Tensor]:
     first, second = (found[f"{rule.needs[0]}{layer}"] for layer in (0, 1))
     if first.ndim != 2 or second.ndim != 2 or second.shape[1] != first.shape[0] or not (first.numel() and second.numel()):
         raise ConfigError(
-            f"the layers have shapes {tuple(first.shape)} and {tuple(second.shape)}; expected (hidden, features), (classes, hidden)."
+            f"the layers have shapes {tuple(first.shape)} and {tuple(second.shape)}; expected (hidden, features) and "
+            "(classes, hidden)."
         )
     if first.dtype not in (torch.float32, torch.float64):
         raise ConfigError(f"the state is {first.dtype}; expected float32 or float64.")
@@ -244,8 +294,9 @@ def _match(what: str, value: Tensor, shape: tuple[int, ...], like: Tensor) -> No
 
 
 def _checked(
-    rule: OnlineRule, state: dict[str, Tensor], inputs: Tensor, labels: Tensor, noise: Tensor | None
+    rule: OnlineRule, state: dict[str, Tensor], inputs: Tensor, labels: Tensor, noise: Tensor | None, drawn: bool = False
 ) -> dict[str, Tensor]:
+    """The tensors of the state; `drawn`: noise will be drawn."""
     found = _state(rule, state)
     first, second = (found[f"{rule.needs[0]}{layer}"] for layer in (0, 1))
     (hidden, features), classes, steps = first.shape, second.shape[0], len(labels)
@@ -254,7 +305,7 @@ def _checked(
         raise ConfigError(f"labels are {labels.dtype} of shape {tuple(labels.shape)}; expected int64 of shape (steps,).")
     if steps and (int(labels.min()) < 0 or int(labels.max()) >= classes):
         raise ConfigError(f"labels range from {int(labels.min())} to {int(labels.max())}; expected 0 to {classes - 1}.")
-    if (noise is None) != (rule.samples == 0):
+    if not drawn and (noise is None) != (rule.samples == 0):
         wanted = (
             f"shape {(steps, rule.samples, hidden + classes)}; see run_online" if rule.samples else "none: it draws nothing"
         )
@@ -268,12 +319,12 @@ def _assert_finite(rule: OnlineRule, tensors: dict[str, Tensor], losses: Tensor,
     """`bad` is the step at which the loss was not finite, or the number of steps."""
     if bad < len(losses):
         raise FitError(
-            f"{type(rule).__name__} diverged: the loss of step {bad} is {float(losses[bad])}. The state is as before that step. "
-            "Are the inputs finite? Else start from an earlier state, with smaller rates."
+            f"{type(rule).__name__} diverged: the loss of step {bad} is {float(losses[bad])}. The state is as before "
+            "that step. Are the inputs finite? Else start from an earlier state, with smaller rates."
         )
     for name, value in tensors.items():
         if not bool(value.isfinite().all()):
             raise FitError(
-                f"{type(rule).__name__} diverged: {name} holds infinite values or NaN after {len(losses)} steps. Are the noise and "
-                "the state that came finite? Else start from an earlier state, with smaller rates."
+                f"{type(rule).__name__} diverged: {name} holds infinite values or NaN after {len(losses)} steps. Are the "
+                "noise and the state that came finite? Else start from an earlier state, with smaller rates."
             )

@@ -52,3 +52,16 @@ def shooting(
 ) -> None: ...
 def filter(sizes: Sequence[int], at: Sequence[int], /) -> None: ...  # noqa: A001
 def filter_gradient(sizes: Sequence[int], at: Sequence[int], gradient: int, /) -> None: ...
+def learn(
+    simd: str,
+    f64: bool,
+    rule: int,
+    sizes: Sequence[int],
+    numbers: Sequence[float],
+    data: Sequence[int],
+    key: int,
+    first: Sequence[int],
+    second: Sequence[int],
+    /,
+) -> int: ...
+def noise(simd: str, f64: bool, key: int, sizes: Sequence[int], out: int, /) -> None: ...

@@ -18,6 +18,10 @@
 #include <utility>
 #include <vector>
 
+#ifdef SPINODE_X86
+#include <immintrin.h>
+#endif
+
 #include "job.hpp"
 
 #ifdef SPINODE_TARGET
@@ -30,13 +34,14 @@
 SPINODE_APPLY(SPINODE_TARGET)
 #endif
 
+#include "online.hpp"
 #include "shooting.hpp"
 
 namespace spinode {
 namespace SPINODE_ISA {
 
-const Kernels f32{&tape<float>, &forward<float>, &backward<float>, nullptr};
-const Kernels f64{&tape<double>, &forward<double>, &backward<double>, &equations};
+const Kernels f32{&tape<float>, &forward<float>, &backward<float>, nullptr, &learn<float>, &noise<float>};
+const Kernels f64{&tape<double>, &forward<double>, &backward<double>, &equations, &learn<double>, &noise<double>};
 
 }  // namespace SPINODE_ISA
 }  // namespace spinode

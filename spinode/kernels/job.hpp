@@ -1,6 +1,7 @@
 // What a kernel is asked to do: plain numbers and strided views, the same for every instruction set.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <vector>
 
@@ -73,12 +74,29 @@ struct Shooting {
     double* pull;                // (window, state): initial' residuals
 };
 
+enum OnlineRule { SGD, SGD_PENALTY, SGD_STREAM, MESU, MESU_CLAMP, BGD, BGD_PUBLISHED };
+
+// Online learning of a two-layer perceptron, see online.hpp. Arrays are contiguous; their type is that of the kernel.
+struct Online {
+    OnlineRule rule;
+    int64_t steps, features, hidden, classes, samples;  // no samples: weights are not drawn
+    std::array<double, 6> numbers;                      // of the rule, see there
+    const void* inputs;                                 // (steps, features)
+    const int64_t* labels;                              // (steps)
+    const void* noise;                                  // (steps, samples, hidden + classes), or null: drawn with the key
+    uint64_t key;                                       // of noise that is drawn here, see normal.hpp
+    std::array<void*, 5> state[2];                      // arrays of each layer, as the rule names them
+    void* losses;                                       // (steps), out
+};
+
 // One entry for each instruction set and precision.
 struct Kernels {
     int64_t (*tape)(const Rollout&);  // length of the tape, in elements
     void (*forward)(const Rollout&);
     void (*backward)(const Rollout&, const Adjoint&);
     void (*shooting)(const Shooting&);
+    int64_t (*learn)(const Online&);  // the step whose loss was not finite, or the number of steps
+    void (*noise)(uint64_t key, int64_t first, int64_t steps, int64_t count, void* out);  // (steps, count) normal numbers
 };
 
 namespace portable { extern const Kernels f32, f64; }

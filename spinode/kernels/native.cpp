@@ -129,6 +129,25 @@ NB_MODULE(_native, module) {
         const nb::gil_scoped_release free;
         filter_gradient(job, reinterpret_cast<double*>(gradient));
     });
+    module.def("learn", [](const std::string& simd, bool f64, int rule, const std::array<int64_t, 5>& sizes,
+                           const std::array<double, 6>& numbers, const std::array<int64_t, 4>& data, int64_t key,
+                           const std::array<int64_t, 5>& first, const std::array<int64_t, 5>& second) {
+        Online job{OnlineRule(rule), sizes[0], sizes[1], sizes[2], sizes[3], sizes[4], numbers, reinterpret_cast<void*>(data[0]),
+                   reinterpret_cast<const int64_t*>(data[1]), reinterpret_cast<void*>(data[2]), uint64_t(key), {},
+                   reinterpret_cast<void*>(data[3])};
+        for (int a = 0; a < 5; ++a) {
+            job.state[0][a] = reinterpret_cast<void*>(first[a]);
+            job.state[1][a] = reinterpret_cast<void*>(second[a]);
+        }
+        const Kernels& set = kernels(simd, f64);
+        const nb::gil_scoped_release free;
+        return set.learn(job);
+    });
+    module.def("noise", [](const std::string& simd, bool f64, int64_t key, const std::array<int64_t, 3>& sizes, int64_t out) {
+        const Kernels& set = kernels(simd, f64);
+        const nb::gil_scoped_release free;
+        set.noise(uint64_t(key), sizes[0], sizes[1], sizes[2], reinterpret_cast<void*>(out));
+    });
     module.def("info", [] {
         nb::dict result;
         std::vector<std::string> names;

@@ -1,0 +1,384 @@
+// Online learning, one sample a step, of a two-layer perceptron; the twin stands in online_torch.py.
+//
+// The first layer holds nearly all weights. Its rows pass through the caches once a step: a row takes the update of this step and
+// at once gives its sums for the next sample. Everything else works on arrays that the first cache holds, whose rows are padded with
+// zeros to full registers: no loop has a remainder.
+#pragma once
+
+#include "normal.hpp"
+#include "online_rules.hpp"
+
+namespace spinode {
+namespace SPINODE_ISA {
+
+// Sum of the numbers of a register, by halves.
+template <class T>
+SPINODE_INLINE inline T total(Vec<T> v) {
+    T part[LANES<T>];
+    store(part, v);
+    each<6>([&](auto level) {
+        constexpr int half = LANES<T> >> (level + 1);
+        for (int i = 0; i < half; ++i) part[i] += part[i + half];
+    });
+    return part[0];
+}
+
+template <class T>
+inline int64_t padded(int64_t count) {
+    return (count + LANES<T> - 1) / LANES<T> * LANES<T>;
+}
+
+// The arrays of a layer, rows padded with zeros.
+template <class T>
+class Layer {
+  public:
+    Layer(const std::array<void*, 5>& given, int64_t rows, int64_t columns)
+        : given_(given), rows_(rows), columns_(columns), stride_(padded<T>(columns)) {
+        for (int a = 0; a < 5; ++a) {
+            if (!given[a]) continue;
+            kept_[a].clear(size_t(rows * stride_));
+            for (int64_t i = 0; i < rows; ++i) std::copy_n(from(a) + i * columns, columns, kept_[a].get() + i * stride_);
+        }
+    }
+    void write_back() {
+        for (int a = 0; a < 5; ++a)
+            for (int64_t i = 0; given_[a] && i < rows_; ++i) std::copy_n(kept_[a].get() + i * stride_, columns_, from(a) + i * columns_);
+    }
+    Row<T> row(int64_t i) {
+        Row<T> result;
+        for (int a = 0; a < 5; ++a) result.at[a] = given_[a] ? kept_[a].get() + i * stride_ : nullptr;
+        return result;
+    }
+
+  private:
+    T* from(int a) { return static_cast<T*>(given_[a]); }
+
+    std::array<void*, 5> given_;
+    int64_t rows_, columns_, stride_;
+    Buffer<T> kept_[5];
+};
+
+template <class T, class Rule>
+class Learner {
+    using V = Vec<T>;
+    static constexpr int L = LANES<T>;
+    static constexpr bool draws = Rule::draws;
+
+  public:
+    explicit Learner(const Online& job)
+        : job_(job), rule_(job.numbers), features_(job.features), hidden_(job.hidden), classes_(job.classes),
+          samples_(draws ? job.samples : 1), width_(padded<T>(features_)), units_(padded<T>(hidden_)), outs_(padded<T>(classes_)),
+          first_(job.state[0], hidden_, features_), second_(job.state[1], classes_, hidden_) {
+        for (int side = 0; side < 2; ++side) x_[side].clear(size_t(width_)), squares_[side].clear(size_t(width_));
+        for (Buffer<T>* b : {&mean_, &variance_, &deviation_, &inverse_, &pull_, &gradient_, &most_}) b->clear(size_t(units_));
+        for (Buffer<T>* b : {&a_, &h_, &back_}) b->clear(size_t(samples_ * units_));
+        for (Buffer<T>* b : {&delta_, &spread_}) b->clear(size_t(samples_ * outs_));
+        for (Buffer<T>* b : {&means_, &variances_}) b->clear(size_t(classes_ * units_));
+        for (Buffer<T>* b : {&means_across_, &variances_across_}) b->clear(size_t(units_ * outs_));
+        real_.clear(size_t(outs_));
+        for (int64_t c = 0; c < classes_; ++c) real_[c] = 1;
+        if (draws) noise_.clear(size_t(normal_space(samples_ * (hidden_ + classes_)) + units_ + outs_)), drawn_.clear(size_t(space()));
+    }
+
+    int64_t run() {
+        for (int64_t c = 0; c < classes_; ++c)
+            for (int64_t j = 0; j < units_; j += L) keep(c, j, rule_.read(second_.row(c), j));
+        turn();
+        if (job_.steps) take(0);
+        for (int64_t i = 0; i < hidden_ && job_.steps; ++i) sums<false, true>(i);
+        int64_t step = 0;
+        for (; step < job_.steps; ++step) {
+            now_ = step & 1;
+            draw(step);
+            hide();
+            const T loss = classify(job_.labels[step]);
+            static_cast<T*>(job_.losses)[step] = loss;
+            if (!std::isfinite(loss)) break;
+            descend();
+            learn_second();
+            turn();
+            const bool more = step + 1 < job_.steps;
+            if (more) take(step + 1);
+            for (int64_t i = 0; i < hidden_; ++i) more ? learn_first<true>(i) : learn_first<false>(i);
+        }
+        first_.write_back();
+        second_.write_back();
+        return step;
+    }
+
+  private:
+    static T largest(V v) {
+        T result = v[0];
+        for (int i = 1; i < L; ++i) result = std::max(result, v[i]);
+        return result;
+    }
+
+    int64_t space() const { return normal_space(samples_ * (hidden_ + classes_)); }
+
+    // The next sample, beside the one that is being learned.
+    void take(int64_t step) {
+        const T* from = static_cast<const T*>(job_.inputs) + step * features_;
+        coming_ = step & 1;
+        T *x = x_[coming_].get(), *squares = squares_[coming_].get();
+        std::copy_n(from, features_, x);
+        V most{};
+        for (int64_t j = 0; j < width_; j += L) {
+            const V value = load(x + j), square = value * value;
+            store(squares + j, square);
+            most = square > most ? square : most;
+        }
+        largest_[coming_] = largest(most);
+    }
+
+    void draw(int64_t step) {
+        if constexpr (draws) {
+            const int64_t count = samples_ * (hidden_ + classes_);
+            if (job_.noise) {
+                std::copy_n(static_cast<const T*>(job_.noise) + step * count, count, noise_.get());
+            } else if constexpr (std::is_same_v<T, float>) {
+                normal(job_.key, uint64_t(step), count, noise_.get());
+            } else {
+                normal(job_.key, uint64_t(step), count, drawn_.get());
+                std::copy_n(drawn_.get(), count, noise_.get());
+            }
+        }
+    }
+    // Numbers of a sample; beyond them those of the next, which meet weights of zero.
+    const T* noise(int64_t s) { return noise_.get() + s * (hidden_ + classes_); }
+
+    // Pre-activations and activations of the hidden layer.
+    void hide() {
+        for (int64_t k = 0; k < units_; k += L) {
+            const V mean = load(mean_.get() + k);
+            if constexpr (draws) {
+                const V deviation = root(load(variance_.get() + k));
+                store(deviation_.get() + k, deviation);
+                store(inverse_.get() + k, deviation > T(0) ? T(1) / deviation : V{});
+            }
+            for (int64_t s = 0; s < samples_; ++s) {
+                V a = mean;
+                if constexpr (draws) a += load(deviation_.get() + k) * load(noise(s) + k);
+                store(a_.get() + s * units_ + k, a);
+                store(h_.get() + s * units_ + k, a < T(0) ? V{} : a);  // NaN stays NaN
+            }
+        }
+    }
+
+    // Draws are taken a few at a time, to read weights once for all of them.
+    template <class F>
+    SPINODE_INLINE void groups(F&& f) {
+        int64_t s = 0;
+        for (; s + 5 <= samples_; s += 5) f(s, std::integral_constant<int, 5>{});
+        for (; s < samples_; ++s) f(s, std::integral_constant<int, 1>{});
+    }
+
+    // Mean loss; and `delta` = dC/dlogits, `spread` = 2 dC/dvariances of the logits, of each draw.
+    T classify(int64_t label) {
+        for (int64_t j = 0; j < outs_; j += L) groups([&](int64_t s, auto size) { logits<size()>(s, j); });
+        T loss = 0;
+        const T share = T(1) / T(samples_);
+        for (int64_t s = 0; s < samples_; ++s) {
+            T* z = delta_.get() + s * outs_;
+            T most = z[0];
+            for (int64_t c = 1; c < classes_; ++c) most = z[c] > most ? z[c] : most;
+            const T logit = z[label];
+            V sums{};
+            for (int64_t j = 0; j < outs_; j += L) {
+                const V e = exponential<T>(load(z + j) - most) * load(real_.get() + j);
+                store(z + j, e);
+                sums += e;
+            }
+            const T sum = total<T>(sums), scale = share / sum;
+            loss += std::log(sum) + (most - logit);
+            for (int64_t j = 0; j < outs_; j += L) store(z + j, load(z + j) * scale);
+            z[label] -= share;
+            if constexpr (draws)
+                for (int64_t j = 0; j < outs_; j += L) {
+                    T* spread = spread_.get() + s * outs_ + j;
+                    const V deviation = load(spread);
+                    store(spread, deviation > T(0) ? load(z + j) * load(noise(s) + hidden_ + j) / deviation : V{});
+                }
+        }
+        return loss * share;
+    }
+
+    // Logits into `delta`, their standard deviations into `spread`, with the classes in the lanes.
+    template <int N>
+    SPINODE_INLINE void logits(int64_t s, int64_t j) {
+        V mean[N] = {}, variance[N] = {};
+        const T* h = h_.get() + s * units_;
+        for (int64_t k = 0; k < hidden_; ++k) {
+            const V weights = load(means_across_.get() + k * outs_ + j);
+            V variances{};
+            if constexpr (draws) variances = load(variances_across_.get() + k * outs_ + j);
+            each<N>([&](auto n) {
+                const T value = h[n * units_ + k];
+                mean[n] += weights * value;
+                if constexpr (draws) variance[n] += variances * (value * value);
+            });
+        }
+        each<N>([&](auto n) {
+            if constexpr (draws) {
+                const V deviation = root(variance[n]);
+                store(spread_.get() + (s + n) * outs_ + j, deviation);
+                mean[n] += deviation * load(noise(s + n) + hidden_ + j);
+            }
+            store(delta_.get() + (s + n) * outs_ + j, mean[n]);
+        });
+    }
+
+    // Gradients in the pre-activations of the hidden layer; their sums over the draws, also times the noise.
+    void descend() {
+        for (int64_t k = 0; k < units_; k += L) groups([&](int64_t s, auto size) { backs<size()>(s, k); });
+        for (int64_t k = 0; k < units_; k += L) {
+            V gradient{}, pull{};
+            for (int64_t s = 0; s < samples_; ++s) {
+                const V back = load(back_.get() + s * units_ + k);
+                gradient += back;
+                if constexpr (draws) pull += back * load(noise(s) + k);
+            }
+            store(gradient_.get() + k, gradient * rule_.gradient_scale);
+            if constexpr (draws) store(pull_.get() + k, pull * load(inverse_.get() + k) * rule_.spread_scale);
+        }
+    }
+
+    template <int N>
+    SPINODE_INLINE void backs(int64_t s, int64_t k) {
+        V direct[N] = {}, spread[N] = {};
+        for (int64_t c = 0; c < classes_; ++c) {
+            const V weights = load(means_.get() + c * units_ + k);
+            V variances{};
+            if constexpr (draws) variances = load(variances_.get() + c * units_ + k);
+            each<N>([&](auto n) {
+                direct[n] += weights * delta_[size_t((s + n) * outs_ + c)];
+                if constexpr (draws) spread[n] += variances * spread_[size_t((s + n) * outs_ + c)];
+            });
+        }
+        each<N>([&](auto n) {
+            const int64_t at = (s + n) * units_ + k;
+            const V a = load(a_.get() + at), h = load(h_.get() + at);
+            store(back_.get() + at, a > T(0) ? direct[n] + h * spread[n] : V{});
+        });
+    }
+
+    void learn_second() {
+        for (int64_t c = 0; c < classes_; ++c) {
+            const Row<T> row = second_.row(c);
+            for (int64_t k = 0; k < units_; k += L) {
+                V gradient{}, spread{};
+                for (int64_t s = 0; s < samples_; ++s) {
+                    const V h = load(h_.get() + s * units_ + k);
+                    gradient += h * delta_[size_t(s * outs_ + c)];
+                    if constexpr (draws) spread += h * h * spread_[size_t(s * outs_ + c)];
+                }
+                keep(c, k, rule_.template update<false>(row, k, gradient * rule_.gradient_scale, spread * rule_.spread_scale));
+            }
+        }
+    }
+
+    void keep(int64_t c, int64_t k, Weights<T> weights) {
+        store(means_.get() + c * units_ + k, weights.mean);
+        if constexpr (draws) store(variances_.get() + c * units_ + k, weights.variance);
+    }
+
+    // The second layer once more with the classes in the lanes.
+    void turn() {
+        for (int64_t k = 0; k < hidden_; ++k)
+            for (int64_t c = 0; c < classes_; ++c) {
+                means_across_[size_t(k * outs_ + c)] = means_[size_t(c * units_ + k)];
+                if constexpr (draws) variances_across_[size_t(k * outs_ + c)] = variances_[size_t(c * units_ + k)];
+            }
+    }
+
+    template <bool SUM>
+    void learn_first(int64_t i) {
+        const T gradient = gradient_[size_t(i)], pull = draws ? pull_[size_t(i)] : T(0);
+        if (rule_.idle(gradient, pull)) {
+            if (SUM) sums<false, true>(i);
+            return;
+        }
+        if constexpr (Rule::quick)
+            if (most_[size_t(i)] * largest_[now_] * std::abs(pull) <= T(0.125)) return sums<true, SUM, true>(i);
+        sums<true, SUM>(i);
+    }
+
+    // The update of a row, and the sums of the updated row for the next sample.
+    template <bool LEARN, bool SUM, bool QUICK = false>
+    void sums(int64_t i) {
+        const Row<T> row = first_.row(i);
+        const T *x = x_[now_].get(), *squares = squares_[now_].get();
+        const T *towards = x_[coming_].get(), *towards_squares = squares_[coming_].get();
+        const T gradient = gradient_[size_t(i)], pull = draws ? pull_[size_t(i)] : T(0);
+        V mean[4] = {}, variance[4] = {}, most{};
+        const auto at = [&](int64_t j, int n) SPINODE_INLINE {
+            Weights<T> w;
+            if constexpr (LEARN) {
+                w = rule_.template update<QUICK>(row, j, load(x + j) * gradient, load(squares + j) * pull);
+            } else {
+                w = rule_.read(row, j);
+            }
+            if constexpr (SUM) {
+                mean[n] += w.mean * load(towards + j);
+                if constexpr (draws) variance[n] += w.variance * load(towards_squares + j);
+                if constexpr (Rule::quick) most = w.variance > most ? w.variance : most;
+            }
+        };
+        int64_t j = 0;
+        for (; j + 4 * L <= width_; j += 4 * L) each<4>([&](auto n) SPINODE_INLINE { at(j + n * L, n); });
+        for (; j < width_; j += L) at(j, 0);
+        if constexpr (SUM) {
+            mean_[size_t(i)] = total<T>((mean[0] + mean[1]) + (mean[2] + mean[3]));
+            if constexpr (draws) variance_[size_t(i)] = total<T>((variance[0] + variance[1]) + (variance[2] + variance[3]));
+            if constexpr (Rule::quick) {
+                most_[size_t(i)] = largest(most);
+            }
+        }
+    }
+
+    const Online& job_;
+    const Rule rule_;
+    const int64_t features_, hidden_, classes_, samples_, width_, units_, outs_;
+    Layer<T> first_, second_;
+    Buffer<T> x_[2], squares_[2];                                // this sample, and the next
+    Buffer<T> mean_, variance_, deviation_, inverse_;            // (units): of the pre-activations
+    Buffer<T> gradient_, pull_, most_;                           // (units): factors of the row's update; its largest variance
+    Buffer<T> a_, h_, back_;                                     // (samples, units)
+    Buffer<T> delta_, spread_;                                   // (samples, outs)
+    Buffer<T> means_, variances_;                                // (classes, units): of the second layer's weights
+    Buffer<T> means_across_, variances_across_;                  // (units, outs)
+    Buffer<T> real_, noise_;                                     // (outs): 1 for a class, 0 for padding
+    Buffer<float> drawn_;
+    T largest_[2] = {};                                          // square of an input
+    int now_ = 0, coming_ = 0;
+};
+
+template <class T, class Rule>
+int64_t learned(const Online& job) {
+    return Learner<T, Rule>(job).run();
+}
+
+template <class T>
+int64_t learn(const Online& job) {
+    switch (job.rule) {
+        case SGD: return learned<T, Descent<T, 0>>(job);
+        case SGD_PENALTY: return learned<T, Descent<T, 1>>(job);
+        case SGD_STREAM: return learned<T, Descent<T, 2>>(job);
+        case MESU: return learned<T, Mesu<T, false>>(job);
+        case MESU_CLAMP: return learned<T, Mesu<T, true>>(job);
+        case BGD: return learned<T, Bgd<T, false>>(job);
+        case BGD_PUBLISHED: return learned<T, Bgd<T, true>>(job);
+    }
+    return 0;
+}
+
+template <class T>
+void noise(uint64_t key, int64_t first, int64_t steps, int64_t count, void* out) {
+    Buffer<float> numbers(size_t(normal_space(count)));
+    for (int64_t step = 0; step < steps; ++step) {
+        normal(key, uint64_t(first + step), count, numbers.get());
+        std::copy_n(numbers.get(), count, static_cast<T*>(out) + step * count);
+    }
+}
+
+}  // namespace SPINODE_ISA
+}  // namespace spinode

@@ -1,0 +1,133 @@
+// What an update of online learning does to the weights of one register. A rule holds its constants; `at` holds the arrays of a row.
+// `gradient` is dC/dm in the mean of a weight, `spread` twice dC/dv in its variance, both times the scale that the rule asks for.
+// Each function gives mean and variance of the weights for the next sample.
+#pragma once
+
+#include "simd.hpp"
+
+namespace spinode {
+namespace SPINODE_ISA {
+
+template <class T>
+struct Row {
+    T* at[5];
+};
+
+template <class T>
+struct Weights {
+    Vec<T> mean, variance;
+};
+
+// Numbers: rate, penalty, decay of the stream. Arrays: weight, importance, anchor, Fisher information, path; the last two or none.
+template <class T, int PENALTY>
+struct Descent {
+    static constexpr bool draws = false, quick = false;
+    T rate, penalty, decay, gradient_scale = 1, spread_scale = 0;
+
+    explicit Descent(const std::array<double, 6>& n) : rate(T(n[0])), penalty(T(n[1])), decay(T(n[2])) {}
+
+    bool idle(T gradient, T) const { return PENALTY == 0 && gradient == 0; }
+
+    SPINODE_INLINE Weights<T> read(const Row<T>& row, int64_t j) const { return {load(row.at[0] + j), Vec<T>{}}; }
+
+    template <bool QUICK>
+    SPINODE_INLINE Weights<T> update(const Row<T>& row, int64_t j, Vec<T> gradient, Vec<T>) const {
+        const Vec<T> weight = load(row.at[0] + j);
+        Vec<T> change = gradient;
+        if constexpr (PENALTY != 0) {
+            const Vec<T> importance = load(row.at[1] + j);
+            change += penalty * importance * (weight - load(row.at[2] + j));
+            if constexpr (PENALTY == 2) {
+                store(row.at[1] + j, decay * importance + gradient * gradient);
+                store(row.at[2] + j, weight);
+            }
+        }
+        change = -rate * change;
+        if (row.at[3]) store(row.at[3] + j, load(row.at[3] + j) + gradient * gradient);
+        if (row.at[4]) store(row.at[4] + j, load(row.at[4] + j) - gradient * change);
+        const Vec<T> moved = weight + change;
+        store(row.at[0] + j, moved);
+        return {moved, Vec<T>{}};
+    }
+};
+
+// Numbers: rates of mean and sigma, mean and sigma of the prior, 1 / memory, clamp. Arrays: mean, sigma.
+// With dC/dsigma = sigma spread, both updates are sigma^2 times something: no division is needed, nor for gradients that are cut
+// to +-clamp / |sigma|, as sigma^2 cut(g) = sigma cut'(sigma g) with the cut' at +-clamp.
+template <class T, bool CLAMP>
+struct Mesu {
+    static constexpr bool draws = true, quick = false;
+    T gradient_scale, spread_scale, pull, target, grow, shrink, most_mean, most_sigma;
+
+    explicit Mesu(const std::array<double, 6>& n) {
+        const double forget = n[4] / (n[3] * n[3]), half = n[1] / 2;
+        gradient_scale = T(n[0]), spread_scale = T(half);
+        pull = T(n[0] * forget), target = T(n[0] * forget * n[2]);
+        grow = T(half * n[4]), shrink = T(half * forget);
+        most_mean = T(n[0] * n[5]), most_sigma = T(half * n[5]);
+    }
+
+    bool idle(T gradient, T spread) const { return gradient == 0 && spread == 0 && pull == 0 && shrink == 0; }
+
+    SPINODE_INLINE Weights<T> read(const Row<T>& row, int64_t j) const {
+        const Vec<T> sigma = load(row.at[1] + j);
+        return {load(row.at[0] + j), sigma * sigma};
+    }
+
+    static SPINODE_INLINE Vec<T> cut(Vec<T> value, T most) {
+        value = value > most ? splat(most) : value;
+        return value < -most ? splat(-most) : value;
+    }
+
+    template <bool QUICK>
+    SPINODE_INLINE Weights<T> update(const Row<T>& row, int64_t j, Vec<T> gradient, Vec<T> spread) const {
+        Vec<T> mean = load(row.at[0] + j), sigma = load(row.at[1] + j);
+        const Vec<T> square = sigma * sigma;
+        if constexpr (CLAMP) {
+            mean -= sigma * cut(sigma * gradient, most_mean) + square * (pull * mean - target);
+            sigma += sigma * (grow - square * shrink - cut(square * spread, most_sigma));
+        } else {
+            mean -= square * (gradient - target + pull * mean);
+            sigma += sigma * (grow - square * (spread + shrink));
+        }
+        store(row.at[0] + j, mean);
+        store(row.at[1] + j, sigma);
+        return {mean, sigma * sigma};
+    }
+};
+
+// Numbers: rate of the mean. Arrays: mean, sigma. With u = sigma^2 spread / 2; QUICK: |u| <= 1 / 8, where a root is not needed.
+template <class T, bool PUBLISHED>
+struct Bgd {
+    static constexpr bool draws = true, quick = std::is_same_v<T, float>;
+    T gradient_scale, spread_scale = T(0.5);
+
+    explicit Bgd(const std::array<double, 6>& n) : gradient_scale(T(n[0])) {}
+
+    bool idle(T gradient, T spread) const { return gradient == 0 && spread == 0; }
+
+    SPINODE_INLINE Weights<T> read(const Row<T>& row, int64_t j) const {
+        const Vec<T> sigma = load(row.at[1] + j);
+        return {load(row.at[0] + j), sigma * sigma};
+    }
+
+    template <bool QUICK>
+    SPINODE_INLINE Weights<T> update(const Row<T>& row, int64_t j, Vec<T> gradient, Vec<T> spread) const {
+        Vec<T> sigma = load(row.at[1] + j);
+        const Vec<T> square = sigma * sigma, mean = load(row.at[0] + j) - square * gradient;
+        const Vec<T> u = square * spread, q = u * u;
+        if constexpr (QUICK && quick) {
+            const Vec<T> more = q * (q * (q * T(0.0625) - T(0.125)) + T(0.5));  // sqrt(1 + q) - 1, next term q^4 / 26 < 3e-9
+            sigma = PUBLISHED ? sigma - sigma * (u + more) : sigma + sigma * (more - u);
+        } else {
+            const Vec<T> length = root(q + T(1)), most = length + (u < T(0) ? -u : u);
+            sigma *= PUBLISHED ? T(2) - u - length : (u > T(0) ? T(1) / most : most);
+        }
+        store(row.at[0] + j, mean);
+        store(row.at[1] + j, sigma);
+        return {mean, sigma * sigma};
+    }
+};
+
+}  // namespace SPINODE_ISA
+}  // namespace spinode
