@@ -90,18 +90,15 @@ inline int64_t stretch(int64_t count) { return (count + 3) / 4; }
 constexpr int COUNTERS = 32;
 inline int64_t normal_space(int64_t count) { return 4 * stretch(count) + 2 * COUNTERS; }
 
-// `out` has room for normal_space(count) numbers.
+// `out` has room for normal_space(count) numbers. Registers that reach beyond their stretch are written before what they disturb.
 inline void normal(uint64_t key, uint64_t step, int64_t count, float* out) {
     const int64_t length = stretch(count);
     uint32_t words[4][COUNTERS];
-    float values[4][COUNTERS];
-    for (int64_t j = 0; j < length; j += COUNTERS) {
+    for (int64_t j = (length - 1) / COUNTERS * COUNTERS; j >= 0; j -= COUNTERS) {
         philox(key, uint64_t(j), step, words);
-        for (int i = 0; i < COUNTERS; i += LANES<float>)
+        for (int i = COUNTERS - LANES<float>; i >= 0; i -= LANES<float>)
             for (int pair = 0; pair < 4; pair += 2)
-                box_muller(&words[pair][i], &words[pair + 1][i], &values[pair][i], &values[pair + 1][i]);
-        const int64_t here = std::min<int64_t>(COUNTERS, length - j);
-        for (int stretch = 0; stretch < 4; ++stretch) std::copy(values[stretch], values[stretch] + here, out + stretch * length + j);
+                box_muller(&words[pair][i], &words[pair + 1][i], out + pair * length + j + i, out + (pair + 1) * length + j + i);
     }
 }
 

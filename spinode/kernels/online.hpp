@@ -14,13 +14,20 @@ namespace SPINODE_ISA {
 // Sum of the numbers of a register, by halves.
 template <class T>
 SPINODE_INLINE inline T total(Vec<T> v) {
+#ifdef __clang__
     T part[LANES<T>];
     store(part, v);
-    each<6>([&](auto level) {
-        constexpr int half = LANES<T> >> (level + 1);
+    for (int half = LANES<T> / 2; half; half /= 2)
         for (int i = 0; i < half; ++i) part[i] += part[i + half];
-    });
     return part[0];
+#else
+    each<LANES<T> == 16 ? 4 : LANES<T> == 8 ? 3 : LANES<T> == 4 ? 2 : 1>([&](auto level) {
+        typename Simd<T>::I order;
+        for (int i = 0; i < LANES<T>; ++i) order[i] = i ^ (LANES<T> >> (level + 1));
+        v += __builtin_shuffle(v, order);
+    });
+    return v[0];
+#endif
 }
 
 template <class T>
@@ -71,7 +78,7 @@ class Learner {
           first_(job.state[0], hidden_, features_), second_(job.state[1], classes_, hidden_) {
         for (int side = 0; side < 2; ++side) x_[side].clear(size_t(width_)), squares_[side].clear(size_t(width_));
         for (Buffer<T>* b : {&mean_, &variance_, &deviation_, &inverse_, &pull_, &gradient_, &most_}) b->clear(size_t(units_));
-        for (Buffer<T>* b : {&a_, &h_, &back_}) b->clear(size_t(samples_ * units_));
+        for (Buffer<T>* b : {&a_, &h_, &powers_, &back_}) b->clear(size_t(samples_ * units_));
         for (Buffer<T>* b : {&delta_, &spread_}) b->clear(size_t(samples_ * outs_));
         for (Buffer<T>* b : {&means_, &variances_}) b->clear(size_t(classes_ * units_));
         for (Buffer<T>* b : {&means_across_, &variances_across_}) b->clear(size_t(units_ * outs_));
@@ -99,7 +106,11 @@ class Learner {
             turn();
             const bool more = step + 1 < job_.steps;
             if (more) take(step + 1);
-            for (int64_t i = 0; i < hidden_; ++i) more ? learn_first<true>(i) : learn_first<false>(i);
+            // Down and up in turn: the first cache still holds the rows that came last.
+            for (int64_t n = 0; n < hidden_; ++n) {
+                const int64_t i = now_ ? n : hidden_ - 1 - n;
+                more ? learn_first<true>(i) : learn_first<false>(i);
+            }
         }
         first_.write_back();
         second_.write_back();
@@ -120,12 +131,22 @@ class Learner {
         const T* from = static_cast<const T*>(job_.inputs) + step * features_;
         coming_ = step & 1;
         T *x = x_[coming_].get(), *squares = squares_[coming_].get();
-        std::copy_n(from, features_, x);
         V most{};
-        for (int64_t j = 0; j < width_; j += L) {
-            const V value = load(x + j), square = value * value;
+        const auto keep = [&](V value, int64_t j) SPINODE_INLINE {
+            const V square = value * value;
+            store(x + j, value);
             store(squares + j, square);
-            most = square > most ? square : most;
+            if constexpr (Rule::quick) most = square > most ? square : most;
+        };
+        int64_t j = 0;
+        for (; j + L <= features_; j += L) {
+            __builtin_prefetch(from + features_ + j);
+            keep(load(from + j), j);
+        }
+        if (j < width_) {
+            T rest[L] = {};
+            std::copy(from + j, from + features_, rest);
+            keep(load(rest), j);
         }
         largest_[coming_] = largest(most);
     }
@@ -159,22 +180,24 @@ class Learner {
                 V a = mean;
                 if constexpr (draws) a += load(deviation_.get() + k) * load(noise(s) + k);
                 store(a_.get() + s * units_ + k, a);
-                store(h_.get() + s * units_ + k, a < T(0) ? V{} : a);  // NaN stays NaN
+                const V h = a < T(0) ? V{} : a;  // NaN stays NaN
+                store(h_.get() + s * units_ + k, h);
+                if constexpr (draws) store(powers_.get() + s * units_ + k, h * h);
             }
         }
     }
 
-    // Draws are taken a few at a time, to read weights once for all of them.
+    // A few draws, or classes, at a time: what they share is read once for all of them.
     template <class F>
-    SPINODE_INLINE void groups(F&& f) {
+    static SPINODE_INLINE void groups(int64_t count, F&& f) {
         int64_t s = 0;
-        for (; s + 5 <= samples_; s += 5) f(s, std::integral_constant<int, 5>{});
-        for (; s < samples_; ++s) f(s, std::integral_constant<int, 1>{});
+        for (; s + 5 <= count; s += 5) f(s, std::integral_constant<int, 5>{});
+        for (; s < count; ++s) f(s, std::integral_constant<int, 1>{});
     }
 
     // Mean loss; and `delta` = dC/dlogits, `spread` = 2 dC/dvariances of the logits, of each draw.
     T classify(int64_t label) {
-        for (int64_t j = 0; j < outs_; j += L) groups([&](int64_t s, auto size) { logits<size()>(s, j); });
+        for (int64_t j = 0; j < outs_; j += L) groups(samples_, [&](int64_t s, auto size) { logits<size()>(s, j); });
         T loss = 0;
         const T share = T(1) / T(samples_);
         for (int64_t s = 0; s < samples_; ++s) {
@@ -206,15 +229,14 @@ class Learner {
     template <int N>
     SPINODE_INLINE void logits(int64_t s, int64_t j) {
         V mean[N] = {}, variance[N] = {};
-        const T* h = h_.get() + s * units_;
+        const T *h = h_.get() + s * units_, *powers = powers_.get() + s * units_;
         for (int64_t k = 0; k < hidden_; ++k) {
             const V weights = load(means_across_.get() + k * outs_ + j);
             V variances{};
             if constexpr (draws) variances = load(variances_across_.get() + k * outs_ + j);
             each<N>([&](auto n) {
-                const T value = h[n * units_ + k];
-                mean[n] += weights * value;
-                if constexpr (draws) variance[n] += variances * (value * value);
+                mean[n] += weights * h[n * units_ + k];
+                if constexpr (draws) variance[n] += variances * powers[n * units_ + k];
             });
         }
         each<N>([&](auto n) {
@@ -229,7 +251,7 @@ class Learner {
 
     // Gradients in the pre-activations of the hidden layer; their sums over the draws, also times the noise.
     void descend() {
-        for (int64_t k = 0; k < units_; k += L) groups([&](int64_t s, auto size) { backs<size()>(s, k); });
+        for (int64_t k = 0; k < units_; k += L) groups(samples_, [&](int64_t s, auto size) { backs<size()>(s, k); });
         for (int64_t k = 0; k < units_; k += L) {
             V gradient{}, pull{};
             for (int64_t s = 0; s < samples_; ++s) {
@@ -262,18 +284,24 @@ class Learner {
     }
 
     void learn_second() {
-        for (int64_t c = 0; c < classes_; ++c) {
-            const Row<T> row = second_.row(c);
-            for (int64_t k = 0; k < units_; k += L) {
-                V gradient{}, spread{};
-                for (int64_t s = 0; s < samples_; ++s) {
-                    const V h = load(h_.get() + s * units_ + k);
-                    gradient += h * delta_[size_t(s * outs_ + c)];
-                    if constexpr (draws) spread += h * h * spread_[size_t(s * outs_ + c)];
-                }
-                keep(c, k, rule_.template update<false>(row, k, gradient * rule_.gradient_scale, spread * rule_.spread_scale));
-            }
+        for (int64_t k = 0; k < units_; k += L) groups(classes_, [&](int64_t c, auto size) { learn_second<size()>(c, k); });
+    }
+    template <int N>
+    SPINODE_INLINE void learn_second(int64_t c, int64_t k) {
+        V gradient[N] = {}, spread[N] = {};
+        for (int64_t s = 0; s < samples_; ++s) {
+            const V h = load(h_.get() + s * units_ + k);
+            V powers{};
+            if constexpr (draws) powers = load(powers_.get() + s * units_ + k);
+            each<N>([&](auto n) {
+                gradient[n] += h * delta_[size_t(s * outs_ + c + n)];
+                if constexpr (draws) spread[n] += powers * spread_[size_t(s * outs_ + c + n)];
+            });
         }
+        each<N>([&](auto n) {
+            const V g = gradient[n] * rule_.gradient_scale, r = spread[n] * rule_.spread_scale;
+            keep(c + n, k, rule_.template update<false>(second_.row(c + n), k, g, r));
+        });
     }
 
     void keep(int64_t c, int64_t k, Weights<T> weights) {
@@ -283,11 +311,17 @@ class Learner {
 
     // The second layer once more with the classes in the lanes.
     void turn() {
-        for (int64_t k = 0; k < hidden_; ++k)
-            for (int64_t c = 0; c < classes_; ++c) {
-                means_across_[size_t(k * outs_ + c)] = means_[size_t(c * units_ + k)];
-                if constexpr (draws) variances_across_[size_t(k * outs_ + c)] = variances_[size_t(c * units_ + k)];
-            }
+        turn(means_.get(), means_across_.get());
+        if constexpr (draws) turn(variances_.get(), variances_across_.get());
+    }
+    void turn(const T* from, T* to) {
+        const int64_t units = units_, outs = outs_, hidden = hidden_, classes = classes_;
+        int64_t c = 0;
+        for (; c + 4 <= classes; c += 4)
+            for (int64_t k = 0; k < hidden; ++k)
+                each<4>([&](auto n) { to[k * outs + c + n] = from[(c + n) * units + k]; });
+        for (; c < classes; ++c)
+            for (int64_t k = 0; k < hidden; ++k) to[k * outs + c] = from[c * units + k];
     }
 
     template <bool SUM>
@@ -305,6 +339,7 @@ class Learner {
     // The update of a row, and the sums of the updated row for the next sample.
     template <bool LEARN, bool SUM, bool QUICK = false>
     void sums(int64_t i) {
+        const Rule rule = rule_;  // a copy, in registers: as a member it would be read again after each store
         const Row<T> row = first_.row(i);
         const T *x = x_[now_].get(), *squares = squares_[now_].get();
         const T *towards = x_[coming_].get(), *towards_squares = squares_[coming_].get();
@@ -313,9 +348,9 @@ class Learner {
         const auto at = [&](int64_t j, int n) SPINODE_INLINE {
             Weights<T> w;
             if constexpr (LEARN) {
-                w = rule_.template update<QUICK>(row, j, load(x + j) * gradient, load(squares + j) * pull);
+                w = rule.template update<QUICK>(row, j, load(x + j) * gradient, load(squares + j) * pull);
             } else {
-                w = rule_.read(row, j);
+                w = rule.read(row, j);
             }
             if constexpr (SUM) {
                 mean[n] += w.mean * load(towards + j);
@@ -342,7 +377,7 @@ class Learner {
     Buffer<T> x_[2], squares_[2];                                // this sample, and the next
     Buffer<T> mean_, variance_, deviation_, inverse_;            // (units): of the pre-activations
     Buffer<T> gradient_, pull_, most_;                           // (units): factors of the row's update; its largest variance
-    Buffer<T> a_, h_, back_;                                     // (samples, units)
+    Buffer<T> a_, h_, powers_, back_;                            // (samples, units): `powers`, squares of h
     Buffer<T> delta_, spread_;                                   // (samples, outs)
     Buffer<T> means_, variances_;                                // (classes, units): of the second layer's weights
     Buffer<T> means_across_, variances_across_;                  // (units, outs)
