@@ -34,14 +34,15 @@
 SPINODE_APPLY(SPINODE_TARGET)
 #endif
 
+#include "metaplastic.hpp"
 #include "online.hpp"
 #include "shooting.hpp"
 
 namespace spinode {
 namespace SPINODE_ISA {
 
-const Kernels f32{&tape<float>, &forward<float>, &backward<float>, nullptr, &learn<float>, &noise<float>};
-const Kernels f64{&tape<double>, &forward<double>, &backward<double>, &equations, &learn<double>, &noise<double>};
+const Kernels f32{&tape<float>, &forward<float>, &backward<float>, nullptr, &learn<float>, &metaplastic<float>, &noise<float>};
+const Kernels f64{&tape<double>, &forward<double>, &backward<double>, &equations, &learn<double>, &metaplastic<double>, &noise<double>};
 
 }  // namespace SPINODE_ISA
 }  // namespace spinode

@@ -89,6 +89,14 @@ struct Online {
     void* losses;                                       // (steps), out
 };
 
+// One step of Adam with metaplastic weights, see metaplastic.hpp.
+struct Metaplastic {
+    int64_t count, levels;  // levels of the quantiser, 0 for a sign
+    int threads;
+    double beta1, beta2, rate, root_scale, eps, decay, m, spacing;  // rate / (1 - beta1^t), 1 / sqrt(1 - beta2^t); of the levels
+    std::array<void*, 5> data;  // weight, gradient, averages of it and of its square; what the network sees of the weight, or null
+};
+
 // One entry for each instruction set and precision.
 struct Kernels {
     int64_t (*tape)(const Rollout&);  // length of the tape, in elements
@@ -96,6 +104,7 @@ struct Kernels {
     void (*backward)(const Rollout&, const Adjoint&);
     void (*shooting)(const Shooting&);
     int64_t (*learn)(const Online&);  // the step whose loss was not finite, or the number of steps
+    void (*metaplastic)(const Metaplastic&);
     void (*noise)(uint64_t key, int64_t first, int64_t steps, int64_t count, void* out);  // (steps, count) normal numbers
 };
 

@@ -148,6 +148,14 @@ NB_MODULE(_native, module) {
         const nb::gil_scoped_release free;
         set.noise(uint64_t(key), sizes[0], sizes[1], sizes[2], reinterpret_cast<void*>(out));
     });
+    module.def("metaplastic", [](const std::string& simd, bool f64, const std::array<int64_t, 3>& sizes,
+                                 const std::array<double, 8>& n, const std::array<int64_t, 5>& data) {
+        Metaplastic job{sizes[0], sizes[1], int(sizes[2]), n[0], n[1], n[2], n[3], n[4], n[5], n[6], n[7], {}};
+        for (int a = 0; a < 5; ++a) job.data[a] = reinterpret_cast<void*>(data[a]);
+        const Kernels& set = kernels(simd, f64);
+        const nb::gil_scoped_release free;
+        set.metaplastic(job);
+    });
     module.def("info", [] {
         nb::dict result;
         std::vector<std::string> names;
