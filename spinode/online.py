@@ -19,7 +19,7 @@ from . import kernels, online_torch
 from .errors import ConfigError, FitError
 from .online_noise import normals
 
-__all__ = ["OnlineBGD", "OnlineMESU", "OnlineRule", "OnlineSGD", "learn_online", "run_online"]
+__all__ = ["OnlineBGD", "OnlineBiMU", "OnlineMESU", "OnlineRule", "OnlineSGD", "learn_online", "run_online"]
 
 
 def _demand(good: bool, rule: object, wanted: str) -> None:
@@ -136,7 +136,50 @@ class OnlineBGD:
     needs = ("mean", "sigma")
 
 
-OnlineRule: TypeAlias = OnlineSGD | OnlineMESU | OnlineBGD
+@dataclass(frozen=True)
+class OnlineBiMU:
+    """Binary metaplasticity from uncertainty: weights of -1 and 1, of mean tanh(l), that forget beyond their memory.
+
+    With C the mean over `samples` draws of -log p(label), g = likelihood dC/dl and s = kl (1 - tanh(l)^2):
+        l <- l - (rate g + s l / memory) / (s + 2 g tanh(l) + 2 |g| + 1 / rate_max)
+
+    Pre-activations are drawn from the normal distribution with the mean and variance of those of binary weights, which they
+    approach for many inputs; the paper draws relaxed weights instead. Before activation and softmax, layers are normalised.
+
+    State: "lambda0" of shape (hidden, features), "lambda1" of shape (classes, hidden).
+
+    Attributes:
+        rate: Learning rate.
+        rate_max: Greatest rate of a weight.
+        likelihood: Weight of the evidence.
+        kl: Weight of the prior.
+        memory: N, in steps; `math.inf` never forgets.
+        samples: Draws in each step.
+        activation: "gate": 1 where |a| > 1, else 0, with the derivative sign(a) for 1/2 < |a| < 3/2 in its place; or "relu".
+        normalise: Whether the pre-activations of each layer are brought to mean 0 and variance 1 over its units.
+
+    Source: Cottart et al., arXiv:2605.30198 (2026).
+    """
+
+    rate: float = 4.9
+    rate_max: float = 0.0023
+    likelihood: float = 161.3
+    kl: float = 3.76
+    memory: float = 700.0
+    samples: int = 5
+    activation: str = "gate"
+    normalise: bool = True
+
+    def __post_init__(self) -> None:
+        numbers = (self.rate, self.likelihood, self.kl)
+        _demand(all(0 <= x < math.inf for x in numbers), self, "rate, likelihood and kl of at least 0, finite")
+        _demand(0 < self.rate_max < math.inf and self.memory > 0, self, "rate_max and memory above 0")
+        _demand(self.samples >= 1 and self.activation in ("gate", "relu"), self, "at least one sample, 'gate' or 'relu'")
+
+    needs = ("lambda",)
+
+
+OnlineRule: TypeAlias = OnlineSGD | OnlineMESU | OnlineBGD | OnlineBiMU
 
 #: Tensors of the state that a rule adds to where they are there.
 _SUMS = ("fisher", "path")
@@ -151,7 +194,7 @@ def learn_online(
     samples are divided into calls.
 
     Args:
-        rule: What an update is: `OnlineSGD`, `OnlineMESU` or `OnlineBGD`.
+        rule: What an update is: `OnlineSGD`, `OnlineMESU`, `OnlineBGD` or `OnlineBiMU`.
         state: The tensors that the rule names, float32 or float64; changed in place.
         inputs: Shape (steps, features), of the state's type.
         labels: Classes, int64, shape (steps,).
@@ -259,13 +302,16 @@ def _described(rule: OnlineRule) -> tuple[str, tuple[float, ...], tuple[str, ...
     if isinstance(rule, OnlineMESU):
         numbers = (rule.mean_rate, rule.sigma_rate, rule.prior_mean, rule.prior_sigma, 1 / rule.memory, rule.clamp)
         return "mesu clamp" if rule.clamp else "mesu", numbers, rule.needs
+    if isinstance(rule, OnlineBiMU):
+        kind = " ".join(["bimu", rule.activation, *(["normalised"] if rule.normalise else [])])
+        return kind, (rule.rate, rule.rate_max, rule.likelihood, rule.kl, 1 / rule.memory), rule.needs
     return "bgd published" if rule.published_code else "bgd", (rule.mean_rate,), rule.needs
 
 
 def _state(rule: OnlineRule, state: dict[str, Tensor]) -> dict[str, Tensor]:
     """The tensors of a state that the rule uses, checked."""
-    if not isinstance(rule, OnlineSGD | OnlineMESU | OnlineBGD):
-        raise ConfigError(f"the rule is {rule!r}; expected OnlineSGD, OnlineMESU or OnlineBGD.")
+    if not isinstance(rule, OnlineSGD | OnlineMESU | OnlineBGD | OnlineBiMU):
+        raise ConfigError(f"the rule is {rule!r}; expected OnlineSGD, OnlineMESU, OnlineBGD or OnlineBiMU.")
     names = [f"{name}{layer}" for name in rule.needs for layer in (0, 1)]
     if missing := [name for name in names if name not in state]:
         raise ConfigError(f"{rule} needs {', '.join(missing)}; the state holds {', '.join(state) or 'nothing'}.")

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 if TYPE_CHECKING:
-    from .online import OnlineBGD, OnlineMESU, OnlineRule, OnlineSGD
+    from .online import OnlineBGD, OnlineBiMU, OnlineMESU, OnlineRule, OnlineSGD
 
 
 def learn(
@@ -19,12 +19,15 @@ def learn(
     Returns:
         Loss of each step, and the step at which it was not finite, where learning ended; the number of steps if there is none.
     """
-    from .online import OnlineBGD, OnlineMESU, OnlineSGD
+    from .online import OnlineBGD, OnlineBiMU, OnlineMESU, OnlineSGD
 
     losses = inputs.new_zeros(len(inputs))
     for step, (x, label) in enumerate(zip(inputs, labels.tolist(), strict=True)):
         if isinstance(rule, OnlineSGD):
             losses[step], gradients = point_gradients(state["weight0"], state["weight1"], x, label)
+        elif isinstance(rule, OnlineBiMU):
+            assert noise is not None
+            losses[step], gradients = binary_gradients(rule, state["lambda0"], state["lambda1"], x, label, noise[step])
         else:
             assert noise is not None
             losses[step], gradients = gaussian_gradients(*_gaussian(state), x, label, noise[step])
@@ -36,6 +39,8 @@ def learn(
             _mesu(rule, state, gradients)
         elif isinstance(rule, OnlineBGD):
             _bgd(rule, state, gradients)
+        elif isinstance(rule, OnlineBiMU):
+            _bimu(rule, state, gradients)
     return losses, len(inputs)
 
 
@@ -58,31 +63,80 @@ def point_gradients(first: Tensor, second: Tensor, x: Tensor, label: int) -> tup
 def gaussian_gradients(
     mean0: Tensor, sigma0: Tensor, mean1: Tensor, sigma1: Tensor, x: Tensor, label: int, noise: Tensor
 ) -> tuple[Tensor, list[Tensor]]:
-    """Mean loss over the draws, and its gradients in mean and sigma of the first layer, then of the second.
+    """Mean loss over the draws, and its gradients in mean and sigma of the first layer, then of the second."""
+    loss, (first, spread0, second, spread1) = drawn_gradients(mean0, sigma0.square(), mean1, sigma1.square(), x, label, noise)
+    return loss, [first, spread0 * sigma0, second, spread1 * sigma1]
 
-    At a fixed noise (samples, hidden + classes) they are the derivatives of what is computed here; a standard deviation of a
-    pre-activation that is zero counts as constant.
+
+def binary_gradients(
+    rule: OnlineBiMU, lambda0: Tensor, lambda1: Tensor, x: Tensor, label: int, noise: Tensor
+) -> tuple[Tensor, list[Tensor]]:
+    """Mean loss over the draws, and its gradients in the lambda of both layers."""
+    means = lambda0.tanh(), lambda1.tanh()
+    variances = [1 - mean.square() for mean in means]
+    loss, found = drawn_gradients(
+        means[0],
+        variances[0],
+        means[1],
+        variances[1],
+        x,
+        label,
+        noise,
+        gate=rule.activation == "gate",
+        normalise=rule.normalise,
+    )
+    return loss, [variances[i] * (found[2 * i] - means[i] * found[2 * i + 1]) for i in (0, 1)]
+
+
+def drawn_gradients(
+    mean0: Tensor,
+    variance0: Tensor,
+    mean1: Tensor,
+    variance1: Tensor,
+    x: Tensor,
+    label: int,
+    noise: Tensor,
+    *,
+    gate: bool = False,
+    normalise: bool = False,
+) -> tuple[Tensor, list[Tensor]]:
+    """Mean loss over the draws; its gradients in the means and twice those in the variances, first layer, then second.
+
+    At a fixed noise (samples, hidden + classes) they are the derivatives of what is computed here (a gate taken by its
+    straight-through derivative); a standard deviation of a pre-activation that is zero counts as constant.
     """
     hidden = len(mean0)
-    squares = sigma1.square()
-    sd0 = (sigma0.square() @ x.square()).sqrt()
-    a = mean0 @ x + sd0 * noise[:, :hidden]
-    h = a.relu()
-    sd1 = (h.square() @ squares.T).sqrt()
-    z = h @ mean1.T + sd1 * noise[:, hidden:]
+    sd0 = (variance0 @ x.square()).sqrt()
+    a, scale0 = _normalised(mean0 @ x + sd0 * noise[:, :hidden], normalise)
+    size = a.abs()
+    # A gate opens outside of -1 .. 1; its derivative points there from either side, around each edge.
+    h, slope = ((size > 1).to(a), a.sign() * ((size > 0.5) & (size < 1.5))) if gate else (a.relu(), (a > 0).to(a))
+    sd1 = (h.square() @ variance1.T).sqrt()
+    z, scale1 = _normalised(h @ mean1.T + sd1 * noise[:, hidden:], normalise)
     loss = (z.logsumexp(1) - z[:, label]).mean()
     delta = z.softmax(1)
     delta[:, label] -= 1
-    delta /= len(noise)
+    delta = _through(delta / len(noise), z, scale1)
     spread = delta * noise[:, hidden:] * _inverse(sd1)
-    back = (delta @ mean1 + h * (spread @ squares)) * (a > 0)
+    back = _through((delta @ mean1 + h * (spread @ variance1)) * slope, a, scale0)
     pull = (back * noise[:, :hidden]).sum(0) * _inverse(sd0)
-    return loss, [
-        torch.outer(back.sum(0), x),
-        torch.outer(pull, x.square()) * sigma0,
-        delta.T @ h,
-        (spread.T @ h.square()) * sigma1,
-    ]
+    return loss, [torch.outer(back.sum(0), x), torch.outer(pull, x.square()), delta.T @ h, spread.T @ h.square()]
+
+
+def _normalised(a: Tensor, wanted: bool) -> tuple[Tensor, Tensor | None]:
+    """Layer normalisation without parameters, and its scale."""
+    if not wanted:
+        return a, None
+    a = a - a.mean(1, keepdim=True)
+    scale = (a.square().mean(1, keepdim=True) + 1e-5).rsqrt()
+    return a * scale, scale
+
+
+def _through(back: Tensor, a: Tensor, scale: Tensor | None) -> Tensor:
+    """A gradient in normalised values `a` as one in those before."""
+    if scale is None:
+        return back
+    return scale * (back - back.mean(1, keepdim=True) - a * (back * a).mean(1, keepdim=True))
 
 
 def _inverse(sd: Tensor) -> Tensor:
@@ -128,3 +182,12 @@ def _bgd(rule: OnlineBGD, state: dict[str, Tensor], gradients: list[Tensor]) -> 
         root = (1 + u.square()).sqrt()
         # For u > 0 the difference root - u loses what its reciprocal root + u keeps.
         sigma *= 2 - u - root if rule.published_code else torch.where(u > 0, 1 / (root + u.abs()), root - u)
+
+
+def _bimu(rule: OnlineBiMU, state: dict[str, Tensor], gradients: list[Tensor]) -> None:
+    for layer, gradient in enumerate(gradients):
+        value = state[f"lambda{layer}"]
+        mean = value.tanh()
+        g = rule.likelihood * gradient
+        s = rule.kl * (1 - mean.square())
+        value -= (rule.rate * g + s * value / rule.memory) / (s + 2 * g * mean + 2 * g.abs() + 1 / rule.rate_max)

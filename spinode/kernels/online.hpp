@@ -39,11 +39,12 @@ inline int64_t padded(int64_t count) {
 template <class T>
 class Layer {
   public:
-    Layer(const std::array<void*, 5>& given, int64_t rows, int64_t columns)
+    Layer(const std::array<void*, 5>& given, int64_t rows, int64_t columns, int scratch)
         : given_(given), rows_(rows), columns_(columns), stride_(padded<T>(columns)) {
         for (int a = 0; a < 5; ++a) {
+            there_[a] = given[a] || a == scratch;
+            if (there_[a]) kept_[a].clear(size_t(rows * stride_));
             if (!given[a]) continue;
-            kept_[a].clear(size_t(rows * stride_));
             for (int64_t i = 0; i < rows; ++i) std::copy_n(from(a) + i * columns, columns, kept_[a].get() + i * stride_);
         }
     }
@@ -53,7 +54,7 @@ class Layer {
     }
     Row<T> row(int64_t i) {
         Row<T> result;
-        for (int a = 0; a < 5; ++a) result.at[a] = given_[a] ? kept_[a].get() + i * stride_ : nullptr;
+        for (int a = 0; a < 5; ++a) result.at[a] = there_[a] ? kept_[a].get() + i * stride_ : nullptr;
         return result;
     }
 
@@ -62,6 +63,7 @@ class Layer {
 
     std::array<void*, 5> given_;
     int64_t rows_, columns_, stride_;
+    bool there_[5];
     Buffer<T> kept_[5];
 };
 
@@ -75,15 +77,18 @@ class Learner {
     explicit Learner(const Online& job)
         : job_(job), rule_(job.numbers), features_(job.features), hidden_(job.hidden), classes_(job.classes),
           samples_(draws ? job.samples : 1), width_(padded<T>(features_)), units_(padded<T>(hidden_)), outs_(padded<T>(classes_)),
-          first_(job.state[0], hidden_, features_), second_(job.state[1], classes_, hidden_) {
+          first_(job.state[0], hidden_, features_, Rule::scratch), second_(job.state[1], classes_, hidden_, Rule::scratch) {
         for (int side = 0; side < 2; ++side) x_[side].clear(size_t(width_)), squares_[side].clear(size_t(width_));
         for (Buffer<T>* b : {&mean_, &variance_, &deviation_, &inverse_, &pull_, &gradient_, &most_}) b->clear(size_t(units_));
         for (Buffer<T>* b : {&a_, &h_, &powers_, &back_}) b->clear(size_t(samples_ * units_));
         for (Buffer<T>* b : {&delta_, &spread_}) b->clear(size_t(samples_ * outs_));
         for (Buffer<T>* b : {&means_, &variances_}) b->clear(size_t(classes_ * units_));
         for (Buffer<T>* b : {&means_across_, &variances_across_}) b->clear(size_t(units_ * outs_));
-        real_.clear(size_t(outs_));
-        for (int64_t c = 0; c < classes_; ++c) real_[c] = 1;
+        for (auto [mask, padded, count] : {std::tuple{&real_, outs_, classes_}, std::tuple{&real_units_, units_, hidden_}}) {
+            mask->clear(size_t(padded));
+            std::fill_n(mask->get(), count, T(1));
+        }
+        if (Rule::normalised) scales_.clear(size_t(samples_)), logits_.clear(size_t(outs_));
         if (draws) noise_.clear(size_t(normal_space(samples_ * (hidden_ + classes_)) + units_ + outs_)), drawn_.clear(size_t(space()));
     }
 
@@ -180,11 +185,60 @@ class Learner {
                 V a = mean;
                 if constexpr (draws) a += load(deviation_.get() + k) * load(noise(s) + k);
                 store(a_.get() + s * units_ + k, a);
-                const V h = a < T(0) ? V{} : a;  // NaN stays NaN
-                store(h_.get() + s * units_ + k, h);
-                if constexpr (draws) store(powers_.get() + s * units_ + k, h * h);
+                if constexpr (!Rule::normalised) activate(s, k);
             }
         }
+        if constexpr (Rule::normalised)
+            for (int64_t s = 0; s < samples_; ++s) {
+                scales_[size_t(s)] = normalise(a_.get() + s * units_, units_, hidden_, real_units_.get());
+                for (int64_t k = 0; k < units_; k += L) activate(s, k);
+            }
+    }
+
+    SPINODE_INLINE void activate(int64_t s, int64_t k) {
+        const V a = load(a_.get() + s * units_ + k);
+        V h;
+        if constexpr (Rule::gate) {
+            h = (a > T(1)) | (a < T(-1)) ? splat(T(1)) : V{};
+            h = a == a ? h : a;
+        } else {
+            h = a < T(0) ? V{} : a;  // NaN stays NaN
+        }
+        store(h_.get() + s * units_ + k, h);
+        if constexpr (draws) store(powers_.get() + s * units_ + k, h * h);
+    }
+
+    // What activate() multiplies a gradient with.
+    static SPINODE_INLINE V slope(V a, V back) {
+        if constexpr (Rule::gate) {
+            const V size = a < T(0) ? -a : a;
+            return (size > T(0.5)) & (size < T(1.5)) ? (a < T(0) ? -back : back) : V{};
+        } else {
+            return a > T(0) ? back : V{};
+        }
+    }
+
+    // Layer normalisation in place; returns its scale. Padding stays zero.
+    static T normalise(T* values, int64_t padded, int64_t count, const T* real) {
+        V sums{}, squares{};
+        for (int64_t j = 0; j < padded; j += L) sums += load(values + j) * load(real + j);
+        const T mean = total<T>(sums) / T(count);
+        for (int64_t j = 0; j < padded; j += L) {
+            const V off = (load(values + j) - mean) * load(real + j);
+            store(values + j, off);
+            squares += off * off;
+        }
+        const T scale = T(1) / std::sqrt(total<T>(squares) / T(count) + T(1e-5));
+        for (int64_t j = 0; j < padded; j += L) store(values + j, load(values + j) * scale);
+        return scale;
+    }
+    // Its adjoint: a gradient in normalised `values` as one in those before. Padding of the gradient is zero, and stays so.
+    static void through(T* back, const T* values, int64_t padded, int64_t count, const T* real, T scale) {
+        V sums{}, products{};
+        for (int64_t j = 0; j < padded; j += L) sums += load(back + j), products += load(back + j) * load(values + j);
+        const T mean = total<T>(sums) / T(count), along = total<T>(products) / T(count);
+        for (int64_t j = 0; j < padded; j += L)
+            store(back + j, scale * (load(back + j) - mean - load(values + j) * along) * load(real + j));
     }
 
     // A few draws, or classes, at a time: what they share is read once for all of them.
@@ -202,6 +256,11 @@ class Learner {
         const T share = T(1) / T(samples_);
         for (int64_t s = 0; s < samples_; ++s) {
             T* z = delta_.get() + s * outs_;
+            T shrunk = 1;
+            if constexpr (Rule::normalised) {
+                shrunk = normalise(z, outs_, classes_, real_.get());
+                std::copy_n(z, outs_, logits_.get());
+            }
             T most = z[0];
             for (int64_t c = 1; c < classes_; ++c) most = z[c] > most ? z[c] : most;
             const T logit = z[label];
@@ -215,6 +274,7 @@ class Learner {
             loss += std::log(sum) + (most - logit);
             for (int64_t j = 0; j < outs_; j += L) store(z + j, load(z + j) * scale);
             z[label] -= share;
+            if constexpr (Rule::normalised) through(z, logits_.get(), outs_, classes_, real_.get(), shrunk);
             if constexpr (draws)
                 for (int64_t j = 0; j < outs_; j += L) {
                     T* spread = spread_.get() + s * outs_ + j;
@@ -252,6 +312,11 @@ class Learner {
     // Gradients in the pre-activations of the hidden layer; their sums over the draws, also times the noise.
     void descend() {
         for (int64_t k = 0; k < units_; k += L) groups(samples_, [&](int64_t s, auto size) { backs<size()>(s, k); });
+        if constexpr (Rule::normalised)
+            for (int64_t s = 0; s < samples_; ++s) {
+                const int64_t at = s * units_;
+                through(back_.get() + at, a_.get() + at, units_, hidden_, real_units_.get(), scales_[size_t(s)]);
+            }
         for (int64_t k = 0; k < units_; k += L) {
             V gradient{}, pull{};
             for (int64_t s = 0; s < samples_; ++s) {
@@ -279,7 +344,7 @@ class Learner {
         each<N>([&](auto n) {
             const int64_t at = (s + n) * units_ + k;
             const V a = load(a_.get() + at), h = load(h_.get() + at);
-            store(back_.get() + at, a > T(0) ? direct[n] + h * spread[n] : V{});
+            store(back_.get() + at, slope(a, direct[n] + h * spread[n]));
         });
     }
 
@@ -381,7 +446,9 @@ class Learner {
     Buffer<T> delta_, spread_;                                   // (samples, outs)
     Buffer<T> means_, variances_;                                // (classes, units): of the second layer's weights
     Buffer<T> means_across_, variances_across_;                  // (units, outs)
-    Buffer<T> real_, noise_;                                     // (outs): 1 for a class, 0 for padding
+    Buffer<T> real_, real_units_;                                // (outs), (units): 0 for padding, else 1
+    Buffer<T> scales_, logits_;                                  // (samples), (outs): of the normalisation
+    Buffer<T> noise_;
     Buffer<float> drawn_;
     T largest_[2] = {};                                          // square of an input
     int now_ = 0, coming_ = 0;
@@ -402,6 +469,10 @@ int64_t learn(const Online& job) {
         case MESU_CLAMP: return learned<T, Mesu<T, true>>(job);
         case BGD: return learned<T, Bgd<T, false>>(job);
         case BGD_PUBLISHED: return learned<T, Bgd<T, true>>(job);
+        case BIMU_RELU: return learned<T, Bimu<T, false, false>>(job);
+        case BIMU_GATE: return learned<T, Bimu<T, true, false>>(job);
+        case BIMU_RELU_NORMALISED: return learned<T, Bimu<T, false, true>>(job);
+        case BIMU_GATE_NORMALISED: return learned<T, Bimu<T, true, true>>(job);
     }
     return 0;
 }

@@ -11,10 +11,22 @@ from ..errors import ConfigError
 from . import native
 
 #: Rules by the number under which the compiled half knows them.
-RULES = ("sgd", "sgd penalty", "sgd stream", "mesu", "mesu clamp", "bgd", "bgd published")
+RULES = (
+    "sgd",
+    "sgd penalty",
+    "sgd stream",
+    "mesu",
+    "mesu clamp",
+    "bgd",
+    "bgd published",
+    "bimu relu",
+    "bimu gate",
+    "bimu relu normalised",
+    "bimu gate normalised",
+)
 
 #: Arrays of a layer that each rule cannot do without, among its five.
-_NEEDED = (1, 3, 3, 2, 2, 2, 2)
+_NEEDED = (1, 3, 3, 2, 2, 2, 2, 1, 1, 1, 1)
 
 
 def learn(
@@ -79,6 +91,10 @@ def learn(
         [_address(value) for value in (*layers[0], *[None] * 5)][:5],
         [_address(value) for value in (*layers[1], *[None] * 5)][:5],
     )
+    # Autograd must notice a change between a forward and its backward pass, as it does with torch's own in-place operators.
+    for value in (*layers[0], *layers[1]):
+        if value is not None:
+            torch.autograd.graph.increment_version(value)
     return losses, bad
 
 

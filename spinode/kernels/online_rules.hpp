@@ -1,6 +1,7 @@
 // What an update of online learning does to the weights of one register. A rule holds its constants; `at` holds the arrays of a row.
 // `gradient` is dC/dm in the mean of a weight, `spread` twice dC/dv in its variance, both times the scale that the rule asks for.
-// Each function gives mean and variance of the weights for the next sample.
+// Each function gives mean and variance of the weights for the next sample. `gate` and `normalised` say what the units do. A rule
+// with `scratch` has one more array behind its own, which `read` fills.
 #pragma once
 
 #include "simd.hpp"
@@ -21,7 +22,8 @@ struct Weights {
 // Numbers: rate, penalty, decay of the stream. Arrays: weight, importance, anchor, Fisher information, path; the last two or none.
 template <class T, int PENALTY>
 struct Descent {
-    static constexpr bool draws = false, quick = false;
+    static constexpr bool draws = false, quick = false, gate = false, normalised = false;
+    static constexpr int scratch = -1;
     T rate, penalty, decay, gradient_scale = 1, spread_scale = 0;
 
     explicit Descent(const std::array<double, 6>& n) : rate(T(n[0])), penalty(T(n[1])), decay(T(n[2])) {}
@@ -56,7 +58,8 @@ struct Descent {
 // to +-clamp / |sigma|, as sigma^2 cut(g) = sigma cut'(sigma g) with the cut' at +-clamp.
 template <class T, bool CLAMP>
 struct Mesu {
-    static constexpr bool draws = true, quick = false;
+    static constexpr bool draws = true, quick = false, gate = false, normalised = false;
+    static constexpr int scratch = -1;
     T gradient_scale, spread_scale, pull, target, grow, shrink, most_mean, most_sigma;
 
     explicit Mesu(const std::array<double, 6>& n) {
@@ -99,7 +102,8 @@ struct Mesu {
 // Numbers: rate of the mean. Arrays: mean, sigma. With u = sigma^2 spread / 2; QUICK: |u| <= 1 / 8, where a root is not needed.
 template <class T, bool PUBLISHED>
 struct Bgd {
-    static constexpr bool draws = true, quick = std::is_same_v<T, float>;
+    static constexpr bool draws = true, quick = std::is_same_v<T, float>, gate = false, normalised = false;
+    static constexpr int scratch = -1;
     T gradient_scale, spread_scale = T(0.5);
 
     explicit Bgd(const std::array<double, 6>& n) : gradient_scale(T(n[0])) {}
@@ -126,6 +130,38 @@ struct Bgd {
         store(row.at[0] + j, mean);
         store(row.at[1] + j, sigma);
         return {mean, sigma * sigma};
+    }
+};
+
+// Numbers: rate, greatest rate, weights of evidence and prior, 1 / memory. Arrays: lambda; and its hyperbolic tangent, kept from
+// one step to the next.
+template <class T, bool GATE, bool NORMALISED>
+struct Bimu {
+    static constexpr bool draws = true, quick = false, gate = GATE, normalised = NORMALISED;
+    static constexpr int scratch = 1;
+    T gradient_scale, spread_scale, rate, kl, forget, least;
+
+    explicit Bimu(const std::array<double, 6>& n)
+        : gradient_scale(T(n[2])), spread_scale(T(n[2])), rate(T(n[0])), kl(T(n[3])), forget(T(n[4])), least(T(1 / n[1])) {}
+
+    bool idle(T, T) const { return false; }
+
+    static SPINODE_INLINE Weights<T> keep(const Row<T>& row, int64_t j, Vec<T> value) {
+        const Vec<T> mean = tanh(value);
+        store(row.at[1] + j, mean);
+        return {mean, T(1) - mean * mean};
+    }
+
+    SPINODE_INLINE Weights<T> read(const Row<T>& row, int64_t j) const { return keep(row, j, load(row.at[0] + j)); }
+
+    template <bool QUICK>
+    SPINODE_INLINE Weights<T> update(const Row<T>& row, int64_t j, Vec<T> gradient, Vec<T> spread) const {
+        Vec<T> value = load(row.at[0] + j);
+        const Vec<T> mean = load(row.at[1] + j), variance = T(1) - mean * mean;
+        const Vec<T> g = variance * (gradient - mean * spread), s = kl * variance;
+        value -= (rate * g + forget * s * value) / (s + T(2) * (g * mean + (g < T(0) ? -g : g)) + least);
+        store(row.at[0] + j, value);
+        return keep(row, j, value);
     }
 };
 

@@ -11,7 +11,7 @@ from scipy.stats import kstest
 from spinode import kernels, online_torch
 from spinode.errors import ConfigError, FitError
 from spinode.kernels import native
-from spinode.online import OnlineBGD, OnlineMESU, OnlineSGD, learn_online, run_online
+from spinode.online import OnlineBGD, OnlineBiMU, OnlineMESU, OnlineSGD, learn_online, run_online
 from spinode.online_noise import normals, philox
 
 OFFERED = native.FACTS["simd_offered"]
@@ -26,6 +26,10 @@ RULES = [
     OnlineMESU(memory=500, samples=6, clamp=0.02),
     OnlineBGD(samples=5),
     OnlineBGD(samples=5, published_code=True),
+    OnlineBiMU(rate=2.0, rate_max=0.1, likelihood=3.0, memory=50, samples=5, activation="relu", normalise=False),
+    OnlineBiMU(rate=2.0, rate_max=0.1, likelihood=3.0, memory=50, samples=2, activation="relu"),
+    OnlineBiMU(rate=2.0, rate_max=0.1, likelihood=3.0, memory=50, samples=3, activation="gate", normalise=False),
+    OnlineBiMU(rate=2.0, rate_max=0.1, likelihood=3.0, memory=50, samples=6),
 ]
 
 
@@ -44,6 +48,8 @@ def made(rule, hidden=7, features=11, classes=4, *, steps=9, dtype=torch.float64
             state[f"weight{layer}"] = weight
             for name in ("importance", "anchor", "fisher", "path"):
                 state[f"{name}{layer}"] = torch.rand(shape, generator=g, dtype=torch.float64)
+        elif isinstance(rule, OnlineBiMU):
+            state[f"lambda{layer}"] = 2 * shape[1] ** 0.5 * weight
         else:
             state[f"mean{layer}"] = weight
             state[f"sigma{layer}"] = (0.1 + 0.4 * torch.rand(shape, generator=g, dtype=torch.float64)) / shape[1] ** 0.5
@@ -125,6 +131,32 @@ def test_bgd_is_the_published_rule_and_its_slip_the_codes():
         torch.testing.assert_close(after[f"sigma{layer}"], right, rtol=1e-13, atol=1e-15)
         wrong = s - (s**2 * g / 2 + s * ((1 + s**2 * g**2 / 4).sqrt() - 1))
         torch.testing.assert_close(slipped[f"sigma{layer}"], wrong, rtol=1e-13, atol=1e-15)
+
+
+@pytest.mark.parametrize("normalise", [False, True])
+@pytest.mark.parametrize("activation", ["relu", "gate"])
+def test_bimu_is_the_published_rule(activation, normalise):
+    """dC/dlambda by autograd of normal pre-activations; the gate by a function whose derivative is the one it is given."""
+    rule = OnlineBiMU(2.0, 0.1, 3.0, 0.7, 40, samples=4, activation=activation, normalise=normalise)
+    state, inputs, labels, noise = made(rule, steps=1)
+    after, losses = learned(rule, state, inputs, labels, noise)
+    tensors = [state[f"lambda{layer}"].requires_grad_() for layer in (0, 1)]
+
+    def drawn(layer, x, e):
+        mean = tensors[layer].tanh()
+        a = x @ mean.T + (x**2 @ (1 - mean**2).T).sqrt() * e
+        return torch.nn.functional.layer_norm(a, a.shape[1:]) if normalise else a
+
+    a = drawn(0, inputs.expand(4, -1), noise[0, :, :7])
+    edges = a.abs().clamp(0.5, 1.5)  # its derivative is sign(a) for 1/2 < |a| < 3/2
+    h = torch.relu(a) if activation == "relu" else (a.abs() > 1).double() + (edges - edges.detach())
+    loss = torch.nn.functional.cross_entropy(drawn(1, h, noise[0, :, 7:]), labels.expand(4))
+    torch.testing.assert_close(losses[0], loss.detach())
+    for layer, gradient in enumerate(torch.autograd.grad(loss, tensors)):
+        value = tensors[layer].detach()
+        g, s = 3 * gradient, 0.7 * (1 - value.tanh() ** 2)
+        moved = value - (2 * g + s * value / 40) / (s + 2 * g * value.tanh() + 2 * g.abs() + 1 / 0.1)
+        torch.testing.assert_close(after[f"lambda{layer}"], moved, rtol=1e-11, atol=1e-13)
 
 
 def test_descent_with_penalty_and_sums():
@@ -311,7 +343,8 @@ def test_views_are_changed_in_place(rule):
     expected, losses = learned(rule, state, inputs, labels, noise, "native")
     turned = {name: value.T.contiguous().T for name, value in state.items()}
     noise = noise if noise is None else noise.repeat_interleave(2, 2)[:, :, ::2]
-    ours = learn_online(rule, turned, inputs.T.contiguous().T, labels.repeat_interleave(2)[::2], noise=noise)
+    with kernels.use("native"):
+        ours = learn_online(rule, turned, inputs.T.contiguous().T, labels.repeat_interleave(2)[::2], noise=noise)
     assert torch.equal(ours, losses)
     for name, value in expected.items():
         assert torch.equal(turned[name], value), name
@@ -464,6 +497,9 @@ def broken(**change):
         (lambda: OnlineMESU(prior_sigma=0), r"a finite prior"),
         (lambda: OnlineMESU(samples=0), r"at least one sample"),
         (lambda: OnlineBGD(samples=0), r"at least one sample"),
+        (lambda: OnlineBiMU(activation="tanh"), r"'gate' or 'relu'"),
+        (lambda: OnlineBiMU(rate_max=0), r"rate_max and memory above 0"),
+        (lambda: OnlineBiMU(kl=-1), r"rate, likelihood and kl of at least 0"),
     ],
 )  # fmt: skip
 def test_what_does_not_fit_is_named(call, message):
