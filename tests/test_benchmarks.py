@@ -99,6 +99,16 @@ def test_scaling_agrees_with_plain_torch_everywhere(folder):
 
 
 @pytest.mark.slow
+def test_online_learning_agrees_with_plain_torch(folder):
+    printed = lines(folder / "online.py", "--quick")[1:]
+    if "skipped" in printed[0]:
+        pytest.skip("without compiled kernels there is nothing to compare")
+    assert [line["part"] for line in printed] == ["learn"] * 7 + ["noise"] + ["adam"] * 2
+    assert all(line["deviation"] < 1e-4 for line in printed)
+    assert all(ratio["median"] > 0 for line in printed for ratio in line["ratio"].values())
+
+
+@pytest.mark.slow
 def test_fit_runs_both_sides(folder, shared):
     printed = lines(folder / "fit.py", "--quick", "--data", str(shared / "data/spin_neural_ode"))
     assert [line for line in printed if "error" in line] == []

@@ -35,26 +35,24 @@ inline int64_t padded(int64_t count) {
     return (count + LANES<T> - 1) / LANES<T> * LANES<T>;
 }
 
-// The arrays of a layer, rows padded with zeros.
+// The arrays of a layer: the rows of all of them side by side, padded with zeros.
 template <class T>
 class Layer {
   public:
     Layer(const std::array<void*, 5>& given, int64_t rows, int64_t columns, int scratch)
         : given_(given), rows_(rows), columns_(columns), stride_(padded<T>(columns)) {
-        for (int a = 0; a < 5; ++a) {
-            there_[a] = given[a] || a == scratch;
-            if (there_[a]) kept_[a].clear(size_t(rows * stride_));
-            if (!given[a]) continue;
-            for (int64_t i = 0; i < rows; ++i) std::copy_n(from(a) + i * columns, columns, kept_[a].get() + i * stride_);
-        }
+        for (int a = 0; a < 5; ++a) place_[a] = given[a] || a == scratch ? count_++ : -1;
+        kept_.clear(size_t(rows * count_ * stride_));
+        for (int a = 0; a < 5; ++a)
+            for (int64_t i = 0; given[a] && i < rows; ++i) std::copy_n(from(a) + i * columns, columns, row(i).at[a]);
     }
     void write_back() {
         for (int a = 0; a < 5; ++a)
-            for (int64_t i = 0; given_[a] && i < rows_; ++i) std::copy_n(kept_[a].get() + i * stride_, columns_, from(a) + i * columns_);
+            for (int64_t i = 0; given_[a] && i < rows_; ++i) std::copy_n(row(i).at[a], columns_, from(a) + i * columns_);
     }
     Row<T> row(int64_t i) {
         Row<T> result;
-        for (int a = 0; a < 5; ++a) result.at[a] = there_[a] ? kept_[a].get() + i * stride_ : nullptr;
+        for (int a = 0; a < 5; ++a) result.at[a] = place_[a] < 0 ? nullptr : kept_.get() + (i * count_ + place_[a]) * stride_;
         return result;
     }
 
@@ -63,8 +61,8 @@ class Layer {
 
     std::array<void*, 5> given_;
     int64_t rows_, columns_, stride_;
-    bool there_[5];
-    Buffer<T> kept_[5];
+    int count_ = 0, place_[5];
+    Buffer<T> kept_;
 };
 
 template <class T, class Rule>
