@@ -16,10 +16,10 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from .config import FitConfig
-from .errors import ConfigError, SpinodeError, TraceError
-from .files import check_writable
-from .trace import Trace, TraceSet
+from ..config import FitConfig
+from ..errors import ConfigError, SpinodeError, TraceError
+from ..files import check_writable
+from ..trace import Trace, TraceSet
 
 #: Exit codes: bad input, and interrupted by the user.
 BAD_INPUT, INTERRUPTED = 2, 130
@@ -125,7 +125,7 @@ class _Parser(argparse.ArgumentParser):
 def parser() -> argparse.ArgumentParser:
     """All commands and options."""
     top = _Parser(prog="spinode", description="A measurement file in, a fast differentiable device model out.")
-    from . import __version__
+    from .. import __version__
 
     top.add_argument("--version", action="version", version=f"spinode {__version__}")
     commands = top.add_subparsers(title="commands", required=True, metavar="COMMAND")
@@ -286,7 +286,7 @@ def _settings(fit: argparse.ArgumentParser) -> None:
 
 
 def _inspect(arguments: argparse.Namespace) -> None:
-    from .diagnose import summary
+    from ..diagnose import summary
 
     if arguments.layout is not None:
         return _inspect_pulses(arguments)
@@ -301,7 +301,7 @@ def _inspect(arguments: argparse.Namespace) -> None:
 
 
 def _inspect_pulses(arguments: argparse.Namespace) -> None:
-    from .surrogates.pulse_summary import pulse_summary
+    from ..surrogates.pulse_summary import pulse_summary
 
     if arguments.start is not None or arguments.stop is not None:
         raise ConfigError("--start and --stop have no place beside --layout: a file of pulses is read whole.")
@@ -317,7 +317,7 @@ def _inspect_pulses(arguments: argparse.Namespace) -> None:
 
 
 def _fit(arguments: argparse.Namespace) -> None:
-    from .fit import fit
+    from ..fit import fit
 
     _check_target(arguments.save, *arguments.tables)
     config = FitConfig.of(
@@ -370,7 +370,7 @@ def _forget(checkpoint: Path) -> None:
 
 
 def _fit_sentences(surrogate: Any) -> list[str]:
-    from .report import order_verdict
+    from ..report import order_verdict
 
     kept = [surrogate.record["validation"][index] for index in surrogate.record["kept"]]
     lines = ["validation: free-run NRMSE " + ", ".join(f"{value:.4f}" for value in kept) + " on the last stretch, unseen"]
@@ -382,7 +382,7 @@ def _evaluate(arguments: argparse.Namespace) -> None:
     if arguments.json:
         print(json.dumps(evaluation.to_dict(), allow_nan=False))
         return
-    from .report import verdict
+    from ..report import verdict
 
     scores = evaluation.to_dict()
     for name in ("nrmse", "baseline_nrmse", "r2", "spectrum_error", "outside_domain", "coverage"):
@@ -396,7 +396,7 @@ def _evaluate(arguments: argparse.Namespace) -> None:
 
 
 def _report(arguments: argparse.Namespace) -> None:
-    from .report import report
+    from ..report import report
 
     _check_target(arguments.save, arguments.table, arguments.surrogate)
     evaluation, surrogate = _evaluation(arguments)
@@ -405,8 +405,8 @@ def _report(arguments: argparse.Namespace) -> None:
 
 
 def _evaluation(arguments: argparse.Namespace) -> tuple[Any, Any]:
-    from .evaluate import evaluate
-    from .persist import load
+    from ..evaluate import evaluate
+    from ..persist import load
 
     surrogate = load(arguments.surrogate)
     trace = _read(arguments, arguments.table)
@@ -416,10 +416,10 @@ def _evaluation(arguments: argparse.Namespace) -> tuple[Any, Any]:
 def _simulate(arguments: argparse.Namespace) -> None:
     import torch
 
-    from .datasets import write_csv
-    from .evaluate import matched
-    from .persist import load
-    from .resample import interval_of, is_uniform, resample
+    from ..datasets import write_csv
+    from ..evaluate import matched
+    from ..persist import load
+    from ..resample import interval_of, is_uniform, resample
 
     _check_target(arguments.save, arguments.table, arguments.surrogate)
     surrogate = load(arguments.surrogate)
@@ -463,7 +463,7 @@ def _simulate(arguments: argparse.Namespace) -> None:
 
 
 def _export(arguments: argparse.Namespace) -> None:
-    from .persist import load
+    from ..persist import load
 
     _check_target(arguments.target, arguments.surrogate)
     surrogate = load(arguments.surrogate)
@@ -476,8 +476,8 @@ def _export(arguments: argparse.Namespace) -> None:
 
 
 def _fit_synapse(arguments: argparse.Namespace) -> None:
-    from .surrogates.fit_synapse import SynapseConfig, fit_synapse
-    from .surrogates.pulse_summary import not_known
+    from ..surrogates.fit_synapse import SynapseConfig, fit_synapse
+    from ..surrogates.pulse_summary import not_known
 
     files = [file for _, file in map(_polarity_of, arguments.tables)]
     targets = [arguments.save] + ([arguments.report] if arguments.report else [])
@@ -498,7 +498,7 @@ def _fit_synapse(arguments: argparse.Namespace) -> None:
         print(f"not known:  {sentence}")
     print(f"saved {arguments.save}")
     if arguments.report:
-        from .surrogates.synapse_report import synapse_report
+        from ..surrogates.synapse_report import synapse_report
 
         synapse_report(surrogate, traces, arguments.report)
         print(f"saved {arguments.report}")
@@ -507,8 +507,8 @@ def _fit_synapse(arguments: argparse.Namespace) -> None:
 def _simulate_synapse(arguments: argparse.Namespace) -> None:
     import torch
 
-    from .datasets import pulse_traces, write_pulses
-    from .surrogates.zoo import load_synapse
+    from ..datasets import pulse_traces, write_pulses
+    from ..surrogates.zoo import load_synapse
 
     _check_target(arguments.save, arguments.surrogate)
     surrogate = load_synapse(arguments.surrogate)
@@ -539,10 +539,10 @@ def _simulate_synapse(arguments: argparse.Namespace) -> None:
 
 
 def _demo(arguments: argparse.Namespace) -> None:
-    from .datasets import read_trace, sample_path
-    from .evaluate import evaluate
-    from .fit import fit
-    from .report import report, verdict
+    from ..datasets import read_trace, sample_path
+    from ..evaluate import evaluate
+    from ..fit import fit
+    from ..report import report, verdict
 
     folder = Path(arguments.folder)
     try:
@@ -574,7 +574,7 @@ def _demo(arguments: argparse.Namespace) -> None:
 
 
 def _read(arguments: argparse.Namespace, table: str, drive: Sequence[str] = (), output: Sequence[str] = ()) -> Trace:
-    from .datasets import read_trace
+    from ..datasets import read_trace
 
     for option, names in (("--drive", drive), ("--output", output)):
         if len(set(names)) < len(names):
@@ -609,7 +609,7 @@ def _polarity_of(table: str) -> tuple[str | None, str]:
 
 def _read_pulses(arguments: argparse.Namespace, tables: Sequence[str]) -> TraceSet:
     """The recordings of all files of pulses."""
-    from .datasets import PulseLayout, read_trace
+    from ..datasets import PulseLayout, read_trace
 
     clock: str | float | None = arguments.time
     if clock is not None:
