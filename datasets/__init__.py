@@ -1,4 +1,4 @@
-"""Where traces come from: readers of measurement files, reference physics, shipped samples."""
+"""Where traces and tasks come from: measurement files, reference physics, shipped samples; images and task streams."""
 
 # A relative import: `import datasets` from the repository root must fail loudly instead of loading a second copy.
 from ..errors import SpinodeError as _SpinodeError  # noqa: F401
@@ -20,10 +20,20 @@ from .devices import (
     write_energy as write_energy,
     write_error_rate as write_error_rate,
 )
+from .images import (
+    Images as Images,
+    fashion_mnist as fashion_mnist,
+    images_from_arrays as images_from_arrays,
+    made_digits as made_digits,
+    mnist as mnist,
+    read_idx as read_idx,
+    read_npz as read_npz,
+)
 from .macrospin import Macrospin as Macrospin
 from .pulse_columns import PulseLayout as PulseLayout
 from .pulse_traces import pulse_traces as pulse_traces
 from .pulse_write import write_pulses as write_pulses
 from .read import read_trace as read_trace
 from .samples import sample_path as sample_path, samples as samples
+from .streams import PermutedTasks as PermutedTasks, TaskSequence as TaskSequence
 from .write import write_csv as write_csv

@@ -91,10 +91,21 @@ class TaskStream(Protocol):
             batches and is told nothing; its scores are taken at the same places.
     """
 
-    name: str
-    shape: tuple[int, ...]
-    classes: int
-    boundaries: bool
+    @property
+    def name(self) -> str:
+        """See above; a plain attribute will do, here and below."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Without the dimension of samples."""
+
+    @property
+    def classes(self) -> int:
+        """Labels are 0 .. classes - 1."""
+
+    @property
+    def boundaries(self) -> bool:
+        """False: the learner is told nothing."""
 
     def __len__(self) -> int:
         """Number of tasks."""

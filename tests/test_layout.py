@@ -125,7 +125,7 @@ def test_a_room_imported_by_its_folder_name_fails_loudly(root, room):
 
 def test_importing_is_silent_and_leaves_the_heavy_parts_for_later(tmp_path):
     rooms = ", ".join(f"spinode.{room}" for room in ROOMS)
-    heavy = {"lightning", "pytorch_lightning", "matplotlib", "pint", "torchdiffeq"}
+    heavy = {"lightning", "pytorch_lightning", "matplotlib", "pint", "pooch", "torchdiffeq"}
     run = python(f"import sys, spinode, {rooms}\nassert not {heavy} & set(sys.modules), set(sys.modules)", cwd=tmp_path)
     assert (run.returncode, run.stdout, run.stderr) == (0, "", "")
 
