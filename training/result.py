@@ -29,8 +29,8 @@ class StreamResult:
         accuracies: Accuracy matrices by view of the learner.
         seconds: Wall time of learning for each task, tests excluded.
         detection: Where there were strangers: "auc epistemic", "auc aleatoric" and "auc total", each shape (recent,), one for
-            each of the newest tasks; and the uncertainties [bit] of tests ("inside epistemic", ...) and strangers ("outside epistemic",
-            ...) of the newest task.
+            each of the newest tasks; and the uncertainties [bit] of tests ("inside epistemic", ...) and of strangers ("outside
+            epistemic", ...) of the newest task.
         footprint: What the rule cost, such as memory.
     """
 

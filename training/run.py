@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import signal
+import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -121,8 +123,8 @@ def train(
         Accuracies after each task, times, uncertainties.
 
     Raises:
-        ConfigError: a stream that is shorter than asked, or whose tasks are not its own; a checkpoint of another learner, stream
-            or other settings; a batch that cannot be shared by the processes.
+        ConfigError: a stream that is shorter than asked, or whose tasks are not its own; a checkpoint of another learner, another
+            stream or other settings; a batch that cannot be shared by the processes.
     """
     config = config or StreamConfig()
     tasks = check_tasks(stream, config.tasks)
@@ -145,9 +147,8 @@ def train(
     loop = _StreamLoop(data, scores, checkpoint, checkpoint_every, say)
     with _quiet():
         runner = _trainer(loop, tasks * config.epochs, trainer)
-        runner.fit(learner, datamodule=data, ckpt_path=resumed, weights_only=True)
-    if runner.interrupted:
-        raise KeyboardInterrupt
+        with _interruptible():
+            runner.fit(learner, datamodule=data, ckpt_path=resumed, weights_only=True)
     return scores.result(learner)
 
 
@@ -174,6 +175,21 @@ def _trainer(loop: _StreamLoop, epochs: int, arguments: dict[str, Any]) -> Train
     if twice:
         raise ConfigError(f"{', '.join(twice)} of the Trainer follow from stream and config; leave them out.")
     return Trainer(**(settings | arguments | fixed))
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Lightning makes of an interrupt from the keyboard an exit of the process, and ignores all further ones."""
+    handler = signal.getsignal(signal.SIGINT)
+    try:
+        yield
+    except SystemExit as stop:
+        if isinstance(stop.__context__, KeyboardInterrupt):
+            raise KeyboardInterrupt from None
+        raise
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGINT, handler)
 
 
 def _resumable(checkpoint: Path | None, learner: Learner, data: StreamData) -> Path | None:
