@@ -35,5 +35,12 @@ from .pulse_traces import pulse_traces as pulse_traces
 from .pulse_write import write_pulses as write_pulses
 from .read import read_trace as read_trace
 from .samples import sample_path as sample_path, samples as samples
-from .streams import PermutedTasks as PermutedTasks, TaskSequence as TaskSequence
+from .streams import (
+    ClassSplit as ClassSplit,
+    ContinuousTasks as ContinuousTasks,
+    PermutedTasks as PermutedTasks,
+    Subsets as Subsets,
+    TaskList as TaskList,
+    TaskSequence as TaskSequence,
+)
 from .write import write_csv as write_csv

@@ -30,7 +30,7 @@ class DomainError(SpinodeError, RuntimeError):
 
 
 class FileFormatError(SpinodeError, ValueError):
-    """A surrogate or checkpoint file is damaged, of a newer schema, or not such a file."""
+    """A surrogate, checkpoint or image file is damaged, of a newer schema, or not such a file."""
 
 
 class ExportError(SpinodeError, RuntimeError):

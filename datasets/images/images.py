@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from ...errors import ConfigError
+from ..whole import check_whole
 
 SCALES = ("unit", "standard", "training")
 
@@ -103,10 +104,8 @@ class Images:
         if train is None and test is None:
             return self
         for kind, wanted, there in (("train", train, len(self.train_labels)), ("test", test, len(self.test_labels))):
-            if wanted is not None and (isinstance(wanted, bool) or not isinstance(wanted, int) or not 1 <= wanted <= there):
-                raise ConfigError(
-                    f"{kind} is {wanted!r}; {self.name!r} has {there} such images: expected 1 .. {there}, or None."
-                )
+            if wanted is not None:
+                check_whole(f"{kind} of {self.name!r}", wanted, 1, there)
         return Images(
             self.train_images[:train],
             self.train_labels[:train],
@@ -159,7 +158,7 @@ def images_from_arrays(
     Raises:
         ConfigError: see `Images`.
     """
-    labels = [_labels(name, each) for each in (train_labels, test_labels)]
+    labels = [as_labels(name, each) for each in (train_labels, test_labels)]
     if classes is None:
         classes = 1 + max((int(each.max()) for each in labels if each.numel()), default=0)
     return Images(_pixels(train_images), labels[0], _pixels(test_images), labels[1], name, classes)
@@ -194,19 +193,24 @@ def _statistics(pixels: Tensor) -> tuple[float, float]:
 
 
 def _pixels(array: Any) -> Tensor:
-    tensor = _tensor(array)
+    tensor = as_tensor(array)
     return tensor.float() if tensor.dtype.is_floating_point else tensor
 
 
-def _labels(name: str, array: Any) -> Tensor:
-    tensor = _tensor(array)
+def as_labels(name: str, array: Any) -> Tensor:
+    """Labels of any kind as int64.
+
+    Raises:
+        ConfigError: they are not whole.
+    """
+    tensor = as_tensor(array)
     whole = tensor.to(torch.int64)
     if tensor.dtype.is_floating_point and not torch.equal(whole.to(tensor.dtype), tensor):
         raise ConfigError(f"labels of {name!r} are not whole; expected classes 0, 1, 2, ...")
     return whole
 
 
-def _tensor(array: Any) -> Tensor:
+def as_tensor(array: Any) -> Tensor:
     """An array of any kind as a tensor on the processor; in native byte order, since torch knows no other."""
     if isinstance(array, Tensor):
         return array.detach().cpu()

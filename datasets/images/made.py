@@ -6,21 +6,23 @@ import torch
 from torch import Tensor
 
 from ...errors import ConfigError
+from ..whole import check_whole
 from .images import Images
 
 SIDE = 28
 SHIFT = 3  # largest displacement, in pixels
-WARP = 0.5  # share of a field of its own in each image; the field of its class has the rest
-NOISE = 0.15  # standard deviation of a pixel, in units of full scale
+WARP = 0.4  # share of a field of its own in each image; the field of its class has the rest
+NOISE = 0.1  # standard deviation of a pixel, in units of full scale
 
 
 def made_digits(seed: int = 0, *, train: int = 2000, test: int = 500, classes: int = 10) -> Images:
-    """Random images in classes that can be learned, of the size and about the mean brightness of MNIST.
+    """Random images in classes that can be learned, of the size of those of MNIST.
 
     A class is a smooth random field c(x, y), Gaussian with a correlation length of about three pixels. An image of it is
         max(0, tanh(sqrt(1 - a²) c(x - u, y - v) + a d(x, y) - 0.6)) w(x, y) + noise,  in 0 .. 1,
     with d another such field, drawn for each image, a share `WARP` of it, whole displacements u, v of up to `SHIFT` pixels, and
-    a window w that darkens the edge. Each class has as many images as any other, to within one.
+    a window w that darkens the edge. Each class has as many images as any other, to within one. The constants are set so that
+    the nearest class mean is right for fewer than 90 % of the test images, and a network of 100 hidden units for more.
 
     Args:
         seed: Seed of all of it: the same seed gives the same images.
@@ -31,7 +33,9 @@ def made_digits(seed: int = 0, *, train: int = 2000, test: int = 500, classes: i
     Raises:
         ConfigError: fewer images than classes, or fewer than two classes.
     """
-    if classes < 2 or min(train, test) < classes:
+    check_whole("seed", seed, 0)
+    check_whole("classes", classes, 2)
+    if min(train, test) < classes:
         raise ConfigError(
             f"{train} training and {test} test images in {classes} classes were asked for; expected two classes or more, and "
             "an image of each at least in both sets."

@@ -80,18 +80,6 @@ def check_images(images: Images, scale: str) -> None:
     check_scale(scale)
 
 
-def check_whole(name: str, value: int, low: int, high: int | None = None) -> None:
-    """Refuse what is no whole number from `low` to `high`.
-
-    Raises:
-        ConfigError: it is not.
-    """
-    whole = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
-    if not whole or value < low or (high is not None and value > high):
-        bound = f"of at least {low}" if high is None else f"from {low} to {high}"
-        raise ConfigError(f"{name} is {value!r}; expected a whole number {bound}.")
-
-
 def generator(*numbers: int) -> torch.Generator:
     """A source of random numbers that belongs to several seeds at once, such as (seed, task): all of them independent."""
     state = np.random.SeedSequence([int(number) for number in numbers]).generate_state(1, np.uint64)

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from ..images.images import Images
-from .base import Stream, check_images, check_whole, generator
+from ..whole import check_whole
+from .base import Stream, check_images, generator
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,6 +1,6 @@
 """Conformance checks of the contracts, for models of your own, and small models with known equations.
 
-A new surrogate or synapse gets all checks from one method; pytest finds them through the subclass:
+A new surrogate, synapse or task stream gets all checks from one method; pytest finds them through the subclass:
 
     class TestMyDevice(SynapseContract):
         def make(self):
@@ -9,6 +9,7 @@ A new surrogate or synapse gets all checks from one method; pytest finds them th
 Nothing here needs pytest: each `test_` method asserts by itself.
 """
 
+from .stream import StreamContract as StreamContract
 from .surrogate import (
     SPLINE_LOOKAHEAD as SPLINE_LOOKAHEAD,
     SurrogateContract as SurrogateContract,
