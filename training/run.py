@@ -23,6 +23,7 @@ from ..stream import TaskStream, check_tasks
 from .config import StreamConfig
 from .data import StreamData
 from .learner import Learner, check_checkpoint, check_same
+from .processes import train_in_processes
 from .result import StreamResult
 from .scores import Scores
 
@@ -53,8 +54,9 @@ class _StreamLoop(Checkpoint):
                 learner.begin_task(trainer.current_epoch // self.data.epochs)
 
     def on_train_batch_end(self, trainer: Trainer, learner: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
-        # The last batch of an epoch is followed by the end of the epoch, which saves by itself.
-        if batch_idx + 1 < trainer.num_training_batches:
+        # The last batch of an epoch is followed by the end of the epoch, which saves by itself. Several processes save
+        # together, and would have to agree after each batch that it is time.
+        if batch_idx + 1 < trainer.num_training_batches and trainer.world_size == 1:
             self._save_if_late(trainer)
 
     def on_train_epoch_end(self, trainer: Trainer, learner: Any) -> None:
@@ -76,7 +78,10 @@ class _StreamLoop(Checkpoint):
             self.say(f"task {index + 1} of {self.data.tasks}: {words} ({self.scores.seconds[-1]:.1f} s)")
 
     def _save_if_late(self, trainer: Trainer, last: bool = False) -> None:
-        if self.checkpoint is None or not (last or time.monotonic() - self._saved >= self.every):
+        if self.checkpoint is None:
+            return
+        due = last or time.monotonic() - self._saved >= self.every
+        if not trainer.strategy.broadcast(due):  # the clocks of several processes differ
             return
         partial = self.checkpoint.with_name(f".{self.checkpoint.name}.partial")
         trainer.save_checkpoint(partial, weights_only=False)
@@ -102,6 +107,7 @@ def train(
     folder: str | Path | None = None,
     checkpoint_every: float = 60.0,
     say: Say | None = None,
+    processes: int = 1,
     **trainer: Any,
 ) -> StreamResult:
     """Let a learner go through a stream of tasks.
@@ -116,17 +122,22 @@ def train(
             the same result; one that was finished returns its result. None for no checkpoint.
         checkpoint_every: Seconds between two checkpoints: what a killed run loses at most.
         say: Takes a line of progress after each task.
+        processes: How many processes share each batch, on this machine; all arguments are then pickled, and a script that calls
+            this needs `if __name__ == "__main__":`, as with any new process.
         **trainer: Arguments of `lightning.Trainer` that go before ours, such as `logger=CSVLogger("runs")`,
-            `enable_progress_bar=True`, `callbacks=[...]`, or `devices=2, strategy="ddp"` for two processes.
+            `enable_progress_bar=True` or `callbacks=[...]`.
 
     Returns:
         Accuracies after each task, times, uncertainties.
 
     Raises:
-        ConfigError: a stream that is shorter than asked, or whose tasks are not its own; a checkpoint of another learner, another
-            stream or other settings; a batch that cannot be shared by the processes.
+        ConfigError: a stream that is shorter than asked, or whose tasks are not its own; a checkpoint of another learner,
+            another stream or other settings; a batch that cannot be shared by the processes.
     """
     config = config or StreamConfig()
+    if processes != 1:
+        shared = {"strangers": strangers, "folder": folder, "checkpoint_every": checkpoint_every, **trainer}
+        return train_in_processes(processes, learner, stream, config, say, shared)
     tasks = check_tasks(stream, config.tasks)
     if strangers is not None:
         check_tasks(strangers, tasks)
@@ -213,6 +224,7 @@ def _quiet() -> Iterator[None]:
         "lightning.pytorch.utilities.rank_zero",
         "lightning.pytorch.accelerators.cuda",
         "lightning.fabric.utilities.cloud_io",
+        "lightning.fabric.utilities.distributed",
     )
     levels = [(logging.getLogger(name), logging.getLogger(name).level) for name in names]
     try:
@@ -222,6 +234,7 @@ def _quiet() -> Iterator[None]:
             warnings.filterwarnings("ignore", ".*does not have many workers")
             warnings.filterwarnings("ignore", ".*LeafSpec", FutureWarning)
             warnings.filterwarnings("ignore", ".*is smaller than the logging interval")
+            warnings.filterwarnings("ignore", ".*sync_dist=True")  # each process takes the same tests
             yield
     finally:
         for logger, level in levels:
