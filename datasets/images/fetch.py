@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -13,34 +14,28 @@ def fetch(
     name: str,
     folder: Path,
     choices: Sequence[tuple[str, ...]],
-    accept: Callable[[list[Path]], bool],
+    accept: Callable[[list[Path]], object],
     advice: str,
 ) -> None:
-    """Fetch the files of one of several choices of addresses, the first that can be had whole.
+    """Fetch the files of one of several choices of addresses: of the first that can be had whole.
 
     Args:
         name: What the data set is called.
-        folder: Where the files go, under the last part of their addresses.
+        folder: Where the files go, under the last part of their addresses; those that are there are kept.
         choices: Addresses of the files of each choice.
         accept: Raises a FileFormatError for files that are not what was wanted; such ones are removed.
-        advice: What to do where nothing can be fetched, as a sentence.
+        advice: What to do where nothing can be fetched, as sentences.
 
     Raises:
         ConfigError: pooch is not installed, or no choice could be had.
     """
-    try:
-        import pooch  # type: ignore[import-untyped,unused-ignore]
-    except ImportError:
-        raise ConfigError(f"{name} cannot be fetched without pooch (pip install 'spinode[data]'). {advice}") from None
     failures = []
     for addresses in choices:
-        paths: list[Path] = []
+        paths = [folder / address.rpartition("/")[2] for address in addresses]
         try:
-            for address in addresses:
-                file = address.rpartition("/")[2]
-                paths.append(folder / file)
-                # The address may serve the file in any compression: what counts is checked by `accept`.
-                pooch.retrieve(address, known_hash=None, fname=file, path=folder)
+            for address, path in zip(addresses, paths, strict=True):
+                if not path.is_file():
+                    _download(address, path)
             accept(paths)
             return
         except FileFormatError as error:
@@ -48,9 +43,25 @@ def fetch(
             for path in paths:
                 with suppress(OSError):
                     path.unlink(missing_ok=True)
-        except (OSError, ValueError) as error:  # without a network, or refused; a folder that cannot be written
+        except ImportError:
+            raise ConfigError(f"{name} cannot be fetched without pooch (pip install 'spinode[data]'). {advice}") from None
+        except (OSError, ValueError) as error:  # no network, no such file there, or a folder that cannot be written
             failures.append(f"{addresses[0]}: {_first_line(error)}")
     raise ConfigError(f"{name} could not be fetched ({'; '.join(failures)}). {advice}")
+
+
+def _download(address: str, path: Path) -> None:
+    """One file, there whole or not at all."""
+    import pooch  # type: ignore[import-untyped,unused-ignore]
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        # Its downloader and not its `retrieve`, which would ask for the hash of each compressed file, and print it.
+        pooch.HTTPDownloader(progressbar=False)(address, str(partial), None)
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def _first_line(error: Exception) -> str:

@@ -72,7 +72,7 @@ def found(known: Known, folder: str | Path | None, others: Sequence[Known] = ())
         target,
         ([tuple(f"{mirror}{name}.gz" for name in IDX_FILES) for mirror in known.mirrors])
         + [(address,) for address in known.archive_mirrors],
-        accept=lambda paths: _checked(known, _read(paths), paths) is not None,
+        accept=lambda paths: _checked(known, _read(paths), paths),
         advice=f"It is not in {', '.join(map(str, places))} either. Put {IDX_FILES[0]}.gz and the three like it, or "
         f"{known.archives[0]}, into {target}, or set {ENVIRONMENT} to the folder that holds them.",
     )
