@@ -56,6 +56,11 @@ class AccuracyMatrix:
         """R[T-1, T-1]: the task that was just learned."""
         return self.last(1)
 
+    @property
+    def first(self) -> float:
+        """R[T-1, 0]: what is left of the first task."""
+        return self._mean(self.values[-1, :1], "accuracy on the first task")
+
     def last(self, count: int) -> float:
         """Mean of R[T-1, i] over the `count` newest tasks."""
         if not 1 <= count <= len(self):

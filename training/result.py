@@ -92,6 +92,7 @@ def _figures(matrix: AccuracyMatrix, recent: int) -> dict[str, float]:
     wanted: dict[str, Callable[[], float]] = {
         f"last {recent}": lambda: matrix.last(recent),
         "newest": lambda: matrix.newest,
+        "first": lambda: matrix.first,
         "all tasks (ACC)": lambda: matrix.accuracy,
         "BWT": lambda: matrix.backward_transfer,
         "FWT": lambda: matrix.forward_transfer,

@@ -34,6 +34,7 @@ def test_known_case():
     matrix = AccuracyMatrix(values, np.array([0.1, 0.1, 0.1]))
     assert matrix.accuracy == pytest.approx((0.4 + 0.85 + 0.7) / 3)
     assert matrix.newest == 0.7
+    assert matrix.first == 0.4
     assert matrix.backward_transfer == pytest.approx((-0.5 + 0.05) / 2)
     assert matrix.forward_transfer == pytest.approx((0.0 + 0.2) / 2)
     assert matrix.forgetting("max") == pytest.approx((0.5 - 0.05) / 2)
