@@ -29,7 +29,7 @@ OTHERS = made_digits(1, train=100, test=40)
 def blobs(task, count=40):
     """Two classes in three dimensions, as plain arrays; which samples they are can be read from the first feature."""
     inputs = np.zeros((count, 3), np.float32)
-    inputs[:, 0] = 1000 * task + np.arange(count)
+    inputs[:, 0] = 1_000_000 * task + np.arange(count)  # float32 is exact up to 16 777 216
     labels = np.arange(count) % 2
     return inputs, labels, inputs[:4], labels[:4]
 
@@ -307,11 +307,11 @@ def test_too_many_subsets_are_refused():
 
 def drawn(stream):
     """Task and number of each sample of each segment, read from the first feature of `blobs`."""
-    return [(task.inputs[:, 0] // 1000, task.inputs[:, 0] % 1000) for task in stream]
+    return [(task.inputs[:, 0] // 1_000_000, task.inputs[:, 0] % 1_000_000) for task in stream]
 
 
 def test_the_next_task_rises_as_the_formula_says():
-    count, segments, beta = 1000, 20, 4.0
+    count, segments, beta = 20_000, 20, 4.0
     base = TaskList([blobs(i, count) for i in range(3)])
     stream = ContinuousTasks(base, segments_per_task=segments, beta=beta, seed=6)
     statistic, freedom = 0.0, 0
@@ -355,9 +355,25 @@ def test_hard_changes_are_the_tasks_themselves_in_pieces():
     assert torch.equal(stream.test(4)[0], base.test(1)[0])
 
 
+def test_fading_changes_the_task_of_a_sample_and_not_its_place():
+    """Whichever task the sample at a place is of, it is the one that the task alone would have had there."""
+    base = TaskList([blobs(i, 60) for i in range(3)])
+    orders = {}
+    for seed in (1, 2):
+        hard = drawn(ContinuousTasks(base, segments_per_task=4, beta=float("inf"), seed=seed))
+        soft = drawn(ContinuousTasks(base, segments_per_task=4, beta=2, seed=seed))
+        alone = orders[seed] = torch.cat([number for _, number in hard]).view(3, 60)
+        assert not torch.equal(alone[0], alone[1])
+        source, number = (torch.cat(each).long() for each in zip(*soft, strict=True))
+        place = torch.arange(180) % 60
+        assert torch.equal(number.float(), alone[source, place])
+        assert int((source != torch.arange(180) // 60).sum()) > 10
+    assert not torch.equal(orders[1], orders[2])
+
+
 def test_inputs_and_labels_of_a_mixture_belong_together():
     for task in ContinuousTasks(TaskList([blobs(0), blobs(1, 31), blobs(2, 70)]), segments_per_task=2):
-        assert torch.equal(task.labels, (task.inputs[:, 0] % 1000 % 2).long())
+        assert torch.equal(task.labels, (task.inputs[:, 0] % 1_000_000 % 2).long())
 
 
 def test_bad_settings_of_a_continuous_stream_are_refused():
