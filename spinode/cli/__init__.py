@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ..errors import SpinodeError
-from . import demo, surrogates, synapses
+from . import demo, surrogates, synapses, train
 from .messages import in_options as in_options
 from .options import BAD_INPUT, Parser
 
@@ -60,11 +60,11 @@ def _fail(message: str) -> int:
 
 def parser() -> argparse.ArgumentParser:
     """All commands and options."""
-    top = Parser(prog="spinode", description="A measurement file in, a fast differentiable device model out.")
+    top = Parser(prog="spinode", description="A measurement file in, a fast device model out, and a network trained on it.")
     from .. import __version__
 
     top.add_argument("--version", action="version", version=f"spinode {__version__}")
     commands = top.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    for group in (surrogates, synapses, demo):
+    for group in (surrogates, synapses, train, demo):
         group.add_commands(commands)
     return top

@@ -1,0 +1,117 @@
+"""Published experiments of continual learning, run by their recipes; a JSON line for each seed.
+
+    python benchmarks/continual.py RECIPE[:VARIANT] ... [--seeds 0 1 2] [--images FOLDER] [--results FILE] [--again]
+    python benchmarks/continual.py --list
+    python benchmarks/continual.py --table
+
+Lines are added to benchmarks/results/continual.jsonl: recipe, seed, figures, seconds, machine, commit. A run that was stopped
+goes on from its checkpoint below build/continual when it is started again; one that has its line is passed over, unless
+`--again` is given, which also forgets its checkpoint. One thread, so that two runs can stand beside each other on two cores.
+`--table` writes docs/continual.md anew from the lines, as benchmarks/continual_table.py does.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import time
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import torch
+from _measure import machine
+from continual_table import RESULTS, fingerprint, write_table
+
+from spinode.cli.compose import run_recipe
+from spinode.training.recipe import Recipe, load_recipe, recipe_names
+
+ROOT = Path(__file__).resolve().parent.parent
+SHARED = Path(os.environ.get("SPINODE_SHARED", ROOT.parent / "shared")) / "data" / "images"
+
+
+def main() -> None:
+    options = arguments()
+    torch.set_num_threads(1)
+    if options.list:
+        for name in recipe_names():
+            for recipe in load_recipe(name).expanded():
+                print(f"{recipe.name:36} {recipe.title}")
+    for name in options.recipes:
+        recipe = load_recipe(name)
+        for seed in options.seeds or recipe.seeds:
+            if options.again or not done(options.results, recipe, seed):
+                run(recipe, seed, options)
+            else:
+                print(f"{recipe.name}, seed {seed}: has its line in {options.results.name}", flush=True)
+    if options.table:
+        write_table(options.results)
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("recipes", nargs="*", metavar="RECIPE[:VARIANT]")
+    parser.add_argument("--seeds", type=int, nargs="+", help="those of the recipe if omitted")
+    parser.add_argument("--images", default=str(SHARED) if SHARED.is_dir() else None, help="folder of the image files")
+    parser.add_argument("--results", type=Path, default=RESULTS)
+    parser.add_argument("--checkpoints", type=Path, default=ROOT / "build" / "continual")
+    parser.add_argument("--again", action="store_true", help="also what has its line")
+    parser.add_argument("--list", action="store_true", help="show what there is")
+    parser.add_argument("--table", action="store_true", help="write docs/continual.md at the end")
+    return parser.parse_args()
+
+
+def run(recipe: Recipe, seed: int, options: argparse.Namespace) -> None:
+    """One seed, to its line."""
+    # A recipe that was changed since must not go on from what it was.
+    folder = options.checkpoints / recipe.name.replace(":", "-") / fingerprint(recipe) / f"seed-{seed}"
+    print(f"{recipe.name}, seed {seed}", flush=True)
+    if options.again:
+        shutil.rmtree(folder, ignore_errors=True)
+    wall, processor = time.monotonic(), time.process_time()
+    result = run_recipe(recipe, seed, images=options.images, folder=folder, say=lambda line: print(f"  {line}", flush=True))
+    spent = {"wall": time.monotonic() - wall, "processor": time.process_time() - processor}
+    line = {
+        "recipe": recipe.name,
+        "fingerprint": fingerprint(recipe),
+        "seed": seed,
+        "figures": {name: round(value, 5) for name, value in result.figures().items()},
+        "accuracies at the end": {
+            view: [round(float(each), 4) for each in matrix.values[-1]] for view, matrix in result.accuracies.items()
+        },
+        # Of this start alone, if the run was resumed; the learning itself is counted over all of them.
+        "seconds of this start": {name: round(value, 1) for name, value in spent.items()},
+        "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "commit": commit(),
+        "machine": machine(),
+    }
+    options.results.parent.mkdir(parents=True, exist_ok=True)
+    with options.results.open("a") as file:
+        file.write(json.dumps(line) + "\n")
+    result.save(folder)
+    print(f"  {json.dumps(line['figures'])}", flush=True)
+
+
+def done(results: Path, recipe: Recipe, seed: int) -> bool:
+    lines = [json.loads(line) for line in results.read_text().splitlines()] if results.exists() else []
+    wanted = (recipe.name, fingerprint(recipe), seed)
+    return any((line["recipe"], line["fingerprint"], line["seed"]) == wanted for line in lines)
+
+
+def commit() -> dict[str, Any]:
+    """Which code it was; "changed" where files of the package differ from it."""
+
+    def git(*words: str) -> str:
+        return subprocess.run(["git", "-C", str(ROOT), *words], capture_output=True, text=True).stdout.strip()
+
+    changed = git("status", "--porcelain", "--untracked-files=no", "--", "spinode", "datasets", "surrogates", "training")
+    return {"id": git("rev-parse", "--short", "HEAD"), "changed": bool(changed)}
+
+
+if __name__ == "__main__":
+    main()

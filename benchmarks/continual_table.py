@@ -1,0 +1,124 @@
+"""Writes docs/continual.md from the lines of benchmarks/results/continual.jsonl and the recipes.
+
+python benchmarks/continual_table.py [--results FILE] [--table FILE]
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import statistics
+from pathlib import Path
+from typing import Any
+
+from spinode.cli.train import shown
+from spinode.training.recipe import Recipe, load_recipe, recipe_names
+
+HERE = Path(__file__).resolve().parent
+RESULTS = HERE / "results" / "continual.jsonl"
+TABLE = HERE.parent / "docs" / "continual.md"
+
+HEAD = """# Continual learning: published experiments, and what this package gets
+
+Written by `python benchmarks/continual_table.py`; do not edit. Each row is a recipe of `training/recipes/`, run by `python
+benchmarks/continual.py RECIPE`, or by the command below its title; `benchmarks/results/continual.jsonl` has a line a seed.
+
+Accuracies are percent of correct answers on test sets, mean +- standard deviation over seeds. "last 5": the five newest tasks
+at the end; "newest": the task just learned; "first": the first task at the end; "all tasks (ACC)": the mean over all tasks at
+the end, which stands beside every headline, since some rules forget by design. "(task)": with the batch norms of the tested
+task, which needs to know it; "(shared)": with the newest ones. "auc": area under the ROC of strangers by that uncertainty.
+Tolerances were set before the runs. Seconds are those of learning for one seed, on one core of a shared machine.
+"""
+
+#: Figures that a row shows wherever they were taken, beside those that were published.
+ALWAYS = ("last ", "newest", "first", "all tasks (ACC)", "auc epistemic", "auc aleatoric")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--results", type=Path, default=RESULTS)
+    parser.add_argument("--table", type=Path, default=TABLE)
+    options = parser.parse_args()
+    write_table(options.results, options.table)
+
+
+def write_table(results: Path, table: Path = TABLE) -> None:
+    """Write the table."""
+    lines = [json.loads(line) for line in results.read_text().splitlines()] if results.exists() else []
+    text = [HEAD]
+    for name in recipe_names():
+        base = load_recipe(name)
+        text += [f"\n## {base.title}\n", f"{base.source}.\n" if base.source else ""]
+        text += ["| what | figure | published | ours | seeds | seconds a seed |", "|---|---|---|---|---|---|"]
+        for recipe in base.expanded():
+            own = [line for line in lines if (line["recipe"], line["fingerprint"]) == (recipe.name, fingerprint(recipe))]
+            text += rows(recipe, list({line["seed"]: line for line in own}.values()))
+        text += ["", *notes(base)]
+    table.write_text("\n".join(text).rstrip() + "\n")
+
+
+def fingerprint(recipe: Recipe) -> str:
+    """What decides the result, as eight letters: not titles and published numbers."""
+    kept = ("rule", "settings", "stream", "stream_settings", "run", "synapse", "strangers")
+    values = {name: value for name, value in recipe.as_dict().items() if name in kept}
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:8]
+
+
+def rows(recipe: Recipe, lines: list[dict[str, Any]]) -> list[str]:
+    """Rows of one recipe or variant: a figure in each."""
+    what = f"{recipe.title}<br>`spinode train --recipe {recipe.name}`"
+    figures = [line["figures"] for line in lines]
+    taken = [name for name in figures[0] if all(name in each for each in figures)] if figures else []
+    wanted = [name for name in taken if name.startswith(ALWAYS) or name in recipe.published]
+    wanted += [name for name in recipe.published if name not in wanted]
+    if not wanted:
+        return [f"| {what} | | | not run | | |"]
+    seconds = f"{statistics.mean(each['seconds of learning'] for each in figures):.0f}" if figures else ""
+    seeds = " ".join(str(line["seed"]) for line in sorted(lines, key=lambda line: line["seed"]))
+    made = []
+    for place, name in enumerate(wanted):
+        cells = (what, seeds, seconds) if place == 0 else ("", "", "")
+        made.append(
+            f"| {cells[0]} | {name} | {published(recipe, name)} | {ours(recipe, name, figures)} | {cells[1]} | {cells[2]} |"
+        )
+    return made
+
+
+def published(recipe: Recipe, name: str) -> str:
+    """The published number, with its spread over seeds where there is one."""
+    known = recipe.published.get(name)
+    if known is None:
+        return ""
+    return shown(name, known.value) + (f" +- {shown(name, known.spread)}" if known.spread is not None else "")
+
+
+def ours(recipe: Recipe, name: str, figures: list[dict[str, float]]) -> str:
+    """Mean and standard deviation, and whether the mean is where it should be."""
+    values = [each[name] for each in figures if name in each]
+    if not values:
+        return "not run"
+    mean = statistics.mean(values)
+    spread = f" +- {shown(name, statistics.stdev(values))}" if len(values) > 1 else ""
+    known = recipe.published.get(name)
+    verdict = ""
+    if known is not None:
+        # The sum of 0.9134 and 0.01 is no exact number.
+        good = abs(mean - known.value) <= known.tolerance + 1e-9
+        verdict = f" (within {shown(name, known.tolerance)})" if good else f" (**not** within {shown(name, known.tolerance)})"
+    return f"{shown(name, mean)}{spread}{verdict}"
+
+
+def notes(base: Recipe) -> list[str]:
+    """What differs from the published protocol."""
+    said: dict[str, list[str]] = {}
+    for recipe in base.expanded():
+        for sentence in recipe.differences:
+            said.setdefault(sentence, []).append(recipe.name)
+    everyone = len(base.expanded())
+    lines = [f"- {sentence}" + ("" if len(names) == everyone else f" ({', '.join(names)})") for sentence, names in said.items()]
+    return ["Differences from the published protocol:\n", *lines] if lines else []
+
+
+if __name__ == "__main__":
+    main()
