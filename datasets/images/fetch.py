@@ -46,7 +46,7 @@ def fetch(
         except ImportError:
             raise ConfigError(f"{name} cannot be fetched without pooch (pip install 'spinode[data]'). {advice}") from None
         except (OSError, ValueError) as error:  # no network, no such file there, or a folder that cannot be written
-            failures.append(f"{addresses[0]}: {_first_line(error)}")
+            failures.append(f"{addresses[0]}: {_why(error)}")
     raise ConfigError(f"{name} could not be fetched ({'; '.join(failures)}). {advice}")
 
 
@@ -64,6 +64,8 @@ def _download(address: str, path: Path) -> None:
         partial.unlink(missing_ok=True)
 
 
-def _first_line(error: Exception) -> str:
-    text = str(error).strip() or type(error).__name__
-    return text.splitlines()[0][:200]
+def _why(error: Exception) -> str:
+    kind = type(error).__name__
+    if kind in ("ConnectionError", "ConnectTimeout", "ReadTimeout", "ProxyError", "SSLError"):
+        return f"no connection ({kind})"  # the text is the whole history of the attempt
+    return (str(error).strip() or kind).splitlines()[0]

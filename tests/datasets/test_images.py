@@ -459,7 +459,9 @@ def test_where_nothing_can_be_had_the_message_says_what_to_do(served, empty_cach
     monkeypatch.setattr(find, "cache", lambda: empty_cache)
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     pytest.importorskip("pooch")
-    with pytest.raises(ConfigError, match=f"(?i)could not be fetched .*404.*127.0.0.1:9.*{said}"):
+    with pytest.raises(
+        ConfigError, match=f"(?i)could not be fetched .*404.*127.0.0.1:9/train-images-idx3-ubyte.gz: no connection.*{said}"
+    ):
         found(small, None)
     assert not list((empty_cache / "small").iterdir())
 
