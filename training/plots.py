@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -19,6 +19,7 @@ from .result import StreamResult
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
 
 #: Most tasks that get a colour and a name of their own; the curves of more share a colour scale.
 NAMED = len(CYCLE)
@@ -36,8 +37,7 @@ def plot_accuracies(matrix: AccuracyMatrix, *, title: str = "", ax: Axes | None 
     ax.set_xlim(0.5, tasks + 0.5)
     ax.set_ylim(tasks + 0.5, 0.5)  # as a matrix is written: the first row above
     ax.set_aspect("equal")
-    for axis in (ax.xaxis, ax.yaxis):
-        axis.get_major_locator().set_params(integer=True)
+    _whole(ax.xaxis, ax.yaxis)
     if tasks <= 10:
         for (t, i), value in np.ndenumerate(matrix.values):
             if not np.isnan(value):
@@ -57,10 +57,10 @@ def plot_tasks(matrix: AccuracyMatrix, *, title: str = "", ax: Axes | None = Non
         style = {"label": f"task {index + 1}", "linewidth": 1.6} if few else {"linewidth": 0.9, "alpha": 0.8}
         color = _color(index, tasks)
         # A line breaks where nothing was tested; a test without neighbours is a dot.
-        ax.plot(after, curve, color=color, marker="o" if few else "", markersize=4, **style)  # type: ignore[arg-type]
+        ax.plot(after, curve, color=color, marker="o" if few else "", markersize=4, **style)
         tested = np.pad(~np.isnan(curve), 1)
         alone = tested[1:-1] & ~tested[:-2] & ~tested[2:]
-        ax.plot(after[alone], curve[alone], ".", color=color, markersize=4)  # type: ignore[arg-type]
+        ax.plot(after[alone], curve[alone], ".", color=color, markersize=4)
     _of_tasks(ax, tasks, title)
     if tasks > NAMED:
         from matplotlib.cm import ScalarMappable
@@ -158,7 +158,7 @@ def save_plots(result: StreamResult, folder: str | Path) -> list[Path]:
     return paths
 
 
-def _color(index: int, tasks: int) -> object:
+def _color(index: int, tasks: int) -> Any:
     if tasks <= NAMED:
         return CYCLE[index]
     from matplotlib import colormaps
@@ -170,5 +170,13 @@ def _of_tasks(ax: Axes, tasks: int, title: str) -> None:
     dress(ax, "after task", "correct (%)", title)
     ax.set_ylim(0, 102)
     ax.set_xlim(min(0.8, 1 - 0.02 * tasks), tasks + max(0.2, 0.02 * tasks))
-    ax.xaxis.get_major_locator().set_params(integer=True)
+    _whole(ax.xaxis)
     ax.axhline(100, color=QUIET, linewidth=0.5)
+
+
+def _whole(*axes: Axis) -> None:
+    """Ticks at whole numbers only: there is no task 1.5."""
+    from matplotlib.ticker import MaxNLocator
+
+    for axis in axes:
+        axis.set_major_locator(MaxNLocator(integer=True))

@@ -133,13 +133,12 @@ def make_synapse(name: str) -> Synapse | None:
         "stanford-pku": datasets.StanfordPKU,
         "domain-wall": datasets.DomainWall,
         "stt-mram": datasets.STTMRAM,
-        **{preset: (lambda preset=preset: datasets.STEP_PRESETS[preset]) for preset in datasets.STEP_PRESETS},
     }
     if name == "ideal":
         return None
     shipped = [each for each in zoo() if card(each)["kind"] == "synapse"]
-    if name in models:
-        return models[name]()  # type: ignore[no-any-return]
+    if name in models or name in datasets.STEP_PRESETS:
+        return models[name]() if name in models else datasets.STEP_PRESETS[name]  # type: ignore[no-any-return]
     if name in shipped or Path(name).suffix == ".safetensors":
         return load_synapse(name)
     physical = name.removeprefix("physical:")
@@ -147,7 +146,7 @@ def make_synapse(name: str) -> Synapse | None:
         return _fitted_on(physical)
     raise ConfigError(
         f"there is no synapse {name!r}; pass ideal, a .safetensors file, one of the zoo ({', '.join(shipped)}), physical: "
-        f"before one of these for the model it was fitted on, or one of: {', '.join(models)}."
+        f"before one of these for the model it was fitted on, or one of: {', '.join([*models, *datasets.STEP_PRESETS])}."
     )
 
 
