@@ -138,7 +138,9 @@ def make_synapse(name: str) -> Synapse | None:
         return None
     shipped = [each for each in zoo() if card(each)["kind"] == "synapse"]
     if name in models or name in datasets.STEP_PRESETS:
-        return models[name]() if name in models else datasets.STEP_PRESETS[name]  # type: ignore[no-any-return]
+        made: Any = models[name]() if name in models else datasets.STEP_PRESETS[name]
+        model: Synapse = made
+        return model
     if name in shipped or Path(name).suffix == ".safetensors":
         return load_synapse(name)
     physical = name.removeprefix("physical:")
