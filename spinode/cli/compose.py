@@ -62,7 +62,12 @@ def default_recipe(rule: str, stream: str | None) -> Recipe:
         return replace(recipe, rule=rule)
     scale = {key: value for key, value in recipe.stream_settings.items() if key == "scale"}
     run = {key: value for key, value in recipe.run.items() if key != "tasks"}
-    return replace(recipe, rule=rule, stream_settings=scale, run=run, strangers=None, published={}, differences=())
+    return unpublished(replace(recipe, rule=rule, stream=stream, stream_settings=scale, run=run, strangers=None))
+
+
+def unpublished(recipe: Recipe) -> Recipe:
+    """A recipe that was changed, and is no longer the published experiment."""
+    return replace(recipe, name="", title="", source="", published={}, differences=(), variants={})
 
 
 def _rule(name: str) -> Rule:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ConfigError
-from .compose import RULES, default_recipe, run_recipe
+from .compose import RULES, default_recipe, run_recipe, unpublished
 from .options import command
 from .streams import IMAGES, STREAMS
 
@@ -56,6 +56,8 @@ def add_commands(commands: Any) -> None:
 def _train(arguments: argparse.Namespace) -> None:
     recipe = _recipe(arguments)
     folder = None if arguments.save is None else Path(arguments.save)
+    if arguments.log:
+        _check_log(arguments.log, folder)
     if folder is not None:
         _make(folder)
         recipe.save(folder / "config.yaml")
@@ -79,11 +81,17 @@ def _seed(recipe: Recipe, seed: int, folder: Path | None, arguments: argparse.Na
     place = None if folder is None else folder / f"seed-{seed}"
     if not arguments.json:
         print(f"{recipe.rule} on {recipe.stream}, {recipe.synapse} weights, seed {seed}", flush=True)
-    trainer: dict[str, Any] = {"enable_progress_bar": arguments.progress}
-    if arguments.log:
+    trainer: dict[str, Any] = {"processes": arguments.processes}
+    say: Callable[[str], None] | None = _say
+    if arguments.log and place is not None:
         trainer["logger"] = _logger(arguments.log, place)
-    say = None if arguments.json else _say
-    result = run_recipe(recipe, seed, images=arguments.images, folder=place, say=say, processes=arguments.processes, **trainer)
+    if arguments.progress:
+        from lightning.pytorch.callbacks import TQDMProgressBar
+        from tqdm import tqdm
+
+        trainer |= {"enable_progress_bar": True, "callbacks": [TQDMProgressBar(refresh_rate=50)]}
+        say = tqdm.write
+    result = run_recipe(recipe, seed, images=arguments.images, folder=place, say=None if arguments.json else say, **trainer)
     if arguments.json:
         print(json.dumps(result.as_dict()), flush=True)
     if place is not None:
@@ -126,7 +134,7 @@ def _recipe(arguments: argparse.Namespace) -> Recipe:
     own = _given(arguments, "stream", "synapse", "strangers")
     changed = replace(recipe, run=run, settings=settings, stream_settings=stream_settings, variants={}, **own)
     if changed != replace(recipe, variants={}):
-        changed = replace(changed, published={}, differences=())  # no longer the published experiment
+        changed = unpublished(changed)
     return changed if seeds is None else replace(changed, seeds=tuple(seeds))
 
 
@@ -146,17 +154,22 @@ def _settings(option: str, words: Sequence[str]) -> dict[str, Any]:
     return found
 
 
-def _logger(kind: str, place: Path | None) -> Any:
-    if place is None:
+def _check_log(kind: str, folder: Path | None) -> None:
+    """Before hours are spent on what cannot be written."""
+    from importlib.util import find_spec
+
+    if folder is None:
         raise ConfigError(f"--log {kind} needs a place for its files; pass --save FOLDER too.")
+    if kind == "tensorboard" and not (find_spec("tensorboardX") or find_spec("tensorboard")):
+        raise ConfigError("--log tensorboard needs the package tensorboardX: pip install 'spinode[tensorboard]'.")
+
+
+def _logger(kind: str, place: Path) -> Any:
     from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 
-    if kind == "csv":
-        return CSVLogger(place.parent, name=place.name, version="log")
-    try:
-        return TensorBoardLogger(place.parent, name=place.name, version="log")
-    except ModuleNotFoundError:
-        raise ConfigError("--log tensorboard needs the package tensorboard: pip install 'spinode[tensorboard]'.") from None
+    # A run that goes on has a log of its own: Lightning would delete the one there is.
+    number = len(list(place.glob("log-*"))) + 1
+    return (CSVLogger if kind == "csv" else TensorBoardLogger)(place.parent, name=place.name, version=f"log-{number}")
 
 
 # --- what is printed ----------------------------------------------------------------------------------------------------
