@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from ..training import StreamResult
     from ..training.recipe import Recipe
 
+#: Seconds between two checkpoints: what an interrupt costs at most.
+CHECKPOINT_EVERY = 10.0
 #: Rules whose memory is limited on purpose, and what a reader of their figures must know.
 FORGETS = ("mesu", "torch-mesu", "bimu")
 
@@ -81,7 +83,7 @@ def _seed(recipe: Recipe, seed: int, folder: Path | None, arguments: argparse.Na
     place = None if folder is None else folder / f"seed-{seed}"
     if not arguments.json:
         print(f"{recipe.rule} on {recipe.stream}, {recipe.synapse} weights, seed {seed}", flush=True)
-    trainer: dict[str, Any] = {"processes": arguments.processes}
+    trainer: dict[str, Any] = {"processes": arguments.processes, "checkpoint_every": CHECKPOINT_EVERY}
     say: Callable[[str], None] | None = _say
     if arguments.log and place is not None:
         trainer["logger"] = _logger(arguments.log, place)
