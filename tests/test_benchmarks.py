@@ -289,3 +289,74 @@ def test_a_wrong_implementation_is_noticed(module):
 def test_lines_are_json_whatever_the_numbers(module, capsys):
     module("_measure").emit(a=float("nan"), b=[float("inf"), 1 / 3], c={"d": None})
     assert json.loads(capsys.readouterr().out) == {"a": "nan", "b": ["inf", 0.3333], "c": {"d": None}}
+
+
+# Continual learning
+
+RECIPE = """
+title: A test
+source: nobody
+rule: sgd
+settings: {hidden: [8], rate: 0.1}
+stream: made-digits
+stream_settings: {train: 200, test: 100}
+run: {tasks: 2, batch_size: 20}
+seeds: [0, 1]
+published: {newest: {value: 0.5, tolerance: 0.5}, last 2: {value: 2.0, tolerance: 0.1}, other: {value: 0.3, tolerance: 0.1}}
+differences: [smaller]
+variants: {slow: {settings: {rate: 0.01}}}
+"""
+
+
+@pytest.fixture
+def recipe(tmp_path):
+    path = tmp_path / "small.yaml"
+    path.write_text(RECIPE)
+    return path
+
+
+def test_continual_writes_a_line_a_seed_once(folder, recipe, tmp_path):
+    results = tmp_path / "results" / "lines.jsonl"
+    command = [sys.executable, folder / "continual.py", recipe, "--results", results, "--checkpoints", tmp_path / "points"]
+    run = subprocess.run(command, capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    written = [json.loads(line) for line in results.read_text().splitlines()]
+    assert [(line["recipe"], line["seed"]) for line in written] == [("small", 0), ("small", 1)]
+    assert all(0 <= line["figures"]["newest"] <= 1 for line in written)
+    again = subprocess.run([*command, "--seeds", "1"], capture_output=True, text=True)
+    assert "small, seed 1: has its line" in again.stdout
+    recipe.write_text(RECIPE.replace("rate: 0.1}", "rate: 0.2}"))  # another experiment, whatever its name
+    subprocess.run([*command, "--seeds", "1"], capture_output=True, text=True, check=True)
+    assert len(results.read_text().splitlines()) == 3
+
+
+def test_table_of_continual_learning(module, recipe):
+    table = module("continual_table")
+    from spinode.training.recipe import load_recipe
+
+    known = load_recipe(recipe)
+    lines = [
+        {"seed": seed, "figures": {"newest": 0.4 + 0.2 * seed, "last 2": 0.5, "BWT": -0.1, "seconds of learning": 3.0 + seed}}
+        for seed in (1, 0)
+    ]
+    rows = [[cell.strip() for cell in row.strip("|").split("|")] for row in table.rows(known, lines)]
+    assert rows[0] == [
+        "A test<br>`spinode train --recipe small`",
+        "newest",
+        "50.00",
+        "50.00 +- 14.14 (within 50.00)",
+        "0 1",
+        "4",
+    ]
+    assert rows[1] == ["", "last 2", "200.00", "50.00 +- 0.00 (**not** within 10.00)", "", ""]
+    assert rows[2] == ["", "other", "30.00", "not run", "", ""]
+    assert "not run" in table.rows(known.variant("slow"), [])[0]
+    assert table.notes(known) == ["Differences from the published protocol:\n", "- smaller"]
+    assert table.fingerprint(known) != table.fingerprint(known.variant("slow"))
+
+
+def test_table_is_that_of_the_lines(module, tmp_path, root):
+    """docs/continual.md is what the script writes."""
+    table = module("continual_table")
+    table.write_table(table.RESULTS, tmp_path / "table.md")
+    assert (tmp_path / "table.md").read_text() == (root / "docs" / "continual.md").read_text()
