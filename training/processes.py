@@ -8,6 +8,7 @@ import pickle
 import signal
 import socket
 import tempfile
+import threading
 import traceback
 from collections.abc import Callable
 from multiprocessing.context import SpawnProcess
@@ -69,8 +70,7 @@ def train_in_processes(
             for rank in range(processes)
         ]
         try:
-            for worker in workers:
-                worker.start()
+            _start(workers)
             _listen(workers, words, say)
             for worker in workers:
                 worker.join(10)
@@ -84,6 +84,18 @@ def train_in_processes(
     for name, generator in learner.generators():
         generator.set_state(stored["generators"][name])
     return _unpacked(stored["result"])
+
+
+def _start(workers: list[SpawnProcess]) -> None:
+    """With interrupts from the keyboard, which reach all processes of a terminal, left to this one."""
+    main = threading.current_thread() is threading.main_thread()
+    handler = signal.signal(signal.SIGINT, signal.SIG_IGN) if main else None
+    try:
+        for worker in workers:
+            worker.start()
+    finally:
+        if main:
+            signal.signal(signal.SIGINT, handler)
 
 
 def _pickled(what: tuple[Any, ...]) -> bytes:
@@ -114,8 +126,6 @@ def _listen(workers: list[SpawnProcess], words: Any, say: Callable[[str], None] 
             continue
         if kind == "line" and say is not None:
             say(value)
-        elif kind == "interrupt":
-            raise KeyboardInterrupt
         elif kind == "error":
             raise value
         elif kind == "done":
@@ -141,9 +151,6 @@ def _work(
             generators = {name: generator.get_state() for name, generator in learner.generators()}
             torch.save({"result": _packed(result), "state": learner.state_dict(), "generators": generators}, target)
             words.put(("done", None))
-    except KeyboardInterrupt:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        words.put(("interrupt", None))
     except SpinodeError as error:
         words.put(("error", error))
     except BaseException:

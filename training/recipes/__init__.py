@@ -1,0 +1,1 @@
+"""Published experiments, a YAML file each; `spinode.training.recipe` reads them."""
