@@ -140,8 +140,8 @@ class OnlineBGD:
 class OnlineBiMU:
     """Binary metaplasticity from uncertainty: weights of -1 and 1, of mean tanh(l), that forget beyond their memory.
 
-    With C the mean over `samples` draws of -log p(label), g = likelihood dC/dl and s = kl (1 - tanh(l)^2):
-        l <- l - (rate g + s l / memory) / (s + 2 g tanh(l) + 2 |g| + 1 / rate_max)
+    With C the mean over `samples` draws of -log p(label), g = likelihood dC/dl and s = divergence (1 - tanh(l)^2):
+        l <- l - (rate g + s l / memory) / (s + 2 g tanh(l) + 2 |g| + 1 / largest_rate)
 
     Pre-activations are drawn from the normal distribution with the mean and variance of those of binary weights, which they
     approach for many inputs; the paper draws relaxed weights instead. Before activation and softmax, layers are normalised.
@@ -150,9 +150,9 @@ class OnlineBiMU:
 
     Attributes:
         rate: Learning rate.
-        rate_max: Greatest rate of a weight.
+        largest_rate: Greatest rate of a weight.
         likelihood: Weight of the evidence.
-        kl: Weight of the prior.
+        divergence: Weight of the prior.
         memory: N, in steps; `math.inf` never forgets.
         samples: Draws in each step.
         activation: "gate": 1 where |a| > 1, else 0, with the derivative sign(a) for 1/2 < |a| < 3/2 in its place; or "relu".
@@ -162,18 +162,18 @@ class OnlineBiMU:
     """
 
     rate: float = 4.9
-    rate_max: float = 0.0023
+    largest_rate: float = 0.0023
     likelihood: float = 161.3
-    kl: float = 3.76
+    divergence: float = 3.76
     memory: float = 700.0
     samples: int = 5
     activation: str = "gate"
     normalise: bool = True
 
     def __post_init__(self) -> None:
-        numbers = (self.rate, self.likelihood, self.kl)
-        _demand(all(0 <= x < math.inf for x in numbers), self, "rate, likelihood and kl of at least 0, finite")
-        _demand(0 < self.rate_max < math.inf and self.memory > 0, self, "rate_max and memory above 0")
+        numbers = (self.rate, self.likelihood, self.divergence)
+        _demand(all(0 <= x < math.inf for x in numbers), self, "rate, likelihood and divergence of at least 0, finite")
+        _demand(0 < self.largest_rate < math.inf and self.memory > 0, self, "largest_rate and memory above 0")
         _demand(self.samples >= 1 and self.activation in ("gate", "relu"), self, "at least one sample, 'gate' or 'relu'")
 
     needs = ("lambda",)
@@ -304,7 +304,7 @@ def _described(rule: OnlineRule) -> tuple[str, tuple[float, ...], tuple[str, ...
         return "mesu clamp" if rule.clamp else "mesu", numbers, rule.needs
     if isinstance(rule, OnlineBiMU):
         kind = " ".join(["bimu", rule.activation, *(["normalised"] if rule.normalise else [])])
-        return kind, (rule.rate, rule.rate_max, rule.likelihood, rule.kl, 1 / rule.memory), rule.needs
+        return kind, (rule.rate, rule.largest_rate, rule.likelihood, rule.divergence, 1 / rule.memory), rule.needs
     return "bgd published" if rule.published_code else "bgd", (rule.mean_rate,), rule.needs
 
 

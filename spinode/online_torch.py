@@ -189,5 +189,5 @@ def _bimu(rule: OnlineBiMU, state: dict[str, Tensor], gradients: list[Tensor]) -
         value = state[f"lambda{layer}"]
         mean = value.tanh()
         g = rule.likelihood * gradient
-        s = rule.kl * (1 - mean.square())
-        value -= (rule.rate * g + s * value / rule.memory) / (s + 2 * g * mean + 2 * g.abs() + 1 / rule.rate_max)
+        s = rule.divergence * (1 - mean.square())
+        value -= (rule.rate * g + s * value / rule.memory) / (s + 2 * g * mean + 2 * g.abs() + 1 / rule.largest_rate)

@@ -11,6 +11,7 @@ from .uncertainty import Uncertainty as Uncertainty, roc_auc as roc_auc, uncerta
 #: Names whose modules import Lightning, which takes seconds to load: they are imported when they are first asked for.
 _LATER = {
     "Learner": "learner",
+    "OnlineLearner": "online",
     "StreamConfig": "run",
     "StreamResult": "run",
     "train": "run",

@@ -234,6 +234,7 @@ def _quiet() -> Iterator[None]:
             warnings.filterwarnings("ignore", ".*does not have many workers")
             warnings.filterwarnings("ignore", ".*LeafSpec", FutureWarning)
             warnings.filterwarnings("ignore", ".*is smaller than the logging interval")
+            warnings.filterwarnings("ignore", ".*configure_optimizers. returned .None.")  # rules step themselves
             warnings.filterwarnings("ignore", ".*sync_dist=True")  # each process takes the same tests
             yield
     finally:

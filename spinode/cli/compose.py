@@ -23,29 +23,31 @@ class Rule:
         learner: Name of the class in `spinode.training`.
         recipe: The recipe whose settings are the defaults.
         fixed: Arguments of the class that make it this rule.
+        online: `OnlineLearner` knows the rule, under the same name.
     """
 
     learner: str
     recipe: str
     fixed: Mapping[str, Any] = field(default_factory=dict)
+    online: bool = False
 
 
 _ONLINE = "mesu-permuted-mnist"
 RULES: dict[str, Rule] = {
-    "mesu": Rule("BayesianLearner", _ONLINE, {"rule": "mesu"}),
+    "mesu": Rule("BayesianLearner", _ONLINE, {"rule": "mesu"}, online=True),
     "torch-mesu": Rule("BayesianLearner", "mesu-permuted-mnist:torch-mesu", {"rule": "torch-mesu"}),
-    "bgd": Rule("BayesianLearner", "mesu-permuted-mnist:foo-vb", {"rule": "bgd"}),
-    "foo-vb": Rule("BayesianLearner", "mesu-permuted-mnist:foo-vb", {"rule": "bgd"}),
-    "bimu": Rule("OnlineLearner", "bimu-1000-tasks", {"rule": "bimu"}),
+    "bgd": Rule("BayesianLearner", "mesu-permuted-mnist:foo-vb", {"rule": "bgd"}, online=True),
+    "foo-vb": Rule("BayesianLearner", "mesu-permuted-mnist:foo-vb", {"rule": "bgd"}, online=True),
+    "bimu": Rule("BayesianLearner", "bimu-1000-tasks", {"rule": "bimu"}, online=True),
     "bnn": Rule("MetaplasticBNN", "bnn-permuted-mnist"),
     "qnn": Rule("MetaplasticQNN", "qnn-mnist-fashion"),
     "real": Rule("MetaplasticReal", "bnn-permuted-mnist:real-m-1.35"),
-    "sgd": Rule("PlainLearner", "mesu-permuted-mnist:sgd", {"rule": "sgd"}),
+    "sgd": Rule("PlainLearner", "mesu-permuted-mnist:sgd", {"rule": "sgd"}, online=True),
     "adam": Rule("PlainLearner", "bnn-permuted-mnist:adam", {"rule": "adam"}),
     "ewc": Rule("PlainLearner", "bnn-permuted-mnist:ewc", {"rule": "ewc"}),
-    "ewc-online": Rule("PlainLearner", "mesu-permuted-mnist:ewc-online", {"rule": "ewc-online"}),
-    "ewc-stream": Rule("PlainLearner", "mesu-permuted-mnist:ewc-stream", {"rule": "ewc-stream"}),
-    "si": Rule("PlainLearner", "mesu-permuted-mnist:si", {"rule": "si"}),
+    "ewc-online": Rule("PlainLearner", "mesu-permuted-mnist:ewc-online", {"rule": "ewc-online"}, online=True),
+    "ewc-stream": Rule("PlainLearner", "mesu-permuted-mnist:ewc-stream", {"rule": "ewc-stream"}, online=True),
+    "si": Rule("PlainLearner", "mesu-permuted-mnist:si", {"rule": "si"}, online=True),
 }
 
 
@@ -77,7 +79,7 @@ def _rule(name: str) -> Rule:
 
 
 def make_learner(recipe: Recipe, stream: TaskStream, seed: int) -> Learner:
-    """The learner of a recipe.
+    """The learner of a recipe: the compiled one where it can be, one sample at a time in a single hidden layer of exact weights.
 
     Raises:
         ConfigError: no such rule or synapse, or settings that the rule does not have.
@@ -85,8 +87,13 @@ def make_learner(recipe: Recipe, stream: TaskStream, seed: int) -> Learner:
     from .. import training
 
     rule = _rule(recipe.rule)
+    synapse = make_synapse(recipe.synapse)
+    hidden = recipe.settings.get("hidden", [0])
+    single = isinstance(hidden, int) or len(hidden) == 1
+    if rule.online and single and recipe.config.batch_size == 1 and synapse is None:
+        return training.OnlineLearner(stream, seed=seed, **rule.fixed, **recipe.settings)
     cls: Callable[..., Learner] = getattr(training, rule.learner)
-    return cls(stream, seed=seed, synapse=make_synapse(recipe.synapse), **rule.fixed, **recipe.settings)
+    return cls(stream, seed=seed, synapse=synapse, **rule.fixed, **recipe.settings)
 
 
 def run_recipe(

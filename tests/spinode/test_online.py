@@ -26,10 +26,10 @@ RULES = [
     OnlineMESU(memory=500, samples=6, clamp=0.02),
     OnlineBGD(samples=5),
     OnlineBGD(samples=5, published_code=True),
-    OnlineBiMU(rate=2.0, rate_max=0.1, likelihood=3.0, memory=50, samples=5, activation="relu", normalise=False),
-    OnlineBiMU(rate=2.0, rate_max=0.1, likelihood=3.0, memory=50, samples=2, activation="relu"),
-    OnlineBiMU(rate=2.0, rate_max=0.1, likelihood=3.0, memory=50, samples=3, activation="gate", normalise=False),
-    OnlineBiMU(rate=2.0, rate_max=0.1, likelihood=3.0, memory=50, samples=6),
+    OnlineBiMU(rate=2.0, largest_rate=0.1, likelihood=3.0, memory=50, samples=5, activation="relu", normalise=False),
+    OnlineBiMU(rate=2.0, largest_rate=0.1, likelihood=3.0, memory=50, samples=2, activation="relu"),
+    OnlineBiMU(rate=2.0, largest_rate=0.1, likelihood=3.0, memory=50, samples=3, activation="gate", normalise=False),
+    OnlineBiMU(rate=2.0, largest_rate=0.1, likelihood=3.0, memory=50, samples=6),
 ]
 
 
@@ -498,8 +498,8 @@ def broken(**change):
         (lambda: OnlineMESU(samples=0), r"at least one sample"),
         (lambda: OnlineBGD(samples=0), r"at least one sample"),
         (lambda: OnlineBiMU(activation="tanh"), r"'gate' or 'relu'"),
-        (lambda: OnlineBiMU(rate_max=0), r"rate_max and memory above 0"),
-        (lambda: OnlineBiMU(kl=-1), r"rate, likelihood and kl of at least 0"),
+        (lambda: OnlineBiMU(largest_rate=0), r"largest_rate and memory above 0"),
+        (lambda: OnlineBiMU(divergence=-1), r"rate, likelihood and divergence of at least 0"),
     ],
 )  # fmt: skip
 def test_what_does_not_fit_is_named(call, message):
