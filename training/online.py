@@ -1,10 +1,11 @@
-"""`OnlineLearner`: rules that learn one sample at a time, compiled, with a single hidden layer: minutes for millions of steps."""
+"""`OnlineLearner`: rules that learn one sample at a time, compiled, with a single hidden layer; a million steps in seconds."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
 from dataclasses import MISSING, asdict, fields, replace
+from itertools import pairwise
 from typing import Any, TypeAlias
 
 import torch
@@ -38,8 +39,8 @@ class OnlineLearner(Learner):
             sum of -g dw over it; penalty c sum F (w - w*)^2.
 
     Weights begin uniformly within +-4 / sqrt(inputs), sigma at spread times this limit; lambda of "bimu" within
-    +-1 / sqrt(inputs). Answers of the Bayesian rules to a test come from `test_samples` draws of the weights for each input:
-    Gaussian weights by way of their pre-activations, which have the same distribution; binary ones one draw for all inputs at once.
+    +-1 / sqrt(inputs). Answers of the Bayesian rules to a test come from `test_samples` draws of the weights: of Gaussian ones
+    for each input, by way of its pre-activations, which have the same distribution; of binary ones for all inputs of a batch.
 
     Args:
         stream: What will be learned; its number of features and classes is taken.
@@ -88,7 +89,7 @@ class OnlineLearner(Learner):
     # --- weights ------------------------------------------------------------------------------------------------------
 
     def _set_up(self, sizes: list[int]) -> None:
-        for layer, (inputs, units) in enumerate(zip(sizes[:-1], sizes[1:], strict=True)):
+        for layer, (inputs, units) in enumerate(pairwise(sizes)):
             limit = (1.0 if isinstance(self._rule, OnlineBiMU) else LIMIT) / math.sqrt(inputs)
             drawn = (2 * torch.rand(units, inputs, generator=self.generator) - 1) * limit
             held = {self._rule.needs[0]: drawn}
@@ -106,6 +107,7 @@ class OnlineLearner(Learner):
         return dict(self.named_buffers())
 
     def settings(self) -> dict[str, Any]:
+        """Units, and the settings of the rule."""
         sizes = {f"units {layer}": units for layer, units in enumerate(self._sizes())}
         return {**sizes, **asdict(self._rule), **self._rest, "test_samples": self._test_samples}
 
@@ -116,6 +118,7 @@ class OnlineLearner(Learner):
     # --- learning -----------------------------------------------------------------------------------------------------
 
     def learn(self, inputs: Tensor, labels: Tensor, batch_size: int) -> Tensor:
+        """One update after each sample."""
         if batch_size != 1:
             raise ConfigError(
                 f"OnlineLearner learns one sample at a time, and batch_size is {batch_size}; pass StreamConfig(batch_size=1), "
@@ -128,6 +131,7 @@ class OnlineLearner(Learner):
         return run_online(rule, state, inputs.flatten(1).to(like), labels, generator=self.generator)
 
     def end_task(self, index: int, task: Task) -> None:
+        """What the weights of a task are worth, for the rules that hold on to them."""
         if self.rule == "ewc-online":
             self._consolidate_fisher(task)
         elif self.rule == "si":
@@ -162,6 +166,7 @@ class OnlineLearner(Learner):
     # --- answers ------------------------------------------------------------------------------------------------------
 
     def log_probabilities(self, inputs: Tensor, *, generator: torch.Generator, task: int, view: str) -> Tensor:
+        """Answers of `test_samples` draws of the weights, or of the weights where they are exact."""
         held = self.weights()
         flat = inputs.flatten(1).to(next(iter(held.values())))
         if "lambda" in self._rule.needs:
@@ -238,6 +243,7 @@ def _one_layer(hidden: Any) -> int:
     units = list(hidden) if isinstance(hidden, list | tuple) else [hidden]
     if len(units) != 1 or isinstance(units[0], bool) or not isinstance(units[0], int) or units[0] < 1:
         raise ConfigError(
-            f"hidden is {hidden!r}; expected one hidden layer, such as [50]. More of them learn in BayesianLearner or PlainLearner."
+            f"hidden is {hidden!r}; expected one hidden layer, such as [50]. More of them learn in BayesianLearner, "
+            "PlainLearner and the metaplastic learners."
         )
     return units[0]

@@ -79,7 +79,7 @@ def _rule(name: str) -> Rule:
 
 
 def make_learner(recipe: Recipe, stream: TaskStream, seed: int) -> Learner:
-    """The learner of a recipe: the compiled one where it can be, one sample at a time in a single hidden layer of exact weights.
+    """The learner of a recipe; the compiled one where single samples meet a single hidden layer of exact weights.
 
     Raises:
         ConfigError: no such rule or synapse, or settings that the rule does not have.
