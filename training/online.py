@@ -18,7 +18,7 @@ from .learner import Learner
 
 #: Steps of one call: a call copies the weights once, and a checkpoint can be written after it.
 BLOCK = 2000
-#: Initial means are drawn within this over the root of the inputs of a unit, as Bonnet et al. have it.
+#: Initial means are uniform within this over the root of the inputs of a unit, as Bonnet et al. have it.
 LIMIT = 4.0
 
 _Made: TypeAlias = tuple[OnlineRule, dict[str, float]]
@@ -38,9 +38,10 @@ class OnlineLearner(Learner):
         "si": rate, strength c, 1e-4, damping, 1. After each task F <- F + max(0, path) / ((w - w*)^2 + damping), with path the
             sum of -g dw over it; penalty c sum F (w - w*)^2.
 
-    Weights begin uniformly within +-4 / sqrt(inputs), sigma at spread times this limit; lambda of "bimu" within
-    +-1 / sqrt(inputs). Answers of the Bayesian rules to a test come from `test_samples` draws of the weights: of Gaussian ones
-    for each input, by way of its pre-activations, which have the same distribution; of binary ones for all inputs of a batch.
+    Gaussian weights begin with means uniform within +-4 / sqrt(inputs) and sigma at spread times this limit; others, and
+    lambda of "bimu", within +-1 / sqrt(inputs). Answers of the Bayesian rules to a test come from `test_samples` draws of the
+    weights: of Gaussian ones for each input, by way of its pre-activations, which have the same distribution; of binary ones
+    for all inputs of a batch.
 
     Args:
         stream: What will be learned; its number of features and classes is taken.
@@ -90,7 +91,7 @@ class OnlineLearner(Learner):
 
     def _set_up(self, sizes: list[int]) -> None:
         for layer, (inputs, units) in enumerate(pairwise(sizes)):
-            limit = (1.0 if isinstance(self._rule, OnlineBiMU) else LIMIT) / math.sqrt(inputs)
+            limit = (LIMIT if "sigma" in self._rule.needs else 1.0) / math.sqrt(inputs)
             drawn = (2 * torch.rand(units, inputs, generator=self.generator) - 1) * limit
             held = {self._rule.needs[0]: drawn}
             if "sigma" in self._rule.needs:

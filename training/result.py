@@ -28,9 +28,9 @@ class StreamResult:
         recent: Over how many tasks the last accuracy is taken.
         accuracies: Accuracy matrices by view of the learner.
         seconds: Wall time of learning for each task, tests excluded.
-        detection: Where there were strangers: "auc epistemic", "auc aleatoric" and "auc total", each shape (recent,), one for
-            each of the newest tasks; and the uncertainties [bit] of tests ("inside epistemic", ...) and of strangers ("outside
-            epistemic", ...) of the newest task.
+        detection: Where there were strangers: "auc epistemic", "auc aleatoric" and "auc total", each shape (recent,), taken
+            after each of the last tasks with the tests of that task; and the uncertainties [bit] of the tests of the newest
+            task ("inside epistemic", ...) and of strangers ("outside epistemic", ...).
         footprint: What the rule cost, such as memory.
     """
 

@@ -117,7 +117,7 @@ def train(
         stream: What it learns.
         config: How.
         strangers: A stream of as many tasks whose tests the learner has never seen anything of, for detection of what is out of
-            distribution; task i of it is set against task i of the stream, for the `recent` newest tasks at the end.
+            distribution: after each of the last `recent` tasks the tests of the newest one are set against its.
         folder: Where the checkpoint stands. A run that was interrupted goes on from there when it is given again, and ends with
             the same result; one that was finished returns its result. None for no checkpoint.
         checkpoint_every: Seconds between two checkpoints: what a killed run loses at most.

@@ -13,7 +13,7 @@ from ..stream import TaskStream
 from .config import StreamConfig
 from .metrics import AccuracyMatrix
 from .result import StreamResult
-from .uncertainty import roc_auc, uncertainty
+from .uncertainty import Uncertainty, roc_auc, uncertainty
 
 if TYPE_CHECKING:
     from .learner import Learner
@@ -60,8 +60,8 @@ class Scores:
         for each in wanted:
             for view, matrix in self.matrices.items():
                 matrix.values[index, each] = self._accuracy(learner, each, index + 1, view)
-        if last and self.strangers is not None:
-            self.apart = self._detection(learner, self.strangers)
+        if self.strangers is not None and index + self.config.recent >= self.tasks:
+            self._detect(learner, self.strangers, index)
 
     def newest(self, index: int) -> dict[str, float]:
         """What is told after task `index`: the accuracy on it, and the mean over the recent ones, for each view."""
@@ -101,20 +101,17 @@ class Scores:
         answers = [each.logsumexp(0).argmax(-1).cpu() for each in self._answers(learner, inputs, index, after, view)]
         return float((torch.cat(answers) == labels).double().mean())
 
-    def _detection(self, learner: Learner, strangers: TaskStream) -> dict[str, Tensor]:
-        """Areas under the ROC curves of the newest tasks, and the uncertainties of the newest one."""
+    def _detect(self, learner: Learner, strangers: TaskStream, index: int) -> None:
+        """Add the areas under the ROC curves of the newest task, and keep its uncertainties."""
         view = learner.views[-1]
-        found: dict[str, list[float]] = {"epistemic": [], "aleatoric": [], "total": []}
-        kept: dict[str, Tensor] = {}
-        for index in range(max(0, self.tasks - self.config.recent), self.tasks):
-            sides = {}
-            for side, inputs in (("inside", self._test(index)[0]), ("outside", strangers.test(index)[0])):
-                parts = [uncertainty(each.cpu()) for each in self._answers(learner, inputs, index, self.tasks, view)]
-                sides[side] = {name: torch.cat([getattr(part, name) for part in parts]) for name in found}
-            for name, areas in found.items():
-                areas.append(roc_auc(sides["inside"][name], sides["outside"][name]))
-            kept = {f"{side} {name}": values for side, held in sides.items() for name, values in held.items()}
-        return {**{f"auc {name}": torch.tensor(areas) for name, areas in found.items()}, **kept}
+        sides: dict[str, dict[str, Tensor]] = {}
+        for side, inputs in (("inside", self._test(index)[0]), ("outside", strangers.test(index)[0])):
+            parts = [uncertainty(each.cpu()) for each in self._answers(learner, inputs, index, index + 1, view)]
+            sides[side] = {name: torch.cat([getattr(part, name) for part in parts]) for name in Uncertainty._fields}
+        for name in Uncertainty._fields:
+            area = torch.tensor([roc_auc(sides["inside"][name], sides["outside"][name])])
+            self.apart[f"auc {name}"] = torch.cat([self.apart.get(f"auc {name}", area[:0]), area])
+            self.apart |= {f"{side} {name}": held[name] for side, held in sides.items()}
 
     # --- what is kept -------------------------------------------------------------------------------------------------
 

@@ -124,8 +124,7 @@ def run_recipe(
     stream = make_stream(recipe.stream, recipe.stream_settings, tasks=config.tasks, seed=seed, images=images)
     strangers = None
     if recipe.strangers is not None:
-        strangers = make_strangers(
-            recipe.strangers, recipe.stream, recipe.stream_settings, tasks=config.tasks or len(stream), seed=seed, images=images
-        )
+        tasks = config.tasks or len(stream)
+        strangers = make_strangers(recipe.strangers, recipe.stream_settings, tasks=tasks, seed=seed, images=images)
     learner = make_learner(recipe, stream, seed)
     return train(learner, stream, config, strangers=strangers, folder=folder, say=say, **arguments)

@@ -82,15 +82,13 @@ def make_stream(
     return made(datasets.ContinuousTasks, datasets.PermutedTasks(found[0], tasks=count, seed=seed, **inner), seed=seed)
 
 
-def make_strangers(
-    name: str, stream: str, settings: Mapping[str, Any], *, tasks: int, seed: int, images: str | None = None
-) -> TaskStream:
-    """What a learner of `stream` never sees, a test for each task: in permuted tasks permuted alike.
+def make_strangers(name: str, settings: Mapping[str, Any], *, tasks: int, seed: int, images: str | None = None) -> TaskStream:
+    """What a learner never sees, a test for each task.
 
     Args:
-        name: A set of images, one of `IMAGES`; or one of the permuted streams.
-        stream: Name of the stream that is learned.
-        settings: Those of the stream; the scale is taken from them.
+        name: A set of images, one of `IMAGES`, as they are; or one of the permuted streams, permuted as a permuted stream of
+            the same seed is, so that the image and not its permutation is what is strange.
+        settings: Those of the stream that is learned; scale and seed are taken from them.
         tasks: How many tasks are learned.
         seed: Seed of the run.
         images: Folder of the image files.
@@ -98,17 +96,16 @@ def make_strangers(
     Raises:
         ConfigError: another name.
     """
-    from ..datasets import PermutedTasks, TaskSequence
+    from ..datasets import TaskSequence
 
     scale = {"scale": settings["scale"]} if "scale" in settings else {}
     if name in STREAMS and STREAMS[name][1] == "permuted" and name not in IMAGES:
-        return make_stream(name, scale, tasks=tasks, seed=seed, images=images)
+        seed = int(settings.get("seed", seed))
+        return make_stream(name, {**scale, "seed": seed}, tasks=tasks, seed=seed, images=images)
     if name not in IMAGES:
         permuted = [each for each, (_, kind, _) in STREAMS.items() if kind == "permuted" and each not in IMAGES]
         raise ConfigError(f"there are no strangers {name!r}; choose one of: {', '.join([*IMAGES, *permuted])}.")
     found = _images(name, images)
-    if STREAMS[stream][1] in ("permuted", "continuous"):
-        return PermutedTasks(found, tasks=tasks, seed=int(settings.get("seed", seed)), **scale)
     return TaskSequence([found] * tasks, names=[f"{name} {i}" for i in range(tasks)], **scale)
 
 

@@ -228,20 +228,24 @@ def test_streams_by_name(name, monkeypatch):
     assert task.inputs.shape[1:] == stream.shape == (784,)
     assert stream.boundaries is (name not in ("stream-fashion", "continuous-mnist"))
     for strangers in ("mnist", "permuted-fashion"):
-        other = make_strangers(strangers, name, {"scale": "standard", **settings}, tasks=len(stream), seed=3)
+        other = make_strangers(strangers, {"scale": "standard", **settings}, tasks=len(stream), seed=3)
         assert len(other) >= len(stream)
         assert other.shape == stream.shape
 
 
-def test_strangers_are_permuted_as_the_stream_is(monkeypatch):
-    """Else the permutation, and not the image, would tell them apart."""
+def test_strangers_as_they_are_and_permuted_as_the_stream_is(monkeypatch):
+    """Permuted alike, the image and not its permutation is what is strange."""
     from spinode.datasets import made_digits
 
-    monkeypatch.setattr("spinode.cli.streams._images", lambda *_: made_digits(train=40, test=20))
-    stream = make_stream("permuted-mnist", {}, tasks=3, seed=7)
-    others = make_strangers("fashion-mnist", "permuted-mnist", {}, tasks=3, seed=7)
-    for index in range(3):
-        assert (stream.test(index)[0] == others.test(index)[0]).all()
+    images = made_digits(train=40, test=20)
+    monkeypatch.setattr("spinode.cli.streams._images", lambda *_: images)
+    for settings in ({}, {"seed": 2}):
+        stream = make_stream("permuted-mnist", settings, tasks=3, seed=7)
+        alike, plain = (make_strangers(name, settings, tasks=3, seed=7) for name in ("permuted-fashion", "fashion-mnist"))
+        for index in range(3):
+            assert (stream.test(index)[0] == alike.test(index)[0]).all()
+            assert (plain.test(index)[0] == plain.test(0)[0]).all()
+            assert not (plain.test(index)[0] == alike.test(index)[0]).all()
 
 
 def test_settings_of_a_stream_reach_it():
