@@ -251,13 +251,14 @@ class DeviceWeights(nn.Module):
         self._keep(after, pulses.count, at)
         return _total(asked.count) * (2 if self.kind != "single" and self.policy == "both" else 1)
 
-    def write(self, target: Tensor, verify: WriteVerify | None = None) -> Written:
+    def write(self, target: Tensor, verify: WriteVerify | None = None, *, at: Tensor | None = None) -> Written:
         """Write weights by a closed loop, see `WriteVerify.write`; of "sign" weights the sign of the target alone.
 
         Args:
             target: Wished weights, shape of the weights.
             verify: If omitted, with a tolerance of one `step` or of twice the `jitter`, whichever is more, and for each weight
                 four times the pulses that w_max takes, at least 10 000 and at most a million.
+            at: Places of the weights that are written, in the flattened weights, shape (some,); all of them if omitted.
 
         Raises:
             ConfigError: a target of another shape, NaN or infinite; no device is touched.
@@ -268,8 +269,8 @@ class DeviceWeights(nn.Module):
         if self.kind == "sign":
             # Either side of zero is all that can be told: half the way between the two is the tolerance.
             self.check(target, "the target")
-            return WriteVerify(self.w_max, verify.most).write(self, target.sign() * self.w_max)
-        return verify.write(self, target)
+            return WriteVerify(self.w_max, verify.most).write(self, target.sign() * self.w_max, at)
+        return verify.write(self, target, at)
 
     def programmed(
         self,

@@ -10,7 +10,7 @@ from torch import Tensor
 from . import kernels
 from .errors import ConfigError
 
-__all__ = ["metaplastic_adam"]
+__all__ = ["level", "metaplastic_adam"]
 
 
 def metaplastic_adam(
@@ -130,6 +130,16 @@ def _distance(weight: Tensor, spacing: float, levels: int) -> Tensor:
         return weight
     middle = (levels - 2) / 2
     return weight - spacing * ((weight * (1 / spacing) + middle).clamp(0, levels - 2).round() - middle)
+
+
+def level(weight: Tensor, interval: tuple[float, int] | None = None) -> Tensor:
+    """What a network sees of hidden weights: the sign, 1 for zero, or the nearest level.
+
+    Args:
+        weight: Hidden weights, any shape.
+        interval: None for a sign; (spacing, levels) as in `metaplastic_adam`.
+    """
+    return _level(weight, *(interval or (1.0, 0)))
 
 
 def _level(weight: Tensor, spacing: float, levels: int) -> Tensor:

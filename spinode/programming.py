@@ -154,17 +154,24 @@ class WriteVerify:
         if self.most < 1:
             raise ConfigError(f"most is {self.most}; expected at least one pulse.")
 
-    def write(self, weights: DeviceWeights, target: Tensor) -> Written:
+    def write(self, weights: DeviceWeights, target: Tensor, at: Tensor | None = None) -> Written:
         """Program the weights to the target, shape of the weights.
+
+        Args:
+            weights: The devices.
+            target: Wished weights.
+            at: Places in the flattened weights that are written, shape (some,); all of them if omitted.
 
         Raises:
             ConfigError: a target of another shape, NaN or infinite.
         """
         weights.check(target, "the target")
         goal = target.detach().to(weights.wear.device).reshape(-1)
-        at = torch.arange(goal.numel(), device=goal.device)  # the weights still on their way
         unreached = torch.zeros(goal.numel(), dtype=torch.bool, device=goal.device)
-        size, spent, last = torch.ones_like(goal), torch.zeros_like(goal), torch.zeros_like(goal)
+        if at is None:
+            at = torch.arange(goal.numel(), device=goal.device)  # the weights still on their way
+        size = torch.ones_like(goal[at])
+        spent, last = torch.zeros_like(size), torch.zeros_like(size)
         total = 0
         with weights.editing():
             while True:
