@@ -327,6 +327,15 @@ class DeviceWeights(nn.Module):
             self._buffers[f"state_{name}"] = value.clone(memory_format=torch.contiguous_format)
         yield
 
+    @contextmanager
+    def drawing_from(self, generator: torch.Generator) -> Iterator[None]:
+        """Within it all noise comes from another generator, and that of these weights rests."""
+        own, self._generator = self._generator, generator
+        try:
+            yield
+        finally:
+            self._generator = own
+
     def _by_device(self, counts: Tensor) -> Tensor:
         """Pulses of the weights' devices, (devices per weight, *shape), above zero for SET."""
         if self.kind == "single":

@@ -145,6 +145,6 @@ def level(weight: Tensor, interval: tuple[float, int] | None = None) -> Tensor:
 def _level(weight: Tensor, spacing: float, levels: int) -> Tensor:
     """What the network sees."""
     if not levels:
-        return torch.where(weight < 0, -1.0, 1.0).to(weight.dtype)
+        return (weight >= 0).to(weight.dtype).mul_(2).sub_(1)  # several times as fast as where()
     middle = (levels - 1) / 2
     return spacing * ((weight * (1 / spacing) + middle).clamp(0, levels - 1).round() - middle)

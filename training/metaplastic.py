@@ -1,4 +1,4 @@
-"""`MetaplasticAdam`: Adam on hidden weights that the more strongly hold on, the further they are from where the network changes."""
+"""`MetaplasticAdam`: Adam on hidden weights that hold on the more strongly, the further they are from any change."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ class MetaplasticAdam(torch.optim.Optimizer):
     Raises:
         ConfigError: a setting out of range.
 
-    Source: Laborieux et al., Nat. Commun. 12, 2549 (2021). Quantised: our reading of D'Agostino et al., AICAS (2023), who do not
-    print the function; theirs, too, is centred anew in each interval.
+    Source: Laborieux et al., Nat. Commun. 12, 2549 (2021). Quantised: our reading of D'Agostino et al., AICAS (2023), whose
+    function is centred anew in each interval as well, but is not printed in the text at hand.
     """
 
     def __init__(

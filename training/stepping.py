@@ -1,0 +1,102 @@
+"""`SteppingLearner`: what learners with layers and an optimiser of torch share."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..errors import ConfigError
+from ..stream import TaskStream
+from .learner import Learner
+
+
+class SteppingLearner(Learner):
+    """A learner whose rule is an optimiser: a member sets `optimiser` and writes `loss` and what `Learner` asks for.
+
+    Optimiser and penalties are in its checkpoints.
+
+    Args:
+        stream: What will be learned.
+        seed: Seed of all randomness.
+    """
+
+    optimiser: torch.optim.Optimizer
+
+    def __init__(self, stream: TaskStream, *, seed: int = 0) -> None:
+        super().__init__(seed=seed)
+        self.features, self.classes = math.prod(stream.shape), int(stream.classes)
+
+    def loss(self, inputs: Tensor, labels: Tensor) -> Tensor:
+        """Loss of a batch, mean over its samples, with its graph.
+
+        Args:
+            inputs: Shape (samples, features), of the type of the weights.
+            labels: Classes, shape (samples,).
+        """
+        raise NotImplementedError
+
+    def learn(self, inputs: Tensor, labels: Tensor, batch_size: int) -> Tensor:
+        """One step of the optimiser."""
+        loss = self.loss(self.flat(inputs), labels)
+        self.optimiser.zero_grad()
+        self.manual_backward(loss)  # averages gradients over processes
+        self.step()
+        return loss.detach()
+
+    def step(self) -> None:
+        """What follows the gradients."""
+        self.optimiser.step()
+
+    def flat(self, inputs: Tensor) -> Tensor:
+        """Inputs as rows of the weights' type.
+
+        Raises:
+            ConfigError: inputs of another size than the stream said.
+        """
+        rows = inputs.flatten(1).to(next(self.parameters()))
+        if rows.shape[1] != self.features:
+            raise ConfigError(f"inputs have {rows.shape[1]} features; expected {self.features}, as the stream has.")
+        return rows
+
+    def held(self) -> Iterator[tuple[str, Any]]:
+        """What has a `state_dict` of its own beside the module's, by name."""
+        yield "optimiser", self.optimiser
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """With the optimiser."""
+        super().on_save_checkpoint(checkpoint)
+        checkpoint["learner"]["held"] = {name: each.state_dict() for name, each in self.held()}
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """With the optimiser."""
+        super().on_load_checkpoint(checkpoint)
+        for name, each in self.held():
+            each.load_state_dict(checkpoint["learner"]["held"][name])
+
+
+def layer_sizes(features: int, hidden: Any, classes: int) -> list[int]:
+    """Units of all layers.
+
+    Raises:
+        ConfigError: hidden layers that are no positive whole numbers.
+    """
+    units = list(hidden) if isinstance(hidden, Sequence) and not isinstance(hidden, str) else [hidden]
+    if not all(isinstance(each, int) and not isinstance(each, bool) and each > 0 for each in units):
+        raise ConfigError(f"hidden is {hidden!r}; expected whole numbers, the units of each hidden layer, such as [200, 200].")
+    return [features, *units, classes]
+
+
+def number(name: str, value: Any, least: float = 0.0, *, above: bool = False) -> float:
+    """A setting as a finite number.
+
+    Raises:
+        ConfigError: anything else, or less than `least`, or, with `above`, as little.
+    """
+    good = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    if not good or value < least or (above and value == least):
+        raise ConfigError(f"{name} is {value!r}; expected a finite number {'above' if above else 'of at least'} {least:g}.")
+    return float(value)

@@ -1,0 +1,162 @@
+"""Where weights live: in exact numbers, or in memory devices that are programmed by pulses and read with noise."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..device_weights import DeviceWeights
+from ..errors import ConfigError
+from ..metaplastic import level
+from ..programming import StochasticProgrammer, WriteVerify
+from ..synapse import Synapse
+
+#: Most pulses of one write of one level; a device that has not got there by then is left where it is, and counted.
+MOST_PULSES = 1000
+
+
+class StoredLevels(nn.Module):
+    """Levels of digital hidden weights, each stored in a pair of devices and written again when it changes.
+
+    Two levels are the sign of a pair's difference; more are conductance differences, evenly spaced from -1 to 1 in units of the
+    device's range, written by a closed loop to within a quarter of the spacing, or one step of the device if that is more.
+
+    Args:
+        hidden: Hidden weights.
+        interval: As in `spinode.metaplastic.level`.
+        synapse: The devices.
+        generator: Source of devices and noise.
+    """
+
+    target: Tensor
+    counts: Tensor
+
+    def __init__(
+        self, hidden: Tensor, interval: tuple[float, int] | None, synapse: Synapse, *, generator: torch.Generator
+    ) -> None:
+        super().__init__()
+        self.interval = interval
+        kind = "sign" if interval is None else "pair"
+        self.weights = DeviceWeights(hidden.shape, synapse, kind=kind, w_max=1.0, seed=generator)
+        spacing = 2.0 if interval is None else interval[0]
+        tolerance = 1.0 if interval is None else max(spacing / 4, self.weights.step)
+        if interval is not None and tolerance >= spacing:
+            raise ConfigError(
+                f"{type(synapse).__name__} moves by {self.weights.step:.3g} a pulse, and {interval[1]} levels are "
+                f"{spacing:.3g} apart; take fewer levels, or a device of finer steps."
+            )
+        self.verify = WriteVerify(tolerance, MOST_PULSES)
+        self.register_buffer("target", level(hidden.detach(), interval))
+        self.register_buffer("counts", torch.zeros(2, dtype=torch.int64))  # writes, and those that did not get there
+        self._write(torch.arange(hidden.numel()))
+
+    def follow(self, hidden: Tensor) -> None:
+        """Write the levels that have changed."""
+        wished = level(hidden.detach(), self.interval)
+        changed = (wished != self.target).reshape(-1).nonzero()[:, 0]
+        self.target = wished
+        if len(changed):
+            self._write(changed)
+
+    def _write(self, at: Tensor) -> None:
+        written = self.weights.write(self.target, self.verify, at=at)
+        self.counts += torch.stack([torch.tensor(len(at)), written.unreached.sum()])
+
+    def read(self, *, noisy: bool = True) -> Tensor:
+        """The weights as a read sees them."""
+        return self.weights.read(noisy=noisy and self.weights.noisy)
+
+
+class StoredWeights(nn.Module):
+    """Weights that live in devices alone: a step of the optimiser becomes pulses, rounded at random to whole ones.
+
+    The parameter that the optimiser moves is a handle, and is set to what the devices hold after each step.
+
+    Args:
+        parameter: The handle. For "pair" and "single" its values are written into the devices first; for "sign" it takes
+            theirs.
+        synapse: The devices.
+        kind: As in `DeviceWeights`; of "sign" the handle is the latent weight.
+        w_max: Largest weight.
+        generator: Source of devices and noise.
+    """
+
+    def __init__(
+        self, parameter: nn.Parameter, synapse: Synapse, *, kind: str, w_max: float, generator: torch.Generator
+    ) -> None:
+        super().__init__()
+        self.weights = DeviceWeights(parameter.shape, synapse, kind=kind, w_max=w_max, seed=generator)
+        self.programmer = StochasticProgrammer(self.weights.step)
+        if kind != "sign":
+            self.weights.write(parameter.detach().clamp(-w_max, w_max))
+        self.synchronise(parameter)
+
+    @torch.no_grad()
+    def synchronise(self, parameter: nn.Parameter) -> None:
+        """Set the handle to what the devices hold."""
+        parameter.copy_(self.weights.latent(noisy=False))
+
+    @torch.no_grad()
+    def follow(self, parameter: nn.Parameter) -> None:
+        """Give the devices the change of the handle as pulses.
+
+        Raises:
+            ConfigError: an update that is not finite, or of more than a million pulses; the handle is then as it was.
+        """
+        held = self.weights.latent(noisy=False)
+        try:
+            self.weights.program(parameter - held, self.programmer)
+        except ConfigError:
+            parameter.copy_(held)
+            raise
+        self.synchronise(parameter)
+
+    def read(self, *, noisy: bool = True) -> Tensor:
+        """The weights as a read sees them."""
+        return self.weights.read(noisy=noisy and self.weights.noisy)
+
+
+@contextmanager
+def drawing_from(stores: Iterable[Any], generator: torch.Generator) -> Iterator[None]:
+    """Within it the noise of all stores comes from one generator, so that tests do not move theirs."""
+    with ExitStack() as stack:
+        for each in stores:
+            stack.enter_context(each.weights.drawing_from(generator))
+        yield
+
+
+def device_footprint(stores: Iterable[Any]) -> dict[str, float]:
+    """What devices have cost: their number, pulses, joules where the model knows them, wear, and how many are at their end."""
+    stores = [each for each in stores if each is not None]
+    if not stores:
+        return {}
+    held: list[DeviceWeights] = [each.weights for each in stores]
+    devices = sum(each.wear.numel() for each in held)
+    figures = {
+        "devices": float(devices),
+        "pulses": float(sum(each.pulses for each in held)),
+        "most pulses of a device": float(max(int(each.wear.max()) for each in held)),
+        "devices at a bound [share]": sum(_at_bounds(each) for each in held) / devices,
+    }
+    energies = [each.energy for each in held]
+    if all(each is not None for each in energies):
+        figures["energy [J]"] = float(sum(each for each in energies if each is not None))
+    written = [each.counts for each in stores if isinstance(each, StoredLevels)]
+    if written:
+        writes, missed = torch.stack(written).sum(0).tolist()
+        figures |= {"writes": float(writes), "writes out of tolerance [share]": missed / max(writes, 1)}
+    return figures
+
+
+def _at_bounds(weights: DeviceWeights) -> int:
+    """Devices within a thousandth of their range of the end that pulses drive them to."""
+    synapse = weights.synapse
+    conductance = next(iter(weights.state.values()))
+    margin = 1e-3 * (synapse.high - synapse.low)
+    low, high = conductance <= synapse.low + margin, conductance >= synapse.high - margin
+    worn = weights.wear > 0
+    return int(((low | high) & worn).sum())
