@@ -143,8 +143,12 @@ class OnlineBiMU:
     With C the mean over `samples` draws of -log p(label), g = likelihood dC/dl and s = divergence (1 - tanh(l)^2):
         l <- l - (rate g + s l / memory) / (s + 2 g tanh(l) + 2 |g| + 1 / largest_rate)
 
-    Pre-activations are drawn from the normal distribution with the mean and variance of those of binary weights, which they
-    approach for many inputs; the paper draws relaxed weights instead. Before activation and softmax, layers are normalised.
+    The weights learn relaxed and answer binary. Relaxed at temperature 1 they are w = tanh(l + logit(u) / 2) with u uniform on
+    0 .. 1. Pre-activations are drawn from the normal distribution with the mean and variance of those of such weights, which
+    they approach for many inputs. With t = tanh(l), q = 1 - t^2 and E = (l / t - 1) / t^2 (1/3 at 0):
+        <w> = t (1 - q E),    var w = q (1 - (2 + t^2 E) q E)
+    Before activation and softmax, layers are normalised. A step in which no weight has a gradient, dC/d<w> = dC/d(var w) = 0
+    for all of them, changes nothing: nor is anything forgotten in it.
 
     State: "lambda0" of shape (hidden, features), "lambda1" of shape (classes, hidden).
 
@@ -157,6 +161,7 @@ class OnlineBiMU:
         samples: Draws in each step.
         activation: "gate": 1 where |a| > 1, else 0, with the derivative sign(a) for 1/2 < |a| < 3/2 in its place; or "relu".
         normalise: Whether the pre-activations of each layer are brought to mean 0 and variance 1 over its units.
+        relaxed: Whether pre-activations are those of relaxed weights, as published, or of binary ones: <w> = t, var w = q.
 
     Source: Cottart et al., arXiv:2605.30198 (2026).
     """
@@ -169,6 +174,7 @@ class OnlineBiMU:
     samples: int = 5
     activation: str = "gate"
     normalise: bool = True
+    relaxed: bool = True
 
     def __post_init__(self) -> None:
         numbers = (self.rate, self.likelihood, self.divergence)
@@ -303,7 +309,8 @@ def _described(rule: OnlineRule) -> tuple[str, tuple[float, ...], tuple[str, ...
         numbers = (rule.mean_rate, rule.sigma_rate, rule.prior_mean, rule.prior_sigma, 1 / rule.memory, rule.clamp)
         return "mesu clamp" if rule.clamp else "mesu", numbers, rule.needs
     if isinstance(rule, OnlineBiMU):
-        kind = " ".join(["bimu", rule.activation, *(["normalised"] if rule.normalise else [])])
+        options = [word for word, on in (("normalised", rule.normalise), ("relaxed", rule.relaxed)) if on]
+        kind = " ".join(["bimu", rule.activation, *options])
         return kind, (rule.rate, rule.largest_rate, rule.likelihood, rule.divergence, 1 / rule.memory), rule.needs
     return "bgd published" if rule.published_code else "bgd", (rule.mean_rate,), rule.needs
 

@@ -71,21 +71,43 @@ def gaussian_gradients(
 def binary_gradients(
     rule: OnlineBiMU, lambda0: Tensor, lambda1: Tensor, x: Tensor, label: int, noise: Tensor
 ) -> tuple[Tensor, list[Tensor]]:
-    """Mean loss over the draws, and its gradients in the lambda of both layers."""
-    means = lambda0.tanh(), lambda1.tanh()
-    variances = [1 - mean.square() for mean in means]
+    """Mean loss over the draws, and its gradients in the lambda of both layers; no gradients where all are zero."""
+    moments = [(relaxed_moments if rule.relaxed else binary_moments)(value) for value in (lambda0, lambda1)]
     loss, found = drawn_gradients(
-        means[0],
-        variances[0],
-        means[1],
-        variances[1],
-        x,
-        label,
-        noise,
-        gate=rule.activation == "gate",
-        normalise=rule.normalise,
+        *moments[0][:2], *moments[1][:2], x, label, noise, gate=rule.activation == "gate", normalise=rule.normalise
     )
-    return loss, [variances[i] * (found[2 * i] - means[i] * found[2 * i + 1]) for i in (0, 1)]
+    if not any(bool(part.any()) for part in found):
+        return loss, []
+    return loss, [found[2 * i] * moments[i][2] + found[2 * i + 1] * moments[i][3] for i in (0, 1)]
+
+
+def binary_moments(value: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Mean and variance of binary weights; derivatives in lambda of the mean and of half the variance."""
+    t = value.tanh()
+    q = 1 - t.square()
+    return t, q, q, -t * q
+
+
+def relaxed_moments(value: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """The same of tanh(lambda + logit(u) / 2) with u uniform; kernels/online_rules.hpp derives them.
+
+    H = (E - 1/3) / t^2 takes its series where dividing by t^4 would cost digits.
+    """
+    t = value.tanh()
+    square = t.square()
+    q = (1 - square).clamp(min=0)
+    single = value.dtype == torch.float32
+    most, start, terms = (8.0, 0.5, 18) if single else (20.0, 0.25, 24)
+    series = torch.full_like(t, 1 / (2 * terms + 3))
+    for k in range(terms - 2, -1, -1):
+        series = series * square + 1 / (2 * k + 5)
+    small = square < start
+    inverse = 1 / torch.where(small, 1, t)
+    h = torch.where(small, series, ((value.clamp(-most, most) * inverse - 1) * inverse.square() - 1 / 3) * inverse.square())
+    e = square * h + 1 / 3
+    shrink = q * e
+    variance = (q * (1 - (2 + square * e) * shrink)).clamp(min=0)
+    return t * (1 - shrink), variance, 2 * shrink, q * t * (3 * (h - e) + 2 * shrink * e)
 
 
 def drawn_gradients(

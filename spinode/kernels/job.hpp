@@ -74,7 +74,9 @@ struct Shooting {
     double* pull;                // (window, state): initial' residuals
 };
 
-enum OnlineRule { SGD, SGD_PENALTY, SGD_STREAM, MESU, MESU_CLAMP, BGD, BGD_PUBLISHED, BIMU_RELU, BIMU_GATE, BIMU_RELU_NORMALISED, BIMU_GATE_NORMALISED };
+enum OnlineRule { SGD, SGD_PENALTY, SGD_STREAM, MESU, MESU_CLAMP, BGD, BGD_PUBLISHED,
+    BIMU_RELU, BIMU_GATE, BIMU_RELU_NORMALISED, BIMU_GATE_NORMALISED, BIMU_RELU_RELAXED, BIMU_GATE_RELAXED, BIMU_RELU_NORMALISED_RELAXED,
+    BIMU_GATE_NORMALISED_RELAXED };
 
 // Online learning of a two-layer perceptron, see online.hpp. Arrays are contiguous; their type is that of the kernel.
 struct Online {

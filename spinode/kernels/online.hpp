@@ -105,14 +105,18 @@ class Learner {
             static_cast<T*>(job_.losses)[step] = loss;
             if (!std::isfinite(loss)) break;
             descend();
-            learn_second();
-            turn();
+            const bool learns = !Rule::skips || alive();
+            if (learns) learn_second(), turn();
             const bool more = step + 1 < job_.steps;
             if (more) take(step + 1);
             // Down and up in turn: the first cache still holds the rows that came last.
             for (int64_t n = 0; n < hidden_; ++n) {
                 const int64_t i = now_ ? n : hidden_ - 1 - n;
-                more ? learn_first<true>(i) : learn_first<false>(i);
+                if (learns) {
+                    more ? learn_first<true>(i) : learn_first<false>(i);
+                } else if (more) {
+                    sums<false, true>(i);
+                }
             }
         }
         first_.write_back();
@@ -315,6 +319,7 @@ class Learner {
                 const int64_t at = s * units_;
                 through(back_.get() + at, a_.get() + at, units_, hidden_, real_units_.get(), scales_[size_t(s)]);
             }
+        active_ = false;
         for (int64_t k = 0; k < units_; k += L) {
             V gradient{}, pull{};
             for (int64_t s = 0; s < samples_; ++s) {
@@ -322,8 +327,10 @@ class Learner {
                 gradient += back;
                 if constexpr (draws) pull += back * load(noise(s) + k);
             }
+            if constexpr (draws) pull *= load(inverse_.get() + k);
+            if constexpr (Rule::skips) active_ = active_ || nonzero(gradient) || nonzero(pull);
             store(gradient_.get() + k, gradient * rule_.gradient_scale);
-            if constexpr (draws) store(pull_.get() + k, pull * load(inverse_.get() + k) * rule_.spread_scale);
+            if constexpr (draws) store(pull_.get() + k, pull * rule_.spread_scale);
         }
     }
 
@@ -344,6 +351,28 @@ class Learner {
             const V a = load(a_.get() + at), h = load(h_.get() + at);
             store(back_.get() + at, slope(a, direct[n] + h * spread[n]));
         });
+    }
+
+    static bool nonzero(V v) {
+        for (int i = 0; i < L; ++i)
+            if (v[i] != T(0)) return true;
+        return false;
+    }
+
+    // Whether any weight of either layer has a gradient.
+    bool alive() const {
+        const T* x = x_[now_].get();
+        if (active_ && std::any_of(x, x + features_, [](T value) { return value != T(0); })) return true;
+        for (int64_t k = 0; k < hidden_; ++k)
+            for (int64_t c = 0; c < classes_; ++c) {
+                T gradient = 0, spread = 0;
+                for (int64_t s = 0; s < samples_; ++s) {
+                    const int64_t unit = s * units_ + k, out = s * outs_ + c;
+                    gradient += h_.get()[unit] * delta_.get()[out], spread += powers_.get()[unit] * spread_.get()[out];
+                }
+                if (gradient != T(0) || spread != T(0)) return true;
+            }
+        return false;
     }
 
     void learn_second() {
@@ -450,6 +479,7 @@ class Learner {
     Buffer<float> drawn_;
     T largest_[2] = {};                                          // square of an input
     int now_ = 0, coming_ = 0;
+    bool active_ = false;                                        // whether a hidden unit has a gradient
 };
 
 template <class T, class Rule>
@@ -467,10 +497,14 @@ int64_t learn(const Online& job) {
         case MESU_CLAMP: return learned<T, Mesu<T, true>>(job);
         case BGD: return learned<T, Bgd<T, false>>(job);
         case BGD_PUBLISHED: return learned<T, Bgd<T, true>>(job);
-        case BIMU_RELU: return learned<T, Bimu<T, false, false>>(job);
-        case BIMU_GATE: return learned<T, Bimu<T, true, false>>(job);
-        case BIMU_RELU_NORMALISED: return learned<T, Bimu<T, false, true>>(job);
-        case BIMU_GATE_NORMALISED: return learned<T, Bimu<T, true, true>>(job);
+        case BIMU_RELU: return learned<T, Bimu<T, false, false, false>>(job);
+        case BIMU_GATE: return learned<T, Bimu<T, true, false, false>>(job);
+        case BIMU_RELU_NORMALISED: return learned<T, Bimu<T, false, true, false>>(job);
+        case BIMU_GATE_NORMALISED: return learned<T, Bimu<T, true, true, false>>(job);
+        case BIMU_RELU_RELAXED: return learned<T, Bimu<T, false, false, true>>(job);
+        case BIMU_GATE_RELAXED: return learned<T, Bimu<T, true, false, true>>(job);
+        case BIMU_RELU_NORMALISED_RELAXED: return learned<T, Bimu<T, false, true, true>>(job);
+        case BIMU_GATE_NORMALISED_RELAXED: return learned<T, Bimu<T, true, true, true>>(job);
     }
     return 0;
 }

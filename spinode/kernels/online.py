@@ -23,10 +23,14 @@ RULES = (
     "bimu gate",
     "bimu relu normalised",
     "bimu gate normalised",
+    "bimu relu relaxed",
+    "bimu gate relaxed",
+    "bimu relu normalised relaxed",
+    "bimu gate normalised relaxed",
 )
 
 #: Arrays of a layer that each rule cannot do without, among its five.
-_NEEDED = (1, 3, 3, 2, 2, 2, 2, 1, 1, 1, 1)
+_NEEDED = (1, 3, 3, 2, 2, 2, 2, 1, 1, 1, 1, 1, 1, 1, 1)
 
 
 def learn(

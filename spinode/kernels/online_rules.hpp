@@ -1,7 +1,7 @@
 // What an update of online learning does to the weights of one register. A rule holds its constants; `at` holds the arrays of a row.
 // `gradient` is dC/dm in the mean of a weight, `spread` twice dC/dv in its variance, both times the scale that the rule asks for.
 // Each function gives mean and variance of the weights for the next sample. `gate` and `normalised` say what the units do. A rule
-// with `scratch` has one more array behind its own, which `read` fills.
+// with `scratch` has one more array behind its own, which `read` fills; one that `skips` changes nothing in a step without gradients.
 #pragma once
 
 #include "simd.hpp"
@@ -22,7 +22,7 @@ struct Weights {
 // Numbers: rate, penalty, decay of the stream. Arrays: weight, importance, anchor, Fisher information, path; the last two or none.
 template <class T, int PENALTY>
 struct Descent {
-    static constexpr bool draws = false, quick = false, gate = false, normalised = false;
+    static constexpr bool draws = false, quick = false, gate = false, normalised = false, skips = false;
     static constexpr int scratch = -1;
     T rate, penalty, decay, gradient_scale = 1, spread_scale = 0;
 
@@ -58,7 +58,7 @@ struct Descent {
 // to +-clamp / |sigma|, as sigma^2 cut(g) = sigma cut'(sigma g) with the cut' at +-clamp.
 template <class T, bool CLAMP>
 struct Mesu {
-    static constexpr bool draws = true, quick = false, gate = false, normalised = false;
+    static constexpr bool draws = true, quick = false, gate = false, normalised = false, skips = false;
     static constexpr int scratch = -1;
     T gradient_scale, spread_scale, pull, target, grow, shrink, most_mean, most_sigma;
 
@@ -102,7 +102,7 @@ struct Mesu {
 // Numbers: rate of the mean. Arrays: mean, sigma. With u = sigma^2 spread / 2; QUICK: |u| <= 1 / 8, where a root is not needed.
 template <class T, bool PUBLISHED>
 struct Bgd {
-    static constexpr bool draws = true, quick = std::is_same_v<T, float>, gate = false, normalised = false;
+    static constexpr bool draws = true, quick = std::is_same_v<T, float>, gate = false, normalised = false, skips = false;
     static constexpr int scratch = -1;
     T gradient_scale, spread_scale = T(0.5);
 
@@ -133,11 +133,47 @@ struct Bgd {
     }
 };
 
+// The relaxed weight w = tanh(l + xi) with 2 xi the logit of a uniform number, of which tanh(xi) = y is uniform on -1 .. 1, so that
+// w = (t + y) / (1 + t y) with t = tanh(l). With q = 1 - t^2 and
+//     E = (l / t - 1) / t^2 = sum_k t^2k / (2k + 3),    H = (E - 1/3) / t^2 = sum_k t^2k / (2k + 5)
+// its mean is t (1 - q E), of derivative 2 q E in l; its variance q (1 - (2 + t^2 E) q E), of derivative 2 q t (3 (H - E) + 2 q E^2).
+// None of them loses digits as |t| approaches 1. H takes its series where dividing by t^4 would cost digits.
+template <class T>
+struct Relaxed {
+    static constexpr T from = std::is_same_v<T, float> ? T(0.5) : T(0.25);  // of t^2: here the closed form begins
+    static constexpr int terms = std::is_same_v<T, float> ? 18 : 24;
+    static constexpr T most = std::is_same_v<T, float> ? T(8) : T(20);      // where tanh() ends
+    Vec<T> t, square, q, e, h, shrink;                                      // shrink: q E
+
+    SPINODE_INLINE Relaxed(Vec<T> l, Vec<T> t) : t(t), square(t * t) {
+        q = T(1) - square;
+        q = q < T(0) ? Vec<T>{} : q;
+        l = l > most ? splat(most) : l;
+        l = l < -most ? splat(-most) : l;
+        Vec<T> series = splat(T(1) / T(2 * terms + 3));
+#pragma GCC unroll 24
+        for (int k = terms - 2; k >= 0; --k) series = series * square + T(1) / T(2 * k + 5);
+        const Vec<T> inverse = T(1) / (square < from ? splat(T(1)) : t), twice = inverse * inverse;
+        const Vec<T> closed = ((l * inverse - T(1)) * twice - T(1) / T(3)) * twice;
+        h = square < from ? series : closed;
+        e = square * h + T(1) / T(3);
+        shrink = q * e;
+    }
+    SPINODE_INLINE Weights<T> weights() const {
+        const Vec<T> variance = q * (T(1) - (T(2) + square * e) * shrink);
+        return {t * (T(1) - shrink), variance < T(0) ? Vec<T>{} : variance};
+    }
+    // dC/dl from dC/dm and 2 dC/dv.
+    SPINODE_INLINE Vec<T> slope(Vec<T> gradient, Vec<T> spread) const {
+        return T(2) * shrink * gradient + q * t * (T(3) * (h - e) + T(2) * shrink * e) * spread;
+    }
+};
+
 // Numbers: rate, greatest rate, weights of evidence and prior, 1 / memory. Arrays: lambda; and its hyperbolic tangent, kept from
-// one step to the next.
-template <class T, bool GATE, bool NORMALISED>
+// one step to the next. RELAXED: mean and variance of the pre-activations are those of relaxed weights, else of binary ones.
+template <class T, bool GATE, bool NORMALISED, bool RELAXED>
 struct Bimu {
-    static constexpr bool draws = true, quick = false, gate = GATE, normalised = NORMALISED;
+    static constexpr bool draws = true, quick = false, gate = GATE, normalised = NORMALISED, skips = true;
     static constexpr int scratch = 1;
     T gradient_scale, spread_scale, rate, kl, forget, least;
 
@@ -149,6 +185,7 @@ struct Bimu {
     static SPINODE_INLINE Weights<T> keep(const Row<T>& row, int64_t j, Vec<T> value) {
         const Vec<T> mean = tanh(value);
         store(row.at[1] + j, mean);
+        if constexpr (RELAXED) return Relaxed<T>(value, mean).weights();
         return {mean, T(1) - mean * mean};
     }
 
@@ -157,8 +194,13 @@ struct Bimu {
     template <bool QUICK>
     SPINODE_INLINE Weights<T> update(const Row<T>& row, int64_t j, Vec<T> gradient, Vec<T> spread) const {
         Vec<T> value = load(row.at[0] + j);
-        const Vec<T> mean = load(row.at[1] + j), variance = T(1) - mean * mean;
-        const Vec<T> g = variance * (gradient - mean * spread), s = kl * variance;
+        const Vec<T> mean = load(row.at[1] + j), variance = T(1) - mean * mean, s = kl * variance;
+        Vec<T> g;
+        if constexpr (RELAXED) {
+            g = Relaxed<T>(value, mean).slope(gradient, spread);
+        } else {
+            g = variance * (gradient - mean * spread);
+        }
         value -= (rate * g + forget * s * value) / (s + T(2) * (g * mean + (g < T(0) ? -g : g)) + least);
         store(row.at[0] + j, value);
         return keep(row, j, value);

@@ -26,10 +26,11 @@ RULES = [
     OnlineMESU(memory=500, samples=6, clamp=0.02),
     OnlineBGD(samples=5),
     OnlineBGD(samples=5, published_code=True),
-    OnlineBiMU(rate=2.0, largest_rate=0.1, likelihood=3.0, memory=50, samples=5, activation="relu", normalise=False),
-    OnlineBiMU(rate=2.0, largest_rate=0.1, likelihood=3.0, memory=50, samples=2, activation="relu"),
-    OnlineBiMU(rate=2.0, largest_rate=0.1, likelihood=3.0, memory=50, samples=3, activation="gate", normalise=False),
-    OnlineBiMU(rate=2.0, largest_rate=0.1, likelihood=3.0, memory=50, samples=6),
+    *[
+        OnlineBiMU(2.0, 0.1, 3.0, memory=50, samples=samples, activation=activation, normalise=normalise, relaxed=relaxed)
+        for samples, activation, normalise in ((5, "relu", False), (2, "relu", True), (3, "gate", False), (6, "gate", True))
+        for relaxed in (False, True)
+    ],
 ]
 
 
@@ -133,18 +134,90 @@ def test_bgd_is_the_published_rule_and_its_slip_the_codes():
         torch.testing.assert_close(slipped[f"sigma{layer}"], wrong, rtol=1e-13, atol=1e-15)
 
 
+def relaxed_by_integration(value):
+    """Mean and variance of tanh(l + logit(u) / 2), integrated over xi = logit(u) / 2, of density sech(xi)^2 / 2.
+
+    The trapezoidal rule converges exponentially: its error is about exp(-pi^2 / step), the tails beyond 20 hold exp(-40).
+    """
+    step = 0.2
+    xi = torch.arange(-100, 101, dtype=torch.float64) * step
+    weights = step / (2 * torch.cosh(xi).square())
+    drawn = torch.tanh(value[..., None] + xi)
+    mean = (drawn * weights).sum(-1)
+    return mean, ((drawn - mean[..., None]).square() * weights).sum(-1)
+
+
+@pytest.mark.parametrize(("dtype", "close"), [(torch.float64, 1e-12), (torch.float32, 2e-6)])
+def test_moments_of_relaxed_weights(dtype, close):
+    """Against integration over u and, by autograd of that, their derivatives; on both sides of where the closed form begins."""
+    value = torch.cat([torch.linspace(-3, 3, 601), torch.tensor([0.0, 1e-9, -1e-4, 0.5493, 0.5494, 0.8813, 0.8814])])
+    exact = value.double().requires_grad_()
+    mean, variance = relaxed_by_integration(exact)
+    slopes = [torch.autograd.grad(each.sum(), exact, retain_graph=True)[0] for each in (mean, variance / 2)]
+    found = online_torch.relaxed_moments(value.to(dtype))
+    for ours, truth in zip(found, (mean.detach(), variance.detach(), *slopes), strict=True):
+        torch.testing.assert_close(ours.double(), truth, rtol=0, atol=close)
+    assert float(found[1][601]) == pytest.approx(1 / 3)  # uniform on -1 .. 1 at lambda = 0
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_relaxed_weights_far_out_are_certain(dtype):
+    value = torch.tensor([7.9, 8.0, 8.1, 9.5, 19.9, 20.1, 1e30, math.inf], dtype=dtype)
+    for sign in (1, -1):
+        mean, variance, slope, spread = online_torch.relaxed_moments(sign * value)
+        assert bool((variance >= 0).all())
+        assert float(variance.max()) < 1e-6
+        assert float((mean - sign).abs().max()) < 1e-5
+        for each in (slope, spread):
+            assert float(each.abs().max()) < 1e-4  # fails on NaN
+
+
+@pytest.mark.parametrize("mode", ["torch", pytest.param("native", marks=compiled)])
+@pytest.mark.parametrize("rule", [rule for rule in RULES if isinstance(rule, OnlineBiMU)], ids=str)
+def test_a_step_without_gradients_forgets_nothing(rule, mode):
+    """Inputs of zero leave every unit of the hidden layer at zero; the step after one is learned as if it had not been."""
+    state, inputs, labels, noise = made(rule, 9, 20, 5, steps=3)
+    blank = inputs.clone()
+    blank[1] = 0
+    after, _ = learned(rule, state, blank, labels, noise, mode)
+    kept = [0, 2]
+    expected, _ = learned(rule, state, inputs[kept], labels[kept], noise[kept], mode)
+    idle, _ = learned(rule, state, blank[1:2], labels[1:2], noise[1:2], mode)
+    for name, value in expected.items():
+        assert torch.equal(after[name], value), name
+        assert torch.equal(idle[name], state[name]), name
+        assert not torch.equal(value, state[name]), name
+
+
+@compiled
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_compiled_relaxed_weights_far_out(dtype):
+    """Weights that are certain, beside ones that are not: no NaN, and what plain torch gives."""
+    rule = OnlineBiMU(2.0, 0.1, 3.0, memory=50, samples=3)
+    state, inputs, labels, noise = made(rule, 9, 40, 5, steps=4, dtype=dtype)
+    state["lambda0"][:, ::3] = 1e6
+    state["lambda0"][:, 1::6] = -30
+    expected, losses = learned(rule, state, inputs, labels, noise)
+    found, ours = learned(rule, state, inputs, labels, noise, "native")
+    torch.testing.assert_close(ours, losses, rtol=1e-3, atol=1e-3)
+    for name, value in expected.items():
+        torch.testing.assert_close(found[name], value, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("relaxed", [False, True])
 @pytest.mark.parametrize("normalise", [False, True])
 @pytest.mark.parametrize("activation", ["relu", "gate"])
-def test_bimu_is_the_published_rule(activation, normalise):
+def test_bimu_is_the_published_rule(activation, normalise, relaxed):
     """dC/dlambda by autograd of normal pre-activations; the gate by a function whose derivative is the one it is given."""
-    rule = OnlineBiMU(2.0, 0.1, 3.0, 0.7, 40, samples=4, activation=activation, normalise=normalise)
+    rule = OnlineBiMU(2.0, 0.1, 3.0, 0.7, 40, samples=4, activation=activation, normalise=normalise, relaxed=relaxed)
     state, inputs, labels, noise = made(rule, steps=1)
     after, losses = learned(rule, state, inputs, labels, noise)
     tensors = [state[f"lambda{layer}"].requires_grad_() for layer in (0, 1)]
 
     def drawn(layer, x, e):
         mean = tensors[layer].tanh()
-        a = x @ mean.T + (x**2 @ (1 - mean**2).T).sqrt() * e
+        mean, variance = relaxed_by_integration(tensors[layer]) if relaxed else (mean, 1 - mean**2)
+        a = x @ mean.T + (x**2 @ variance.T).sqrt() * e
         return torch.nn.functional.layer_norm(a, a.shape[1:]) if normalise else a
 
     a = drawn(0, inputs.expand(4, -1), noise[0, :, :7])
