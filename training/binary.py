@@ -16,7 +16,8 @@ from .elastic import EWC, fisher_information
 from .metaplastic import MetaplasticAdam
 from .norm import TaskNorm
 from .quantised import QuantisedLinear, SignActivation, through
-from .stepping import SteppingLearner, layer_sizes, number
+from .settings import layer_sizes, number
+from .stepping import SteppingLearner
 from .storage import StoredLevels, StoredWeights, device_footprint, drawing_from
 
 #: Samples from which the Fisher information of a task is taken, as Laborieux et al. do.

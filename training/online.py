@@ -15,6 +15,7 @@ from ..errors import ConfigError, FitError
 from ..online import OnlineBGD, OnlineBiMU, OnlineMESU, OnlineRule, OnlineSGD, run_online
 from ..stream import Task, TaskStream
 from .learner import Learner
+from .settings import number, taken
 
 #: Steps of one call: a call copies the weights once, and a checkpoint can be written after it.
 BLOCK = 2000
@@ -221,18 +222,12 @@ def _made(name: str, settings: Mapping[str, Any]) -> _Made:
     cls, rest = RULES[name]
     own = {} if cls is OnlineSGD else {each.name: each.default for each in fields(cls) if each.default is not MISSING}
     defaults = {**({"rate": _RATE} if cls is OnlineSGD else own), **rest}
-    unknown = sorted(set(settings) - set(defaults))
-    if unknown:
-        raise ConfigError(f"{name} has no setting {', '.join(unknown)}; its settings are: {', '.join(defaults)}.")
-    values = {**defaults, **settings}
-    for key in rest:
-        if isinstance(values[key], bool) or not isinstance(values[key], int | float) or not 0 <= values[key] < math.inf:
-            raise ConfigError(f"{key} of {name} is {values[key]!r}; expected a finite number of at least 0.")
+    values = taken(name, settings, defaults)
     try:
         made = cls(**{key: value for key, value in values.items() if key not in rest})
     except TypeError as error:
         raise ConfigError(f"settings of {name} of a wrong kind: {error}. Expected numbers.") from None
-    extra = {key: float(values[key]) for key in rest}
+    extra = {key: number(f"{key} of {name}", values[key]) for key in rest}
     if isinstance(made, OnlineSGD):
         made = replace(made, penalty=extra.get("importance", 2 * extra.get("strength", 0.0)))  # SI has no half in front
         if name == "ewc-stream":

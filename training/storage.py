@@ -91,6 +91,7 @@ class StoredWeights(nn.Module):
         super().__init__()
         self.weights = DeviceWeights(parameter.shape, synapse, kind=kind, w_max=w_max, seed=generator)
         self.programmer = StochasticProgrammer(self.weights.step)
+        self._noise: float | None = None
         if kind != "sign":
             self.weights.write(parameter.detach().clamp(-w_max, w_max))
         self.synchronise(parameter)
@@ -114,10 +115,22 @@ class StoredWeights(nn.Module):
             parameter.copy_(held)
             raise
         self.synchronise(parameter)
+        self._noise = None  # it may depend on the state
 
     def read(self, *, noisy: bool = True) -> Tensor:
         """The weights as a read sees them."""
         return self.weights.read(noisy=noisy and self.weights.noisy)
+
+    @property
+    def noise(self) -> float:
+        """Standard deviation of two reads of the same devices, over all of them; 0 where reads are exact."""
+        if self._noise is None:
+            self._noise = 0.0
+            if self.weights.noisy:
+                with self.weights.drawing_from(torch.Generator().manual_seed(0)):
+                    first, second = self.read(), self.read()
+                self._noise = float((first - second).std()) / 2**0.5
+        return self._noise
 
 
 @contextmanager

@@ -35,7 +35,7 @@ class Rule:
 _ONLINE = "mesu-permuted-mnist"
 RULES: dict[str, Rule] = {
     "mesu": Rule("BayesianLearner", _ONLINE, {"rule": "mesu"}, online=True),
-    "torch-mesu": Rule("BayesianLearner", "mesu-permuted-mnist:torch-mesu", {"rule": "torch-mesu"}),
+    "torch-mesu": Rule("BayesianLearner", "mesu-200-200:torch-mesu", {"rule": "torch-mesu"}),
     "bgd": Rule("BayesianLearner", "mesu-permuted-mnist:foo-vb", {"rule": "bgd"}, online=True),
     "foo-vb": Rule("BayesianLearner", "mesu-permuted-mnist:foo-vb", {"rule": "bgd"}, online=True),
     "bimu": Rule("BayesianLearner", "bimu-1000-tasks", {"rule": "bimu"}, online=True),
