@@ -16,8 +16,8 @@ class StreamConfig:
         epochs: Passes over each task.
         batch_size: Samples of a batch over all processes.
         shuffle: Draw the order of the samples anew for each pass.
-        evaluate: After each task, test "recent" tasks (the newest `recent`, at the end of the stream all), all that were
-            "seen", or "all" of the stream, also before the first; the last is what forward transfer needs.
+        evaluate: After each task, test the "newest" one, the "recent" ones (the newest `recent`), all that were "seen", or "all"
+            of the stream, also before the first, which forward transfer needs. At the end of the stream all that were seen.
         recent: How many tasks "recent" are, and over how many the last accuracy is taken.
         test_batch: Inputs that are tested at once; batch statistics, where a network has them, are taken over these.
         seed: Seed of the order of samples and of the noise of tests.
@@ -42,7 +42,7 @@ class StreamConfig:
                 continue
             if not isinstance(value, int) or isinstance(value, bool) or value < 1:
                 raise ConfigError(f"{name} is {value!r}; expected a whole number of at least 1.")
-        if self.evaluate not in ("recent", "seen", "all"):
-            raise ConfigError(f"evaluate is {self.evaluate!r}; expected 'recent', 'seen' or 'all'.")
+        if self.evaluate not in ("newest", "recent", "seen", "all"):
+            raise ConfigError(f"evaluate is {self.evaluate!r}; expected 'newest', 'recent', 'seen' or 'all'.")
         if not isinstance(self.seed, int) or not 0 <= self.seed < 2**32:
             raise ConfigError(f"seed is {self.seed!r}; expected a whole number, 0 .. 2**32 - 1.")

@@ -55,7 +55,8 @@ class Scores:
         if self.config.evaluate == "all":
             wanted = range(self.tasks)
         else:
-            first = max(0, index + 1 - self.config.recent) if self.config.evaluate == "recent" and not last else 0
+            count = {"newest": 1, "recent": self.config.recent}.get(self.config.evaluate, self.tasks)
+            first = 0 if last else max(0, index + 1 - count)
             wanted = range(first, index + 1)
         for each in wanted:
             for view, matrix in self.matrices.items():
@@ -70,7 +71,8 @@ class Scores:
             mark = "" if len(self.matrices) == 1 else f" ({view})"
             told[f"test/newest{mark}"] = float(matrix.values[index, index])
             row = matrix.values[index, max(0, index + 1 - self.config.recent) : index + 1]
-            told[f"test/last {len(row)}{mark}"] = float(row.mean())
+            if not np.isnan(row).any():
+                told[f"test/last {len(row)}{mark}"] = float(row.mean())
         return told
 
     # --- how ----------------------------------------------------------------------------------------------------------

@@ -43,7 +43,7 @@ def add_commands(commands: Any) -> None:
     train.add_argument(
         "--set-stream", action="append", default=[], metavar="NAME=VALUE", help="setting of the stream, such as scale=unit"
     )
-    train.add_argument("--evaluate", choices=("recent", "seen", "all"), help="which tasks are tested after each task")
+    train.add_argument("--evaluate", choices=("newest", "recent", "seen", "all"), help="which tasks are tested after each task")
     train.add_argument("--images", metavar="FOLDER", help="where the image files are")
     train.add_argument(
         "--strangers", metavar="NAME", help=f"test how strangers are told: {', '.join(IMAGES)}, permuted-mnist, ..."

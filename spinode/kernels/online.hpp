@@ -41,7 +41,7 @@ class Layer {
   public:
     Layer(const std::array<void*, 5>& given, int64_t rows, int64_t columns, int scratch)
         : given_(given), rows_(rows), columns_(columns), stride_(padded<T>(columns)) {
-        for (int a = 0; a < 5; ++a) place_[a] = given[a] || a == scratch ? count_++ : -1;
+        for (int a = 0; a < 5; ++a) place_[a] = given[a] || (a > 0 && a <= scratch) ? count_++ : -1;
         kept_.clear(size_t(rows * count_ * stride_));
         for (int a = 0; a < 5; ++a)
             for (int64_t i = 0; given[a] && i < rows; ++i) std::copy_n(from(a) + i * columns, columns, row(i).at[a]);

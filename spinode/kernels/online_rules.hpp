@@ -1,7 +1,7 @@
 // What an update of online learning does to the weights of one register. A rule holds its constants; `at` holds the arrays of a row.
 // `gradient` is dC/dm in the mean of a weight, `spread` twice dC/dv in its variance, both times the scale that the rule asks for.
 // Each function gives mean and variance of the weights for the next sample. `gate` and `normalised` say what the units do. A rule
-// with `scratch` has one more array behind its own, which `read` fills; one that `skips` changes nothing in a step without gradients.
+// with `scratch` has as many more arrays behind its first, which `read` fills; one that `skips` changes nothing in a step without gradients.
 #pragma once
 
 #include "simd.hpp"
@@ -23,7 +23,7 @@ struct Weights {
 template <class T, int PENALTY>
 struct Descent {
     static constexpr bool draws = false, quick = false, gate = false, normalised = false, skips = false;
-    static constexpr int scratch = -1;
+    static constexpr int scratch = 0;
     T rate, penalty, decay, gradient_scale = 1, spread_scale = 0;
 
     explicit Descent(const std::array<double, 6>& n) : rate(T(n[0])), penalty(T(n[1])), decay(T(n[2])) {}
@@ -59,7 +59,7 @@ struct Descent {
 template <class T, bool CLAMP>
 struct Mesu {
     static constexpr bool draws = true, quick = false, gate = false, normalised = false, skips = false;
-    static constexpr int scratch = -1;
+    static constexpr int scratch = 0;
     T gradient_scale, spread_scale, pull, target, grow, shrink, most_mean, most_sigma;
 
     explicit Mesu(const std::array<double, 6>& n) {
@@ -103,7 +103,7 @@ struct Mesu {
 template <class T, bool PUBLISHED>
 struct Bgd {
     static constexpr bool draws = true, quick = std::is_same_v<T, float>, gate = false, normalised = false, skips = false;
-    static constexpr int scratch = -1;
+    static constexpr int scratch = 0;
     T gradient_scale, spread_scale = T(0.5);
 
     explicit Bgd(const std::array<double, 6>& n) : gradient_scale(T(n[0])) {}
@@ -140,22 +140,36 @@ struct Bgd {
 // None of them loses digits as |t| approaches 1. H takes its series where dividing by t^4 would cost digits.
 template <class T>
 struct Relaxed {
-    static constexpr T from = std::is_same_v<T, float> ? T(0.5) : T(0.25);  // of t^2: here the closed form begins
-    static constexpr int terms = std::is_same_v<T, float> ? 18 : 24;
+    static constexpr bool single = std::is_same_v<T, float>;
+    static constexpr T from = single ? T(0.5) : T(0.25);  // of t^2: here the closed form begins
+    static constexpr int terms = 24;
     static constexpr T most = std::is_same_v<T, float> ? T(8) : T(20);      // where tanh() ends
     Vec<T> t, square, q, e, h, shrink;                                      // shrink: q E
 
+    SPINODE_INLINE Relaxed(Vec<T> t, Vec<T> h, int) : t(t), square(t * t), h(h) { derive(); }
     SPINODE_INLINE Relaxed(Vec<T> l, Vec<T> t) : t(t), square(t * t) {
-        q = T(1) - square;
-        q = q < T(0) ? Vec<T>{} : q;
         l = l > most ? splat(most) : l;
         l = l < -most ? splat(-most) : l;
-        Vec<T> series = splat(T(1) / T(2 * terms + 3));
+        Vec<T> series;
+        if constexpr (single) {  // least largest error of this degree on 0 .. 1/2: 1e-7, made by Chebyshev's points
+            constexpr T c[8] = {T(0.199999934),   T(0.142873476), T(0.110455177),  T(0.100813951),
+                                T(0.00494934098), T(0.341058243), T(-0.482790171), T(0.519570769)};
+            series = splat(c[7]);
+#pragma GCC unroll 7
+            for (int k = 6; k >= 0; --k) series = series * square + c[k];
+        } else {
+            series = splat(T(1) / T(2 * terms + 3));
 #pragma GCC unroll 24
-        for (int k = terms - 2; k >= 0; --k) series = series * square + T(1) / T(2 * k + 5);
+            for (int k = terms - 2; k >= 0; --k) series = series * square + T(1) / T(2 * k + 5);
+        }
         const Vec<T> inverse = T(1) / (square < from ? splat(T(1)) : t), twice = inverse * inverse;
         const Vec<T> closed = ((l * inverse - T(1)) * twice - T(1) / T(3)) * twice;
         h = square < from ? series : closed;
+        derive();
+    }
+    SPINODE_INLINE void derive() {
+        q = T(1) - square;
+        q = q < T(0) ? Vec<T>{} : q;
         e = square * h + T(1) / T(3);
         shrink = q * e;
     }
@@ -169,12 +183,12 @@ struct Relaxed {
     }
 };
 
-// Numbers: rate, greatest rate, weights of evidence and prior, 1 / memory. Arrays: lambda; and its hyperbolic tangent, kept from
-// one step to the next. RELAXED: mean and variance of the pre-activations are those of relaxed weights, else of binary ones.
+// Numbers: rate, greatest rate, weights of evidence and prior, 1 / memory. Arrays: lambda; and its hyperbolic tangent, and of relaxed
+// weights H, kept from one step to the next. RELAXED: mean and variance of the pre-activations are those of relaxed weights, else of binary ones.
 template <class T, bool GATE, bool NORMALISED, bool RELAXED>
 struct Bimu {
     static constexpr bool draws = true, quick = false, gate = GATE, normalised = NORMALISED, skips = true;
-    static constexpr int scratch = 1;
+    static constexpr int scratch = RELAXED ? 2 : 1;
     T gradient_scale, spread_scale, rate, kl, forget, least;
 
     explicit Bimu(const std::array<double, 6>& n)
@@ -185,7 +199,11 @@ struct Bimu {
     static SPINODE_INLINE Weights<T> keep(const Row<T>& row, int64_t j, Vec<T> value) {
         const Vec<T> mean = tanh(value);
         store(row.at[1] + j, mean);
-        if constexpr (RELAXED) return Relaxed<T>(value, mean).weights();
+        if constexpr (RELAXED) {
+            const Relaxed<T> relaxed(value, mean);
+            store(row.at[2] + j, relaxed.h);
+            return relaxed.weights();
+        }
         return {mean, T(1) - mean * mean};
     }
 
@@ -197,7 +215,7 @@ struct Bimu {
         const Vec<T> mean = load(row.at[1] + j), variance = T(1) - mean * mean, s = kl * variance;
         Vec<T> g;
         if constexpr (RELAXED) {
-            g = Relaxed<T>(value, mean).slope(gradient, spread);
+            g = Relaxed<T>(mean, load(row.at[2] + j), 0).slope(gradient, spread);
         } else {
             g = variance * (gradient - mean * spread);
         }

@@ -340,7 +340,7 @@ def test_checkpoint_runs_no_code(half_way):
         ({"tasks": 0}, "tasks is 0; expected a whole number of at least 1"),
         ({"epochs": 1.5}, r"epochs is 1\.5"),
         ({"batch_size": True}, "batch_size is True"),
-        ({"evaluate": "some"}, "expected 'recent', 'seen' or 'all'"),
+        ({"evaluate": "some"}, "expected 'newest', 'recent', 'seen' or 'all'"),
         ({"seed": -1}, r"seed is -1; expected a whole number, 0 \.\."),
     ],
 )
