@@ -147,7 +147,8 @@ class _Gate(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> Tensor:
         (x,) = ctx.saved_tensors
         size = x.abs()
-        return gradients[0] * x.sign() * ((size > 0.5) & (size < 1.5))
+        slope: Tensor = gradients[0] * x.sign() * ((size > 0.5) & (size < 1.5))
+        return slope
 
 
 class GateActivation(nn.Module):

@@ -52,6 +52,7 @@ class MetaplasticReal(SteppingLearner):
     """
 
     rule = "real"
+    norms: Any  # nn.ModuleList or None
     _levels: int | None = None
     _width = 0.1
 
@@ -76,7 +77,7 @@ class MetaplasticReal(SteppingLearner):
         if synapse is not None and self._levels is None:
             raise ConfigError("real weights with metaplastic Adam are a control on exact numbers; take bnn or qnn for devices.")
         self._m = _per_layer(metaplasticity, len(sizes) - 1)
-        self._settings = {
+        self._settings: dict[str, Any] = {
             "hidden": sizes[1:-1],
             "metaplasticity": self._m,
             "rate": number("rate", rate, above=True),
@@ -124,7 +125,8 @@ class MetaplasticReal(SteppingLearner):
         layer = self.layers[index]
         if len(self.stores):
             return through(layer.weight, self.stores[index].read())
-        return through(layer.weight, layer.seen()) if isinstance(layer, QuantisedLinear) else layer.weight
+        weight: Tensor = layer.weight
+        return through(weight, layer.seen()) if isinstance(layer, QuantisedLinear) else weight
 
     def _forward(
         self, x: Tensor, task: int | None = None, *, still: bool = False
@@ -162,7 +164,8 @@ class MetaplasticReal(SteppingLearner):
 
     def _exact(self, index: int) -> Tensor:
         layer = self.layers[index]
-        return layer.seen() if isinstance(layer, QuantisedLinear) else layer.weight.detach()
+        seen: Tensor = layer.seen() if isinstance(layer, QuantisedLinear) else layer.weight.detach()
+        return seen
 
     def begin_task(self, index: int) -> None:
         """A new Adam."""

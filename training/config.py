@@ -16,8 +16,8 @@ class StreamConfig:
         epochs: Passes over each task.
         batch_size: Samples of a batch over all processes.
         shuffle: Draw the order of the samples anew for each pass.
-        evaluate: After each task, test the "newest" one, the "recent" ones (the newest `recent`), all that were "seen", or "all"
-            of the stream, also before the first, which forward transfer needs. At the end of the stream all that were seen.
+        evaluate: After each task, test the "newest" one, the "recent" ones (the newest `recent`), all that were "seen", or all
+            of the stream ("all"), also before the first, which forward transfer needs. At the end all that were seen.
         recent: How many tasks "recent" are, and over how many the last accuracy is taken.
         test_batch: Inputs that are tested at once; batch statistics, where a network has them, are taken over these.
         seed: Seed of the order of samples and of the noise of tests.

@@ -72,5 +72,5 @@ def _moments(x: Tensor, several: bool) -> tuple[Tensor, Tensor]:
 
     count = x.new_full((), len(x))
     distributed.all_reduce(count)
-    mean = all_reduce(x.sum(0)) / count  # type: ignore[no-untyped-call]
-    return mean, all_reduce((x - mean).square().sum(0)) / count  # type: ignore[no-untyped-call]
+    mean = all_reduce(x.sum(0)) / count
+    return mean, all_reduce((x - mean).square().sum(0)) / count

@@ -32,7 +32,8 @@ class _Sign(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Tensor:
         (x,) = ctx.saved_tensors
-        return gradients[0] * (x.abs() <= 1)
+        slope: Tensor = gradients[0] * (x.abs() <= 1)
+        return slope
 
 
 def through(hidden: Tensor, seen: Tensor) -> Tensor:

@@ -25,6 +25,8 @@ class SteppingLearner(Learner):
     """
 
     optimiser: torch.optim.Optimizer
+    layers: Any  # nn.ModuleList, of which type checkers do not know what it holds
+    stores: Any  # likewise, one for each layer, or none on exact numbers
 
     def __init__(self, stream: TaskStream, *, seed: int = 0) -> None:
         super().__init__(seed=seed)
