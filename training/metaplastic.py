@@ -56,6 +56,9 @@ class MetaplasticAdam(torch.optim.Optimizer):
                 value = group[name]
                 if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < float("inf"):
                     raise ConfigError(f"{name} is {value!r}; expected a finite number of at least 0.")
+            interval = group["interval"]
+            if interval is not None and not (len(interval) == 2 and 0 < interval[0] < float("inf") and interval[1] >= 2):
+                raise ConfigError(f"interval is {interval!r}; expected (spacing above 0, at least 2 levels), or None.")
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:

@@ -57,11 +57,14 @@ class SteppingLearner(Learner):
         """Inputs as rows of the weights' type.
 
         Raises:
-            ConfigError: inputs of another size than the stream said.
+            ConfigError: inputs of another size than the stream said, or not finite: a sign would make numbers of them again.
         """
         rows = inputs.flatten(1).to(next(self.parameters()))
         if rows.shape[1] != self.features:
             raise ConfigError(f"inputs have {rows.shape[1]} features; expected {self.features}, as the stream has.")
+        if not math.isfinite(float(rows.sum())):
+            bad = int((~torch.isfinite(rows)).sum())
+            raise ConfigError(f"{bad} of {rows.numel()} inputs are NaN or infinite; expected finite numbers of moderate size.")
         return rows
 
     def held(self) -> Iterator[tuple[str, Any]]:

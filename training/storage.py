@@ -80,7 +80,8 @@ class StoredWeights(nn.Module):
         parameter: The handle. For "pair" and "single" its values are written into the devices first; for "sign" it takes
             theirs.
         synapse: The devices.
-        kind: As in `DeviceWeights`; of "sign" the handle is the latent weight.
+        kind: As in `DeviceWeights`; of "sign" the handle is the latent weight, and devices that are all alike are first
+            pulsed towards its values, for signs that are all the same would teach all units the same.
         w_max: Largest weight.
         generator: Source of devices and noise.
     """
@@ -94,6 +95,8 @@ class StoredWeights(nn.Module):
         self._noise: float | None = None
         if kind != "sign":
             self.weights.write(parameter.detach().clamp(-w_max, w_max))
+        elif not float(self.weights.latent(noisy=False).std(correction=0)) > 0:
+            self.weights.program(parameter.detach(), self.programmer)
         self.synchronise(parameter)
 
     @torch.no_grad()

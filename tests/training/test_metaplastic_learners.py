@@ -1,0 +1,324 @@
+"""The metaplastic learners: their step is their equation, they resume, and the rule keeps what was learned."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from lightning.pytorch import Callback
+
+from spinode.datasets import PermutedTasks, made_digits
+from spinode.errors import ConfigError
+from spinode.training import (
+    MetaplasticAdam,
+    MetaplasticBNN,
+    MetaplasticQNN,
+    MetaplasticReal,
+    StreamConfig,
+    fisher_information,
+    train,
+)
+
+LEARNERS = pytest.mark.parametrize("cls", [MetaplasticBNN, MetaplasticQNN, MetaplasticReal])
+CONFIG = StreamConfig(tasks=2, epochs=2, batch_size=20, evaluate="seen", test_batch=50)
+
+
+@pytest.fixture(scope="module")
+def stream():
+    return PermutedTasks(made_digits(train=200, test=100), tasks=3, seed=1)
+
+
+def batch(stream, size=20):
+    task = stream[0]
+    return task.inputs[:size], task.labels[:size]
+
+
+class Killed(Exception):
+    """Instead of a signal."""
+
+
+class Kill(Callback):
+    """Ends a run after so many batches."""
+
+    def __init__(self, batches):
+        self.left = batches
+
+    def on_train_batch_end(self, *_):
+        self.left -= 1
+        if self.left == 0:
+            raise Killed
+
+
+@LEARNERS
+def test_it_learns_and_the_same_seed_gives_the_same(cls, stream):
+    config = StreamConfig(tasks=1, epochs=10, batch_size=20, test_batch=100)
+    learners = [cls(stream, hidden=[50], seed=seed) for seed in (0, 0, 1)]
+    results = [train(each, stream, config) for each in learners]
+    assert results[0].accuracies["task"].values[0, 0] > 0.5  # chance is 0.1
+    np.testing.assert_array_equal(results[0].accuracies["task"].values, results[1].accuracies["task"].values)
+    one, two, other = (each.layers[0].weight for each in learners)
+    assert torch.equal(one, two)
+    assert not torch.equal(one, other)
+
+
+@LEARNERS
+def test_a_step_is_that_of_a_network_written_out(cls, stream):
+    """Forward pass, straight-through gradient and step of MetaplasticAdam by hand, for a hidden layer and the last one."""
+    settings = {"levels": 4} if cls is MetaplasticQNN else {}
+    learner = cls(stream, hidden=[15], metaplasticity=[2.0, 0.5], rate=0.01, weight_decay=1e-3, **settings)
+    inputs, labels = batch(stream)
+    spacing = None if cls is not MetaplasticQNN else 2 / 3
+    hidden = [torch.nn.Parameter(layer.weight.detach().clone()) for layer in learner.layers]
+    seen = []
+    for w in hidden:
+        if cls is MetaplasticReal:
+            seen.append(w.detach().clone().requires_grad_())
+        elif cls is MetaplasticBNN:
+            seen.append(torch.where(w >= 0, 1.0, -1.0).requires_grad_())
+        else:
+            grid = torch.linspace(-1, 1, 4)
+            seen.append(grid[(w.detach()[..., None] - grid).abs().argmin(-1)].requires_grad_())
+
+    def norm(z):
+        return (z - z.mean(0)) / (z.var(0, correction=0) + 1e-5).sqrt()
+
+    z = norm(inputs.flatten(1) @ seen[0].T)
+    if cls is MetaplasticReal:
+        a = z.relu()
+    else:
+        a = z.clamp(-1, 1) + (torch.where(z >= 0, 1.0, -1.0) - z.clamp(-1, 1)).detach()
+    loss = torch.nn.functional.cross_entropy(norm(a @ seen[1].T), labels)
+    loss.backward()
+    expected = []
+    for w, s, m in zip(hidden, seen, (2.0, 0.5), strict=True):
+        w.grad = s.grad
+        interval = None if spacing is None else (spacing, 4)
+        MetaplasticAdam([w], lr=0.01, m=m, weight_decay=1e-3, interval=interval).step()
+        expected.append(w.detach())
+    found = learner.loss(learner.flat(inputs), labels)
+    torch.testing.assert_close(found, loss)
+    found.backward()
+    for layer, s in zip(learner.layers, seen, strict=True):
+        torch.testing.assert_close(layer.weight.grad, s.grad, rtol=1e-3, atol=1e-5)
+        layer.weight.grad = s.grad.clone()  # Adam's first step is a sign: no rounding must turn it
+    learner.step()
+    for layer, w in zip(learner.layers, expected, strict=True):
+        torch.testing.assert_close(layer.weight.detach(), w, rtol=1e-5, atol=1e-6)
+
+
+def test_two_levels_are_the_binary_network(stream):
+    binary = MetaplasticBNN(stream, hidden=[30], metaplasticity=2.0, init_width=0.3)
+    levels = MetaplasticQNN(stream, hidden=[30], metaplasticity=2.0, init_width=0.3, levels=2)
+    results = [train(each, stream, CONFIG) for each in (binary, levels)]
+    for one, two in zip(binary.parameters(), levels.parameters(), strict=True):
+        assert torch.equal(one, two)
+    np.testing.assert_array_equal(results[0].accuracies["task"].values, results[1].accuracies["task"].values)
+
+
+def test_metaplasticity_holds_signs(stream):
+    """The second task turns fewer signs of weights that the first one has made, the larger m."""
+    turned = []
+    for m in (0.0, 10.0):
+        learner = MetaplasticBNN(stream, hidden=[50], metaplasticity=m)
+        train(learner, stream, StreamConfig(tasks=1, epochs=5, batch_size=20))
+        before = learner.layers[0].seen()
+        strong = learner.layers[0].weight.detach().abs() > 0.1
+        assert int(strong.sum()) > 500  # enough to tell a share of
+        learner.begin_task(1)
+        for _ in range(20):
+            task = stream[1]
+            inputs, labels = learner.flat(task.inputs[:50]), task.labels[:50]
+            loss = learner.loss(inputs, labels)
+            learner.optimiser.zero_grad()
+            loss.backward()
+            learner.step()
+        turned.append(float((learner.layers[0].seen() != before)[strong].float().mean()))
+    assert turned[1] < 0.5 * turned[0]
+
+
+def test_a_new_adam_for_each_task_where_tasks_are_told_and_one_where_they_are_not(stream):
+    told = MetaplasticBNN(stream, hidden=[10])
+    train(told, stream, CONFIG)
+    assert {state["step"] for state in told.optimiser.state.values()} == {20}
+    still = _Untold(stream)
+    one = MetaplasticBNN(still, hidden=[10])
+    train(one, still, CONFIG)
+    assert {state["step"] for state in one.optimiser.state.values()} == {40}
+    assert one.views == ("shared",)
+    assert told.views == ("task", "shared")
+
+
+class _Untold:
+    """A stream that does not say where its tasks end."""
+
+    boundaries = False
+
+    def __init__(self, stream):
+        self.stream, self.name, self.shape, self.classes = stream, stream.name, stream.shape, stream.classes
+
+    def __len__(self):
+        return len(self.stream)
+
+    def __getitem__(self, index):
+        return self.stream[index]
+
+    def test(self, index):
+        return self.stream.test(index)
+
+
+def test_the_view_of_the_task_uses_its_norms(stream):
+    learner = MetaplasticBNN(stream, hidden=[20])
+    train(learner, stream, CONFIG)
+    inputs, _ = batch(stream, 50)
+    asked = {"generator": torch.Generator(), "task": 0}
+    task, shared = (learner.log_probabilities(inputs, view=view, **asked) for view in ("task", "shared"))
+    assert not torch.allclose(task, shared)
+    with torch.no_grad():
+        for norm in learner.norms:
+            norm.weight.copy_(norm.bank[0, 0])
+            norm.bias.copy_(norm.bank[0, 1])
+    torch.testing.assert_close(learner.log_probabilities(inputs, view="shared", **asked), task)
+    assert task.shape == (1, 50, 10)
+    torch.testing.assert_close(task.exp().sum(-1), torch.ones(1, 50))
+
+
+@pytest.mark.parametrize("killed", [7, 27])
+@pytest.mark.parametrize(
+    ("cls", "settings"),
+    [(MetaplasticBNN, {"ewc": 100.0}), (MetaplasticQNN, {}), (MetaplasticReal, {"metaplasticity": [1.0, 2.0]})],
+)
+def test_a_killed_run_ends_as_one_that_was_not(cls, settings, killed, stream, tmp_path):
+    whole, first, second = (cls(stream, hidden=[20], **settings) for _ in range(3))
+    result = train(whole, stream, CONFIG)
+    with pytest.raises(Killed):
+        train(first, stream, CONFIG, folder=tmp_path, checkpoint_every=0.0, callbacks=Kill(killed))
+    again = train(second, stream, CONFIG, folder=tmp_path)
+    for name, value in whole.state_dict().items():
+        assert torch.equal(value, second.state_dict()[name]), name
+    for view, matrix in result.accuracies.items():
+        np.testing.assert_array_equal(matrix.values, again.accuracies[view].values)
+
+
+def test_a_checkpoint_of_other_settings_is_refused(stream, tmp_path):
+    train(MetaplasticBNN(stream, hidden=[10], metaplasticity=1.0), stream, CONFIG, folder=tmp_path)
+    with pytest.raises(ConfigError, match="metaplasticity"):
+        train(MetaplasticBNN(stream, hidden=[10], metaplasticity=2.0), stream, CONFIG, folder=tmp_path)
+
+
+def test_without_norms_it_learns_from_single_samples(stream):
+    learner = MetaplasticBNN(stream, hidden=[30], norm="none")
+    inputs, labels = batch(stream, 1)
+    before = [layer.weight.detach().clone() for layer in learner.layers]
+    loss = learner.loss(learner.flat(inputs), labels)
+    first = torch.where(inputs.flatten(1) @ learner.layers[0].seen().T >= 0, 1.0, -1.0)
+    logits = first @ learner.layers[1].seen().T / 30**0.5
+    torch.testing.assert_close(loss, torch.nn.functional.cross_entropy(logits, labels))
+    loss.backward()
+    learner.step()
+    assert all(not torch.equal(layer.weight, old) for layer, old in zip(learner.layers, before, strict=True))
+    with pytest.raises(ConfigError, match="norm='none'"):
+        train(MetaplasticBNN(stream, hidden=[30]), stream, StreamConfig(tasks=1, batch_size=1))
+
+
+# EWC
+
+
+def test_fisher_information_is_the_mean_of_squared_gradients_of_single_samples(stream):
+    """Against a backward pass for each sample."""
+    learner = MetaplasticReal(stream, hidden=[6], norm="none")
+    inputs, labels = batch(stream, 12)
+    rows = learner.flat(inputs)
+    found = fisher_information(learner._forward, rows, labels, batch=5)
+    expected = [torch.zeros_like(each) for each in found]
+    for x, y in zip(rows, labels, strict=True):
+        loss = learner.loss(x[None], y[None])
+        gradients = torch.autograd.grad(loss, [layer.weight for layer in learner.layers])
+        for total, g in zip(expected, gradients, strict=True):
+            total += g.square() / 12
+    for one, two in zip(found, expected, strict=True):
+        torch.testing.assert_close(one, two)
+
+
+def test_the_penalty_pulls_signs_back_with_the_strength_of_the_importance(stream):
+    """gradient = strength sum over tasks F (sign(w) - sign(w*)): zero where no sign has turned."""
+    learner = MetaplasticBNN(stream, hidden=[10], ewc=50.0)
+    train(learner, stream, StreamConfig(tasks=1, epochs=2, batch_size=20))
+    layer, importance = learner.layers[0], learner.elastic.importance[0].clone()
+    assert bool(importance.any())
+    signs = layer.seen()
+    layer.weight.grad = torch.zeros_like(layer.weight)
+    for other in learner.layers[1:]:
+        other.weight.grad = torch.zeros_like(other.weight)
+    learner.elastic.add_gradient([each.seen() for each in learner.layers])
+    torch.testing.assert_close(layer.weight.grad, torch.zeros_like(signs), rtol=0, atol=1e-6)
+    with torch.no_grad():
+        layer.weight.neg_()
+    turned = layer.seen() != signs
+    learner.elastic.add_gradient([each.seen() for each in learner.layers])
+    expected = torch.where(turned, -2 * 50.0 * importance * signs, 0.0)
+    torch.testing.assert_close(layer.weight.grad, expected, rtol=1e-4, atol=1e-6)
+
+
+def test_ewc_without_told_tasks_is_refused_not_silently_nothing(stream):
+    with pytest.raises(ConfigError, match="does not say where"):
+        MetaplasticBNN(_Untold(stream), hidden=[10], ewc=1.0)
+
+
+# Bad input
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"metaplasticity": -1.0}, "metaplasticity is -1.0"),
+        ({"metaplasticity": float("nan")}, "metaplasticity is nan"),
+        ({"metaplasticity": [1.0, 2.0, 3.0]}, "3 numbers for 2 layers"),
+        ({"rate": 0.0}, "rate is 0.0"),
+        ({"weight_decay": -1e-3}, "weight_decay is -0.001"),
+        ({"init_width": 0.0}, "init_width is 0.0"),
+        ({"hidden": [0]}, "hidden is"),
+        ({"norm": "layer"}, "norm is 'layer'"),
+        ({"ewc": -1.0}, "ewc is -1.0"),
+        ({"seed": -1}, "seed is -1"),
+    ],
+)
+@LEARNERS
+def test_settings_out_of_range(cls, settings, words, stream):
+    with pytest.raises(ConfigError, match=words):
+        cls(stream, **{"hidden": [10], **settings})
+
+
+@pytest.mark.parametrize("levels", [1, 0, 2.5, True])
+def test_levels_out_of_range(levels, stream):
+    with pytest.raises(ConfigError, match="levels is"):
+        MetaplasticQNN(stream, hidden=[10], levels=levels)
+
+
+@LEARNERS
+def test_inputs_that_do_not_fit_or_are_not_finite(cls, stream):
+    """A sign would make a number of a NaN again."""
+    learner = cls(stream, hidden=[10])
+    inputs, labels = batch(stream)
+    with pytest.raises(ConfigError, match="inputs have 16 features; expected 784"):
+        learner.learn(inputs.flatten(1)[:, :16], labels, 20)
+    for bad in (float("nan"), float("inf"), -float("inf")):
+        inputs[3, 5] = bad
+        with pytest.raises(ConfigError, match="1 of 15680 inputs are NaN or infinite"):
+            learner.learn(inputs, labels, 20)
+        with pytest.raises(ConfigError, match="NaN or infinite"):
+            learner.log_probabilities(inputs, generator=torch.Generator(), task=0, view="shared")
+
+
+# Several processes
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not torch.distributed.is_available(), reason="torch without processes")
+def test_two_processes_are_as_one(stream):
+    """Norms over the whole batch. Real weights in float64 arithmetic differ by rounding alone; signs would amplify it."""
+    config = StreamConfig(tasks=2, epochs=1, batch_size=20, evaluate="seen")
+    alone, shared = (MetaplasticReal(stream, hidden=[20]).double() for _ in range(2))
+    one, two = train(alone, stream, config), train(shared, stream, config, processes=2)
+    for mine, other in zip(alone.parameters(), shared.parameters(), strict=True):
+        torch.testing.assert_close(mine, other, rtol=1e-5, atol=1e-7)
+    np.testing.assert_allclose(two.accuracies["task"].values, one.accuracies["task"].values, atol=0.011)

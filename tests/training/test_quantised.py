@@ -1,0 +1,76 @@
+"""Binary and quantised layers: what the network sees, and where gradients go."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from spinode.errors import ConfigError
+from spinode.training import BinaryLinear, QuantisedLinear, SignActivation
+
+
+def draw(*shape, seed=0):
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+def test_binary_layer_sees_signs_and_one_for_zero():
+    layer = BinaryLinear(3, 2)
+    with torch.no_grad():
+        layer.weight.copy_(torch.tensor([[0.1, -0.2, 0.0], [-3.0, 1e-30, -1e-30]]))
+    assert torch.equal(layer(torch.eye(3)), torch.tensor([[1.0, -1.0, 1.0], [-1.0, 1.0, -1.0]]).T)
+
+
+@pytest.mark.parametrize("levels", [3, 4, 8])
+def test_quantised_layer_sees_the_nearest_level(levels):
+    layer = QuantisedLinear(50, 20, levels=levels, init_width=4.0, generator=torch.Generator().manual_seed(0))
+    grid = torch.linspace(-1, 1, levels)
+    nearest = grid[(layer.weight.detach()[..., None] - grid).abs().argmin(-1)]
+    torch.testing.assert_close(layer.seen(), nearest)
+    assert len(layer.seen().unique()) == levels
+
+
+def test_two_levels_are_the_binary_layer():
+    binary, levels = (
+        cls(5, 4, init_width=1.0, generator=torch.Generator().manual_seed(3), **more)
+        for cls, more in ((BinaryLinear, {}), (QuantisedLinear, {"levels": 2}))
+    )
+    assert torch.equal(binary(draw(6, 5)), levels(draw(6, 5)))
+    assert binary.interval is levels.interval is None
+
+
+@pytest.mark.parametrize("levels", [2, 5])
+def test_gradients_are_those_of_a_linear_layer_with_the_seen_weights(levels):
+    layer = QuantisedLinear(5, 4, levels=levels, init_width=3.0, generator=torch.Generator().manual_seed(1))
+    seen = layer.seen().clone().requires_grad_()
+    x, other = draw(7, 5).requires_grad_(), draw(7, 5).requires_grad_()
+    (layer(x).sin()).sum().backward()
+    (torch.nn.functional.linear(other, seen).sin()).sum().backward()
+    torch.testing.assert_close(layer.weight.grad, seen.grad)
+    torch.testing.assert_close(x.grad, other.grad)
+    assert bool(layer.weight.grad.any())
+
+
+def test_sign_activation_passes_gradients_between_minus_one_and_one():
+    x = torch.tensor([-2.0, -1.0, -0.5, 0.0, 0.5, 1.0, 1.001], requires_grad=True)
+    y = SignActivation()(x)
+    y.backward(torch.arange(1.0, 8.0))
+    assert y.tolist() == [-1, -1, -1, 1, 1, 1, 1]
+    assert x.grad.tolist() == [0, 2, 3, 4, 5, 6, 0]
+
+
+def test_initial_weights():
+    weight = QuantisedLinear(200, 100, init_width=0.5, generator=torch.Generator().manual_seed(0)).weight.detach()
+    assert 0.249 < float(weight.abs().max()) <= 0.25
+    assert float(weight.var()) == pytest.approx(0.5**2 / 12, rel=0.03)
+
+
+@pytest.mark.parametrize("levels", [1, 0, -2, 2.5, True, "8"])
+def test_levels_out_of_range(levels):
+    with pytest.raises(ConfigError, match=r"levels is .*expected a whole number of at least 2"):
+        QuantisedLinear(3, 2, levels=levels)
+
+
+@pytest.mark.parametrize("width", [0.0, -1.0, float("nan"), float("inf")])
+def test_widths_out_of_range(width):
+    with pytest.raises(ConfigError, match="init_width is"):
+        BinaryLinear(3, 2, init_width=width)
