@@ -80,7 +80,7 @@ class DeviceWeights(nn.Module):
         dtype: torch.dtype = torch.float32,
     ) -> None:
         super().__init__()
-        self.synapse = _synapse(synapse)
+        self.synapse = checked_synapse(synapse)
         self.kind = _one_of("kind", kind, tuple(KINDS))
         self.policy = _policy(synapse, kind, policy)
         if isinstance(noise, str):
@@ -463,7 +463,8 @@ def _one_of(name: str, value: str, known: tuple[str, ...]) -> str:
     return value
 
 
-def _synapse(synapse: Any) -> Synapse:
+def checked_synapse(synapse: Any) -> Synapse:
+    """The same, or a `ConfigError` where it is none."""
     if isinstance(synapse, type) or not isinstance(synapse, Synapse):
         raise ConfigError(
             f"synapse is {synapse!r}; expected a device model: an instance such as WeakReset(), or load(name) of a file or "

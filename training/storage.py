@@ -9,21 +9,26 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..device_weights import DeviceWeights
+from ..device_weights import DeviceWeights, checked_synapse
 from ..errors import ConfigError
 from ..metaplastic import level
 from ..programming import StochasticProgrammer, WriteVerify
 from ..synapse import Synapse
 
 #: Most pulses of one write of one level; a device that has not got there by then is left where it is, and counted.
-MOST_PULSES = 1000
+MOST_PULSES = 10_000
+#: Difference of the two devices of a binary weight, in units of their range.
+_CONTRAST = 0.5
 
 
 class StoredLevels(nn.Module):
     """Levels of digital hidden weights, each stored in a pair of devices and written again when it changes.
 
-    Two levels are the sign of a pair's difference; more are conductance differences, evenly spaced from -1 to 1 in units of the
-    device's range, written by a closed loop to within a quarter of the spacing, or one step of the device if that is more.
+    Two levels are the sign of a pair's difference. Devices that can be set and reset are written to half their range on either
+    side, to within half of that, so that reads are sure of the sign; those that pulses move one way only, as weak RESET, until
+    a read has the wished sign, and no further, for every pulse uses them up. More levels are conductance differences, evenly
+    spaced from -1 to 1 in units of the device's range, written by a closed loop to within a quarter of the spacing, or one step
+    of the device if that is more.
 
     Args:
         hidden: Hidden weights.
@@ -40,14 +45,16 @@ class StoredLevels(nn.Module):
     ) -> None:
         super().__init__()
         self.interval = interval
-        kind = "sign" if interval is None else "pair"
+        both_ways = len(set(checked_synapse(synapse).polarities)) > 1
+        kind = "sign" if interval is None and not both_ways else "pair"
         self.weights = DeviceWeights(hidden.shape, synapse, kind=kind, w_max=1.0, seed=generator)
-        spacing = 2.0 if interval is None else interval[0]
-        tolerance = 1.0 if interval is None else max(spacing / 4, self.weights.step)
-        if interval is not None and tolerance >= spacing:
+        self.contrast = _CONTRAST if interval is None and both_ways else 1.0
+        spacing = 2 * self.contrast if interval is None else interval[0]
+        tolerance = spacing / 2 if kind == "sign" else max(spacing / 4, self.weights.step)
+        if kind == "pair" and tolerance >= spacing / 2:
             raise ConfigError(
-                f"{type(synapse).__name__} moves by {self.weights.step:.3g} a pulse, and {interval[1]} levels are "
-                f"{spacing:.3g} apart; take fewer levels, or a device of finer steps."
+                f"{type(synapse).__name__} moves by {self.weights.step:.3g} a pulse, and levels are {spacing:.3g} apart; take "
+                "fewer levels, or a device of finer steps."
             )
         self.verify = WriteVerify(tolerance, MOST_PULSES)
         self.register_buffer("target", level(hidden.detach(), interval))
@@ -63,12 +70,13 @@ class StoredLevels(nn.Module):
             self._write(changed)
 
     def _write(self, at: Tensor) -> None:
-        written = self.weights.write(self.target, self.verify, at=at)
+        written = self.weights.write(self.contrast * self.target, self.verify, at=at)
         self.counts += torch.stack([torch.tensor(len(at)), written.unreached.sum()])
 
     def read(self, *, noisy: bool = True) -> Tensor:
         """The weights as a read sees them."""
-        return self.weights.read(noisy=noisy and self.weights.noisy)
+        seen = self.weights.read(noisy=noisy and self.weights.noisy)
+        return level(seen) if self.interval is None else seen
 
 
 class StoredWeights(nn.Module):
