@@ -122,10 +122,10 @@ def test_metaplasticity_holds_signs(stream):
         learner = MetaplasticBNN(stream, hidden=[50], metaplasticity=m)
         train(learner, stream, StreamConfig(tasks=1, epochs=5, batch_size=20))
         before = learner.layers[0].seen()
-        strong = learner.layers[0].weight.detach().abs() > 0.1
-        assert int(strong.sum()) > 500  # enough to tell a share of
+        strong = learner.layers[0].weight.detach().abs() > 0.05
+        assert int(strong.sum()) > 1000
         learner.begin_task(1)
-        for _ in range(20):
+        for _ in range(100):
             task = stream[1]
             inputs, labels = learner.flat(task.inputs[:50]), task.labels[:50]
             loss = learner.loss(inputs, labels)
@@ -133,6 +133,7 @@ def test_metaplasticity_holds_signs(stream):
             loss.backward()
             learner.step()
         turned.append(float((learner.layers[0].seen() != before)[strong].float().mean()))
+    assert turned[0] > 0.01
     assert turned[1] < 0.5 * turned[0]
 
 
