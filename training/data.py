@@ -73,6 +73,10 @@ class StreamData(LightningDataModule):
             self._held = (index, check_task(self.stream, self.stream[index]))
         return self._held[1]
 
+    def release(self) -> None:
+        """Let go of the task that is kept."""
+        self._held = None
+
     def train_dataloader(self) -> _Epoch:
         """The batches of the epoch that the trainer is at."""
         trainer = self.trainer

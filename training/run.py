@@ -156,10 +156,14 @@ def train(
         check_writable(checkpoint)
     resumed = _resumable(checkpoint, learner, data)
     loop = _StreamLoop(data, scores, checkpoint, checkpoint_every, say)
-    with _quiet():
-        runner = _trainer(loop, tasks * config.epochs, trainer)
-        with _interruptible():
-            runner.fit(learner, datamodule=data, ckpt_path=resumed, weights_only=True)
+    try:
+        with _quiet():
+            runner = _trainer(loop, tasks * config.epochs, trainer)
+            with _interruptible():
+                runner.fit(learner, datamodule=data, ckpt_path=resumed, weights_only=True)
+    finally:
+        data.release()  # the learner keeps its Trainer, and that the data
+        scores.release()
     return scores.result(learner)
 
 

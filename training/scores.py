@@ -115,6 +115,10 @@ class Scores:
             self.apart[f"auc {name}"] = torch.cat([self.apart.get(f"auc {name}", area[:0]), area])
             self.apart |= {f"{side} {name}": held[name] for side, held in sides.items()}
 
+    def release(self) -> None:
+        """Let go of the tests that are kept."""
+        self._held.clear()
+
     # --- what is kept -------------------------------------------------------------------------------------------------
 
     def result(self, learner: Learner) -> StreamResult:
