@@ -113,8 +113,9 @@ def make_synapse(name: str) -> Synapse | None:
     """What weights are made of, by its name; None for exact numbers.
 
     Args:
-        name: "ideal"; a synapse of the zoo or a .safetensors file; "physical:NAME" for the model that the zoo's synapse was
-            fitted on; or the name of a physical model with its own settings.
+        name: "ideal"; a synapse of the zoo, driven with the pulse of the device that it was fitted on, or a .safetensors file;
+            "physical:NAME" for the model that the zoo's synapse was fitted on; or the name of a physical model with its own
+            settings.
 
     Raises:
         ConfigError: another name.
@@ -139,7 +140,12 @@ def make_synapse(name: str) -> Synapse | None:
         model: Synapse = made
         return model
     if name in shipped or Path(name).suffix == ".safetensors":
-        return load_synapse(name)
+        surrogate = load_synapse(name)
+        pulse = card(name)["fitted_on"]["settings"] if name in shipped else {}
+        if None not in (surrogate.voltage, surrogate.width, pulse.get("voltage"), pulse.get("width")):
+            # Its own default is a typical pulse of the file; another one has another ratio of SET to RESET.
+            surrogate.voltage, surrogate.width = tuple(pulse["voltage"]), float(pulse["width"])
+        return surrogate
     physical = name.removeprefix("physical:")
     if physical != name and physical in shipped:
         return _fitted_on(physical)
