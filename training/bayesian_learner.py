@@ -148,7 +148,7 @@ class BayesianLearner(SteppingLearner):
             processes = distributed.get_world_size()
         if processes > 1 and (self.stores or getattr(self.layers[0], "sampling", "weights") == "local"):
             raise ConfigError("draws for each sample, and devices, are not shared by several processes; take processes=1.")
-        loss = self.loss(self.flat(inputs), labels)
+        loss = self.finite(self.loss(self.flat(inputs), labels))
         self.optimiser.zero_grad()
         self.manual_backward(loss * processes)  # gradients are averaged over processes, and here a sum is meant
         self.optimiser.step()

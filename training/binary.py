@@ -154,6 +154,12 @@ class MetaplasticReal(SteppingLearner):
 
     # --- learning -----------------------------------------------------------------------------------------------------
 
+    def learn(self, inputs: Tensor, labels: Tensor, batch_size: int) -> Tensor:
+        """One step; with batch norms a last batch of one sample, which has no variance, is left out."""
+        if len(inputs) == 1 < batch_size and self.norms is not None:
+            return torch.zeros(())
+        return super().learn(inputs, labels, batch_size)
+
     def step(self) -> None:
         """Metaplastic Adam, after EWC has added its gradient; devices follow."""
         if self.elastic is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,7 +11,7 @@ from lightning.pytorch import LightningModule
 from torch import Tensor
 
 from ..errors import ConfigError
-from ..stream import Task
+from ..stream import Task, TaskStream
 
 #: Batches between two logged losses: logging each would cost as much as learning it.
 LOG_EVERY = 50
@@ -71,6 +72,13 @@ class Learner(LightningModule):
         """
         raise NotImplementedError
 
+    def check(self, stream: TaskStream) -> None:
+        """Called before a run.
+
+        Raises:
+            ConfigError: a stream that the learner was not made for.
+        """
+
     def begin_task(self, index: int) -> None:
         """Called before each task of a stream with boundaries."""
 
@@ -112,6 +120,27 @@ class Learner(LightningModule):
         """Take it back; `check_checkpoint` has seen that it is this learner's."""
         for name, generator in self.generators():
             generator.set_state(checkpoint["learner"]["generators"][name])
+
+
+def sizes(stream: TaskStream) -> tuple[int, int]:
+    """Features and classes of a stream.
+
+    Raises:
+        ConfigError: something that is no stream.
+    """
+    if isinstance(stream, type) or not isinstance(stream, TaskStream):
+        raise ConfigError(f"the stream is {stream!r}; expected a stream of tasks, such as PermutedTasks(mnist(), tasks=5).")
+    return math.prod(stream.shape), int(stream.classes)
+
+
+def check_sizes(stream: TaskStream, features: int, classes: int) -> None:
+    """Raise a `ConfigError` if a stream has other features or more classes than a learner was made for."""
+    found, wanted = sizes(stream)
+    if found != features or wanted > classes:
+        raise ConfigError(
+            f"the stream {stream.name!r} has {found} features and {wanted} classes, and the learner was made for "
+            f"{features} and {classes}; make it from this stream."
+        )
 
 
 def check_checkpoint(learner: Learner, checkpoint: Any, path: Any) -> None:

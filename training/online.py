@@ -14,7 +14,7 @@ from torch import Tensor
 from ..errors import ConfigError, FitError
 from ..online import OnlineBGD, OnlineBiMU, OnlineMESU, OnlineRule, OnlineSGD, run_online
 from ..stream import Task, TaskStream
-from .learner import Learner
+from .learner import Learner, check_sizes, sizes
 from .settings import number, taken
 
 #: Steps of one call: a call copies the weights once, and a checkpoint can be written after it.
@@ -75,6 +75,7 @@ class OnlineLearner(Learner):
         super().__init__(seed=seed)
         if rule not in RULES:
             raise ConfigError(f"there is no online rule {rule!r}; choose one of: {', '.join(RULES)}.")
+        features, classes = sizes(stream)
         units = _one_layer(hidden)
         if not isinstance(test_samples, int) or isinstance(test_samples, bool) or test_samples < 1:
             raise ConfigError(f"test_samples is {test_samples!r}; expected a whole number of at least 1.")
@@ -86,7 +87,7 @@ class OnlineLearner(Learner):
         self.rule = rule
         self._rule, self._rest = _made(rule, settings)
         self._test_samples = test_samples if self._rule.samples else 1
-        self._set_up([math.prod(stream.shape), units, stream.classes])
+        self._set_up([features, units, classes])
 
     # --- weights ------------------------------------------------------------------------------------------------------
 
@@ -116,6 +117,11 @@ class OnlineLearner(Learner):
     def _sizes(self) -> list[int]:
         first, second = (self.get_buffer(f"{self._rule.needs[0]}{layer}") for layer in (0, 1))
         return [first.shape[1], first.shape[0], second.shape[0]]
+
+    def check(self, stream: TaskStream) -> None:
+        """See that the stream has the features and classes that the learner was made for."""
+        features, _, classes = self._sizes()
+        check_sizes(stream, features, classes)
 
     # --- learning -----------------------------------------------------------------------------------------------------
 

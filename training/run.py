@@ -135,10 +135,15 @@ def train(
             another stream or other settings; a batch that cannot be shared by the processes.
     """
     config = config or StreamConfig()
+    if not isinstance(config, StreamConfig):
+        raise ConfigError(f"config is a {type(config).__name__}; expected StreamConfig(epochs=..., batch_size=...).")
+    if not isinstance(learner, Learner):
+        raise ConfigError(f"the learner is a {type(learner).__name__}; expected one, such as MetaplasticBNN(stream).")
     if processes != 1:
         shared = {"strangers": strangers, "folder": folder, "checkpoint_every": checkpoint_every, **trainer}
         return train_in_processes(processes, learner, stream, config, say, shared)
     tasks = check_tasks(stream, config.tasks)
+    learner.check(stream)
     if strangers is not None:
         check_tasks(strangers, tasks)
         if tuple(strangers.shape) != tuple(stream.shape):

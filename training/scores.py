@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..errors import FitError
 from ..stream import TaskStream
 from .config import StreamConfig
 from .metrics import AccuracyMatrix
@@ -93,9 +94,13 @@ class Scores:
         trained = learner.training
         learner.eval()
         with torch.no_grad():
-            for batch in inputs.split(self.config.test_batch):
+            # In even parts: a last one of a single input would have no variance for a batch norm.
+            for batch in inputs.tensor_split(-(-len(inputs) // self.config.test_batch)):
                 batch = batch.to(learner.device)
-                yield learner.log_probabilities(batch, generator=generator, task=index, view=view)
+                answers = learner.log_probabilities(batch, generator=generator, task=index, view=view)
+                if bool(answers.isnan().any()):
+                    raise FitError(f"{learner.rule} answers NaN to tests of task {index}: it has diverged. Take smaller rates.")
+                yield answers
         learner.train(trained)
 
     def _accuracy(self, learner: Learner, index: int, after: int, view: str) -> float:

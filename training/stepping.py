@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..errors import ConfigError
+from ..errors import ConfigError, FitError
 from ..stream import TaskStream
-from .learner import Learner
+from .learner import Learner, check_sizes, sizes
 
 
 class SteppingLearner(Learner):
@@ -30,7 +30,11 @@ class SteppingLearner(Learner):
 
     def __init__(self, stream: TaskStream, *, seed: int = 0) -> None:
         super().__init__(seed=seed)
-        self.features, self.classes = math.prod(stream.shape), int(stream.classes)
+        self.features, self.classes = sizes(stream)
+
+    def check(self, stream: TaskStream) -> None:
+        """See that the stream has the features and classes that the learner was made for."""
+        check_sizes(stream, self.features, self.classes)
 
     def loss(self, inputs: Tensor, labels: Tensor) -> Tensor:
         """Loss of a batch, mean over its samples, with its graph.
@@ -43,11 +47,23 @@ class SteppingLearner(Learner):
 
     def learn(self, inputs: Tensor, labels: Tensor, batch_size: int) -> Tensor:
         """One step of the optimiser."""
-        loss = self.loss(self.flat(inputs), labels)
+        loss = self.finite(self.loss(self.flat(inputs), labels))
         self.optimiser.zero_grad()
         self.manual_backward(loss)  # averages gradients over processes
         self.step()
         return loss.detach()
+
+    def finite(self, loss: Tensor) -> Tensor:
+        """The loss, if it is a number.
+
+        Raises:
+            FitError: it is not; the weights are as before the step.
+        """
+        if not math.isfinite(float(loss.detach())):
+            raise FitError(
+                f"{self.rule} diverged: the loss of a batch is {float(loss.detach())}. Take smaller rates; look at the inputs."
+            )
+        return loss
 
     def step(self) -> None:
         """What follows the gradients."""

@@ -93,7 +93,14 @@ def make_learner(recipe: Recipe, stream: TaskStream, seed: int) -> Learner:
     if rule.online and single and recipe.config.batch_size == 1 and synapse is None:
         return training.OnlineLearner(stream, seed=seed, **rule.fixed, **recipe.settings)
     cls: Callable[..., Learner] = getattr(training, rule.learner)
-    return cls(stream, seed=seed, synapse=synapse, **rule.fixed, **recipe.settings)
+    try:
+        return cls(stream, seed=seed, synapse=synapse, **rule.fixed, **recipe.settings)
+    except TypeError as error:
+        if "keyword argument" not in str(error):
+            raise
+        raise ConfigError(
+            f"{recipe.rule} has other settings: {str(error).partition(') ')[2] or error}; see docs/continual.md."
+        ) from None
 
 
 def run_recipe(
