@@ -26,9 +26,9 @@ class StoredLevels(nn.Module):
 
     Two levels are the sign of a pair's difference. Devices that can be set and reset are written to half their range on either
     side, to within half of that, so that reads are sure of the sign; those that pulses move one way only, as weak RESET, until
-    a read has the wished sign, and no further, for every pulse uses them up. More levels are conductance differences, evenly
-    spaced from -1 to 1 in units of the device's range, written by a closed loop to within a quarter of the spacing, or one step
-    of the device if that is more.
+    a read has the wished sign by three times the noise of reads, and no further, for every pulse uses them up. More levels
+    are conductance differences, evenly spaced from -1 to 1 in units of the device's range, written by a closed loop to within
+    a quarter of the spacing, or one step of the device if that is more.
 
     Args:
         hidden: Hidden weights.
@@ -46,12 +46,13 @@ class StoredLevels(nn.Module):
         super().__init__()
         self.interval = interval
         both_ways = len(set(checked_synapse(synapse).polarities)) > 1
-        kind = "sign" if interval is None and not both_ways else "pair"
-        self.weights = DeviceWeights(hidden.shape, synapse, kind=kind, w_max=1.0, seed=generator)
+        self.weights = DeviceWeights(hidden.shape, synapse, kind="pair", w_max=1.0, seed=generator)
         self.contrast = _CONTRAST if interval is None and both_ways else 1.0
         spacing = 2 * self.contrast if interval is None else interval[0]
-        tolerance = spacing / 2 if kind == "sign" else max(spacing / 4, self.weights.step)
-        if kind == "pair" and tolerance >= spacing / 2:
+        tolerance = max(spacing / 4, self.weights.step)
+        if interval is None and not both_ways:  # the goal is out of reach on purpose: only the nearer edge counts
+            tolerance = 1.0 - min(3 * _read_noise(self.weights), 0.25)
+        elif tolerance >= spacing / 2:
             raise ConfigError(
                 f"{type(synapse).__name__} moves by {self.weights.step:.3g} a pulse, and levels are {spacing:.3g} apart; take "
                 "fewer levels, or a device of finer steps."
@@ -136,11 +137,7 @@ class StoredWeights(nn.Module):
     def noise(self) -> float:
         """Standard deviation of two reads of the same devices, over all of them; 0 where reads are exact."""
         if self._noise is None:
-            self._noise = 0.0
-            if self.weights.noisy:
-                with self.weights.drawing_from(torch.Generator().manual_seed(0)):
-                    first, second = self.read(), self.read()
-                self._noise = float((first - second).std()) / 2**0.5
+            self._noise = _read_noise(self.weights)
         return self._noise
 
 
@@ -174,6 +171,15 @@ def device_footprint(stores: Iterable[Any]) -> dict[str, float]:
         writes, missed = torch.stack(written).sum(0).tolist()
         figures |= {"writes": float(writes), "writes out of tolerance [share]": missed / max(writes, 1)}
     return figures
+
+
+def _read_noise(weights: DeviceWeights) -> float:
+    """Standard deviation of the difference of two reads of the same devices, by the root of two."""
+    if not weights.noisy:
+        return 0.0
+    with weights.drawing_from(torch.Generator().manual_seed(0)):
+        first, second = weights.latent(noisy=True), weights.latent(noisy=True)
+    return float((first - second).std()) / 2**0.5
 
 
 def _at_bounds(weights: DeviceWeights) -> int:
