@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
@@ -15,7 +16,10 @@ from ..metaplastic import level
 from ..programming import StochasticProgrammer, WriteVerify
 from ..synapse import Synapse
 
-#: Most pulses of one write of one level; a device that has not got there by then is left where it is, and counted.
+#: Most pulses of one write, in units of those that one level takes, for devices that go both ways. A device that has not got
+#: there by then is left where it is, and counted; a few of these would otherwise take most of the time.
+_PATIENCE = 10
+#: Most pulses of one write of any device.
 MOST_PULSES = 10_000
 #: Difference of the two devices of a binary weight, in units of their range.
 _CONTRAST = 0.5
@@ -57,7 +61,8 @@ class StoredLevels(nn.Module):
                 f"{type(synapse).__name__} moves by {self.weights.step:.3g} a pulse, and levels are {spacing:.3g} apart; take "
                 "fewer levels, or a device of finer steps."
             )
-        self.verify = WriteVerify(tolerance, MOST_PULSES)
+        most = math.ceil(_PATIENCE * spacing / self.weights.step) if both_ways else MOST_PULSES
+        self.verify = WriteVerify(tolerance, min(most, MOST_PULSES))
         self.register_buffer("target", level(hidden.detach(), interval))
         self.register_buffer("counts", torch.zeros(2, dtype=torch.int64))  # writes, and those that did not get there
         self._write(torch.arange(hidden.numel()))
