@@ -188,9 +188,9 @@ def _read_noise(weights: DeviceWeights) -> float:
 
 
 def _at_bounds(weights: DeviceWeights) -> int:
-    """Devices within a thousandth of their range of the end that pulses drive them to."""
+    """Devices that have had pulses and are within a thousandth of their range of an end of it."""
     synapse = weights.synapse
-    conductance = next(iter(weights.state.values()))
+    conductance = synapse.read(weights.state)
     margin = 1e-3 * (synapse.high - synapse.low)
     low, high = conductance <= synapse.low + margin, conductance >= synapse.high - margin
     worn = weights.wear > 0
