@@ -318,15 +318,18 @@ def recipe(tmp_path):
 def test_continual_writes_a_line_a_seed_once(folder, recipe, tmp_path):
     results = tmp_path / "results" / "lines.jsonl"
     command = [sys.executable, folder / "continual.py", recipe, "--results", results, "--checkpoints", tmp_path / "points"]
-    run = subprocess.run(command, capture_output=True, text=True)
+    # The script finds its neighbours in its own folder.
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONSAFEPATH"}
+    called = {"capture_output": True, "text": True, "env": environment}
+    run = subprocess.run(command, **called)
     assert run.returncode == 0, run.stderr
     written = [json.loads(line) for line in results.read_text().splitlines()]
     assert [(line["recipe"], line["seed"]) for line in written] == [("small", 0), ("small", 1)]
     assert all(0 <= line["figures"]["newest"] <= 1 for line in written)
-    again = subprocess.run([*command, "--seeds", "1"], capture_output=True, text=True)
+    again = subprocess.run([*command, "--seeds", "1"], **called)
     assert "small, seed 1: has its line" in again.stdout
     recipe.write_text(RECIPE.replace("rate: 0.1}", "rate: 0.2}"))  # another experiment, whatever its name
-    subprocess.run([*command, "--seeds", "1"], capture_output=True, text=True, check=True)
+    subprocess.run([*command, "--seeds", "1"], **called, check=True)
     assert len(results.read_text().splitlines()) == 3
 
 

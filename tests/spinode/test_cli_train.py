@@ -193,7 +193,9 @@ def test_interrupted_run_goes_on(tmp_path):
     """Ctrl-C after the first task: exit code 130, and the same command ends with the result of an undisturbed one."""
     words = [sys.executable, "-m", "spinode", "train", "sgd", *SMALL, "--tasks", "40", "--save", str(tmp_path / "run")]
     environment = {**os.environ, "PYTHONUNBUFFERED": "1", "OMP_NUM_THREADS": "1"}
-    process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    # Tests that run in the background of a shell ignore interrupts, and hand that on to what they start.
+    process = subprocess.Popen(words, **pipes, env=environment, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
     for line in process.stdout:
         if line.startswith("task 2 of 40"):
             break

@@ -266,6 +266,15 @@ def test_finished_run_is_not_run_again(whole, tmp_path):
     assert again.seconds == first.seconds
 
 
+@pytest.fixture
+def interrupts():
+    """Heard, as in the foreground of a shell."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interrupts")
 def test_interrupt_from_the_keyboard_is_one(tmp_path):
     class Interrupt(Callback):
         def on_train_batch_end(self, trainer, *_):
