@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from .errors import ConfigError
 
@@ -30,7 +30,8 @@ def check_loaded(weights: DeviceWeights, stored: Mapping[str, Any], prefix: str)
     """
     label = prefix.removesuffix(".") or "the weights"
     found = {name.removeprefix(prefix): value for name, value in stored.items() if name.startswith(prefix)}
-    own = {**weights._buffers, _EXTRA: None}
+    inside = _synapse_entries(weights)
+    own = {**weights._buffers, **inside, _EXTRA: None}
     if _EXTRA in found:  # first: of another kind of device all the rest is different too
         _check_extra(weights, found[_EXTRA], label)
     if set(found) != set(own):
@@ -40,6 +41,29 @@ def check_loaded(weights: DeviceWeights, stored: Mapping[str, Any], prefix: str)
         )
     for name, value in weights._buffers.items():
         _check_tensor(f"{label}.{name}", found[name], value)
+    for name, value in inside.items():
+        _check_fitted(f"{label}.{name}", found[name], value)
+
+
+def _synapse_entries(weights: DeviceWeights) -> dict[str, Tensor]:
+    """What a fitted synapse adds to the state dict of weights: its network and its population."""
+    if not isinstance(weights.synapse, nn.Module):
+        return {}
+    return {f"synapse.{name}": value for name, value in weights.synapse.state_dict(keep_vars=True).items()}
+
+
+def _check_fitted(name: str, stored: Any, own: Tensor) -> None:
+    """Numbers of the fit must be those that the weights have, but for those that are being trained.
+
+    Settings of a surrogate, such as its range and its pulse, are not in the dict: numbers of another fit would not go with
+    them, and layers may share one synapse.
+    """
+    _check_tensor(name, stored, own.detach())
+    if not own.requires_grad and not torch.allclose(stored.to(own), own):
+        raise ConfigError(
+            f"{name} in the state dict is that of another fit than the synapse of the weights; build the layer with the "
+            f"surrogate that was saved. {_AS_IT_WAS}"
+        )
 
 
 def check_entry(name: str, stored: Any, own: Tensor) -> None:

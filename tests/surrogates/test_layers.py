@@ -18,6 +18,7 @@ from spinode.surrogates import (
     SignProgrammer,
     StochasticProgrammer,
 )
+from spinode.surrogates.zoo import load_synapse
 
 NOISY = WeakReset(read_noise=0.05)
 
@@ -270,6 +271,25 @@ def test_a_state_dict_that_does_not_fit_changes_nothing(other, change, message):
     assert all(torch.equal(before[name], now[name]) for name in before if "extra" not in name)
     assert layer.weights.energy == follows.weights.energy
     assert torch.equal(layer(inputs(2, 7)), follows(inputs(2, 7)))  # its generator stands where it stood
+
+
+def test_a_fitted_synapse_is_part_of_the_state_dict_and_must_be_the_same_fit():
+    def layer(seed):
+        return linear(load_synapse("hfox-weak-reset"), seed=seed)
+
+    one, two = layer(0), layer(1)
+    two.load_state_dict(one.state_dict())
+    assert torch.equal(one(inputs(3, 7)), two(inputs(3, 7)))
+    stored = copy.deepcopy(one.state_dict())
+    name = "weights.synapse.drift.field.out.weight"
+    stored[name].view(-1)[0] += 0.01
+    before = two.weights.read(noisy=False)
+    with pytest.raises(ConfigError, match=rf"{name} in the state dict is that of another fit"):
+        two.load_state_dict(stored)
+    assert torch.equal(two.weights.read(noisy=False), before)
+    tuned = dict(two.weights.synapse.named_parameters())["drift.field.out.weight"].requires_grad_()
+    two.load_state_dict(stored)
+    assert torch.equal(tuned.detach(), stored[name])
 
 
 def test_a_state_dict_of_floating_point_is_refused_and_one_without_names_accepted():

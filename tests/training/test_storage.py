@@ -228,9 +228,10 @@ def test_exact_devices_are_exact_numbers(stream):
 
 
 @pytest.mark.parametrize("storage", ["digital", "devices"])
-def test_a_killed_run_on_devices_ends_as_one_that_was_not(storage, stream, tmp_path):
+@pytest.mark.parametrize("synapse", [lambda: WeakReset(read_noise=0.02), lambda: make_synapse("hfox-weak-reset")])
+def test_a_killed_run_on_devices_ends_as_one_that_was_not(synapse, storage, stream, tmp_path):
     def made():
-        return MetaplasticBNN(stream, hidden=[8], synapse=WeakReset(read_noise=0.02), storage=storage)
+        return MetaplasticBNN(stream, hidden=[8], synapse=synapse(), storage=storage)
 
     whole, second = made(), made()
     result = train(whole, stream, CONFIG)
