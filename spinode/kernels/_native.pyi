@@ -66,3 +66,15 @@ def learn(
 ) -> int: ...
 def noise(simd: str, f64: bool, key: int, sizes: Sequence[int], out: int, /) -> None: ...
 def metaplastic(simd: str, f64: bool, sizes: Sequence[int], numbers: Sequence[float], data: Sequence[int], /) -> None: ...
+def film(
+    simd: str,
+    sizes: Sequence[int],
+    dt: float,
+    numbers: Sequence[float],
+    begin: Sequence[float],
+    end: Sequence[float],
+    data: Sequence[int],
+    first: int,
+    key: int,
+    /,
+) -> None: ...

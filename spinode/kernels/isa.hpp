@@ -35,6 +35,7 @@
 SPINODE_APPLY(SPINODE_TARGET)
 #endif
 
+#include "film.hpp"
 #include "metaplastic.hpp"
 #include "online.hpp"
 #include "shooting.hpp"
@@ -42,8 +43,9 @@ SPINODE_APPLY(SPINODE_TARGET)
 namespace spinode {
 namespace SPINODE_ISA {
 
-const Kernels f32{&tape<float>, &forward<float>, &backward<float>, nullptr, &learn<float>, &metaplastic<float>, &noise<float>};
-const Kernels f64{&tape<double>, &forward<double>, &backward<double>, &equations, &learn<double>, &metaplastic<double>, &noise<double>};
+const Kernels f32{&tape<float>, &forward<float>, &backward<float>, nullptr, &learn<float>, &metaplastic<float>, &noise<float>, nullptr};
+const Kernels f64{&tape<double>,        &forward<double>, &backward<double>, &equations, &learn<double>,
+                  &metaplastic<double>, &noise<double>,   &film<double>};
 
 }  // namespace SPINODE_ISA
 }  // namespace spinode

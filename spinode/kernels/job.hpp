@@ -99,6 +99,20 @@ struct Metaplastic {
     std::array<void*, 5> data;  // weight, gradient, averages of it and of its square; what the network sees of the weight, or null
 };
 
+// Steps of a magnetic film between two evaluations of its stray field, see film.hpp. Arrays are contiguous, (rows + 2, stride) a cell
+// value: a frame of empty cells around the film. Their type is that of the kernel.
+struct Film {
+    int64_t rows, stride, steps;
+    double dt;                       // gamma0 times the step [m/A]
+    std::array<double, 13> numbers;  // alpha, exchange, per DMI, per DMI^2, demagnetising; p (3), P, asymmetry, field-like; beta; thermal
+    std::array<double, 8> begin, end;  // anisotropy, DMI, field (3), spin, flow (2) at the start and at the end, linear between
+    const void* cells;               // (11) constants of the cells
+    const void* stray;               // (6): stray field at the start, and its change in a step
+    void* m;                         // (3), in place
+    int64_t first;                   // number of the first step, for the noise
+    uint64_t key;                    // of the noise
+};
+
 // One entry for each instruction set and precision.
 struct Kernels {
     int64_t (*tape)(const Rollout&);  // length of the tape, in elements
@@ -108,6 +122,7 @@ struct Kernels {
     int64_t (*learn)(const Online&);  // the step whose loss was not finite, or the number of steps
     void (*metaplastic)(const Metaplastic&);
     void (*noise)(uint64_t key, int64_t first, int64_t steps, int64_t count, void* out);  // (steps, count) normal numbers
+    void (*film)(const Film&);
 };
 
 namespace portable { extern const Kernels f32, f64; }

@@ -156,6 +156,15 @@ NB_MODULE(_native, module) {
         const nb::gil_scoped_release free;
         set.metaplastic(job);
     });
+    module.def("film", [](const std::string& simd, const std::array<int64_t, 3>& sizes, double dt, const std::array<double, 13>& numbers,
+                          const std::array<double, 8>& begin, const std::array<double, 8>& end, const std::array<int64_t, 3>& data,
+                          int64_t first, int64_t key) {
+        const Film job{sizes[0], sizes[1], sizes[2], dt, numbers, begin, end, reinterpret_cast<const void*>(data[0]),
+                       reinterpret_cast<const void*>(data[1]), reinterpret_cast<void*>(data[2]), first, uint64_t(key)};
+        const Kernels& set = kernels(simd, true);
+        const nb::gil_scoped_release free;
+        set.film(job);
+    });
     module.def("info", [] {
         nb::dict result;
         std::vector<std::string> names;

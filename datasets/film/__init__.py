@@ -1,0 +1,5 @@
+"""Micromagnetics of a film of one layer of cells: skyrmions and other textures, from drive to trace."""
+
+from .film import Film as Film
+from .run import FilmRun as FilmRun
+from .shapes import disc as disc, grained as grained, rectangle as rectangle, skyrmions as skyrmions

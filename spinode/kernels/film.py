@@ -1,0 +1,58 @@
+"""The compiled steps of a magnetic film; their twin in plain torch stands in `spinode.datasets.film`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from ..errors import ConfigError
+from . import native
+
+_CONSTANTS, _NUMBERS, _DRIVES, _LANES = 11, 13, 8, 8
+
+
+def advance(
+    m: Tensor,
+    cells: Tensor,
+    stray: Tensor,
+    steps: int,
+    dt: float,
+    numbers: Sequence[float],
+    drives: tuple[Sequence[float], Sequence[float]],
+    *,
+    first: int = 0,
+    key: int = 0,
+) -> None:
+    """Classical Runge-Kutta steps of a film, in place.
+
+    Args:
+        m: Unit vectors in a frame of empty cells, shape (3, rows + 2, stride).
+        cells: Constants of the cells, shape (11, rows + 2, stride).
+        stray: Stray field at the start and its change in a step [A/m], shape (6, rows + 2, stride).
+        steps: How many.
+        dt: gamma0 times the length of a step [m/A].
+        numbers: Constants of the film, in the order of kernels/film.hpp.
+        drives: What acts on all cells alike at the start and at the end; linear in between.
+        first: Number of the first step, for the thermal field.
+        key: Of the thermal field.
+
+    Raises:
+        ConfigError: shapes or types that the kernel does not take.
+    """
+    _, rows, stride = m.shape
+    native.check(
+        torch.float64,
+        m=(m, (3, rows, stride)),
+        cells=(cells, (_CONSTANTS, rows, stride)),
+        stray=(stray, (6, rows, stride)),
+    )
+    contiguous = m.is_contiguous() and cells.is_contiguous() and stray.is_contiguous()
+    if not contiguous or rows < 3 or stride % _LANES or steps < 1 or not stride:
+        raise ConfigError(f"the kernel takes contiguous arrays of framed rows, a multiple of {_LANES}; got {tuple(m.shape)}.")
+    if len(numbers) != _NUMBERS or any(len(each) != _DRIVES for each in drives):
+        raise ConfigError(f"the kernel takes {_NUMBERS} numbers and {_DRIVES} drives; got {len(numbers)} and {drives}.")
+    data = (cells.data_ptr(), stray.data_ptr(), m.data_ptr())
+    native.library.film(native.simd(), (rows - 2, stride, steps), dt, numbers, drives[0], drives[1], data, first, key)
+    torch.autograd.graph.increment_version(m)
