@@ -20,6 +20,16 @@ from .devices import (
     write_energy as write_energy,
     write_error_rate as write_error_rate,
 )
+from .film import (
+    Film as Film,
+    FilmRun as FilmRun,
+    disc as disc,
+    grained as grained,
+    rectangle as rectangle,
+    simulate_with_magnum as simulate_with_magnum,
+    skyrmion_device as skyrmion_device,
+    skyrmions as skyrmions,
+)
 from .images import (
     Images as Images,
     fashion_mnist as fashion_mnist,

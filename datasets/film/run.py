@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -53,7 +54,9 @@ class Stepper:
         key: Of the thermal field.
     """
 
-    def __init__(self, terms: Terms, stray: StrayField, m: Tensor, *, refresh: float, thermal: float = 0.0, key: int = 0) -> None:
+    def __init__(
+        self, terms: Terms, stray: StrayField, m: Tensor, *, refresh: float, thermal: float = 0.0, key: int = 0
+    ) -> None:
         self.terms, self.refresh, self._stray, self._thermal, self._key = terms, refresh, stray, thermal, key
         self._columns = m.shape[-1]
         self.framed = framed(m).contiguous()
@@ -76,7 +79,7 @@ class Stepper:
         edges = [tuple(a + (b - a) * k / blocks for a, b in zip(first, last, strict=True)) for k in range(blocks + 1)]
         if self._slope is None:
             self._begin(interval / blocks, steps, edges)
-        for at, to in zip(edges, edges[1:], strict=False):
+        for at, to in itertools.pairwise(edges):
             self._block(interval / blocks, steps, at, to)
 
     def _begin(self, length: float, steps: int, edges: list[tuple[float, ...]]) -> None:

@@ -25,7 +25,9 @@ def rectangle(width: float, height: float, *, cell: float) -> Tensor:
     Raises:
         ConfigError: lengths that are not positive, or shorter than a cell.
     """
-    columns, rows = (round(positive(size, name) / positive(cell, "cell")) for size, name in ((width, "width"), (height, "height")))
+    columns, rows = (
+        round(positive(size, name) / positive(cell, "cell")) for size, name in ((width, "width"), (height, "height"))
+    )
     if min(rows, columns) < 1:
         raise ConfigError(f"a rectangle of {width:g} m x {height:g} m holds no cell of {cell:g} m; pass a smaller cell.")
     return torch.ones(rows, columns, dtype=torch.bool)
@@ -84,9 +86,7 @@ def grained(
     grain = torch.from_numpy(cKDTree(places.numpy()).query(cells)[1])
     factors = (1 + spread * normal(2, count)).clamp_min(0.1)
     axes = torch.tensor(film.easy_axis, dtype=torch.float64) + tilt * normal(count, 3)
-    return dataclasses.replace(
-        film, Ku=film.Ku * factors[0][grain], D=film.D * factors[1][grain], easy_axis=axes[grain]
-    )
+    return dataclasses.replace(film, Ku=film.Ku * factors[0][grain], D=film.D * factors[1][grain], easy_axis=axes[grain])
 
 
 def skyrmions(
@@ -122,7 +122,7 @@ def skyrmions(
 
 
 def _centres(shape: tuple[int, ...], cell: float) -> tuple[Tensor, Tensor]:
-    """y and x of the centre of each cell from the centre of the film [m]."""
+    """Y and x of the centre of each cell from the centre of the film [m]."""
     rows, columns = shape
     y, x = (((torch.arange(size, dtype=torch.float64) + 0.5) - size / 2) * cell for size in (rows, columns))
     grid = torch.meshgrid(y, x, indexing="ij")

@@ -1,7 +1,7 @@
 """The stray field of a film of cells: Newell's demagnetising tensor and its convolution by FFT.
 
-H_i = -Ms sum_j N(r_i - r_j) m_j, with N_ab(r) = -1/(4 pi V) int int d_a d_b' 1/|r + x - x'| over two cells of volume V: a cell that
-lies at r sees the field of the surface charges of the other, averaged over itself.
+H_i = -Ms sum_j N(r_i - r_j) m_j, with N_ab(r) = -1/(4 pi V) int int d_a d_b' 1/|r + x - x'| over two cells of volume V: a cell
+that lies at r sees the field of the surface charges of the other, averaged over itself.
 
 Source: Newell, Williams and Dunlop, J. Geophys. Res. 98, 9551 (1993), doi:10.1029/93JB00694.
 """
@@ -70,7 +70,9 @@ def _g(x: Array, y: Array, z: Array) -> Array:
     x, y = np.abs(x), np.abs(y)
     r = np.sqrt(x * x + y * y + z * z)
     result = x * y * z * _arsinh(z, np.hypot(x, y)) - x * y * r / 3
-    result += y / 6 * (3 * z * z - y * y) * _arsinh(x, np.hypot(y, z)) + x / 6 * (3 * z * z - x * x) * _arsinh(y, np.hypot(x, z))
+    result += y / 6 * (3 * z * z - y * y) * _arsinh(x, np.hypot(y, z)) + x / 6 * (3 * z * z - x * x) * _arsinh(
+        y, np.hypot(x, z)
+    )
     result -= z**3 / 6 * _arctan(x * y, z * r) + z * y * y / 2 * _arctan(x * z, y * r) + z * x * x / 2 * _arctan(y * z, x * r)
     return sign * result
 
@@ -86,7 +88,9 @@ def _arctan(a: Array, b: Array) -> Array:
 
 
 def _quadrature(x: Array, y: Array, height: float) -> Array:
-    """The dipole field averaged over both cells; three points along each axis have the moments of the distances up to the fifth."""
+    """The dipole field averaged over both cells; three points along each axis have the moments of the distances up to the
+    fifth.
+    """
     points = ((-math.sqrt(0.4), 5 / 24), (0.0, 7 / 12), (math.sqrt(0.4), 5 / 24))
     total = np.zeros((4, *x.shape))
     for (i, wx), (j, wy), (k, wz) in itertools.product(points, repeat=3):

@@ -3,15 +3,17 @@
 With m the unit vector of a cell, every field in A/m and t the time,
 
     dm/dt = 1 / (1 + alpha^2) [ T + alpha m x T ],    T = -gamma0 m x H - (u.grad) m + beta m x (u.grad) m,
-    H = 2 A / (mu0 Ms) lap m + 2 D / (mu0 Ms) [ grad m_z - z div m ] + 2 Ku / (mu0 Ms) (m.e) e + H_stray + H_applied + H_spin + H_thermal,
+    H = 2 A / (mu0 Ms) lap m + 2 D / (mu0 Ms) [ grad m_z - z div m ] + 2 Ku / (mu0 Ms) (m.e) e
+        + H_stray + H_applied + H_spin + H_thermal,
 
-where u = P g mu_B J / (2 e Ms) is the velocity of Zhang and Li's torque in its later form and H_spin the field of Slonczewski's,
-as `datasets.llg` has it. In cells of edge h, of a cell i and its neighbour j in the direction n,
+where u = P g mu_B J / (2 e Ms) is the velocity of Zhang and Li's torque in its later form and H_spin the field of
+Slonczewski's, as `datasets.llg` has it. In cells of edge h, of a cell i and its neighbour j in the direction n,
 
     2 A / (mu0 Ms h^2) (m_j - m_i) + (D_i + D_j) / (2 mu0 Ms h) (m_z,j n - m_n,j z).
 
-Where there is no neighbour the boundary condition dm/dn = -D / (2 A) (m_z n - m_n z) gives it a ghost, and what is left of the two
-terms is D^2 / (2 A mu0 Ms) (m_n n + m_z z). All of this is the derivative of one energy, so that nothing but damping changes it.
+Where there is no neighbour the boundary condition dm/dn = -D / (2 A) (m_z n - m_n z) gives it a ghost, and what is left of the
+two terms is D^2 / (2 A mu0 Ms) (m_n n + m_z z). All of this is the derivative of one energy, so that nothing but damping
+changes it.
 
 Sources: Rohart and Thiaville, Phys. Rev. B 88, 184422 (2013), doi:10.1103/PhysRevB.88.184422 (boundary condition); Thiaville et
 al., Europhys. Lett. 69, 990 (2005), doi:10.1209/epl/i2004-10452-6 (u and beta); Brown (1963) and Slonczewski (1996) as in
@@ -120,7 +122,7 @@ class Terms:
         )
 
     def rate(self, m: Tensor, rest: Tensor, drives: Drives) -> Tensor:
-        """dm / d(gamma0 t) [A/m] of a framed m; `rest` is the stray field without -Ms m_z, and the thermal field."""
+        """Dm / d(gamma0 t) [A/m] of a framed m; `rest` is the stray field without -Ms m_z, and the thermal field."""
         field = self.local_field(m, drives) + rest
         field[2] -= self.Ms * m[2]
         if drives.spin:
@@ -136,7 +138,8 @@ class Terms:
             along = drives.flow[0] * (bond_x * (east - m) - _west(bond_x) * (west - m))
             along = along + drives.flow[1] * (bond_y * (north - m) - _south(bond_y) * (south - m))
             torque = torque + self.beta * torch.linalg.cross(m, along, dim=0) - along
-        return (torque + self.alpha * torch.linalg.cross(m, torque, dim=0)) / (1 + self.alpha**2)
+        result: Tensor = (torque + self.alpha * torch.linalg.cross(m, torque, dim=0)) / (1 + self.alpha**2)
+        return result
 
     def energy(self, m: Tensor, drives: Drives, stray: Tensor) -> Tensor:
         """Energy density, the mean over cells times their number, in units of mu0 Ms [A/m]; shape ().
@@ -152,7 +155,8 @@ class Terms:
         # Every term but the applied field is quadratic in m, and counts half.
         half = self.local_field(m, drives) - field + stray
         pairs = (self.exchange * (c["east"] + c["north"])).sum()  # |m_i - m_j|^2 = 2 - 2 m_i.m_j
-        return pairs - (m * (half / 2 + field) * inside).sum()
+        total: Tensor = pairs - (m * (half / 2 + field) * inside).sum()
+        return total
 
 
 def neighbours(m: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
