@@ -20,6 +20,7 @@ from .devices import (
     write_energy as write_energy,
     write_error_rate as write_error_rate,
 )
+from .drives import modulated_sine as modulated_sine, random_steps as random_steps
 from .film import (
     Film as Film,
     FilmRun as FilmRun,

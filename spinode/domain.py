@@ -7,6 +7,10 @@ from torch import Tensor, nn
 
 #: Points kept to describe the domain; more would slow each check without moving its border.
 POINTS = 3000
+#: Up to so many points each is looked at.
+_FEW = 5000
+#: Cells of the grid to each side.
+_WIDE = 1e9
 
 
 class Domain(nn.Module):
@@ -66,10 +70,45 @@ class Domain(nn.Module):
 
     def outside(self, points: Tensor) -> Tensor:
         """Whether each point lies outside, shape (...,), bool."""
-        far = self.distance(points) > self.radius
+        far = self._far(points)
         if not self.constants:
             return far
         seen, asked = self.points[:, -self.constants :], points.detach()[..., -self.constants :]
         low, high = seen.amin(0), seen.amax(0)
         margin = 0.05 * (high - low) + 1e-6
         return far | ((asked < low - margin) | (asked > high + margin)).any(-1)
+
+    def _far(self, points: Tensor) -> Tensor:
+        """Whether each point is farther than the radius from all fitted ones.
+
+        Of a long run most points share a cell of a grid with others, and most cells lie inside or outside as a whole: what the
+            distance of
+        their centre tells, by the triangle inequality. Only points of the other cells are looked at one by one.
+        """
+        flat = points.detach().reshape(-1, points.shape[-1])
+        if len(flat) <= _FEW or not bool(self.radius > 0):
+            return self.distance(points) > self.radius
+        # Half the diagonal of a cell is half a radius; a little more, for rounding.
+        edge = self.radius / flat.shape[-1] ** 0.5
+        reach = 0.501 * self.radius
+        cells, member = _cells(flat, edge)
+        centre = self.distance((cells + 0.5) * edge)
+        far = (centre > self.radius)[member]
+        unsure = ((centre + reach > self.radius) & (centre - reach <= self.radius))[member].nonzero().squeeze(-1)
+        far[unsure] = self.distance(flat[unsure]) > self.radius
+        return far.reshape(points.shape[:-1])
+
+
+def _cells(flat: Tensor, edge: Tensor) -> tuple[Tensor, Tensor]:
+    """The cells of a grid that hold points, shape (cells, d), and which of them holds each point."""
+    at = (flat / edge).floor().clamp(-_WIDE, _WIDE)  # farther ones are far outside in any case
+    code = torch.zeros(len(flat), dtype=torch.int64, device=flat.device)
+    for column in at.unbind(-1):
+        low = column.amin()
+        width = int(column.amax() - low) + 1
+        code = code * width + (column - low).to(torch.int64)
+        if width > 1:  # numbers of columns so far, before the next one might overflow them
+            code = torch.unique(code, return_inverse=True)[1]
+    first = torch.full((int(code.max()) + 1,), len(flat), dtype=torch.int64, device=flat.device)
+    first.scatter_reduce_(0, code, torch.arange(len(flat), device=flat.device), "amin")
+    return at[first], code

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from .domain import Domain
+from .driven import Answer
 from .embedding import Embedding, delayed, drive_blocks, embed, settled_drive, stage_drive
 from .errors import ConfigError, DomainError, DomainWarning, TraceError
 from .integrate import adaptive_rollout, rk4_step
@@ -254,6 +255,51 @@ class Surrogate(nn.Module):
                 "fitted on; its resting state there is unknown. Begin within the fitted range, or pass an initial state."
             )
         return fixed_point(self.members[member].field, self.domain.points, u.detach(), self._state_size)
+
+    # --- stretch by stretch, as reservoirs need it: `spinode.driven.Driven` --------------------------------------------
+
+    @property
+    def drives(self) -> tuple[str, ...]:
+        """Names of the drives."""
+        return self.ports.drive
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """Names of the outputs."""
+        return self.ports.output
+
+    def begin(self, drive: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
+        """Resting states under a drive, shape (members, ..., state); see `spinode.driven.Driven`."""
+        inputs, _ = self._inputs(drive.unsqueeze(-2), None, None)
+        return torch.stack([self._rest_of(inputs, member) for member in range(len(self.members))])
+
+    def advance(self, memory: Tensor, drive: Tensor, *, generator: torch.Generator | None = None) -> Answer:
+        """Go on by a stretch of held samples; see `spinode.driven.Driven`.
+
+        With a generator, the measurement noise that was found in the fitted recording is added.
+
+        Raises:
+            ConfigError: an embedding that needs the drive ahead, or parameters of each device.
+            TraceError: a drive of another shape, or with NaN.
+        """
+        if self.embedding.lookahead or self.ports.parameters:
+            what = (
+                "an embedding by forward samples"
+                if self.embedding.lookahead
+                else f"parameters ({', '.join(self.ports.parameters)})"
+            )
+            raise ConfigError(
+                f"a surrogate with {what} cannot be run in stretches; fit one with embedding='derivative', without."
+            )
+        drive = torch.as_tensor(drive)
+        # A last sample, of which only the start is looked at: the end of the stretch.
+        longer = torch.cat([drive, drive[..., -1:, :]], -2)
+        held = dict.fromkeys(self.ports.drive, "held")
+        outputs, states, outside = self._free_run(longer, memory, None, held, "rk4", per_member=True)
+        mean = outputs.mean(0)[..., 1:, :]
+        if generator is not None:
+            mean = mean + self.noise * torch.randn(mean.shape, generator=generator, dtype=mean.dtype, device=mean.device)
+        return Answer(mean, states[..., -1, :], outside[..., 1:])
 
     # --- recordings: traces in, runs out -----------------------------------------------------------------------------
 

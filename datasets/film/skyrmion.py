@@ -16,6 +16,22 @@ _DISCS: dict[int, tuple[float, list[tuple[float, float]]]] = {
 }
 
 
+def skyrmion_film(count: int = 1, *, cell: float = 1e-9, alpha: float = 0.01, generator: torch.Generator | None = None) -> Film:
+    """The film of `skyrmion_device`, without its state.
+
+    Raises:
+        ConfigError: another count, or a missing generator.
+    """
+    if count not in _DISCS:
+        raise ConfigError(f"count is {count!r}; expected 1 or 4 skyrmions. Others are made by Film and skyrmions.")
+    film = Film(disc(_DISCS[count][0], cell=cell), cell=cell, D=3.5e-3, Ku=8e5, alpha=alpha)
+    if count == 1:
+        return film
+    if generator is None:
+        raise ConfigError("four skyrmions lie among grains, which are drawn; pass generator=torch.Generator().manual_seed(0).")
+    return grained(film, 10e-9, spread=0.2, tilt=0.1, generator=generator)
+
+
 def skyrmion_device(
     count: int = 1, *, cell: float = 1e-9, alpha: float = 0.01, generator: torch.Generator | None = None
 ) -> tuple[Film, Tensor]:
@@ -39,17 +55,8 @@ def skyrmion_device(
 
     Source: Chen et al., Nat. Commun. 13, 1016 (2022); the tilt, and the places of the cores, are ours.
     """
-    if count not in _DISCS:
-        raise ConfigError(f"count is {count!r}; expected 1 or 4 skyrmions. Others are made by Film and skyrmions.")
-    diameter, centres = _DISCS[count]
-    film = Film(disc(diameter, cell=cell), cell=cell, D=3.5e-3, Ku=8e5, alpha=alpha)
-    start = skyrmions(film.shape, centres, cell=cell, radius=(25e-9 if count == 1 else 12e-9), width=5e-9)
-    if count > 1:
-        if generator is None:
-            raise ConfigError(
-                "four skyrmions lie among grains, which are drawn; pass generator=torch.Generator().manual_seed(0)."
-            )
-        film = grained(film, 10e-9, spread=0.2, tilt=0.1, generator=generator)
+    film = skyrmion_film(count, cell=cell, alpha=alpha, generator=generator)
+    start = skyrmions(film.shape, _DISCS[count][1], cell=cell, radius=(25e-9 if count == 1 else 12e-9), width=5e-9)
     rest = film.relax(start, tolerance=1e-3)
     charge = film.charge(rest)
     if round(-charge) != count:

@@ -25,6 +25,17 @@ def test_false_alarms_come_at_the_stated_rate(quantile):
     assert share == pytest.approx(p, abs=4 * np.sqrt(p * (1 - p) / 2000))
 
 
+@pytest.mark.parametrize("width", [1, 3, 7])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_many_points_are_judged_as_each_by_itself(width, dtype):
+    domain = Domain.around(cloud(500, 0, width), cloud(100, 1, width)).to(dtype)
+    points = 1.5 * cloud(20_000, 2, width).to(dtype)
+    points[7], points[8] = 1e30, -1e30
+    expected = domain.distance(points) > domain.radius
+    assert 0.02 < float(expected.double().mean()) < 0.98
+    assert torch.equal(domain.outside(points.reshape(20, 1000, width)), expected.reshape(20, 1000))
+
+
 def test_far_points_are_flagged_and_fitted_ones_are_not():
     fitted = cloud(2000, 0)
     domain = Domain.around(fitted, cloud(500, 1))
