@@ -41,6 +41,7 @@ from .images import (
     read_npz as read_npz,
 )
 from .macrospin import Macrospin as Macrospin
+from .oscillators import SpinTorqueOscillator as SpinTorqueOscillator
 from .pulse_columns import PulseLayout as PulseLayout
 from .pulse_traces import pulse_traces as pulse_traces
 from .pulse_write import write_pulses as write_pulses
@@ -53,5 +54,17 @@ from .streams import (
     Subsets as Subsets,
     TaskList as TaskList,
     TaskSequence as TaskSequence,
+)
+from .tasks import (
+    SpokenDigits as SpokenDigits,
+    capacity as capacity,
+    delayed as delayed,
+    digit_inputs as digit_inputs,
+    mackey_glass as mackey_glass,
+    narma as narma,
+    parity as parity,
+    random_bits as random_bits,
+    sine_square as sine_square,
+    spoken_digits as spoken_digits,
 )
 from .write import write_csv as write_csv

@@ -120,6 +120,8 @@ def _read(path: Path, key: str = KEY, newest: int = SCHEMA) -> tuple[Mapping[str
                     f"{path} is the surrogate of a memory device that was read pulse by pulse; load it with "
                     "`spinode.surrogates.load`, or pulse it with `spinode simulate-synapse`."
                 )
+            if text is None and "spinode-stochastic" in metadata:
+                raise FileFormatError(f"{path} is a neural SDE of a noisy device; load it with `spinode.surrogates.load`.")
             if text is None:
                 raise FileFormatError(f"{path} is a safetensors file but no spinode surrogate (no {key!r} metadata).")
             meta = json.loads(text, parse_constant=_refuse_constant)

@@ -18,7 +18,22 @@ from .layers import DeviceConv2d as DeviceConv2d, DeviceLayer as DeviceLayer, De
 from .optimiser import DeviceOptimizer as DeviceOptimizer
 from .population import Population as Population
 from .predict import OneStep as OneStep, band as band, one_step as one_step
+from .reservoir import (
+    EchoState as EchoState,
+    Feedback as Feedback,
+    LinearNodes as LinearNodes,
+    Readout as Readout,
+    Reservoir as Reservoir,
+    RidgeStatistics as RidgeStatistics,
+    TanhNodes as TanhNodes,
+    mask as mask,
+)
 from .retention import Retention as Retention, fit_retention as fit_retention
+from .stochastic import (
+    StochasticConfig as StochasticConfig,
+    StochasticSurrogate as StochasticSurrogate,
+    fit_stochastic as fit_stochastic,
+)
 from .synapse import SynapseSurrogate as SynapseSurrogate
 from .synapse_report import synapse_report as synapse_report
 from .zoo import card as card, load as load, zoo as zoo

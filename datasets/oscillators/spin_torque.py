@@ -28,7 +28,9 @@ _LIMITS = {
 
 @dataclass(frozen=True)
 class SpinTorqueOscillator:
-    """The auto-oscillator of Slavin and Tiberkevich: c = sqrt(p) exp(i phi) with
+    """The auto-oscillator of Slavin and Tiberkevich, of power p and phase phi.
+
+    With c = sqrt(p) exp(i phi),
 
     dc/dt = i (w0 + N p) c - Gamma (1 + Q p) c + Gamma (I / I_c) (1 - p) c + f(t),    <f(t) f*(t')> = 2 D(p) delta(t - t'),
 

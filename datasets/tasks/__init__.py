@@ -1,7 +1,5 @@
 """Tasks of reservoir computing: series to forecast, capacities, spoken digits."""
 
-from .series import (
-    mackey_glass as mackey_glass,
-    narma as narma,
-    sine_square as sine_square,
-)
+from .capacity import capacity as capacity, delayed as delayed, parity as parity, random_bits as random_bits
+from .digits import SpokenDigits as SpokenDigits, digit_inputs as digit_inputs, spoken_digits as spoken_digits
+from .series import mackey_glass as mackey_glass, narma as narma, sine_square as sine_square

@@ -46,7 +46,8 @@ def mackey_glass(
     Source: Mackey and Glass, Science 197, 287 (1977), doi:10.1126/science.267326; the parameters of Jaeger and Haas, Science
     304, 78 (2004), doi:10.1126/science.1091277.
     """
-    _count(length, "length"), _count(substeps, "substeps")
+    _count(length, "length")
+    _count(substeps, "substeps")
     step = interval / substeps if interval > 0 else math.nan
     delay = round(tau / step) if 0 < tau < math.inf and step > 0 else 0
     if delay < 1 or abs(delay * step - tau) > 1e-9 * tau or not isinstance(washout, int) or washout < 0:
@@ -61,12 +62,14 @@ def mackey_glass(
     slope = [0.0] * (delay + 1) + [0.0] * total
 
     def rate(value: float, delayed: float) -> float:
-        return beta * delayed / (1 + delayed**power) - gamma * value
+        return float(beta * delayed / (1 + delayed**power) - gamma * value)
 
     slope[delay] = rate(x[delay], x[0])
     for k in range(delay, delay + total):
         a, b = x[k - delay], x[k - delay + 1]
-        middle = (a + b) / 2 + step * (slope[k - delay] - slope[k - delay + 1]) / 8
+        # x has a corner at t = 0, flat before it.
+        left, right = slope[k - delay], slope[k - delay + 1] if k - delay >= delay else 0.0
+        middle = (a + b) / 2 + step * (left - right) / 8
         k1 = slope[k]
         k2 = rate(x[k] + step / 2 * k1, middle)
         k3 = rate(x[k] + step / 2 * k2, middle)
@@ -123,7 +126,8 @@ def sine_square(periods: int, *, samples: int = 8, generator: torch.Generator) -
     Source: Paquot et al., Sci. Rep. 2, 287 (2012), doi:10.1038/srep00287; eight samples as Torrejon et al., Nature 547, 428
     (2017).
     """
-    _count(periods, "periods"), _count(samples, "samples")
+    _count(periods, "periods")
+    _count(samples, "samples")
     if samples % 2 or samples < 4:
         raise ConfigError(f"samples is {samples!r}; expected an even number from 4 on.")
     phase = 2 * math.pi * torch.arange(samples, dtype=torch.float64) / samples

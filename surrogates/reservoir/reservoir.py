@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -119,18 +120,22 @@ class Reservoir(nn.Module):
         seed: int = 0,
     ) -> None:
         super().__init__()
-        devices = list(device) if isinstance(device, list | tuple) else [device]
+        devices: list[Any] = list(device) if isinstance(device, list | tuple) else [device]
         if not devices or not all(isinstance(each, Driven) for each in devices):
             raise ConfigError(f"device is {device!r}; expected a fitted Surrogate, or a model with begin and advance.")
-        self.devices = devices
-        self.modules_of_devices = nn.ModuleList([each for each in devices if isinstance(each, nn.Module)])
+        self.devices: list[Driven] = devices
+        self.fitted = nn.ModuleList([each for each in devices if isinstance(each, nn.Module)])
         self.nodes, self.feedback = nodes, feedback
         self.repeats = [_repeats(hold, each) for each in devices]
         self._drive = [_index(drive, each.drives, "drive") for each in devices]
         self._output = [_index(output, each.outputs, "output") for each in devices]
         self.others = [_others(others or {}, each, at) for each, at in zip(devices, self._drive, strict=True)]
         values = _mask(mask, len(devices), nodes, inputs, seed)
-        given = {"mask": values, "scale": torch.tensor(float(scale)).double(), "offset": torch.tensor(float(offset)).double()}
+        given = {
+            "mask": values,
+            "scale": torch.tensor(float(scale), dtype=torch.float64),
+            "offset": torch.tensor(float(offset), dtype=torch.float64),
+        }
         if any(name not in given for name in trained):
             raise ConfigError(f"trained is {tuple(trained)!r}; expected some of {', '.join(given)}.")
         for name, value in given.items():

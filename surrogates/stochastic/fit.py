@@ -76,7 +76,8 @@ def fit_stochastic(
 
     Args:
         traces: One recording or several, with the same channels, each uniformly sampled at one interval; drives count as held.
-        config: Settings; further ones by name override it.
+        config: Settings.
+        **settings: Settings by name, which override those of `config`.
 
     Returns:
         The surrogate; its record holds the held-out log likelihood of each order that was tried.
@@ -115,7 +116,7 @@ def _settings(config: StochasticConfig | None, settings: dict[str, object]) -> S
     if unknown:
         raise ConfigError(f"fit_stochastic has no setting {unknown[0]!r}; it has {', '.join(known)}.")
     base = config or StochasticConfig()
-    return StochasticConfig(**{**{name: getattr(base, name) for name in known}, **settings})  # type: ignore[arg-type]
+    return StochasticConfig(**{**{name: getattr(base, name) for name in known}, **settings})
 
 
 def _checked(traces: Sequence[Trace]) -> float:
@@ -186,7 +187,7 @@ def _fit(data: _Data, order: int, config: StochasticConfig) -> tuple[tuple[Law, 
         optimizer.zero_grad()
         penalty = config.ridge * sum(p.square().sum() for p in law.parameters())
         loss: Tensor = penalty - log_density(law, x, increments, step_scale).sum(-1).mean()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         return loss
 
     best, kept, waited = -math.inf, copy.deepcopy(law.state_dict()), 0

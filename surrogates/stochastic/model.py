@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -30,7 +33,7 @@ class Law(nn.Module):
         self.hidden = tuple(hidden)
         widths = (inputs, *self.hidden)
         layers: list[nn.Module] = []
-        for before, after in zip(widths, widths[1:], strict=False):
+        for before, after in itertools.pairwise(widths):
             layers += [nn.Linear(before, after, dtype=torch.float64), nn.Tanh()]
         self.body = nn.Sequential(*layers)
         self.mean = nn.Linear(widths[-1], outputs, dtype=torch.float64)
@@ -44,7 +47,7 @@ class Law(nn.Module):
 
 
 class StochasticSurrogate(nn.Module):
-    """A neural SDE, dy = f(z, u) dt + g(z, u) dW, in steps of the sample interval:
+    """A neural SDE, dy = f(z, u) dt + g(z, u) dW, in steps of the sample interval.
 
     y(t + dt) = y(t) + f(z, u) + g(z, u) xi,    z = (y(t), y(t) - y(t - dt), ..., differences of y up to its order),
 
@@ -139,6 +142,12 @@ class StochasticSurrogate(nn.Module):
         start = self.begin(drive[..., 0, :]) if memory is None else memory
         return self.advance(start, drive, generator=generator).output
 
+    def save(self, path: str | Path) -> None:
+        """Write one safetensors file with JSON metadata; see `spinode.surrogates.stochastic.file`."""
+        from .file import save
+
+        save(self, path)
+
     def log_likelihood(self, output: Tensor, drive: Tensor) -> Tensor:
         """Log density of each recorded sample given those before it, in units of the outputs' deviations, shape (time -
         order,).
@@ -186,4 +195,5 @@ def log_density(law: Law, x: Tensor, increments: Tensor, step_scale: Tensor) -> 
     """Of increments given x, in units of the outputs' deviations, shape (samples, outputs)."""
     mean, spread = law(x)
     residual = (increments / step_scale - mean) * torch.exp(-spread)
-    return -residual.square() / 2 - spread - step_scale.log() - 0.9189385332046727
+    result: Tensor = -residual.square() / 2 - spread - step_scale.log() - math.log(2 * math.pi) / 2
+    return result

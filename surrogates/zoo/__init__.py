@@ -16,6 +16,7 @@ from ... import persist
 from ...errors import ConfigError, FileFormatError
 from ...surrogate import Surrogate
 from .. import synapse_file
+from ..stochastic import StochasticSurrogate, file as stochastic_file
 from ..synapse import SynapseSurrogate
 
 _ENDING = ".safetensors"
@@ -44,7 +45,7 @@ def card(name: str) -> dict[str, Any]:
     return found
 
 
-def load(name: str | Path) -> SynapseSurrogate | Surrogate:
+def load(name: str | Path) -> SynapseSurrogate | StochasticSurrogate | Surrogate:
     """A shipped surrogate by its name, or one from a file; what the file holds decides of which class it is.
 
     Args:
@@ -54,7 +55,10 @@ def load(name: str | Path) -> SynapseSurrogate | Surrogate:
         FileFormatError: no such name or file, or one that is damaged or of another kind.
     """
     path = _path(name)
-    return synapse_file.load(path) if synapse_file.KEY in _keys(path) else persist.load(path)
+    keys = _keys(path)
+    if synapse_file.KEY in keys:
+        return synapse_file.load(path)
+    return stochastic_file.load(path) if stochastic_file.KEY in keys else persist.load(path)
 
 
 def load_synapse(name: str | Path) -> SynapseSurrogate:
