@@ -103,10 +103,10 @@ def _cells(flat: Tensor, edge: Tensor) -> tuple[Tensor, Tensor]:
     """The cells of a grid that hold points, shape (cells, d), and which of them holds each point."""
     at = (flat / edge).floor().clamp(-_WIDE, _WIDE)  # farther ones are far outside in any case
     code = torch.zeros(len(flat), dtype=torch.int64, device=flat.device)
-    for column in at.unbind(-1):
+    for column in at.to(torch.int64).unbind(-1):
         low = column.amin()
         width = int(column.amax() - low) + 1
-        code = code * width + (column - low).to(torch.int64)
+        code = code * width + (column - low)
         if width > 1:  # numbers of columns so far, before the next one might overflow them
             code = torch.unique(code, return_inverse=True)[1]
     first = torch.full((int(code.max()) + 1,), len(flat), dtype=torch.int64, device=flat.device)

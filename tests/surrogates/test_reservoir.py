@@ -231,7 +231,7 @@ def test_inputs_that_cannot_be():
         with pytest.raises(ConfigError, match=message):
             made(x)
     for delay, gain in ((0, 1.0), (1.5, 1.0), (3, math.nan)):
-        with pytest.raises(ConfigError, match="delay|gain"):
+        with pytest.raises(ConfigError, match=r"delay|gain"):
             Feedback(delay, gain)
     sums = RidgeStatistics(3)
     with pytest.raises(ConfigError, match="has seen 0 samples"):

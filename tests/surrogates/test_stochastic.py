@@ -111,7 +111,7 @@ def test_a_file_brings_it_back(fitted, tmp_path):
 
 @pytest.mark.slow
 def test_an_oscillator_is_met_in_mean_distribution_and_spectrum():
-    """20 000 samples of the noisy auto-oscillator; then 1000 devices under a fresh drive, and noise at rest: all within 10 %."""
+    """20 000 samples of the noisy auto-oscillator; then 1000 devices under a fresh drive, and their noise: within 10 %."""
     device = SpinTorqueOscillator(interval=100e-9, substeps=8)
     levels = torch.rand(10_000, generator=generator(), dtype=torch.float64).repeat_interleave(2)
     made = fit_stochastic(device.trace(5.5e-3 + 2e-3 * levels, generator=generator(1)), order=1)
