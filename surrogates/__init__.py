@@ -15,6 +15,7 @@ from .convert import WriteError as WriteError, to_devices as to_devices
 from .fit_synapse import SynapseConfig as SynapseConfig, fit_synapse as fit_synapse
 from .ideal import IdealSynapse as IdealSynapse
 from .layers import DeviceConv2d as DeviceConv2d, DeviceLayer as DeviceLayer, DeviceLinear as DeviceLinear
+from .network import OscillatorNetwork as OscillatorNetwork
 from .optimiser import DeviceOptimizer as DeviceOptimizer
 from .population import Population as Population
 from .predict import OneStep as OneStep, band as band, one_step as one_step

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ..errors import SpinodeError
-from . import demo, surrogates, synapses, train
+from . import demo, drives, surrogates, synapses, train
 from .messages import in_options as in_options
 from .options import BAD_INPUT, Parser
 
@@ -65,6 +65,6 @@ def parser() -> argparse.ArgumentParser:
 
     top.add_argument("--version", action="version", version=f"spinode {__version__}")
     commands = top.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    for group in (surrogates, synapses, train, demo):
+    for group in (surrogates, drives, synapses, train, demo):
         group.add_commands(commands)
     return top

@@ -374,3 +374,33 @@ def test_nothing_is_written_over_what_is_read(run, here):
         assert code == 2
         assert "is the file that is read" in err
         assert Path("t.csv").read_bytes() == before
+
+
+def test_a_drive_is_designed_and_read_back(tmp_path, capsys):
+    target = tmp_path / "drive.csv"
+    asked = [
+        "--low",
+        "-2",
+        "--high",
+        "3",
+        "--unit",
+        "mA",
+        "--name",
+        "I",
+        "--duration",
+        "1e-6",
+        "--interval",
+        "1e-9",
+        "--seed",
+        "4",
+    ]
+    assert main(["design-drive", *asked, "--shortest", "5e-9", "--longest", "5e-8", "--save", str(target)]) == 0
+    assert "1000 samples every 1e-09 s" in capsys.readouterr().out
+    trace = read_trace(target)
+    I = trace.channels["I"]  # noqa: E741
+    assert len(I) == 1000
+    assert trace.units["I"] == "A"
+    assert -2e-3 <= I.min() < -1e-3
+    assert 2e-3 < I.max() <= 3e-3
+    assert main(["design-drive", *asked, "--longest", "1", "--save", str(target)]) == 2
+    assert "pass a longer duration" in capsys.readouterr().err

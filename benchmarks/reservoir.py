@@ -1,0 +1,177 @@
+"""Skyrmion and oscillator reservoirs on surrogates, beside the physics that they were fitted on; JSON lines.
+
+    python benchmarks/reservoir.py [--only drives skyrmion oscillator digits capacities four] [--seeds 0 1 2] [--data FOLDER]
+
+drives      Which drive, and how long a trace of it, makes a surrogate that holds under other drives: free-run NRMSE on random
+steps
+            held 50 ps and 10 ps, on the amplitude-modulated sine of Chen et al. (2022), and on their Mackey-Glass drive.
+skyrmion    One skyrmion, 50 virtual nodes held 10 ps, Mackey-Glass: states of surrogate and micromagnetics over 110 ns;
+forecast error
+            against horizon over 10 000 points (5 us), with controls; seconds of both.
+oscillator  Noisy oscillator, neural SDE of 5 ms of its trace: mean response, distribution, spectrum.
+digits      Spoken digits by 1 .. 9 training utterances: oscillator, surrogate, with and without noise, controls.
+capacities  Memory, parity, NARMA10 and sine against square of one oscillator and its surrogate, alone and with delayed
+feedback. four        Four skyrmions among grains: free run, and forecast beside the true device's, by order of the embedding.
+
+Micromagnetic traces are made once, a few minutes each, and kept below build/film. One thread.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import torch
+from _film_drives import HOLD, MEAN, NODES, UNIT, course, drive, mackey_glass_drive, masked
+from _film_traces import INTERVAL, film_trace
+from _measure import emit
+from _oscillator_parts import capacities, digits, oscillator
+from torch import Tensor
+
+import spinode
+from spinode.datasets import mackey_glass
+from spinode.surrogates import EchoState, LinearNodes, Reservoir, RidgeStatistics, TanhNodes
+
+ROOT = Path(__file__).resolve().parent.parent
+SHARED = Path(os.environ.get("SPINODE_SHARED", ROOT.parent / "shared")) / "data"
+POINTS = 220  # of the Mackey-Glass drive that the micromagnetic reference goes through, 110 ns
+DISCARD, TRAINED = 300, 5000  # points, as in the paper
+HORIZONS = (1, 2, 3, 5, 8, 11, 15, 22, 30, 40, 50)
+
+
+def main() -> None:
+    parts = {
+        "drives": drives,
+        "skyrmion": skyrmion,
+        "oscillator": oscillator,
+        "digits": digits,
+        "capacities": capacities,
+        "four": four,
+    }
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", nargs="+", choices=list(parts), default=list(parts))
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--data", type=Path, default=SHARED / "speech", help="folder of the spoken digits")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    for name in options.only:
+        for seed in options.seeds:
+            for line in digits(seed, options.data) if name == "digits" else parts[name](seed):
+                emit(**line)
+
+
+def drives(seed: int) -> Iterator[dict[str, Any]]:
+    """Free-run scores of surrogates by the drive of their trace and its length."""
+    tests = {
+        "steps-50": film_trace(drive("steps-50", 20e-9, 100))[0],
+        "steps-10": film_trace(drive("steps-10", 20e-9, 100))[0],
+        "sine": film_trace(drive("sine", 15e-9, 100), interpolation="linear")[0],
+        "mackey-glass": film_trace(mackey_glass_drive(POINTS))[0],
+    }
+    for kind in ("sine", "steps-50", "steps-10", "steps-mixed"):
+        whole = film_trace(drive(kind, 40e-9, 1), interpolation=course(kind))[0]
+        for length in (5e-9, 10e-9, 20e-9, 40e-9):
+            surrogate = spinode.fit(whole.between(0.0, length), sample_interval=INTERVAL, seed=seed)
+            scores = {name: spinode.evaluate(surrogate, test) for name, test in tests.items()}
+            yield {
+                "part": "drives",
+                "seed": seed,
+                "trained on": kind,
+                "length_ns": length * 1e9,
+                "order": surrogate.embedding.order,
+                "nrmse": {name: each.nrmse for name, each in scores.items()},
+                "outside": {name: each.outside_domain for name, each in scores.items()},
+            }
+
+
+def skyrmion(seed: int) -> Iterator[dict[str, Any]]:
+    """The published Mackey-Glass protocol on a surrogate of 40 ns under mixed steps."""
+    trace, _ = film_trace(drive("steps-mixed", 40e-9, 1))
+    surrogate = spinode.fit(trace, sample_interval=INTERVAL, seed=seed)
+    series = mackey_glass(10_000)
+    reservoir = _reservoir(surrogate)
+    begun = time.process_time()
+    with torch.no_grad():
+        states = reservoir(series)
+    seconds, outside = time.process_time() - begun, reservoir.outside
+    reference, spent = film_trace(mackey_glass_drive(POINTS))
+    repeat = round(HOLD / INTERVAL)
+    # A sample of the trace has answered to the values before it; the end of the last one was not recorded.
+    true = torch.from_numpy(reference.output["mz"][repeat::repeat].copy())
+    true = true[: (POINTS - 1) * NODES].reshape(-1, NODES)
+    mine = states[: POINTS - 1]
+    error = float((mine - true)[2:].square().mean().sqrt() / true[2:].std())
+    nanoseconds = 10_000 * NODES * HOLD * 1e9
+    per = spent / (len(reference.time) * INTERVAL * 1e9)
+    yield {
+        "part": "skyrmion",
+        "seed": seed,
+        "state_nrmse over 109 ns": error,
+        "outside": outside,
+        "seconds for 5 us": seconds,
+        "micromagnetic seconds for 1 ns": per,
+        "speed_up": per * nanoseconds / seconds,
+        "nrmse by horizon": forecast(states, series),
+        "tanh": forecast(TanhNodes(NODES, seed=seed)(series), series),
+        "echo state": forecast(EchoState(NODES, seed=seed)(series), series),
+        "linear": forecast(LinearNodes()(series), series),
+        "short, true device": forecast(true, series[: len(true)], discard=20, trained=130),
+        "short, surrogate": forecast(mine, series[: len(true)], discard=20, trained=130),
+    }
+
+
+def _reservoir(device: Any) -> Reservoir:
+    products = masked()
+    series = mackey_glass(10_000)
+    weights = (products[0] - MEAN) / (UNIT * series[0])
+    return Reservoir(device, NODES, weights, hold=HOLD, scale=UNIT, offset=MEAN)
+
+
+def forecast(states: Tensor, series: Tensor, *, discard: int = DISCARD, trained: int = TRAINED) -> dict[str, float]:
+    """NRMSE of the series some points ahead, after a read-out of `trained` points; ridge by cross-validation."""
+    errors = {}
+    for horizon in HORIZONS:
+        target = series[horizon : len(states)]
+        rows = states[: len(target)]
+        sums = RidgeStatistics(states.shape[-1], stretch=max(5, trained // 50))
+        sums.add(rows[discard : discard + trained], target[discard : discard + trained])
+        left = slice(discard + trained, None)
+        errors[str(horizon)] = float(
+            (sums.solve()(rows[left])[:, 0] - target[left]).square().mean().sqrt() / target[left].std()
+        )
+    return errors
+
+
+def four(seed: int) -> Iterator[dict[str, Any]]:
+    """Four skyrmions among grains of this seed."""
+    points = 120
+    trace, _ = film_trace(drive("steps-mixed", 40e-9, 1), count=4, grains=seed)
+    test, _ = film_trace(mackey_glass_drive(points, scale=0.25), count=4, grains=seed)
+    series = mackey_glass(10_000)[: points - 1]
+    repeat = round(HOLD / INTERVAL)
+    true = torch.from_numpy(test.output["mz"][repeat::repeat].copy())[: (points - 1) * NODES].reshape(-1, NODES)
+    for order in (2, 4, 6):
+        surrogate = spinode.fit(trace, sample_interval=INTERVAL, seed=0, order=order)
+        scores = spinode.evaluate(surrogate, test)
+        weights = (masked(scale=0.25)[0] - MEAN) / (UNIT * series[0])
+        with torch.no_grad():
+            mine = Reservoir(surrogate, NODES, weights, hold=HOLD, scale=UNIT, offset=MEAN)(series)
+        yield {
+            "part": "four",
+            "seed": seed,
+            "order": order,
+            "nrmse": scores.nrmse,
+            "outside": scores.outside_domain,
+            "true device": forecast(true, series, discard=15, trained=70),
+            "surrogate": forecast(mine, series, discard=15, trained=70),
+        }
+
+
+if __name__ == "__main__":
+    main()
