@@ -28,6 +28,7 @@ from .reservoir import (
     RidgeStatistics as RidgeStatistics,
     TanhNodes as TanhNodes,
     mask as mask,
+    reservoirpy_node as reservoirpy_node,
 )
 from .retention import Retention as Retention, fit_retention as fit_retention
 from .stochastic import (

@@ -182,13 +182,22 @@ class Reservoir(nn.Module):
         """
         x = self._checked(x)
         block = block or max(1, _BLOCK // (self.nodes * max(self.repeats)))
-        runs = [_Run(self, index, generator) for index in range(len(self.devices))]
+        runs = self.runs(generator)
         for part in x.split(block, -2):
-            masked = self.offset + self.scale * torch.einsum("...ti,dki->d...tk", part, self.mask)
-            yield torch.cat([run.over(each) for run, each in zip(runs, masked, strict=True)], -1)
-            self._count(runs)
+            yield self.over(runs, part)
 
-    def _count(self, runs: list[_Run]) -> None:
+    def runs(self, generator: torch.Generator | None = None) -> list[Run]:
+        """A run of each device that has not begun, for `over`."""
+        return [Run(self, index, generator) for index in range(len(self.devices))]
+
+    def over(self, runs: list[Run], x: Tensor) -> Tensor:
+        """States under the next inputs (..., time, inputs) of runs that have come so far."""
+        masked = self.offset + self.scale * torch.einsum("...ti,dki->d...tk", self._checked(x), self.mask)
+        states = torch.cat([run.over(each) for run, each in zip(runs, masked, strict=True)], -1)
+        self._count(runs)
+        return states
+
+    def _count(self, runs: list[Run]) -> None:
         self._outside = sum(run.outside for run in runs) / max(1, sum(run.samples for run in runs))
 
     @property
@@ -215,7 +224,7 @@ class Reservoir(nn.Module):
         return x
 
 
-class _Run:
+class Run:
     """One device along an input, block after block."""
 
     def __init__(self, reservoir: Reservoir, index: int, generator: torch.Generator | None) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ import torch
 from spinode.datasets import capacity, delayed, narma, random_bits
 from spinode.driven import Answer
 from spinode.errors import ConfigError
-from spinode.surrogates import EchoState, Feedback, LinearNodes, Reservoir, RidgeStatistics, TanhNodes, mask
+from spinode.surrogates import EchoState, Feedback, LinearNodes, Reservoir, RidgeStatistics, TanhNodes, mask, reservoirpy_node
 
 
 def generator(seed=0):
@@ -116,6 +117,26 @@ def test_mask_and_scale_can_be_trained():
         return torch.func.functional_call(made, {"mask": mask, "scale": scale}, (x,)).square().sum()
 
     assert torch.autograd.gradcheck(loss, (made.mask, made.scale))
+
+
+def test_a_node_of_reservoirpy_goes_on_and_begins_anew():
+    nodes = pytest.importorskip("reservoirpy.nodes", reason="reservoirpy is not installed: pip install 'spinode[reservoirpy]'")
+    made = reservoir(feedback=Feedback(6, 0.3))
+    x = torch.rand(40, 1, generator=generator(), dtype=torch.float64)
+    node = reservoirpy_node(made)
+    parts = [node.run(x[:13].numpy()), np.stack([node(each) for each in x[13:16].numpy()]), node.run(x[16:].numpy())]
+    np.testing.assert_allclose(np.concatenate(parts), made(x).numpy())
+    node.reset()
+    np.testing.assert_allclose(node.run(x[:5].numpy()), made(x)[:5].numpy())
+    model = reservoirpy_node(made) >> nodes.Ridge(ridge=1e-8)
+    y = np.roll(x.numpy(), 1, 0)
+    assert model.fit(x.numpy(), y, warmup=5).run(x.numpy()).shape == (40, 1)
+
+
+def test_reservoirpy_is_not_needed(monkeypatch):
+    monkeypatch.setitem(sys.modules, "reservoirpy.node", None)
+    with pytest.raises(ConfigError, match=r"pip install 'spinode\[reservoirpy\]'"):
+        reservoirpy_node(reservoir())
 
 
 # The read-out
