@@ -192,6 +192,8 @@ def _build(meta: Mapping[str, Any], tensors: dict[str, Tensor], field: nn.Module
     for name, shape in {**single, "domain.points": tuple(points.shape)}.items():
         if not bool((_shaped(tensors, name, shape) >= 0).all()) and name in single:
             raise ValueError(f"{name} is negative")
+    if "fast_response" in tensors:
+        raise ValueError("a fast response beside the surrogate: load it with spinode.surrogates.load")
     surrogate = Surrogate(
         ports=ports,
         embedding=embedding,

@@ -12,6 +12,7 @@ from ..programming import (
     Written as Written,
 )
 from .convert import WriteError as WriteError, to_devices as to_devices
+from .fast import WithFastResponse as WithFastResponse, fast_response as fast_response
 from .fit_synapse import SynapseConfig as SynapseConfig, fit_synapse as fit_synapse
 from .ideal import IdealSynapse as IdealSynapse
 from .layers import DeviceConv2d as DeviceConv2d, DeviceLayer as DeviceLayer, DeviceLinear as DeviceLinear

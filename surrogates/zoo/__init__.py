@@ -15,7 +15,8 @@ from safetensors import SafetensorError, safe_open
 from ... import persist
 from ...errors import ConfigError, FileFormatError
 from ...surrogate import Surrogate
-from .. import synapse_file
+from .. import fast, synapse_file
+from ..fast import WithFastResponse
 from ..stochastic import StochasticSurrogate, file as stochastic_file
 from ..synapse import SynapseSurrogate
 
@@ -45,7 +46,7 @@ def card(name: str) -> dict[str, Any]:
     return found
 
 
-def load(name: str | Path) -> SynapseSurrogate | StochasticSurrogate | Surrogate:
+def load(name: str | Path) -> SynapseSurrogate | StochasticSurrogate | WithFastResponse | Surrogate:
     """A shipped surrogate by its name, or one from a file; what the file holds decides of which class it is.
 
     Args:
@@ -58,6 +59,8 @@ def load(name: str | Path) -> SynapseSurrogate | StochasticSurrogate | Surrogate
     keys = _keys(path)
     if synapse_file.KEY in keys:
         return synapse_file.load(path)
+    if fast.KEY in keys:
+        return fast.load(path)
     return stochastic_file.load(path) if stochastic_file.KEY in keys else persist.load(path)
 
 
