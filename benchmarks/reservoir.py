@@ -91,7 +91,7 @@ def drives(seed: int) -> Iterator[dict[str, Any]]:
 
 
 def skyrmion(seed: int) -> Iterator[dict[str, Any]]:
-    """The published Mackey-Glass protocol, on surrogates of 40 ns under random steps of 50 ps, without and with a fast response."""
+    """The published Mackey-Glass protocol on surrogates of 40 ns under steps of 50 ps, without and with a fast response."""
     slow = spinode.fit(film_trace(drive("steps-50", 40e-9, 1))[0], sample_interval=INTERVAL, seed=seed)
     both = fast_response(slow, film_trace(drive("steps-10", 40e-9, 1))[0])
     for name, device in (("surrogate", slow), ("with the fast response of 40 ns under steps of 10 ps", both)):

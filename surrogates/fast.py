@@ -7,6 +7,7 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
+import scipy.fft
 import torch
 from safetensors import safe_open
 from safetensors.torch import save as to_bytes
@@ -206,9 +207,9 @@ def _regressed(errors: list[Tensor], drives: list[Tensor], length: int, skipped:
 
 
 def _filtered(line: Tensor, kernel: Tensor) -> Tensor:
-    """sum_j h_j u(t_{k - j}) for k = taps .., shape (..., time - taps + 1, outputs), of drives (..., time, drives)."""
-    taps = len(kernel)
-    flat = line.reshape(-1, *line.shape[-2:]).transpose(1, 2)
-    weight = kernel.permute(1, 2, 0).flip(-1)  # (outputs, drives, taps), oldest first
-    result = nn.functional.conv1d(flat, weight).transpose(1, 2)
-    return result.reshape(*line.shape[:-2], line.shape[-2] - taps + 1, len(weight))
+    """sum_j h_j u(t_{k - j}) for k = taps .., shape (..., time - taps + 1, outputs), of drives (..., time, drives); by FFT."""
+    taps, time = len(kernel), line.shape[-2]
+    length = scipy.fft.next_fast_len(time, real=True)  # what wraps around falls on the first taps - 1 values, which are cut
+    spectrum = torch.einsum("...kd,kod->...ko", torch.fft.rfft(line, length, dim=-2), torch.fft.rfft(kernel, length, dim=0))
+    result: Tensor = torch.fft.irfft(spectrum, length, dim=-2)[..., taps - 1 : time, :]
+    return result

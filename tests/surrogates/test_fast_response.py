@@ -58,7 +58,7 @@ def test_stretches_are_one_run_and_gradients_pass(both):
     torch.testing.assert_close(torch.cat([first.output, second.output], 1), whole.output, rtol=0, atol=1e-12)
     (slope,) = torch.autograd.grad(whole.output[0, 20].sum(), drive)
     assert bool(slope[0, 9:21].abs().min() > 0)
-    assert float(slope[:, 21:].abs().max()) == 0
+    assert float(slope[:, 21:].abs().max()) < 1e-12  # the filter is an FFT, which rounds
     reservoir = Reservoir(both, 5, hold=2e-9, scale=0.5)
     x = torch.rand(20, 1, dtype=torch.float64)
     with torch.no_grad():
