@@ -18,8 +18,8 @@ def random_steps(
 ) -> Tensor:
     """Levels drawn evenly from low .. high, each held for a time of its own.
 
-    With `hold` a range, times are drawn evenly in their logarithm: short ones show the fast response, long ones how the device
-    settles, and together with the levels every corner of drive and state is visited. It is what `spinode design-drive` writes.
+    Levels that last about the period or the relaxation time of the device tell most of it; with `hold` a range, times are
+    drawn evenly in their logarithm. It is what `spinode design-drive` writes.
 
     Args:
         low: Lowest level, in the unit of the drive.

@@ -394,7 +394,7 @@ def test_a_drive_is_designed_and_read_back(tmp_path, capsys):
         "--seed",
         "4",
     ]
-    assert main(["design-drive", *asked, "--shortest", "5e-9", "--longest", "5e-8", "--save", str(target)]) == 0
+    assert main(["design-drive", *asked, "--hold", "5e-9", "--longest", "5e-8", "--save", str(target)]) == 0
     assert "1000 samples every 1e-09 s" in capsys.readouterr().out
     trace = read_trace(target)
     I = trace.channels["I"]  # noqa: E741
