@@ -27,6 +27,7 @@ from spinode.surrogates import (
     EchoState,
     Feedback,
     LinearNodes,
+    OscillatorNetwork,
     Reservoir,
     RidgeStatistics,
     StochasticSurrogate,
@@ -164,6 +165,56 @@ def recognition(states: Tensor, label: Tensor, utterance: Tensor) -> dict[str, f
             shares.append(float((told == label[test]).double().mean()))
         found[str(count)] = sum(shares) / len(shares)
     return found
+
+
+# --- networks ---------------------------------------------------------------------------------------------------------
+
+
+def network(seed: int, folder: Path, size: int = 24, epochs: int = 150) -> Iterator[dict[str, Any]]:
+    """Spoken digits by coupled surrogates, trained through with Adam: utterances 0 .. 6 train, 7 .. 9 test; then on the
+    oscillator itself.
+    """
+    recordings = spoken_digits(folder).utterances(10)
+    x, label = digit_inputs(recordings, "cochlear"), recordings.label
+    x = (x - x.mean((0, 1))) / x.std((0, 1))
+    train, test = recordings.utterance < 7, recordings.utterance >= 7
+    made, _ = fitted(seed)
+    centre = float(OSCILLATOR.scale * OSCILLATOR.power(MEAN).sqrt())
+    for trained in ("head", "head and input", "all"):
+        torch.manual_seed(seed)
+        limits = (MEAN - SWING, MEAN + SWING)
+        settings = {"bias": MEAN, "spread": 2e-4, "input_scale": 1e-3, "coupling_scale": 0.05, "rest": centre, "limits": limits}
+        net = OscillatorNetwork(made, size, x.shape[-1], output="V", hold=2, seed=seed, **settings)
+        head = torch.nn.Linear(size, 10, dtype=torch.float64)
+        groups = [{"params": head.parameters(), "lr": 0.02}]
+        if trained != "head":
+            groups.append({"params": [net.input_weight], "lr": 3e-5})
+        if trained == "all":
+            groups += [{"params": [net.coupling], "lr": 3e-3}, {"params": [net.bias], "lr": 1e-5}]
+        optimizer = torch.optim.Adam(groups)
+
+        def logits(inputs: Tensor, net: OscillatorNetwork = net, head: torch.nn.Linear = head) -> Tensor:
+            return head(1000 * (net(inputs) - centre)).sum(-2)
+
+        for epoch in range(epochs):
+            order = torch.randperm(int(train.sum()), generator=generator(1000 * seed + epoch))
+            for part in order.split(105):
+                optimizer.zero_grad()
+                torch.nn.functional.cross_entropy(logits(x[train][part]), label[train][part]).backward()
+                optimizer.step()
+        with torch.no_grad():
+            score = float((logits(x[test]).argmax(1) == label[test]).double().mean())
+            outside = net.outside
+            net.device = OSCILLATOR
+            device = float((logits(x[test]).argmax(1) == label[test]).double().mean())
+        yield {
+            "part": "network",
+            "seed": seed,
+            "trained": trained,
+            "recognition": score,
+            "recognition with the oscillator in its place": device,
+            "outside": outside,
+        }
 
 
 # --- capacities -------------------------------------------------------------------------------------------------------

@@ -1,6 +1,7 @@
 """Skyrmion and oscillator reservoirs on surrogates, beside the physics that they were fitted on; JSON lines.
 
-    python benchmarks/reservoir.py [--only drives skyrmion oscillator digits capacities four] [--seeds 0 1 2] [--data FOLDER]
+    python benchmarks/reservoir.py [--only drives skyrmion oscillator digits capacities network four] [--seeds 0 1 2] [--data
+    FOLDER]
 
 drives      Which drive, and how long a trace of it, makes a surrogate that holds under other drives: free-run NRMSE on random
 steps
@@ -11,7 +12,8 @@ forecast error
 oscillator  Noisy oscillator, neural SDE of 5 ms of its trace: mean response, distribution, spectrum.
 digits      Spoken digits by 1 .. 9 training utterances: oscillator, surrogate, with and without noise, controls.
 capacities  Memory, parity, NARMA10 and sine against square of one oscillator and its surrogate, alone and with delayed
-feedback. four        Four skyrmions among grains: free run, and forecast beside the true device's, by order of the embedding.
+feedback. network     Coupled surrogates trained through on spoken digits, and the same weights on the oscillator.
+four        Four skyrmions among grains: free run, and forecast beside the true device's, by order of the embedding.
 
 Micromagnetic traces are made once, a few minutes each, and kept below build/film. One thread.
 """
@@ -31,7 +33,7 @@ import torch
 from _film_drives import HOLD, MEAN, NODES, UNIT, course, drive, mackey_glass_drive, masked
 from _film_traces import INTERVAL, film_trace
 from _measure import emit
-from _oscillator_parts import capacities, digits, oscillator
+from _oscillator_parts import capacities, digits, network, oscillator
 from torch import Tensor
 
 import spinode
@@ -53,6 +55,7 @@ def main() -> None:
         "digits": digits,
         "capacities": capacities,
         "four": four,
+        "network": network,
     }
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", nargs="+", choices=list(parts), default=list(parts))
@@ -62,7 +65,7 @@ def main() -> None:
     torch.set_num_threads(1)
     for name in options.only:
         for seed in options.seeds:
-            for line in digits(seed, options.data) if name == "digits" else parts[name](seed):
+            for line in parts[name](seed, options.data) if name in ("digits", "network") else parts[name](seed):
                 emit(**line)
 
 
