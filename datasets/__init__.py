@@ -46,6 +46,7 @@ from .pulse_columns import PulseLayout as PulseLayout
 from .pulse_traces import pulse_traces as pulse_traces
 from .pulse_write import write_pulses as write_pulses
 from .read import read_trace as read_trace
+from .read_many import read_traces as read_traces
 from .samples import sample_path as sample_path, samples as samples
 from .streams import (
     ClassSplit as ClassSplit,
@@ -67,4 +68,4 @@ from .tasks import (
     sine_square as sine_square,
     spoken_digits as spoken_digits,
 )
-from .write import write_csv as write_csv
+from .write import write_csv as write_csv, write_trace as write_trace

@@ -25,7 +25,8 @@ from .pulse_ramps import read_ramps, read_up_down
 from .pulse_reads import Reads
 from .pulse_table import PulseTable
 from .pulse_text import first_header, read_words
-from .readers import Reader, delimited
+from .readers import Reader, delimited, excel
+from .readers.table import Part
 
 _GZIP = b"\x1f\x8b"
 _HEAD = 4096
@@ -41,6 +42,7 @@ def read_pulses(
     parameters: Mapping[str, float] | None = None,
     time: str | float | None = None,
     units: Mapping[str, str] | None = None,
+    part: Part = None,
 ) -> TraceSet:
     """One trace for each device and cycle of a pulse file, see `read_trace`.
 
@@ -51,6 +53,7 @@ def read_pulses(
         parameters: Constants of all recordings in SI; "device" and "cycle" number those of a file that holds one.
         time: Name of the time column, or the interval [s] from read to read.
         units: Units by column name.
+        part: Which sheet or group, of a file that holds several.
 
     Raises:
         TraceError: the file cannot be read, or not as pulses.
@@ -61,10 +64,10 @@ def read_pulses(
     layout = PulseLayout(pulses) if isinstance(pulses, str) else pulses
     if not isinstance(layout, PulseLayout):
         raise ConfigError(f"pulses is a {type(pulses).__name__}; expected the name of a layout or a PulseLayout.")
-    with _unpacked(path) as file:
+    with _unpacked(path, part) as file:
         reader = reader_of(file)
         try:
-            table = read_words(file) if reader is delimited else PulseTable.of(reader.read(file))
+            table = read_words(file) if reader is delimited else PulseTable.of(reader.read(file, part))
             found = Quantities(table, layout, dict(units or {}))
             found.check_overrides()
             found.layout = _decided(found)
@@ -131,12 +134,21 @@ def file_hint(path: Path) -> str:
 
 
 @contextlib.contextmanager
-def _unpacked(path: Path) -> Iterator[Path]:
-    """The file, or what gzip packed in it."""
+def _unpacked(path: Path, part: Part) -> Iterator[Path]:
+    """The file, or what gzip packed in it, or a sheet of a workbook as text."""
     head = b""
     with contextlib.suppress(OSError, ValueError), path.open("rb") as file:  # the reader says what is wrong with the path
-        head = file.read(2)
-    if head != _GZIP:
+        head = file.read(_HEAD)
+    if excel.sniff(head):
+        with tempfile.TemporaryDirectory() as folder:
+            sheet = Path(folder) / f"{path.stem}.txt"
+            try:
+                sheet.write_text("\n".join(excel.lines_of(path, part)) + "\n", encoding="utf-8")
+            except TraceError as error:
+                raise TraceError(f"{path.name}: {error}") from None
+            yield sheet
+        return
+    if not head.startswith(_GZIP):
         yield path
         return
     with tempfile.TemporaryDirectory() as folder:

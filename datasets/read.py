@@ -5,31 +5,35 @@ from __future__ import annotations
 import difflib
 import hashlib
 import re
-from collections.abc import Iterable, Mapping, Sequence
+import warnings
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, overload
 
 import numpy as np
 
-from ..errors import TraceError, UnitError
+from ..errors import TraceError, TraceWarning, UnitError
 from ..trace import Trace, TraceSet
 from ..units import parse_unit, same_dimension
 from .pulse_columns import PulseLayout
 from .pulses import file_hint, pulse_hint, read_pulses, refuse_roles
-from .readers import READERS, Reader, Table
+from .readers import READERS, Reader, Table, frames, ovf, rohde_schwarz
 from .readers.foreign import describe
 from .readers.header import is_unit
-from .readers.table import Array
+from .readers.table import Array, Part, Progress, SeveralParts
 
 _HEAD = 4096
 _EXACT_TIME = re.compile(r"t|times?|time ?stamps?", re.IGNORECASE)
 _WORD_TIME = re.compile(r"(?:^|[^a-z])time(?:$|[^a-z])", re.IGNORECASE)
+#: What `time` says of a recording without times: its samples are numbered.
+SAMPLE = "sample"
+Source = str | Path | Any
 
 
 @overload
 def read_trace(
-    path: str | Path,
+    path: Source,
     *,
     drive: str | Sequence[str] = (),
     output: str | Sequence[str] = (),
@@ -39,13 +43,15 @@ def read_trace(
     stop: float | None = None,
     units: Mapping[str, str] | None = None,
     format: str | None = None,
+    part: Part = None,
+    progress: Progress = None,
     pulses: None = None,
 ) -> Trace: ...
 
 
 @overload
 def read_trace(
-    path: str | Path,
+    path: Source,
     *,
     drive: str | Sequence[str] = (),
     output: str | Sequence[str] = (),
@@ -55,12 +61,14 @@ def read_trace(
     stop: float | None = None,
     units: Mapping[str, str] | None = None,
     format: str | None = None,
+    part: Part = None,
+    progress: Progress = None,
     pulses: str | PulseLayout,
 ) -> TraceSet: ...
 
 
 def read_trace(
-    path: str | Path,
+    path: Source,
     *,
     drive: str | Sequence[str] = (),
     output: str | Sequence[str] = (),
@@ -70,26 +78,35 @@ def read_trace(
     stop: float | None = None,
     units: Mapping[str, str] | None = None,
     format: str | None = None,  # noqa: A002 - the word that users look for
+    part: Part = None,
+    progress: Progress = None,
     pulses: str | PulseLayout | None = None,
 ) -> Trace | TraceSet:
     """One recording from a file whose format is recognised by its content.
 
     Args:
-        path: A MuMax3 table, delimited text, or a NumPy .npz file.
+        path: A measurement file; `docs/formats.md` lists the formats. Also a frame of pandas, a dataset of xarray or a
+            dictionary of arrays. A folder or a pattern (`"run*.csv"`) is read by `read_traces`, and is one recording only
+            if it is a series of vector fields (OVF).
         drive: Names of the columns that drive the device.
         output: Names of the columns that the device answers with. If neither `drive` nor `output` is given, every
-            column but the time becomes an output.
+            column but the time becomes an output, or has the role that `write_trace` gave it.
         parameters: Constants of the recording in SI, added to those in the file; these go first.
-        time: Name of the time column, or the sample interval [s] of a file without one; found by itself if omitted.
+        time: Name of the time column, or the sample interval [s] of a file without one, or "sample" to number the samples;
+            found by itself if omitted.
         start: First instant to keep [s].
         stop: Last instant to keep [s].
         units: Units by column name, where the file names none or one that is not known: `units={"V": "mV"}`.
-        format: Name of the reader, to pass over the recognition: "mumax", "delimited" or "npz".
+        format: Name of the reader, to pass over the recognition: "mumax", "delimited", "npz", ...
+        part: Which recording of a file that holds several (sheet, group, segment, measurement), by name or number.
+        progress: Takes a line about how far the reading of a large file is.
         pulses: For a memory device that was read pulse by pulse: "auto", a layout by name ("long", "up-down", "ramps") or a
             `PulseLayout`; see there. `drive`, `output`, `start` and `stop` have no place beside it.
 
     Returns:
-        The recording in SI. `provenance` says from which file, and which units the file gave.
+        The recording in SI. `provenance` says from which file, which units the file gave, and what the instrument wrote.
+        A sweep or a list without times runs over the number of its samples, from 0: `units["time"]` is then "" and
+        `provenance["sampled_by"]` is "sample number".
 
         With `pulses`, a set with one trace for each device and cycle (`parameters`). `output` is the "conductance" ([S], or
         normalised), `drive` the number of "SET" and "RESET" pulses between a read and the next one, and their "voltage" [V]
@@ -97,41 +114,77 @@ def read_trace(
         or `time` is given.
 
     Raises:
-        TraceError: the file cannot be read, has no such column, or no time.
+        TraceError: the file cannot be read, has no such column, two that can be the time, or several recordings.
         UnitError: a unit is not known, or the time is not in a unit of time.
     """
     if pulses is not None:
         refuse_roles(drive, output, start, stop)
-        return read_pulses(path, pulses, lambda file: _reader(file, format), parameters=parameters, time=time, units=units)
-    path = Path(path)
-    reader = _reader(path, format)
-    try:
-        table = reader.read(path)
-    except OSError as error:
-        raise TraceError(f"{path} cannot be read: {error.strerror or error}.") from None
-    except TraceError as error:
-        raise TraceError(f"{path.name}: {error}{file_hint(path)}") from None
-    source = _Source(path.name, table, dict(units or {}))
+        return read_pulses(
+            path, pulses, lambda file: _reader(file, format), parameters=parameters, time=time, units=units, part=part
+        )
+    name, reader, table = _read(path, format, part, progress)
+    source = _Source(name, table, dict(units or {}))
     source.check_overrides()
-    drives, outputs = _names(drive), _names(output)
-    clock, instants = _time(source, time, {*drives, *outputs})
+    drives, outputs = (tuple(map(source.resolve, _names(names))) for names in (drive, output))
+    clock, instants, numbered = _time(source, time, {*drives, *outputs})
     if not (drives or outputs):
-        outputs = tuple(name for name in table.names if name != clock)
-        if not outputs:
-            raise TraceError(f"{path.name} has no column beside the time {clock!r}; nothing is recorded in it.")
-    for name in (*drives, *outputs):
-        source.require(name)
-    constants = {name: source.scalar(name) for name in table.parameters} | dict(parameters or {})
-    channels = {name: source.channel(name) for name in (*drives, *outputs)}
+        drives = tuple(n for n in table.names if table.roles.get(n) == "drive" and n != clock)
+        outputs = tuple(n for n in table.names if n != clock and n not in drives)
+        if not (drives or outputs):
+            raise TraceError(f"{name} has no column beside the time {clock!r}; nothing is recorded in it.")
+    for column in (*drives, *outputs):
+        source.require(column)
+    constants = {each: source.scalar(each) for each in table.parameters} | dict(parameters or {})
+    channels = {each: source.channel(each) for each in (*drives, *outputs)}
+    for doubt in table.doubts:
+        warnings.warn(f"{name}: {doubt}.", TraceWarning, stacklevel=2)
     trace = Trace(
         instants,
-        {name: channels[name] for name in drives},
-        {name: channels[name] for name in outputs},
+        {each: channels[each] for each in drives},
+        {each: channels[each] for each in outputs},
         constants,
-        {"time": "s"} | {name: source.symbol(name) for name in (*channels, *constants)},
-        provenance=_provenance(path, reader, source, clock),
+        {"time": "" if numbered else "s"} | {each: source.symbol(each) for each in (*channels, *constants)},
+        {each: course for each, course in table.interpolation.items() if each in drives},
+        provenance=_provenance(path, reader, source, clock, numbered),
     )
     return trace if start is None and stop is None else trace.between(start, stop)
+
+
+def _read(path: Source, format_name: str | None, part: Part, progress: Progress) -> tuple[str, str, Table]:
+    """What the source is called, the name of its reader, and its table."""
+    if not isinstance(path, str | Path):
+        if not frames.is_frame(path):
+            raise TraceError(
+                f"path is a {type(path).__name__}; expected the name of a file, a frame of pandas, a dataset of xarray or a "
+                "dictionary of arrays."
+            )
+        return type(path).__name__, frames.NAME, frames.of(path, part)
+    if series := _series(path):
+        return str(path), ovf.NAME, ovf.read_series(series, progress)
+    path = Path(path)
+    reader = _reader(path, format_name)
+    try:
+        return path.name, reader.NAME, reader.read(path, part, progress)
+    except OSError as error:
+        raise TraceError(f"{path} cannot be read: {error.strerror or error}.") from None
+    except SeveralParts as error:
+        raise SeveralParts(f"{path.name}: {error}", error.parts) from None
+    except TraceError as error:
+        raise TraceError(f"{path.name}: {error}{file_hint(path)}") from None
+
+
+def _series(path: str | Path) -> list[Path]:
+    """The vector fields of a folder or a pattern; empty for a file."""
+    from .read_many import files_of, is_many
+
+    if not is_many(path):
+        return []
+    files = files_of(path)
+    if not all(ovf.sniff(_head(file)) for file in files):
+        raise TraceError(
+            f"{path} is {len(files)} files; read them with read_traces, which makes a TraceSet of them, or name one of them."
+        )
+    return files
 
 
 @dataclass(frozen=True)
@@ -157,6 +210,11 @@ class _Source:
         near = difflib.get_close_matches(name.casefold(), folded, n=1, cutoff=0.5)
         hint = f" Did you mean {folded[near[0]]!r}?" if near else ""
         raise TraceError(f"{self.file} has no column {name!r}; its columns are: {', '.join(names)}.{hint}")
+
+    def resolve(self, name: str) -> str:
+        """The column of that name, or the only one that ends so behind a colon: "mx" is "Oxs_TimeDriver::mx"."""
+        ends = [known for known in self.table.names if known.endswith(f":{name}")]
+        return ends[0] if name not in self.table.names and len(ends) == 1 else name
 
     def unit(self, name: str) -> str | None:
         """Unit text of a column or parameter: the caller's, else the file's, else None."""
@@ -195,14 +253,16 @@ def _reader(path: Path, name: str | None) -> Reader:
         if name not in named:
             raise TraceError(f"there is no reader {name!r}; the readers are: {', '.join(named)}.")
         return named[name]
-    if READERS[0].sniff(head):
-        return READERS[0]
-    foreign = describe(head)
-    if foreign:
-        raise TraceError(f"{path.name} is {foreign[0]}, which cannot be read yet. {foreign[1]}")
-    for reader in READERS:
+    if rohde_schwarz.companion(path) and path.name.casefold().endswith(".wfm.csv"):
+        return rohde_schwarz  # its values have no mark of their own; the settings beside them have
+    for reader in READERS[:-1]:
         if reader.sniff(head):
             return reader
+    foreign = describe(head)
+    if foreign:
+        raise TraceError(f"{path.name} is {foreign[0]}, which cannot be read. {foreign[1]}")
+    if READERS[-1].sniff(head):
+        return READERS[-1]
     raise TraceError(
         f"{path.name} is in no format that is known here (it is binary); "
         f"the readers are: {', '.join(reader.NAME for reader in READERS)}. Export it as CSV or as .npz."
@@ -216,7 +276,7 @@ def _head(path: Path) -> bytes:
     except FileNotFoundError:
         raise TraceError(f"there is no file {path}.") from None
     except IsADirectoryError:
-        raise TraceError(f"{path} is a folder; name a file.") from None
+        raise TraceError(f"{path} is a folder; name a file, or read all with read_traces.") from None
     except (OSError, ValueError) as error:
         raise TraceError(f"{path} cannot be opened: {getattr(error, 'strerror', None) or error}.") from None
     if not head.strip():
@@ -228,12 +288,17 @@ def _names(names: str | Sequence[str]) -> tuple[str, ...]:
     return (names,) if isinstance(names, str) else tuple(names)
 
 
-def _time(source: _Source, time: str | float | None, taken: Iterable[str]) -> tuple[str | None, Array]:
-    """The name of the time column, None if there is none, and the instants in seconds."""
+def _time(source: _Source, time: str | float | None, taken: set[str]) -> tuple[str | None, Array, bool]:
+    """The name of the time column, None if there is none, the instants, and whether they number the samples."""
+    number = np.arange(source.table.rows, dtype=np.float64)
     interval = _interval(source, time)
     if interval is not None:
-        return None, interval * np.arange(source.table.rows, dtype=np.float64)
-    name = _find_time(source, set(taken)) if time is None else str(time)
+        return None, interval * number, False
+    if time == SAMPLE and SAMPLE not in source.table.names:
+        return None, number, True
+    name = _find_time(source, taken) if time is None else source.resolve(str(time))
+    if name is None:
+        return None, number, True
     source.require(name)
     if "time" in source.overrides:
         source.overrides[name] = source.overrides["time"]
@@ -244,7 +309,7 @@ def _time(source: _Source, time: str | float | None, taken: Iterable[str]) -> tu
             f"{source.file}: the time column {name!r} is in {unit!r}, which is no unit of time; "
             f"choose another column with time=, or correct it with units={{{name!r}: 's'}}."
         )
-    return name, instants
+    return name, instants, False
 
 
 def _interval(source: _Source, time: str | float | None) -> float | None:
@@ -260,8 +325,12 @@ def _interval(source: _Source, time: str | float | None) -> float | None:
     return interval
 
 
-def _find_time(source: _Source, taken: set[str]) -> str:
-    """The one column that is the time: called so, or the first column and in a unit of time."""
+def _find_time(source: _Source, taken: set[str]) -> str | None:
+    """The one column that is the time: by the rules of the format, called so, or the first and in a unit of time."""
+    if source.table.time is not None and source.table.time not in taken:
+        if source.table.time_doubt:
+            warnings.warn(f"{source.file}: {source.table.time_doubt}.", TraceWarning, stacklevel=4)
+        return source.table.time
     names = [name for name in source.table.names if name not in taken and _may_be_time(source, name)]
     for pattern in (_EXACT_TIME.fullmatch, _WORD_TIME.search):
         found = [name for name in names if pattern(name.strip())]
@@ -276,10 +345,16 @@ def _find_time(source: _Source, taken: set[str]) -> str:
     unit = source.unit(first)
     if first in names and unit is not None and is_unit(unit):
         return first
-    raise TraceError(
-        f"{source.file} has no time column that can be recognised; its columns are: {', '.join(source.table.names)}. "
-        f"Name it with time=, or pass the sample interval in seconds: time=1e-9.{pulse_hint(source.table.names)}"
+    if source.table.rows == 1:
+        return None
+    warnings.warn(
+        f"{source.file} has no time column that can be recognised (its columns are: {', '.join(source.table.names)}), so the "
+        "recording runs over the number of its samples. Pass time='sample' if that is meant, the name of a column with time=, or "
+        f"the sample interval in seconds: time=1e-9.{pulse_hint(source.table.names)}",
+        TraceWarning,
+        stacklevel=4,
     )
+    return None
 
 
 def _may_be_time(source: _Source, name: str) -> bool:
@@ -288,14 +363,26 @@ def _may_be_time(source: _Source, name: str) -> bool:
     return unit is None or not is_unit(unit) or same_dimension(unit, "s")
 
 
-def _provenance(path: Path, reader: Reader, source: _Source, clock: str | None) -> dict[str, Any]:
+def _provenance(path: Source, reader: str, source: _Source, clock: str | None, numbered: bool) -> dict[str, Any]:
     table = source.table
+    file = Path(path) if isinstance(path, str | Path) else None
+    before = table.metadata.get("provenance")
     return {
-        "file": path.name,
-        "reader": reader.NAME,
-        "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+        **(before if isinstance(before, dict) else {}),
+        "file": source.file,
+        "reader": reader,
+        **({"sha256": _sha256(file)} if file is not None and file.is_file() else {}),
         "rows": table.rows,
         "time": clock,
+        **({"sampled_by": "sample number"} if numbered else {}),
         "raw_units": {name: source.unit(name) for name in (*table.names, *table.parameters)},
-        "metadata": dict(table.metadata),
+        "metadata": {key: value for key, value in table.metadata.items() if key != "provenance"},
     }
+
+
+def _sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()

@@ -106,6 +106,7 @@ _UNITS: Mapping[str, _Entry] = MappingProxyType(
     {
         "": _of({}, _NONE),
         "1": _of({}, _NONE),
+        "l": _of({"m": 3}, (3, 0, 0, 0, 0), exponent=-3, prefixed=True),
         "%": _of({}, _NONE, exponent=-2),
         "rad": _of({"rad": 1}, _NONE, prefixed=True),
         "deg": _of({"rad": 1}, _NONE, math.pi / 180.0),
@@ -118,6 +119,8 @@ _UNITS: Mapping[str, _Entry] = MappingProxyType(
         "K": _si("K", 0, 0, 0, 0, 1),
         "degC": _of({"K": 1}, (0, 0, 0, 0, 1), offset=273.15),
         "Hz": _si("Hz", 0, 0, -1, 0, 0),
+        # Acceleration in units of the standard gravity; LabVIEW writes "g", which elsewhere is a gram.
+        "gn": _of({"m": 1, "s": -2}, (1, 0, -2, 0, 0), 9.80665),
         "N": _si("N", 1, 1, -2, 0, 0),
         "Pa": _si("Pa", -1, 1, -2, 0, 0),
         "J": _si("J", *_ENERGY),
@@ -160,6 +163,10 @@ _ALIASES: Mapping[str, str] = MappingProxyType(
         **dict.fromkeys(("watt", "watts"), "W"),
         **dict.fromkeys(("joule", "joules"), "J"),
         **dict.fromkeys(("newton", "newtons"), "N"),
+        **dict.fromkeys(("pascal", "pascals"), "Pa"),
+        **dict.fromkeys(("farad", "farads"), "F"),
+        **dict.fromkeys(("liter", "litre", "liters", "litres"), "l"),
+        **dict.fromkeys(("deg c", "c°", "degrees c"), "degC"),
         **dict.fromkeys(("meter", "metre", "meters", "metres"), "m"),
         **dict.fromkeys(("percent",), "%"),
         **dict.fromkeys(("-", "none", "dimensionless", "a.u.", "arb.u.", "arb. u.", "arb. units"), ""),

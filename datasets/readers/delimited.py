@@ -1,22 +1,27 @@
 """Delimited text: columns between commas, semicolons, tabs or blanks, with or without a header and units.
 
 Understood are a header line (`t (s),V [mV]`), a header in the last comment, a line of units under the header, comments
-with `#` or `%`, and a decimal comma where the delimiter is not the comma. What cannot be understood without a guess is
-refused with the line.
+with `#` or `%`, a decimal comma where the delimiter is not the comma, and lines of settings above the table, as oscilloscopes
+write them (see `scope.py`). What cannot be understood without a guess is refused with the line.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from ...errors import TraceError
+from ...units import same_dimension
 from .grid import Line, is_numeric, number, read_grid, split
-from .header import bare_unit, split_name, split_words
-from .table import Table
+from .header import bare_unit, is_unit, split_name, split_words
+from .large import LARGE, read_columns, read_head
+from .scope import clock, is_screen, settings, unit_of
+from .table import Array, Part, Progress, Table
 from .text import Text, looks_like_text, read_text
 
 NAME = "delimited"
@@ -27,6 +32,8 @@ _COMMENTS = ("#", "%")
 _SAMPLE = 100
 _THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}(?:,\d{3})+")
 _PARAMETER = re.compile(r"parameter (?P<name>.+) = (?P<value>\S+)")
+_ROLE = re.compile(r"(?P<role>drive|output) (?P<name>.+?)(?:, (?P<course>held|linear|spline) between samples)?")
+_LONGEST_PREAMBLE = 2000
 
 
 @dataclass(frozen=True)
@@ -38,6 +45,7 @@ class _Layout:
     units: list[str] | None
     rows: list[Line]
     decimal_comma: bool
+    preamble: list[Line] = field(default_factory=list)
 
 
 def sniff(head: bytes) -> bool:
@@ -45,29 +53,94 @@ def sniff(head: bytes) -> bool:
     return looks_like_text(head)
 
 
-def read(path: Path) -> Table:
+def read(path: Path, part: Part = None, progress: Progress = None) -> Table:
     """The columns of a delimited text file.
 
     Raises:
         TraceError: no rows of numbers, a row of another length, a cell that is not a number, or a number that can be
             read in two ways; with line, column and cell.
     """
-    text = read_text(path)
+    if path.stat().st_size <= LARGE:
+        return parse(read_text(path))
+    # The layout is told by the beginning, and the rows are read in blocks.
+    head, offsets = read_head(path)
+    comments, content = _sort(head)
+    layout = _layout(comments, content)
+    names, units = _names(layout)
+    columns = read_columns(
+        path,
+        offsets[layout.rows[0].number - 1],
+        delimiter=layout.delimiter,
+        names=names,
+        decimal_comma=layout.decimal_comma,
+        first=layout.rows[0].number,
+        progress=progress,
+    )
+    return _table(head, comments, layout, (names, units), columns)
+
+
+def parse(text: Text) -> Table:
+    """The columns of lines of text; raises as `read`."""
     comments, content = _sort(text)
     layout = _layout(comments, content)
     names, units = _names(layout)
     rows = _with_points(layout) if layout.decimal_comma else layout.rows
-    columns = read_grid(rows, layout.delimiter, names, complete=text.complete)
-    keep = [index for index, name in enumerate(names) if name]
-    parameters, parameter_units, remarks = _remarks(comments)
+    return _table(text, comments, layout, (names, units), read_grid(rows, layout.delimiter, names, complete=text.complete))
+
+
+def _table(
+    text: Text,
+    comments: Sequence[Line],
+    layout: _Layout,
+    titles: tuple[list[str], list[str | None]],
+    columns: Sequence[Array] | Array,
+) -> Table:
+    keep = [index for index, name in enumerate(titles[0]) if name]
+    names, units = ([titles[k][index] for index in keep] for k in (0, 1))
+    values = [columns[index] for index in keep]
+    parameters, parameter_units, roles, remarks = _remarks(comments)
+    head = settings([line.text for line in layout.preamble], layout.delimiter)
+    time, doubt = None, ""
+    if head:
+        channels = [name for name, unit in zip(names, units, strict=True) if not _names_time(name, unit)]
+        units = [
+            unit if unit is not None or name not in channels else unit_of(head, name, channels.index(name))
+            for name, unit in zip(names, units, strict=True)
+        ]
+    if is_screen(names) and units[0] is None and _is_clock(values[0]):
+        time, units = names[0], ["s", *units[1:]]
+    elif head and not any(map(_names_time, names, units)) and (beat := clock(head)):
+        time = "time"
+        names, units = ["time", *names], [beat[2], *units]
+        values = [beat[0] + beat[1] * np.arange(len(values[0])), *values]
+    elif layout.header is None and len(names) > 1 and _is_clock(values[0]) and not any(map(_is_clock, values[1:])):
+        time = names[0]
+        doubt = (
+            f"it has no header, and {time!r}, which grows from row to row, is taken for the time in seconds; if it is not, pass "
+            "time='sample', or units={'time': 'us'} for another unit"
+        )
     return Table(
-        tuple(names[index] for index in keep),
-        tuple(columns[index] for index in keep),
-        tuple(units[index] for index in keep),
+        tuple(names),
+        tuple(values),
+        tuple(units),
         parameters,
         parameter_units,
-        _metadata(text, layout, remarks),
+        {**_metadata(text, layout, remarks), **({"header": head} if head else {})},
+        time=time,
+        time_doubt=doubt,
+        roles={name: role for name, (role, _) in roles.items()},
+        interpolation={name: course for name, (_, course) in roles.items() if course},
     )
+
+
+def _names_time(name: str, unit: str | None) -> bool:
+    """Whether a column is called like a time, or measured in a unit of it."""
+    return "time" in name.casefold() or name.casefold() == "t" or (bool(unit) and is_unit(str(unit)) and same_dimension(str(unit), "s"))
+
+
+def _is_clock(values: Array) -> bool:
+    """Whether values grow from each row to the next."""
+    return len(values) > 2 and bool((np.diff(values) > 0).all())
 
 
 def _sort(text: Text) -> tuple[list[Line], list[Line]]:
@@ -85,11 +158,13 @@ def _layout(comments: Sequence[Line], content: Sequence[Line]) -> _Layout:
         raise TraceError("there are no rows of numbers in this file, only comments or empty lines.")
     delimiter = _delimiter(content)
     decimal_comma = _has_decimal_comma(content, delimiter)
+    begin = _preamble(content, delimiter, decimal_comma)
+    above, content = list(content[:begin]), content[begin:]
     cells = [_cells(line, delimiter, decimal_comma) for line in content[:3]]
     if is_numeric(cells[0]) or (number(cells[0][0]) is not None and cells[0][0]):
         # A first line that begins with a number is a row; if it is a bad one, the reading of it will say so.
         header = _commented_header(comments, content[0], delimiter)
-        return _Layout(delimiter, header, None, list(content), decimal_comma)
+        return _Layout(delimiter, header, None, list(content), decimal_comma, above)
     header = split_words(content[0].text) if delimiter is None else split(content[0].text, delimiter)
     if delimiter is None and len(content) > 1 and len(header) != len(cells[1]):
         header = content[0].text.split()
@@ -97,12 +172,46 @@ def _layout(comments: Sequence[Line], content: Sequence[Line]) -> _Layout:
     if len(content) == 1:
         raise TraceError(f"the file has a header ({', '.join(filter(None, header))}) but no rows of numbers.")
     units = _units_row(cells[1], len(header)) if len(content) > 2 and is_numeric(cells[2]) else None
-    return _Layout(delimiter, header, units, list(content[2 if units else 1 :]), decimal_comma)
+    return _Layout(delimiter, header, units, list(content[2 if units else 1 :]), decimal_comma, above)
+
+
+def _preamble(content: Sequence[Line], delimiter: str | None, decimal_comma: bool) -> int:
+    """Number of lines above the table: above its header, or above its rows where it has none.
+
+    Rows are the first three lines of numbers of one width; a line above them that could be a bad row makes no preamble.
+    """
+    rows = [_cells(line, delimiter, decimal_comma) for line in content[: _SAMPLE + _LONGEST_PREAMBLE]]
+    widths = [_width(cells) if is_numeric(cells) and number(cells[0]) is not None else 0 for cells in rows]
+    first = next((k for k, width in enumerate(widths) if width and set(widths[k : k + 3]) == {width}), 0)
+    if first < 2:
+        return 0
+    words = [_width(cells) == widths[first] and all(map(_is_word, cells)) and number(cells[0]) is None for cells in rows[:first]]
+    if words[-1]:
+        begin = first - 2 if words[-2] and _are_units(rows[first - 1]) else first - 1
+    else:
+        begin = first
+        if _width(rows[first - 1]) == widths[first]:
+            return 0
+    return 0 if any(cells[0] and number(cells[0]) is not None for cells in rows[:begin]) else begin
+
+
+def _width(cells: Sequence[str]) -> int:
+    """Number of cells up to the last one that is not empty."""
+    return max((place for place, cell in enumerate(cells, start=1) if cell), default=0)
+
+
+def _is_word(cell: str) -> bool:
+    """Whether a cell can be a name: whole numbers may name channels."""
+    return number(cell) is None or not cell or cell.isdigit()
+
+
+def _are_units(cells: Sequence[str]) -> bool:
+    return any(cells) and all(is_unit(bare_unit(cell)) for cell in cells if cell)
 
 
 def _delimiter(content: Sequence[Line]) -> str | None:
     """The delimiter under which most lines split into two or more numbers."""
-    lines = content[1 : _SAMPLE + 1] or content
+    lines = [*content[1 : _SAMPLE + 1], *(content[-_SAMPLE:] if len(content) > 2 * _SAMPLE else [])] or content
 
     def explained(delimiter: str | None) -> int:
         rows = [[_point(cell, delimiter) for cell in split(line.text, delimiter)] for line in lines]
@@ -129,8 +238,7 @@ def _cells(line: Line, delimiter: str | None, decimal_comma: bool) -> list[str]:
 
 def _has_decimal_comma(content: Sequence[Line], delimiter: str | None) -> bool:
     """Whether commas are decimal marks: they stand inside cells, and no point does in any row."""
-    first_is_row = is_numeric([_point(cell, delimiter) for cell in split(content[0].text, delimiter)])
-    rows = content if first_is_row else content[1:]
+    rows = [line for line in content if is_numeric([_point(cell, delimiter) for cell in split(line.text, delimiter)])]
     with_comma = [line for line in rows if "," in line.text]
     if delimiter == "," or not with_comma or any("." in line.text for line in rows):
         return False
@@ -195,17 +303,23 @@ def _names(layout: _Layout) -> tuple[list[str], list[str | None]]:
 
 def _filled(line: Line, delimiter: str | None) -> int:
     """Number of cells up to the last one that is not empty."""
-    cells = split(line.text, delimiter)
-    while cells and not cells[-1]:
-        cells.pop()
-    return len(cells)
+    return _width(split(line.text, delimiter))
 
 
-def _remarks(comments: Sequence[Line]) -> tuple[dict[str, float], dict[str, str], list[str]]:
-    """Parameters that `write_csv` left in the comments, and the other comments as they stand."""
-    parameters, units, remarks = {}, {}, []
+def _remarks(
+    comments: Sequence[Line],
+) -> tuple[dict[str, float], dict[str, str], dict[str, tuple[str, str | None]], list[str]]:
+    """Parameters and roles that `write_csv` left in the comments, and the other comments as they stand."""
+    parameters: dict[str, float] = {}
+    units: dict[str, str] = {}
+    roles: dict[str, tuple[str, str | None]] = {}
+    remarks: list[str] = []
     for line in comments:
         text = line.text.strip().lstrip("#%").strip()
+        role = _ROLE.fullmatch(text)
+        if role:
+            roles[role["name"]] = (role["role"], role["course"])
+            continue
         found = _PARAMETER.fullmatch(text)
         value = number(found["value"]) if found else None
         if found is None or value is None:
@@ -215,7 +329,7 @@ def _remarks(comments: Sequence[Line]) -> tuple[dict[str, float], dict[str, str]
         parameters[name] = value
         if unit is not None:
             units[name] = unit
-    return parameters, units, remarks
+    return parameters, units, roles, remarks
 
 
 def _metadata(text: Text, layout: _Layout, remarks: list[str]) -> dict[str, Any]:

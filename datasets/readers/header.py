@@ -30,7 +30,7 @@ def split_name(cell: str) -> tuple[str, str | None]:
     """Name and unit text of a header cell.
 
     Examples: `t (s)` is ("t", "s"), `mx ()` is ("mx", ""), `V [mV]` is ("V", "mV"), `time/ns` is ("time", "ns"),
-    `Voltage` is ("Voltage", None). The last bracket counts; `Smu1.V[1][1]` has an index there, and no unit. `I_A` keeps
+    `C1 in V` is ("C1", "V"), `Voltage` is ("Voltage", None). The last bracket counts; `Smu1.V[1][1]` has an index there, and no unit. `I_A` keeps
     its name: an underscore joins a unit in one laboratory and a terminal in the next.
     """
     cell = " ".join(cell.split())
@@ -39,6 +39,9 @@ def split_name(cell: str) -> tuple[str, str | None]:
         unit = found["round"] if found["round"] is not None else found["square"]
         if not (unit.isdigit() and not found["blank"]):
             return found["name"], unit.strip()
+    name, joined, unit = (part.strip() for part in (" " + cell).rpartition(" in "))
+    if joined and is_unit(unit) and len(unit) < 8:
+        return name or ("time" if same_dimension(unit, "s") else cell), unit
     name, stroke, unit = (part.strip() for part in cell.rpartition("/"))
     if stroke and _is_quantity_over_unit(name, unit):
         return name, unit

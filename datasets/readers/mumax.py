@@ -11,7 +11,7 @@ from pathlib import Path
 from ...errors import TraceError
 from .grid import Line, read_grid
 from .header import split_name
-from .table import Table
+from .table import Part, Progress, Table
 from .text import read_text
 
 NAME = "mumax"
@@ -22,7 +22,7 @@ def sniff(head: bytes) -> bool:
     return head.lstrip(b"\xef\xbb\xbf").startswith((b"# t (s)\t", b"# t (s)\n", b"# t (s)\r"))
 
 
-def read(path: Path) -> Table:
+def read(path: Path, part: Part = None, progress: Progress = None) -> Table:
     """The columns of a MuMax3 table.
 
     Raises:

@@ -1,4 +1,4 @@
-"""NumPy `.npz`: one-dimensional members are channels, scalars are parameters.
+"""NumPy `.npz`: arrays of one length are channels, scalars are parameters; of several lengths, one is chosen by `part`.
 
 An optional member `units` holds a JSON object as text, such as '{"t": "ns", "V": "mV"}'. Pickled members are refused:
 loading one can run any code.
@@ -15,7 +15,9 @@ from typing import Any
 import numpy as np
 
 from ...errors import TraceError
-from .table import Array, Table
+from .arrays import Member, to_table
+from .own import KEY, own_table
+from .table import Part, Progress, Table
 
 NAME = "npz"
 
@@ -25,36 +27,20 @@ def sniff(head: bytes) -> bool:
     return (head.startswith(b"PK\x03\x04") and b".npy" in head[:300]) or head.startswith(b"PK\x05\x06")
 
 
-def read(path: Path) -> Table:
+def read(path: Path, part: Part = None, progress: Progress = None) -> Table:
     """The members of an .npz file as columns and parameters.
 
     Raises:
-        TraceError: a damaged archive, or a member that is pickled, complex, text or of more than one dimension, or of
-            another length than the rest.
+        SeveralParts: arrays of several lengths, and no `part`.
+        TraceError: a damaged archive, a member that is pickled or no numbers, or none that can be a channel.
     """
-    members = _members(path)
-    units = _units(members.pop("units", None))
-    for name, array in members.items():
-        if array.ndim > 1:
-            raise TraceError(
-                f"member {name!r} has shape {array.shape}; a channel has one dimension. Save its columns as members of "
-                "their own, or one file per recording."
-            )
-    columns = {name: _real(name, array) for name, array in members.items() if array.ndim == 1}
-    lengths = {name: len(column) for name, column in columns.items()}
-    if len(set(lengths.values())) > 1:
-        listed = ", ".join(f"{name} {length}" for name, length in lengths.items())
-        raise TraceError(f"the members have different lengths ({listed}); a trace needs one value of each per instant.")
-    scalars = {name: array for name, array in members.items() if array.ndim == 0}
-    parameters = {name: float(_real(name, array)) for name, array in scalars.items() if array.dtype.kind in "buif"}
-    return Table(
-        tuple(columns),
-        tuple(columns.values()),
-        tuple(units.get(name) for name in columns),
-        parameters,
-        {name: units[name] for name in parameters if name in units},
-        {name: str(array) for name, array in scalars.items() if name not in parameters},
-    )
+    arrays = _members(path)
+    bad = next((name for name, array in arrays.items() if array.dtype.kind not in "buifcSU"), None)
+    if bad is not None:
+        raise TraceError(f"member {bad!r} is of type {arrays[bad].dtype}; a channel must hold real numbers.")
+    units = {} if KEY in arrays else _units(arrays.pop("units", None))
+    members = [Member("", name, array, units.get(name)) for name, array in arrays.items()]
+    return own_table(members, {}) or to_table(members, part, {})
 
 
 def _members(path: Path) -> dict[str, Any]:
@@ -96,15 +82,3 @@ def _units(member: Any) -> dict[str, str]:
             'numpy.savez(path, t=t, V=v, units=\'{"t": "ns", "V": "mV"}\').'
         )
     return units
-
-
-def _real(name: str, array: Any) -> Array:
-    kind = array.dtype.kind
-    if kind == "c":
-        raise TraceError(
-            f"member {name!r} is complex, and a channel is one real signal; "
-            f"save two of them, for example {name}_re and {name}_im."
-        )
-    if kind not in "buif":
-        raise TraceError(f"member {name!r} is of type {array.dtype}; a channel must hold real numbers.")
-    return np.asarray(array, dtype=np.float64)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +12,13 @@ import numpy.typing as npt
 from ...errors import TraceError
 
 Array = npt.NDArray[np.float64]
+T = TypeVar("T")
+#: Which recording of a file that holds several, by name or number.
+Part = str | int | None
+#: Takes a line about how far the reading is.
+Progress = Callable[[str], None] | None
+
+_LISTED = 12
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,6 +32,11 @@ class Table:
         parameters: Constants of the recording that the file names.
         parameter_units: Unit text of the parameters, where the file has it.
         metadata: Whatever else the file says, in plain types.
+        time: Name of the column that is the time by the rules of the format; None where it has no such rule.
+        time_doubt: Why that is not sure, said where the caller does not name the time; "" where it is.
+        doubts: What a user should know before trusting the numbers, one sentence each without its full stop.
+        roles: "drive" or "output" by column, where the file was written by this package.
+        interpolation: Course of the drives between samples, likewise.
 
     Raises:
         TraceError: no column, or no row.
@@ -36,6 +48,11 @@ class Table:
     parameters: Mapping[str, float] = field(default_factory=dict)
     parameter_units: Mapping[str, str] = field(default_factory=dict)
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    time: str | None = None
+    time_doubt: str = ""
+    doubts: tuple[str, ...] = ()
+    roles: Mapping[str, str] = field(default_factory=dict)
+    interpolation: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not self.columns or not len(self.columns[0]):
@@ -70,3 +87,44 @@ def distinct(names: tuple[str, ...]) -> tuple[str, ...]:
             name = f"{name}#{seen[name]}"
         result.append(name)
     return tuple(result)
+
+
+class SeveralParts(TraceError):
+    """A file holds several recordings, and none of them was asked for.
+
+    Attributes:
+        parts: Their names, as `part=` takes them.
+    """
+
+    def __init__(self, message: str, parts: Sequence[str]) -> None:
+        super().__init__(message)
+        self.parts = tuple(parts)
+
+
+def chosen(parts: Mapping[str, T], part: Part, what: Callable[[T], str]) -> T:
+    """The one recording of a file, or that of the given name or number.
+
+    Args:
+        parts: Recordings by name, in the order of the file.
+        part: Name, or number counted from 0; None for the only one.
+        what: A few words on each, for the message.
+
+    Raises:
+        SeveralParts: there are several, and none was named.
+        TraceError: there is none of that name.
+    """
+    if part is None and len(parts) == 1:
+        return next(iter(parts.values()))
+    listed = "; ".join(f"{name!r} ({what(each)})" for name, each in [*parts.items()][:_LISTED])
+    listed += f"; and {len(parts) - _LISTED} more" if len(parts) > _LISTED else ""
+    if part is None:
+        raise SeveralParts(
+            f"the file holds {len(parts)} recordings: {listed}. Say which with part={next(iter(parts))!r}, or by number, "
+            "or read all with read_traces.",
+            list(parts),
+        )
+    if isinstance(part, str) and part in parts:
+        return parts[part]
+    if str(part).isdigit() and int(part) < len(parts):
+        return [*parts.values()][int(part)]
+    raise TraceError(f"there is no part {part!r} in this file; it has: {listed}.")

@@ -30,15 +30,15 @@ def looks_like_text(head: bytes) -> bool:
     return head.startswith((b"\xff\xfe", b"\xfe\xff")) or head.translate(None, _CONTROL) == head
 
 
-def read_text(path: Path) -> Text:
-    """Lines of a text file in UTF-8, UTF-16 with a byte-order mark, or else Latin-1.
+def read_text(path: Path, data: bytes | None = None) -> Text:
+    """Lines of a text file, or of some bytes of it, in UTF-8, UTF-16 with a byte-order mark, or else Latin-1.
 
     Typographic minus signs become plain ones: word processors and some instruments write them into numbers.
 
     Raises:
         TraceError: the file is not text.
     """
-    data = path.read_bytes()
+    data = path.read_bytes() if data is None else data
     if not looks_like_text(data):
         raise TraceError(f"{path.name} is not text: it holds control characters; is it a binary file, or damaged?")
     encoding = "utf-16" if data.startswith((b"\xff\xfe", b"\xfe\xff")) else "utf-8-sig"

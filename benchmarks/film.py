@@ -1,0 +1,156 @@
+"""The micromagnetic film beside MuMax3 and magnum.np, and surrogates of a current-driven skyrmion; JSON lines.
+
+    python benchmarks/film.py [--only cells standard current] [--table FILE]
+
+cells      The voltage-driven skyrmion of a MuMax3 table over 10 ns, with cells of 1, 1.25, 1.6 and 2 nm.
+standard   mu-MAG standard problem 4, field 1, beside magnum.np, where that is installed.
+current    A skyrmion driven by current steps, perpendicular or in the plane: free run of a surrogate of 20 ns of it.
+
+One thread. `cells` needs a MuMax3 table with columns t, mz and Ku1.region100.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import time
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from _measure import emit
+
+import spinode
+from spinode.datasets import (
+    Film,
+    disc,
+    random_steps,
+    read_trace,
+    rectangle,
+    simulate_with_magnum,
+    skyrmion_device,
+    skyrmions,
+)
+from spinode.errors import ConfigError, TraceWarning
+
+TABLE = Path(__file__).resolve().parents[2] / "shared/data/spin_neural_ode/1skyrmion_voltage_table.txt"
+MU0 = 4e-7 * math.pi
+LENGTH, STRETCH = 10e-9, 1e-9
+INTERVAL, HOLD = 5e-12, 50e-12
+
+
+def cells(table: Path) -> Iterator[dict[str, Any]]:
+    """NRMSE in each nanosecond, all in the deviation of the whole stretch."""
+    trace = read_trace(table, drive="Ku1.region100", output="mz")
+    trace = trace.between(trace.time[0], trace.time[0] + LENGTH)
+    Ku, mz = (next(iter(channels.values())) for channels in (trace.drive, trace.output))
+    for cell in (1e-9, 1.25e-9, 1.6e-9, 2e-9):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", TraceWarning)  # of coarse cells, which is the question here
+            film = Film(disc(80e-9, cell=cell), cell=cell, D=3.5e-3, Ku=8e5)
+        start = skyrmions(film.shape, [(0, 0)], cell=cell, radius=25e-9, width=5e-9)
+        line = {"part": "cells", "cell_nm": cell * 1e9, "refresh_ps": film.refresh * 1e12}
+        try:
+            rest = film.relax(start, Ku=float(Ku[0]))
+        except ConfigError as error:
+            yield {**line, "failed": str(error)}
+            continue
+        begun = time.process_time()
+        run = film.simulate(trace.time, rest, Ku=Ku)
+        seconds = time.process_time() - begun
+        found = run.mean[:, 2].numpy()
+        edges = np.searchsorted(trace.time, trace.time[0] + np.arange(round(LENGTH / STRETCH) + 1) * STRETCH)
+        yield {
+            **line,
+            "nrmse over 10 ns": float(np.sqrt(np.mean((found - mz) ** 2)) / mz.std()),
+            "by nanosecond": [
+                float(np.sqrt(np.mean((found[a:b] - mz[a:b]) ** 2)) / mz.std()) for a, b in zip(edges, edges[1:], strict=False)
+            ],
+            "charge at the end": film.charge(run.m),
+            "seconds for 1 ns": seconds / (LENGTH * 1e9),
+        }
+
+
+def standard(_: Path) -> Iterator[dict[str, Any]]:
+    """Means after 1 ns of field 1 on 128 x 32 cells."""
+    cell = 500e-9 / 128
+    film = Film(rectangle(500e-9, 125e-9, cell=cell), cell=cell, thickness=3e-9, Ms=8e5, A=13e-12, alpha=0.02)
+    rest = film.relax(film.uniform((1, 0.1, 0)))
+    at = torch.linspace(0, 1e-9, 101, dtype=torch.float64)
+    field = (-24.6e-3 / MU0, 4.3e-3 / MU0, 0)
+    for name, simulate in (("spinode", film.simulate), ("magnum.np", lambda *a, **k: simulate_with_magnum(film, *a, **k))):
+        begun = time.process_time()
+        try:
+            run = simulate(at, rest, field=field)
+        except ConfigError as error:
+            yield {"part": "standard", "simulator": name, "failed": str(error)}
+            continue
+        crossing = int(torch.nonzero(run.mean[:, 0] < 0)[0, 0])
+        a, b = run.mean[crossing - 1, 0], run.mean[crossing, 0]
+        yield {
+            "part": "standard",
+            "simulator": name,
+            "after 1 ns": run.mean[-1].tolist(),
+            "m_x first crosses 0, ps": float(1e12 * (at[crossing - 1] + (at[1] - at[0]) * a / (a - b))),
+            "seconds": time.process_time() - begun,
+        }
+
+
+def current(_: Path) -> Iterator[dict[str, Any]]:
+    """Random current steps of 50 ps; three seeds of the fit, tried on 10 ns under other steps."""
+    film, rest = skyrmion_device(1)
+    for kind, density, output in (("current", 2e11, "mz"), ("flow", 1e12, "mz")):
+        traces = []
+        for seed, duration in ((1, 20e-9), (100, 10e-9)):
+            steps = random_steps(
+                -density, density, duration=duration, interval=INTERVAL, hold=HOLD, generator=torch.Generator().manual_seed(seed)
+            )
+            drive = steps if kind == "current" else torch.stack([steps, torch.zeros_like(steps)], -1)
+            at = torch.arange(len(steps), dtype=torch.float64) * INTERVAL
+            traces.append(film.trace(at, rest, interpolation="held", **{kind: drive}))
+        names = {"drive": ("J",) if kind == "current" else ("Jx",), "output": (output,)}
+        trace, test = (spinode.Trace(**{**_fields(each), **_named(each, names)}) for each in traces)
+        for seed in (0, 1, 2):
+            surrogate = spinode.fit(trace, sample_interval=INTERVAL, seed=seed)
+            scores = spinode.evaluate(surrogate, test)
+            yield {
+                "part": "current",
+                "drive": kind,
+                "largest_A_per_m2": density,
+                "output": output,
+                "deviation of the output": float(trace.output[output].std()),
+                "seed": seed,
+                "order": surrogate.embedding.order,
+                "nrmse": scores.nrmse,
+                "outside": scores.outside_domain,
+            }
+
+
+def _fields(trace: Any) -> dict[str, Any]:
+    return {"time": trace.time, "units": trace.units, "provenance": trace.provenance}
+
+
+def _named(trace: Any, names: dict[str, tuple[str, ...]]) -> dict[str, Any]:
+    kept = {role: {name: getattr(trace, role)[name] for name in names[role]} for role in ("drive", "output")}
+    units = {name: trace.units[name] for name in ("time", *kept["drive"], *kept["output"])}
+    return {**kept, "units": units, "interpolation": dict.fromkeys(kept["drive"], "held")}
+
+
+def main() -> None:
+    """Print the lines of the parts that are asked for."""
+    parts = {"cells": cells, "standard": standard, "current": current}
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", nargs="+", choices=list(parts), default=list(parts))
+    parser.add_argument("--table", type=Path, default=TABLE, help="a MuMax3 table for `cells`")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    for name in options.only:
+        for line in parts[name](options.table):
+            emit(**line)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,93 @@
+"""LabVIEW TDMS, by npTDMS (extra `tdms`): each group a recording, time = wf_start_offset + i wf_increment.
+
+Scales of the channels (DAQmx, linear, polynomial, ...) are applied as NI defines them. LabVIEW's "g" is the standard gravity.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ...errors import TraceError
+from .optional import library, refusing
+from .table import Array, Part, Progress, Table, chosen
+
+NAME = "tdms"
+
+_BLOCK = 4_000_000  # values
+_UNITS = {"g": "gn", "Volts": "V", "Amps": "A", "Newtons": "N", "°C": "degC", "Deg C": "degC", "deg C": "degC"}
+
+
+def sniff(head: bytes) -> bool:
+    """Whether the file begins as one, or as the index of one."""
+    return head.startswith(b"TDS")
+
+
+def read(path: Path, part: Part = None, progress: Progress = None) -> Table:
+    """The channels of a group.
+
+    Raises:
+        SeveralParts: several groups, and no `part`.
+        TraceError: npTDMS is not installed, the file is damaged, or the channels do not belong together.
+    """
+    nptdms = library("nptdms", "tdms", "a LabVIEW TDMS file")
+    with path.open("rb") as file:
+        if file.read(4) == b"TDSh":
+            raise TraceError("this is the index of a TDMS file; name the file ending in .tdms itself.")
+    with refusing("TDMS file"), nptdms.TdmsFile.open(str(path)) as file:
+        groups = {group.name: _numeric(group) for group in file.groups()}
+        groups = {name: channels for name, channels in groups.items() if channels and not all(map(_is_decimated, channels))}
+        if not groups:
+            raise TraceError("there is no group with channels of numbers in this file.")
+        channels = chosen(groups, part, lambda group: f"{len(group[0])} rows of {len(group)} channels")
+        return _table(channels, {name: _plain(value) for name, value in file.properties.items()}, progress)
+
+
+def _numeric(group: Any) -> list[Any]:
+    return [each for each in group.channels() if len(each) and np.dtype(each.dtype).kind in "buifM"]
+
+
+def _is_decimated(channel: Any) -> bool:
+    """Whether SignalExpress wrote the channel as a coarse copy, for drawing."""
+    return str(channel.properties.get("DecimationLevel", "0")) not in ("0", "0.0")
+
+
+def _table(channels: list[Any], properties: dict[str, Any], progress: Progress) -> Table:
+    lengths = {channel.name: len(channel) for channel in channels}
+    if len(set(lengths.values())) > 1:
+        listed = ", ".join(f"{name} {length}" for name, length in lengths.items())
+        raise TraceError(f"the channels have different lengths ({listed}); a recording needs one value of each per instant.")
+    names, columns, units = [], [], []
+    for place, channel in enumerate(channels, start=1):
+        names.append(channel.name)
+        columns.append(_values(channel))
+        unit = str(channel.properties.get("unit_string", channel.properties.get("NI_UnitDescription", "")) or "")
+        units.append("s" if np.dtype(channel.dtype).kind == "M" else _UNITS.get(unit, unit) or None)
+        if progress:
+            progress(f"reading channel {place} of {len(channels)}")
+    steps = {channel.properties.get("wf_increment") for channel in channels}
+    metadata = {"header": properties, "channels": {c.name: {k: _plain(v) for k, v in c.properties.items()} for c in channels}}
+    step = next(iter(steps)) if len(steps) == 1 else None
+    if len(steps) > 1:
+        raise TraceError(f"the channels have sample intervals that differ ({steps}); a recording needs one.")
+    if step and "time" not in names:
+        start = float(channels[0].properties.get("wf_start_offset", 0.0) or 0.0)
+        clock = start + float(step) * np.arange(len(columns[0]), dtype=np.float64)
+        return Table(("time", *names), (clock, *columns), ("s", *units), metadata=metadata, time="time")
+    return Table(tuple(names), tuple(columns), tuple(units), metadata=metadata)
+
+
+def _values(channel: Any) -> Array:
+    if np.dtype(channel.dtype).kind == "M":
+        stamps = channel[:]
+        return np.asarray((stamps - stamps[0]) / np.timedelta64(1, "ns"), dtype=np.float64) * 1e-9
+    values = np.empty(len(channel), dtype=np.float64)
+    for begin in range(0, len(values), _BLOCK):
+        values[begin : begin + _BLOCK] = channel[begin : begin + _BLOCK]
+    return values
+
+
+def _plain(value: Any) -> Any:
+    return value if isinstance(value, str | int | float | bool) else str(value)

@@ -1,0 +1,65 @@
+"""Touchstone S-parameters (.s1p, .s2p, ...), by scikit-rf (extra `touchstone`): real and imaginary parts over the frequency.
+
+A sweep of frequency has no time; the columns run over the sample number, with the frequency [Hz] as the first of them.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import tempfile
+import warnings
+from pathlib import Path
+
+import numpy as np
+
+from ...errors import TraceError
+from .optional import library, refusing
+from .table import Part, Progress, Table
+
+NAME = "touchstone"
+
+_HEAD = re.compile(
+    rb"(?:\xef\xbb\xbf)?(?:\s*!.*\n|\s*\n)*\s*(?:\[Version\]|# *[kMG]?Hz +[SYZGH] +(?:RI|MA|DB))", re.IGNORECASE
+)
+_PORTS = re.compile(r"\.s(\d+)p$", re.IGNORECASE)
+
+
+def sniff(head: bytes) -> bool:
+    """Whether the first line that is no comment is a line of options."""
+    return bool(_HEAD.match(head))
+
+
+def read(path: Path, part: Part = None, progress: Progress = None) -> Table:
+    """Frequency and S-parameters.
+
+    Raises:
+        TraceError: scikit-rf is not installed, or the file is damaged.
+    """
+    skrf = library("skrf", "touchstone", "a Touchstone file")
+    ports = _PORTS.search(path.name)
+    with tempfile.TemporaryDirectory() as folder, refusing("Touchstone file"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        # The library tells the number of ports by the name.
+        named = path if ports else Path(shutil.copy(path, Path(folder) / f"{path.stem}.s{_count(path)}p"))
+        network = skrf.Network(str(named))
+        frequency, s = np.asarray(network.f, dtype=np.float64), np.asarray(network.s)
+        impedance = float(np.real(network.z0.reshape(-1)[0]))
+        comments = str(network.comments or "")
+    if not len(frequency) or not np.isfinite(s).all():
+        raise TraceError("there are no S-parameters in this file.")
+    columns, names = [frequency], ["frequency"]
+    for i, j in np.ndindex(s.shape[1:]):
+        columns += [s[:, i, j].real, s[:, i, j].imag]
+        names += [f"S{i + 1}{j + 1}.re", f"S{i + 1}{j + 1}.im"]
+    units = ("Hz", *[""] * (len(names) - 1))
+    return Table(tuple(names), tuple(columns), units, metadata={"impedance": impedance, "comments": comments[:2000]})
+
+
+def _count(path: Path) -> int:
+    """Ports, from the number of cells of the first row: 2 n^2 + 1."""
+    for line in path.read_text("latin-1").splitlines():
+        cells = line.partition("!")[0].split()
+        if cells and not cells[0].startswith(("#", "[")):
+            return {3: 1, 9: 2, 7: 3}.get(len(cells), 2)
+    return 1
