@@ -349,7 +349,8 @@ def _find_time(source: _Source, taken: set[str]) -> str | None:
         return None
     warnings.warn(
         f"{source.file} has no time column that can be recognised (its columns are: {', '.join(source.table.names)}), so the "
-        "recording runs over the number of its samples. Pass time='sample' if that is meant, the name of a column with time=, or "
+        "recording runs over the number of its samples. Pass time='sample' if that is meant, the name of a column with "
+        "time=, or "
         f"the sample interval in seconds: time=1e-9.{pulse_hint(source.table.names)}",
         TraceWarning,
         stacklevel=4,

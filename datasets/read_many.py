@@ -38,8 +38,8 @@ def read_traces(
         paths: A folder, a pattern such as "run*.csv", one file, or a list of any of these. Files are taken in the order of
             their names, numbers in them by size; hidden ones are left out.
         pattern: What the names of the files say: "device{device}_{amplitude:mV}.csv" reads the numbers in the places of the
-            fields as parameters, in SI where a unit is given. A "p" between digits is a decimal point, "*" stands for
-            anything. It is held against the end of the path, folders included.
+            fields as parameters, in SI where a unit is given, which may follow the number in the name. A "p" between digits is
+            a decimal point, "*" stands for anything. It is held against the end of the path, folders included.
         parameters: Constants of all recordings in SI; those of the names go first.
         part: Which recording of each file. Without it, all those of a file that holds several are taken, with a parameter
             "part" that counts them from 1.
@@ -71,9 +71,11 @@ def read_traces(
 def _all_of(file: Path, part: Part, **options: Any) -> list[Trace]:
     try:
         return [read_trace(file, part=part, **options)]
-    except SeveralParts as several:
-        constants = options.pop("parameters")
-        traces = [read_trace(file, part=name, parameters=constants, **options) for name in several.parts]
+    except SeveralParts as error:
+        several = error
+    traces = [read_trace(file, part=name, **options) for name in several.parts]
+    if any(list(trace.channels) != list(traces[0].channels) for trace in traces):
+        raise several  # no repeats of one measurement
     return [
         replace(
             trace,
@@ -132,7 +134,8 @@ def _from_name(path: Path, pattern: str) -> dict[str, float]:
         )
     pieces, end = [], 0
     for found in _FIELD.finditer(pattern):
-        pieces += [re.escape(pattern[end : found.start()]), ".*?" if found["any"] else f"({_NUMBER})"]
+        unit = f"(?:{re.escape(found['unit'])})?" if found["unit"] else ""  # which the name may hold as well
+        pieces += [re.escape(pattern[end : found.start()]), ".*?" if found["any"] else f"({_NUMBER}){unit}"]
         end = found.end()
     expression = "".join(pieces) + re.escape(pattern[end:])
     matched = re.search(f"(?:^|/){expression}$", path.as_posix())

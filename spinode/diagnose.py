@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import re
 import shlex
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from .findings import Finding as Finding, about_channel, about_regime, about_time
+from .picture import picture
 from .roles import likely_drives, likely_outputs
 from .trace import Array, Trace
 from .units import readable
+
+_ABOUT = re.compile(
+    r"model|instrument|firmware|serial|mainframe|operator|date|trigger.?time|timestamp|comment|title", re.IGNORECASE
+)
+_TOLD = 6
 
 
 def diagnose(trace: Trace) -> list[Finding]:
@@ -35,33 +43,50 @@ def diagnose(trace: Trace) -> list[Finding]:
     return sorted(findings, key=lambda finding: order[finding.severity])
 
 
-def summary(trace: Trace, *, file: str | None = None) -> str:
-    """The text that `spinode inspect` prints: contents, oddities, and the command that comes next.
+def summary(trace: Trace, *, file: str | None = None, options: Sequence[str] = (), plain: bool = False) -> str:
+    """The text that `spinode inspect` prints: contents, a picture, oddities, and the command that comes next.
 
     Args:
         trace: The recording, with all its channels.
         file: The file as the user named it, for the command; the name in the provenance if omitted.
+        options: Further words of the command: how the file was read.
+        plain: Draw the picture in ASCII.
     """
     findings = diagnose(trace)
-    advice = _advice(trace, findings, file or str(trace.provenance.get("file", "TABLE")))
-    return "\n".join([*_contents(trace), "", *_channels(trace), "", *_oddities(findings), "", *advice])
+    advice = _advice(trace, findings, [file or str(trace.provenance.get("file", "TABLE")), *options])
+    drawn = picture(trace, plain=plain) if len(trace) > 1 else []
+    parts = [_contents(trace), _channels(trace), drawn, _oddities(findings), advice]
+    return "\n\n".join("\n".join(part) for part in parts if part)
 
 
 def _contents(trace: Trace) -> list[str]:
     source = trace.provenance
     lines = [f"{source.get('file', 'trace')} ({source.get('reader', 'from memory')})"]
     if len(trace):
-        lines.append(f"samples   {len(trace)}, from {readable(trace.time[0], 's')} to {readable(trace.time[-1], 's')}")
-    if len(trace) > 1:
+        unit = trace.unit("time")
+        lines.append(f"samples   {len(trace)}, from {readable(trace.time[0], unit)} to {readable(trace.time[-1], unit)}")
+    if len(trace) > 1 and source.get("sampled_by") is not None:
+        lines.append(f"time      none in the file; the recording runs over the {source['sampled_by']}")
+    elif len(trace) > 1:
         steps = np.diff(trace.time)
-        step = f"mean {readable(float(np.mean(steps)), 's')}, median {readable(float(np.median(steps)), 's')}"
-        lines.append(f"duration  {readable(trace.duration, 's')}, step {step}")
+        step = f"mean {readable(float(np.mean(steps)), unit)}, median {readable(float(np.median(steps)), unit)}"
+        lines.append(f"duration  {readable(trace.duration, unit)}, step {step}")
     clock = source.get("time")
     if clock is not None and source.get("raw_units", {}).get(clock, "s") is None:
         lines.append(f"time      the file gives no unit for {clock!r}; it is taken as seconds")
+    lines += _instrument(source.get("metadata"))
     for name, value in trace.parameters.items():
         lines.append(f"parameter {name} = {readable(value, trace.units.get(name, ''))}")
     return lines
+
+
+def _instrument(metadata: object) -> list[str]:
+    """What wrote the file, and when, where it says so."""
+    head = metadata.get("header") if isinstance(metadata, Mapping) else None
+    if not isinstance(head, Mapping):
+        return []
+    told = [(str(k), " ".join(str(v).split())) for k, v in head.items() if _ABOUT.search(str(k)) and str(v).strip()]
+    return [f"{'recorded' if place == 0 else '':<9} {key}: {value[:100]}" for place, (key, value) in enumerate(told[:_TOLD])]
 
 
 def _channels(trace: Trace) -> list[str]:
@@ -95,12 +120,17 @@ def _oddities(findings: list[Finding]) -> list[str]:
     return ["What is odd:", *(f"  {finding.severity}: {finding.message}" for finding in findings)]
 
 
-def _advice(trace: Trace, findings: list[Finding], file: str) -> list[str]:
+def _advice(trace: Trace, findings: list[Finding], file: Sequence[str]) -> list[str]:
     """The exact next command where the roles are clear, else what must be chosen."""
     if any(finding.severity == "error" for finding in findings):
         return ["Mend the errors above before you fit a model."]
     drives = tuple(trace.drive) or likely_drives(trace)
     outputs = likely_outputs(trace)
+    if not drives and len(trace.channels) == 1:
+        return [
+            "To fit a model of a device that runs by itself (one that is driven needs its drive recorded as well):",
+            f"  {_command(file, (), tuple(trace.channels), findings)}",
+        ]
     if not drives or len(outputs) != 1:
         return [
             "To fit a model, say which channels drive the device and which it answers with:",
@@ -110,12 +140,12 @@ def _advice(trace: Trace, findings: list[Finding], file: str) -> list[str]:
     return ["To fit a model:", f"  {_command(file, drives, outputs, findings)}"]
 
 
-def _command(file: str, drives: tuple[str, ...], outputs: tuple[str, ...], findings: list[Finding]) -> str:
-    words = ["spinode", "fit", file]
+def _command(file: Sequence[str], drives: tuple[str, ...], outputs: tuple[str, ...], findings: list[Finding]) -> str:
+    words = ["spinode", "fit", *file]
     for option, names in (("--drive", drives), ("--output", outputs)):
         for name in names:
             words += [option, name]
     ends = [finding.at for finding in findings if finding.code == "regime-change" and finding.at is not None]
-    if ends:
+    if ends and "--stop" not in file:
         words += ["--stop", f"{min(ends):.4g}"]
     return shlex.join([*words, "--save", "device.safetensors"])

@@ -24,7 +24,11 @@ def likely_drives(trace: Trace) -> tuple[str, ...]:
     if named:
         return named
     held = tuple(name for name, values in channels.items() if _is_held(values))
-    return held if len(held) < len(channels) else ()
+    if 0 < len(held) < len(channels):
+        return held
+    # A source-measure unit sets volts and reads amperes.
+    volts, amperes = ([n for n in channels if trace.unit(n) == unit] for unit in ("V", "A"))
+    return tuple(volts) if len(volts) == 1 and amperes else ()
 
 
 def likely_outputs(trace: Trace) -> tuple[str, ...]:

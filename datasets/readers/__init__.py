@@ -1,7 +1,7 @@
 """The readers of measurement files: one small file per format, asked in the order of this list.
 
-A reader is a module with `NAME`, `sniff(head) -> bool` and `read(path, part, progress) -> Table`. To add a format, add its file and a
-line below; the first whose `sniff` knows the beginning of a file reads it.
+A reader is a module with `NAME`, `sniff(head) -> bool` and `read(path, part, progress) -> Table`. To add a format, add its file
+and a line below; the first whose `sniff` knows the beginning of a file reads it.
 """
 
 from __future__ import annotations

@@ -74,14 +74,16 @@ def to_table(members: Sequence[Member], part: Part, metadata: Mapping[str, Any],
     if not columns:
         shapes = ", ".join(f"{m.name!r} {m.values.shape} {m.values.dtype}" for m in members[:8]) or "none"
         raise TraceError(
-            f"no array here can be the channels of a recording (its arrays: {shapes}); expected real numbers of shape (rows,) or "
+            f"no array here can be the channels of a recording (its arrays: {shapes}); expected real numbers of shape "
+            "(rows,) or "
             "(rows, columns). Save the channels as arrays of one length."
         )
     largest = max(members, key=lambda member: member.values.size)
     if part is None and largest.values.ndim > 2 and largest.values.size > max(each.values.size for each in columns):
         where = f"{largest.group}/{largest.name}".lstrip("/")
         raise TraceError(
-            f"the largest array, {where!r}, has shape {largest.values.shape}, and a channel has one dimension; save its means or "
+            f"the largest array, {where!r}, has shape {largest.values.shape}, and a channel has one dimension; save its "
+            "means or "
             f"points as arrays (rows,). To read the others, pass part={next(iter(_parts(columns)))!r}."
         )
     parts = _parts(columns)
@@ -140,7 +142,8 @@ def _columns(member: Member) -> list[tuple[str, Array, str | None]]:
     width = values.shape[1]
     if width > _WIDEST:
         raise TraceError(
-            f"{member.name!r} has shape {values.shape}; that are more columns than a recording has channels. Save those that matter."
+            f"{member.name!r} has shape {values.shape}; that are more columns than a recording has channels. Save those "
+            "that matter."
         )
     labels = list(member.labels) if len(member.labels) == width else [f"{member.name}[{k}]" for k in range(width)]
     titled = (split_name(label) if member.labels else (label, None) for label in labels)

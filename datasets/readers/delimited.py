@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +20,10 @@ from ...units import same_dimension
 from .grid import Line, is_numeric, number, read_grid, split
 from .header import bare_unit, is_unit, split_name, split_words
 from .large import LARGE, read_columns, read_head
-from .scope import clock, is_screen, settings, unit_of
+from .scope import clock, is_screen, settings, time_unit, unit_of
 from .table import Array, Part, Progress, Table
 from .text import Text, looks_like_text, read_text
+from .words import kept, quantities_of, seconds_of, units_from
 
 NAME = "delimited"
 
@@ -85,7 +86,31 @@ def parse(text: Text) -> Table:
     layout = _layout(comments, content)
     names, units = _names(layout)
     rows = _with_points(layout) if layout.decimal_comma else layout.rows
-    return _table(text, comments, layout, (names, units), read_grid(rows, layout.delimiter, names, complete=text.complete))
+    texts: dict[int, list[str]] = {}
+    columns = read_grid(rows, layout.delimiter, names, complete=text.complete, texts=texts)
+    remarks = _words(names, units, columns, texts) if texts else {}
+    table = _table(text, comments, layout, (names, units), columns)
+    return replace(table, metadata={**table.metadata, "text": remarks}) if remarks else table
+
+
+def _words(names: list[str], units: list[str | None], columns: Array, texts: dict[int, list[str]]) -> dict[str, list[str]]:
+    """Turn columns of words into times, quantities and units, as far as they are; what is left loses its name."""
+    for place, unit in units_from(names, texts).items():
+        units[place] = units[place] or unit
+    left = {}
+    for place, cells in texts.items():
+        seconds = seconds_of(cells, names[place])
+        quantities = None if seconds is not None else quantities_of(cells, names[place])
+        if seconds is not None:
+            fractions = next((k for k, name in enumerate(names) if name.casefold() == "fractional seconds"), None)
+            columns[place] = seconds if fractions is None else seconds + columns[fractions] - columns[fractions][0]
+            units[place] = "s"
+        elif quantities is not None:
+            columns[place], units[place] = quantities
+        else:
+            left[names[place]] = kept(cells)
+            names[place] = ""
+    return left
 
 
 def _table(
@@ -104,7 +129,7 @@ def _table(
     if head:
         channels = [name for name, unit in zip(names, units, strict=True) if not _names_time(name, unit)]
         units = [
-            unit if unit is not None or name not in channels else unit_of(head, name, channels.index(name))
+            unit if unit is not None else unit_of(head, name, channels.index(name)) if name in channels else time_unit(head)
             for name, unit in zip(names, units, strict=True)
         ]
     if is_screen(names) and units[0] is None and _is_clock(values[0]):
@@ -116,7 +141,8 @@ def _table(
     elif layout.header is None and len(names) > 1 and _is_clock(values[0]) and not any(map(_is_clock, values[1:])):
         time = names[0]
         doubt = (
-            f"it has no header, and {time!r}, which grows from row to row, is taken for the time in seconds; if it is not, pass "
+            f"it has no header, and {time!r}, which grows from row to row, is taken for the time in seconds; if it is not, "
+            "pass "
             "time='sample', or units={'time': 'us'} for another unit"
         )
     return Table(
@@ -135,7 +161,11 @@ def _table(
 
 def _names_time(name: str, unit: str | None) -> bool:
     """Whether a column is called like a time, or measured in a unit of it."""
-    return "time" in name.casefold() or name.casefold() == "t" or (bool(unit) and is_unit(str(unit)) and same_dimension(str(unit), "s"))
+    return (
+        "time" in name.casefold()
+        or name.casefold() == "t"
+        or (bool(unit) and is_unit(str(unit)) and same_dimension(str(unit), "s"))
+    )
 
 
 def _is_clock(values: Array) -> bool:
@@ -183,14 +213,25 @@ def _preamble(content: Sequence[Line], delimiter: str | None, decimal_comma: boo
     rows = [_cells(line, delimiter, decimal_comma) for line in content[: _SAMPLE + _LONGEST_PREAMBLE]]
     widths = [_width(cells) if is_numeric(cells) and number(cells[0]) is not None else 0 for cells in rows]
     first = next((k for k, width in enumerate(widths) if width and set(widths[k : k + 3]) == {width}), 0)
+    if not any(widths):
+        # Rows with words in some columns: three of one width, below a line of words of that width.
+        loose = [
+            _width(cells) if any(number(cell) == number(cell) is not None for cell in cells if cell) else 0 for cells in rows
+        ]
+        first = next((k for k, width in enumerate(loose) if k and width > 2 and loose[k : k + 3] == 3 * [width]
+                      and loose[k - 1] == 0 and _width(rows[k - 1]) == width), 0)  # fmt: skip
+        widths = loose
     if first < 2:
         return 0
-    words = [_width(cells) == widths[first] and all(map(_is_word, cells)) and number(cells[0]) is None for cells in rows[:first]]
+    words = [
+        _width(cells) == widths[first] and all(map(_is_word, cells)) and number(cells[0]) is None for cells in rows[:first]
+    ]
     if words[-1]:
-        begin = first - 2 if words[-2] and _are_units(rows[first - 1]) else first - 1
+        # Two lines of words: names, and units, which may be unknown ones.
+        begin = first - 2 if words[-2] and (first == 2 or _are_units(rows[first - 1])) else first - 1
     else:
         begin = first
-        if _width(rows[first - 1]) == widths[first]:
+        if words[0] or _width(rows[first - 1]) == widths[first]:
             return 0
     return 0 if any(cells[0] and number(cells[0]) is not None for cells in rows[:begin]) else begin
 
@@ -238,7 +279,7 @@ def _cells(line: Line, delimiter: str | None, decimal_comma: bool) -> list[str]:
 
 def _has_decimal_comma(content: Sequence[Line], delimiter: str | None) -> bool:
     """Whether commas are decimal marks: they stand inside cells, and no point does in any row."""
-    rows = [line for line in content if is_numeric([_point(cell, delimiter) for cell in split(line.text, delimiter)])]
+    rows = [line for line in content if number(_point(split(line.text, delimiter)[0], delimiter)) is not None]
     with_comma = [line for line in rows if "," in line.text]
     if delimiter == "," or not with_comma or any("." in line.text for line in rows):
         return False

@@ -1,8 +1,8 @@
 """Keysight EasyEXPERT (B1500A, B1505A): a tag in front of each line, then `DataName, V1, I1` and `DataValue, ...` for each row.
 
 `SetupTitle`, `TestParameter`, `MetaData` and `AnalysisSetup` lines hold the settings. Columns are volts or amperes as the lists
-`Channel.VName` and `Channel.IName` say. A file may hold several measurements, each with a `SetupTitle` of its own. A sweep has no
-time, and its columns then run over the sample number.
+`Channel.VName` and `Channel.IName` say. A file may hold several measurements, each with a `SetupTitle` of its own. A sweep has
+no time, and its columns then run over the sample number.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ...errors import TraceError
-from .grid import Line, number, read_grid, split
+from .grid import Line, read_grid, split, whole
 from .table import Part, Progress, Table, chosen
 from .text import read_text
 
@@ -53,16 +53,21 @@ def read(path: Path, part: Part = None, progress: Progress = None) -> Table:
                   part, _Measurement.described)  # fmt: skip
     columns = read_grid(each.rows, ",", each.names, complete=text.complete)
     doubts: tuple[str, ...] = ()
-    expected = number(each.settings.get("Dimension1", "").split(",")[0])
-    if expected is not None and expected == expected:
-        times = number(each.settings.get("Dimension2", "1").split(",")[0]) or 1
-        if int(expected * times) > len(each.rows):
-            doubts = (f"its head says {int(expected * times)} rows, and it has {len(each.rows)}; was it cut off?",)
+    expected = whole(each.settings.get("Dimension1", "").split(",")[0])
+    if expected is not None:
+        promised = expected * (whole(each.settings.get("Dimension2", "1").split(",")[0]) or 1)
+        if promised > len(each.rows):
+            doubts = (f"its head says {promised} rows, and it has {len(each.rows)}; was it cut off?",)
     clock = next((name for name in each.names if name == each.settings.get("Channel.Time") or name.casefold() == "time"), None)
     units = [("s" if name == clock else _unit(name, each.settings)) for name in each.names]
     settings = dict([item for item in each.settings.items() if not item[0].startswith("Analysis.")][:_KEPT])
     return Table(
-        tuple(each.names), tuple(columns), tuple(units), metadata={"title": each.title, "header": settings}, time=clock, doubts=doubts
+        tuple(each.names),
+        tuple(columns),
+        tuple(units),
+        metadata={"title": each.title, "header": settings},
+        time=clock,
+        doubts=doubts,
     )
 
 

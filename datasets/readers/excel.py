@@ -1,8 +1,11 @@
-"""Excel workbooks (.xlsx), by openpyxl (extra `excel`): each sheet with rows of numbers is a recording, read as delimited text is."""
+"""Excel workbooks (.xlsx), by openpyxl (extra `excel`): each sheet with rows of numbers is a recording, read as delimited text
+is.
+"""
 
 from __future__ import annotations
 
 import datetime
+import io
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +22,9 @@ _EPOCH = datetime.datetime(1970, 1, 1)
 
 def sniff(head: bytes) -> bool:
     """Whether the file is a ZIP archive as Office writes it."""
-    return head.startswith(b"PK\x03\x04") and any(mark in head for mark in (b"[Content_Types].xml", b"xl/", b"docProps/", b"_rels/"))
+    return head.startswith(b"PK\x03\x04") and any(
+        mark in head for mark in (b"[Content_Types].xml", b"xl/", b"docProps/", b"_rels/")
+    )
 
 
 def read(path: Path, part: Part = None, progress: Progress = None) -> Table:
@@ -36,7 +41,7 @@ def lines_of(path: Path, part: Part = None) -> list[str]:
     """The rows of a sheet as text between tabs; raises as `read`."""
     openpyxl = library("openpyxl", "excel", "an Excel workbook")
     with refusing("Excel workbook"):
-        book = openpyxl.load_workbook(path, read_only=True, data_only=True)
+        book = openpyxl.load_workbook(io.BytesIO(path.read_bytes()), read_only=True, data_only=True)
         try:
             sheets = {sheet.title: _lines(sheet) for sheet in book.worksheets}
         finally:

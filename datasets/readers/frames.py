@@ -1,7 +1,7 @@
 """Data that are in memory already: frames of pandas, datasets of xarray, dictionaries of arrays.
 
-A frame's units stand in brackets in the names of its columns, in a second level of the names, or in `frame.attrs["units"]`. An index
-that is not the plain number of the row becomes a column. Times of day become seconds since the first.
+A frame's units stand in brackets in the names of its columns, in a second level of the names, or in `frame.attrs["units"]`. An
+index that is not the plain number of the row becomes a column. Times of day become seconds since the first.
 """
 
 from __future__ import annotations
@@ -22,7 +22,12 @@ NAME = "memory"
 
 def is_frame(source: Any) -> bool:
     """Whether the object is one that `of` takes."""
-    return hasattr(source, "to_xarray") or hasattr(source, "to_dataset") or hasattr(source, "data_vars") or isinstance(source, Mapping)
+    return (
+        hasattr(source, "to_xarray")
+        or hasattr(source, "to_dataset")
+        or hasattr(source, "data_vars")
+        or isinstance(source, Mapping)
+    )
 
 
 def of(source: Any, part: Part = None) -> Table:
@@ -31,11 +36,11 @@ def of(source: Any, part: Part = None) -> Table:
     Raises:
         TraceError: nothing in it can be a channel.
     """
+    if hasattr(source, "data_vars") or hasattr(source, "to_dataset"):
+        return netcdf.of(source, part)
     if isinstance(source, Mapping):
         members = [Member("", *_titled(str(name), np.asarray(values))) for name, values in source.items()]
         return to_table(members, part, {})
-    if hasattr(source, "data_vars") or hasattr(source, "to_dataset"):
-        return netcdf.of(source, part)
     frame = source.to_frame() if not hasattr(source, "columns") else source
     named = frame.attrs.get("units", {}) if isinstance(frame.attrs.get("units", {}), Mapping) else {}
     columns = [] if _is_plain(frame.index) else [(frame.index.name or "index", frame.index.to_numpy())]
@@ -48,7 +53,7 @@ def of(source: Any, part: Part = None) -> Table:
             title, unit = split_name(str(name))
         unit = str(named[name]) if name in named else unit
         if values.dtype.kind in "mM":
-            values, unit, clock = (values - values[0]) / np.timedelta64(1, "ns") * 1e-9, "s", clock or title
+            values, unit, clock = (values - values[0]) / np.timedelta64(1, "ns") / 1e9, "s", clock or title
         if values.dtype.kind in "buif":
             members.append(Member("", title, np.asarray(values), unit))
     if not members:

@@ -37,6 +37,12 @@ def number(cell: str) -> float | None:
     return float(cell) if _NUMBER.fullmatch(cell) else None
 
 
+def whole(cell: str) -> int | None:
+    """The whole number that a setting promises; None where there is none."""
+    value = number(cell)
+    return None if value is None or not abs(value) < 1e15 else int(value)
+
+
 def is_numeric(cells: Sequence[str]) -> bool:
     """Whether every cell is a number or empty, and at least one is a number."""
     return all(number(cell) is not None for cell in cells) and any(cell.strip() for cell in cells)
@@ -53,7 +59,14 @@ def split(text: str, delimiter: str | None) -> list[str]:
     return [cell.strip() for cell in text.split(delimiter)]
 
 
-def read_grid(lines: Sequence[Line], delimiter: str | None, names: Sequence[str], *, complete: bool = True) -> Array:
+def read_grid(
+    lines: Sequence[Line],
+    delimiter: str | None,
+    names: Sequence[str],
+    *,
+    complete: bool = True,
+    texts: dict[int, list[str]] | None = None,
+) -> Array:
     """Columns of numbers, shape (len(names), rows).
 
     Args:
@@ -61,6 +74,7 @@ def read_grid(lines: Sequence[Line], delimiter: str | None, names: Sequence[str]
         delimiter: The text between cells; None for blanks.
         names: A name per column, for the messages. Cells beyond them must be empty.
         complete: Whether the last line of the file has its end.
+        texts: Takes the cells of columns without any number, which are NaN then; without it, they are refused.
 
     Raises:
         TraceError: a row of another length, or a cell that is not a number; with line, column and cell.
@@ -77,7 +91,7 @@ def read_grid(lines: Sequence[Line], delimiter: str | None, names: Sequence[str]
         )
     except ValueError:
         # An empty cell, a word for a missing one, or something that is not a number: look at every cell.
-        return _read_cells(lines, delimiter, names)
+        return _read_cells(lines, delimiter, names, texts)
 
 
 def _check_widths(lines: Sequence[Line], delimiter: str | None, names: Sequence[str], complete: bool) -> None:
@@ -101,15 +115,30 @@ def _ragged(line: Line, count: int, width: int, *, cut: bool) -> TraceError:
     return TraceError(f"{message}. Correct or remove that line.")
 
 
-def _read_cells(lines: Sequence[Line], delimiter: str | None, names: Sequence[str]) -> Array:
-    columns = np.empty((len(names), len(lines)), dtype=np.float64)
+def _read_cells(
+    lines: Sequence[Line], delimiter: str | None, names: Sequence[str], texts: dict[int, list[str]] | None
+) -> Array:
+    columns = np.full((len(names), len(lines)), np.nan)
+    bad: dict[int, tuple[Line, str]] = {}
+    words: dict[int, list[str]] = {}
     for row, line in enumerate(lines):
         cells = split(line.text, delimiter)
         for column, cell in enumerate(cells[: len(names)]):
             value = number(cell)
-            if value is None:
+            if value is not None:
+                columns[column, row] = value
+                continue
+            if texts is None:
                 raise _not_a_number(line, column, names[column], cell)
-            columns[column, row] = value
+            bad.setdefault(column, (line, cell))
+            words.setdefault(column, [""] * len(lines))[row] = cell
+    for column in sorted(bad, key=lambda place: (bad[place][0].number, place)):
+        if len(lines) < 2 or np.isfinite(columns[column]).any():
+            raise _not_a_number(bad[column][0], column, names[column], bad[column][1])
+    if texts is not None:
+        if len(words) == len(names):
+            raise _not_a_number(bad[0][0], 0, names[0], bad[0][1])
+        texts.update(words)
     return columns
 
 

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from .arrays import Member, to_table
-from .own import own_table
 from .optional import library, refusing
+from .own import own_table
 from .table import Part, Progress, Table
 
 NAME = "hdf5"
@@ -65,4 +65,6 @@ def _plain(value: Any) -> Any:
         return value.decode(errors="replace")
     if isinstance(value, np.ndarray):
         return [_plain(each) for each in value.reshape(-1)[:100].tolist()]
-    return value.item() if isinstance(value, np.generic) else value if isinstance(value, str | int | float | bool) else str(value)
+    return (
+        value.item() if isinstance(value, np.generic) else value if isinstance(value, str | int | float | bool) else str(value)
+    )

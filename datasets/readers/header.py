@@ -30,7 +30,8 @@ def split_name(cell: str) -> tuple[str, str | None]:
     """Name and unit text of a header cell.
 
     Examples: `t (s)` is ("t", "s"), `mx ()` is ("mx", ""), `V [mV]` is ("V", "mV"), `time/ns` is ("time", "ns"),
-    `C1 in V` is ("C1", "V"), `Voltage` is ("Voltage", None). The last bracket counts; `Smu1.V[1][1]` has an index there, and no unit. `I_A` keeps
+    `C1 in V` is ("C1", "V"), `Voltage` is ("Voltage", None). The last bracket counts; `Smu1.V[1][1]` has an index there, and no
+    unit. `I_A` keeps
     its name: an underscore joins a unit in one laboratory and a terminal in the next.
     """
     cell = " ".join(cell.split())

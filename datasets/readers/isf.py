@@ -1,7 +1,7 @@
 """Tektronix waveforms (.isf): settings between semicolons, `:CURVE #<digits><bytes>`, and the samples in binary or text.
 
-value = (sample - YOFF) YMULT + YZERO and time = XZERO + (i - PT_OFF) XINCR. Keys are written in short or in full (`YMU`, `YMULT`),
-`PT_FMT ENV` is pairs of minimum and maximum.
+value = (sample - YOFF) YMULT + YZERO and time = XZERO + (i - PT_OFF) XINCR. Keys are written in short or in full (`YMU`,
+`YMULT`), `PT_FMT ENV` is pairs of minimum and maximum.
 
 Source: Tektronix programmer manuals, commands WFMPRe and CURVe.
 """
@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from ...errors import TraceError
-from .grid import number
+from .grid import number, whole
 from .table import Part, Progress, Table
 
 NAME = "isf"
@@ -47,10 +47,10 @@ def read(path: Path, part: Part = None, progress: Progress = None) -> Table:
         raise TraceError("the waveform has settings, but no :CURVE with samples; was the file cut off?")
     head = _settings(data[: curve.start()].decode("latin-1"))
     samples = _samples(data, curve.end(), head)
-    promised = number(head.get("NR_PT", ""))
+    promised = whole(head.get("NR_PT", ""))
     doubts: tuple[str, ...] = ()
-    if promised is not None and int(promised) != len(samples):
-        doubts = (f"its head says {int(promised)} samples, and it has {len(samples)}; was it cut off?",)
+    if promised is not None and promised != len(samples):
+        doubts = (f"its head says {promised} samples, and it has {len(samples)}; was it cut off?",)
     scale, offset, zero = (_number(head, key, default) for key, default in (("YMULT", None), ("YOFF", 0.0), ("YZERO", 0.0)))
     step, start, trigger = (_number(head, key, default) for key, default in (("XINCR", None), ("XZERO", 0.0), ("PT_OFF", 0.0)))
     if not step > 0:
@@ -83,7 +83,7 @@ def _number(head: dict[str, str], key: str, default: float | None) -> float:
 
 
 def _samples(data: bytes, start: int, head: dict[str, str]) -> np.ndarray:
-    if not data[start : start + 1] == b"#":
+    if data[start : start + 1] != b"#":
         words = data[start:].split(b";")[0].replace(b"\n", b"").split(b",")
         try:
             return np.array([float(word) for word in words])
@@ -102,5 +102,7 @@ def _samples(data: bytes, start: int, head: dict[str, str]) -> np.ndarray:
     begin = start + 2 + int(digits)
     have = min(int(length), len(data) - begin)
     if have < int(length):
-        raise TraceError(f"the waveform has {have} bytes of samples, and its head promises {int(length)}; was the file cut off?")
+        raise TraceError(
+            f"the waveform has {have} bytes of samples, and its head promises {int(length)}; was the file cut off?"
+        )
     return np.frombuffer(data[begin : begin + have // size * size], kind).astype(np.float64)

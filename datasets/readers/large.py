@@ -1,8 +1,8 @@
 """Text files of more than some ten megabytes: the beginning as lines, the rows in blocks of bytes.
 
-Blocks are parsed by polars where it is installed (`pip install 'spinode[tables]'`), which is some five times faster than NumPy's
-own reader; either gives the nearest float64 of each number. What neither takes is looked at cell by cell, so that a bad cell is
-named with its line.
+Blocks are parsed by polars where it is installed (`pip install 'spinode[tables]'`), which is some five times faster than
+NumPy's own reader; either gives the nearest float64 of each number. What neither takes is looked at cell by cell, so that a bad
+cell is named with its line.
 """
 
 from __future__ import annotations
@@ -30,7 +30,11 @@ _MISSING = ("", "nan", "NaN", "NAN", "NA", "N/A", "null", "None", "--")
 
 
 def read_head(path: Path) -> tuple[Text, list[int]]:
-    """The first lines of a file, and the offset of each in bytes; all lines where their ends are not those of UNIX or Windows."""
+    """The first lines of a file, and the offset of each in bytes.
+
+    Raises:
+        TraceError: its lines do not end as those of UNIX or Windows.
+    """
     with path.open("rb") as file:
         head = file.read(_HEAD)
     if head.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\n" not in head:
@@ -94,7 +98,9 @@ def read_columns(
     return columns
 
 
-def _parse(piece: bytes, delimiter: str | None, names: Sequence[str], decimal_comma: bool, line: int, *, complete: bool) -> Array:
+def _parse(
+    piece: bytes, delimiter: str | None, names: Sequence[str], decimal_comma: bool, line: int, *, complete: bool
+) -> Array:
     if any(mark in piece for mark in _COMMENTS) or b"\n\n" in piece or b"\n\r\n" in piece:
         kept = [each for each in piece.split(b"\n") if each.strip() and not each.lstrip().startswith(_COMMENTS)]
         plain = b"\n".join(kept) + b"\n" if kept else b""
@@ -161,7 +167,13 @@ def _by_numpy(piece: bytes, delimiter: str | None, width: int, decimal_comma: bo
         return None
     try:
         return np.loadtxt(
-            io.BytesIO(content), delimiter=delimiter, usecols=range(width), comments=None, ndmin=2, unpack=True, encoding="latin-1"
+            io.BytesIO(content),
+            delimiter=delimiter,
+            usecols=range(width),
+            comments=None,
+            ndmin=2,
+            unpack=True,
+            encoding="latin-1",
         )
     except ValueError:
         return None

@@ -1,7 +1,8 @@
 """LabVIEW measurement files (.lvm): a head of keys, then for each segment a head of channels and rows between tabs or commas.
 
 `Separator` and `Decimal_Separator` say how numbers are written. `X_Columns` is `One` (a time for all), `Multi` (one before each
-channel) or `No` (time = X0 + i Delta_X). With `Multi_Headings Yes` each segment has a head of its own. The last column is a comment.
+channel) or `No` (time = X0 + i Delta_X). With `Multi_Headings Yes` each segment has a head of its own. The last column is a
+comment.
 
 Source: NI, "Specification for the LabVIEW Measurement File (.lvm)".
 """
@@ -106,7 +107,10 @@ def _table(segment: _Segment, general: dict[str, str], mark: str, *, comma: bool
     rows = [Line(line.number, mark.join(line.text.split(mark)[: len(titles)])) for line in segment.rows]
     padded = [Line(line.number, line.text + mark * (len(titles) - 1 - line.text.count(mark))) for line in rows]
     columns = read_grid(
-        [Line(line.number, line.text.replace(",", ".")) for line in padded] if comma else padded, mark, titles, complete=complete
+        [Line(line.number, line.text.replace(",", ".")) for line in padded] if comma else padded,
+        mark,
+        titles,
+        complete=complete,
     )
     kind = general.get("X_Columns", "One").casefold()
     places = [k for k, title in enumerate(titles) if title != "X_Value" and (k or kind == "multi")]
@@ -147,7 +151,8 @@ def _clock(
     if times and kind != "no":
         if any(not np.array_equal(times[0], each, equal_nan=True) for each in times[1:]):
             raise TraceError(
-                "its channels have times of their own that differ; resample them in LabVIEW, or read the file as plain text with "
+                "its channels have times of their own that differ; resample them in LabVIEW, or read the file as plain "
+                "text with "
                 "format='delimited'."
             )
         return times[0], ()

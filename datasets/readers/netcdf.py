@@ -1,6 +1,7 @@
 """netCDF, classic and version 4, and datasets of xarray, by xarray (extra `xarray`): variables of one dimension are channels.
 
-Units stand in the attribute `units`; of "seconds since 2026-01-01" the first word counts. A coordinate in a unit of time is the time.
+Units stand in the attribute `units`; of "seconds since 2026-01-01" the first word counts. A coordinate in a unit of time is the
+time.
 """
 
 from __future__ import annotations
@@ -13,8 +14,8 @@ import numpy as np
 from ...errors import TraceError
 from .arrays import Member, to_table
 from .header import is_unit
-from .own import own_table
 from .optional import library, refusing
+from .own import own_table
 from .table import Part, Progress, Table
 
 NAME = "netcdf"
@@ -48,7 +49,7 @@ def of(dataset: Any, part: Part = None) -> Table:
         values, unit = np.asarray(variable.values), variable.attrs.get("units")
         unit = None if unit is None else str(unit).partition(" since ")[0]
         if values.dtype.kind in "mM":
-            values, unit = (values - values.reshape(-1)[0]) / np.timedelta64(1, "ns") * 1e-9, "s"
+            values, unit = (values - values.reshape(-1)[0]) / np.timedelta64(1, "ns") / 1e9, "s"
         if name in dims and (unit is None or (is_unit(unit) and _seconds(unit)) or str(name).casefold() in ("t", "time")):
             clocks.append(str(name))
         long = [dim for dim in variable.dims if dataset.sizes[dim] > 1]
@@ -69,4 +70,6 @@ def _seconds(unit: str) -> bool:
 
 
 def _plain(value: Any) -> Any:
-    return value.item() if isinstance(value, np.generic) else value if isinstance(value, str | int | float | bool) else str(value)
+    return (
+        value.item() if isinstance(value, np.generic) else value if isinstance(value, str | int | float | bool) else str(value)
+    )

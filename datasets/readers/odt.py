@@ -1,4 +1,5 @@
-"""OOMMF data tables (.odt): `# Columns:` and `# Units:` are Tcl lists, in which braces hold names with blanks, then rows of blanks.
+"""OOMMF data tables (.odt): `# Columns:` and `# Units:` are Tcl lists, in which braces hold names with blanks, then rows of
+blanks.
 
 The time is the column that ends in "Simulation time"; a field sweep has none. A file may hold several tables, and a line of the
 head that ends in a backslash goes on in the next.

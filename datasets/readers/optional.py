@@ -40,4 +40,6 @@ def refusing(what: str) -> Iterator[None]:
         raise TraceError(f"this {what} claims more values than memory holds; is it damaged?") from None
     except Exception as error:
         reason = " ".join(str(error).split())[:200] or "no reason given"
-        raise TraceError(f"this {what} is damaged, cut off, or of a kind that is not read ({type(error).__name__}: {reason}).") from None
+        raise TraceError(
+            f"this {what} is damaged, cut off, or of a kind that is not read ({type(error).__name__}: {reason})."
+        ) from None

@@ -105,7 +105,9 @@ def _read(path: Path) -> _Field:
     else:
         rows, skipped = _count(head, "xnodes") * _count(head, "ynodes") * _count(head, "znodes"), 0
     kind = found[1].decode().casefold()
-    values = _text(data[found.end() :], rows * width) if kind == "text" else _binary(data, found.end(), rows * width, kind, first)
+    values = (
+        _text(data[found.end() :], rows * width) if kind == "text" else _binary(data, found.end(), rows * width, kind, first)
+    )
     vectors = values.reshape(rows, width)[:, skipped:] * (float(head.get("valuemultiplier", "1")) if first else 1.0)
     inside = (vectors != 0).any(1)
     if not np.isfinite(vectors).all():
@@ -158,7 +160,9 @@ def _binary(data: bytes, start: int, count: int, kind: str, first: bool) -> Arra
         raise TraceError(f"the field has {have} numbers, and its head promises {count}; was the file cut off?")
     check = float(np.frombuffer(data, kinds, 1, start)[0])
     if check != _CHECK[size]:
-        raise TraceError(f"the check value of the binary data is {check:.9g}, expected {_CHECK[size]:.9g}; the file is damaged.")
+        raise TraceError(
+            f"the check value of the binary data is {check:.9g}, expected {_CHECK[size]:.9g}; the file is damaged."
+        )
     end = data[start + size * (count + 1) :][:40].lstrip()
     if not re.match(rb"#+ *End: *Data", end, re.IGNORECASE):
         raise TraceError("the binary data do not end where the head of the field says; the file is damaged.")

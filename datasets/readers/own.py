@@ -1,4 +1,6 @@
-"""What `write_trace` leaves in .npz, HDF5 and netCDF files besides the arrays: units, roles, interpolation, parameters, provenance."""
+"""What `write_trace` leaves in .npz, HDF5 and netCDF files besides the arrays: units, roles, interpolation, parameters,
+provenance.
+"""
 
 from __future__ import annotations
 
@@ -47,4 +49,6 @@ def own_table(members: Sequence[Member], head: Mapping[str, Any]) -> Table | Non
             interpolation={str(name): str(kind) for name, kind in about["interpolation"].items()},
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise TraceError(f"what write_trace left in this file contradicts its arrays ({type(error).__name__}: {error}).") from None
+        raise TraceError(
+            f"what write_trace left in this file contradicts its arrays ({type(error).__name__}: {error})."
+        ) from None

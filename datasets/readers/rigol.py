@@ -1,7 +1,8 @@
 """Rigol exports whose rows are numbered: `X,CH1,CH2,Start,Increment`, with start and increment [s] below the two words.
 
-DS1000Z, MSO1000Z and DS2000: the second line is `Sequence,Volt,Volt,-3.0e-07,5.0e-10`, and may have a cell more or less than the
-first. MSO5000, DHO800 and others write `Time(s),CH1V,t0 = -5e-3s, tInc = 1e-8` or leave the time out. Time = start + i increment.
+DS1000Z, MSO1000Z and DS2000: the second line is `Sequence,Volt,Volt,-3.0e-07,5.0e-10`, and may have a cell more or less than
+the first. MSO5000, DHO800 and others write `Time(s),CH1V,t0 = -5e-3s, tInc = 1e-8` or leave the time out. Time = start + i
+increment.
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ from .text import read_text
 
 NAME = "rigol"
 
-_HEAD = re.compile(rb"(?:\xef\xbb\xbf)?[^\n]*,\s*Start,\s*Increment\s*,?\s*\r?\n", re.IGNORECASE)
-_INLINE = re.compile(rb"(?:\xef\xbb\xbf)?[^\n]*\bt0 ?= ?[-+.\deE]+ ?s?, *tInc ?= ?[-+.\deE]+", re.IGNORECASE)
+_HEAD = re.compile(rb"(?:\xef\xbb\xbf)?[^\r\n]*,\s*Start,\s*Increment\s*,?\s*[\r\n]", re.IGNORECASE)
+_INLINE = re.compile(rb"(?:\xef\xbb\xbf)?[^\r\n]*\bt0 ?= ?[-+.\deE]+ ?s?, *tInc ?= ?[-+.\deE]+", re.IGNORECASE)
 _PAIR = re.compile(r"t0 ?= ?(?P<start>[-+.\deE]+?) ?s?, *tInc ?= ?(?P<step>[-+.\d]+(?:[eE][-+]?\d+)?)", re.IGNORECASE)
 
 

@@ -1,7 +1,8 @@
 """Rohde & Schwarz RTP, RTO and RTE exports: numbers without a header in `name.Wfm.csv`, and their settings as XML beside them.
 
-The XML (`name.csv`, or any file beside with the same beginning of its name) has `XStart`, `SignalResolution` [s], `SignalRecordLength`,
-`BaseUnit` and the source. A file of one column has no times; time = XStart + i SignalResolution. Either of the two may be named.
+The XML (`name.csv`, or any file beside with the same beginning of its name) has `XStart`, `SignalResolution` [s],
+`SignalRecordLength`, `BaseUnit` and the source. A file of one column has no times; time = XStart + i SignalResolution. Either
+of the two may be named.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from ...errors import TraceError
-from .grid import Line, number, read_grid, split
+from .grid import Line, number, read_grid, split, whole
 from .table import Part, Progress, Table
 from .text import read_text
 
@@ -57,7 +58,8 @@ def read(path: Path, part: Part = None, progress: Progress = None) -> Table:
     other = companion(path)
     if other is None:
         raise TraceError(
-            "these are the settings of a Rohde & Schwarz waveform, and the file of values (name.Wfm.csv) is not beside them; put "
+            "these are the settings of a Rohde & Schwarz waveform, and the file of values (name.Wfm.csv) is not beside "
+            "them; put "
             "both into one folder."
         )
     settings, values = (other, path) if path.name.casefold().endswith(_VALUES) else (path, other)
@@ -76,14 +78,16 @@ def read(path: Path, part: Part = None, progress: Progress = None) -> Table:
     clock = columns[0] if timed else start + step * np.arange(columns.shape[1])
     channels = columns[1:] if timed else columns
     if abs(clock[0] - start) > 1.5 * step:
-        raise TraceError(f"{values.name} begins at {clock[0]:g} s, and {settings.name} says {start:g} s; are they of one record?")
+        raise TraceError(
+            f"{values.name} begins at {clock[0]:g} s, and {settings.name} says {start:g} s; are they of one record?"
+        )
     source = re.search(r"CH(\d+)", head.get("Source", ""))
     first = int(source[1]) if source else 1
     unit = head.get("BaseUnit", "").rpartition("_")[2] or None
-    length = number(head.get("SignalRecordLength", ""))
+    length = whole(head.get("SignalRecordLength", ""))
     doubts: tuple[str, ...] = ()
-    if length is not None and length == length and int(length) != columns.shape[1]:
-        doubts = (f"{settings.name} says {int(length)} samples, and {values.name} has {columns.shape[1]}",)
+    if length is not None and length != columns.shape[1]:
+        doubts = (f"{settings.name} says {length} samples, and {values.name} has {columns.shape[1]}",)
     names = tuple(f"CH{first + k}" for k in range(len(channels)))
     return Table(
         ("time", *names), (clock, *channels), ("s", *[unit] * len(names)), metadata={"header": head}, time="time", doubts=doubts

@@ -51,8 +51,7 @@ def clock(head: Mapping[str, str]) -> tuple[float, float, str] | None:
     if step is None or not step[0] > 0:
         return None
     start = next((value for key in _START if (value := _quantity(folded.get(key, "")))), (0.0, ""))
-    unit = step[1] or next((folded[key] for key in _X_UNIT if is_unit(folded.get(key, "?"))), "s") or "s"
-    return start[0], step[0], {"S": "s", "Sec": "s"}.get(unit, unit)
+    return start[0], step[0], step[1] or time_unit(head) or "s"
 
 
 def _quantity(text: str) -> tuple[float, str] | None:
@@ -62,6 +61,12 @@ def _quantity(text: str) -> tuple[float, str] | None:
     if found is None or value is None or not (found["unit"] == "" or is_unit(found["unit"])):
         return None
     return value, found["unit"]
+
+
+def time_unit(head: Mapping[str, str]) -> str | None:
+    """Unit of the time, if the head says it."""
+    text = next((value for key, value in head.items() if key.casefold() in _X_UNIT), None)
+    return None if text is None or not text else {"S": "s", "Sec": "s"}.get(text, text)
 
 
 def unit_of(head: Mapping[str, str], column: str, place: int) -> str | None:

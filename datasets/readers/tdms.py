@@ -36,7 +36,8 @@ def read(path: Path, part: Part = None, progress: Progress = None) -> Table:
     with path.open("rb") as file:
         if file.read(4) == b"TDSh":
             raise TraceError("this is the index of a TDMS file; name the file ending in .tdms itself.")
-    with refusing("TDMS file"), nptdms.TdmsFile.open(str(path)) as file:
+    # The library would leave a damaged file open.
+    with path.open("rb") as stream, refusing("TDMS file"), nptdms.TdmsFile.open(stream) as file:
         groups = {group.name: _numeric(group) for group in file.groups()}
         groups = {name: channels for name, channels in groups.items() if channels and not all(map(_is_decimated, channels))}
         if not groups:
@@ -82,7 +83,7 @@ def _table(channels: list[Any], properties: dict[str, Any], progress: Progress) 
 def _values(channel: Any) -> Array:
     if np.dtype(channel.dtype).kind == "M":
         stamps = channel[:]
-        return np.asarray((stamps - stamps[0]) / np.timedelta64(1, "ns"), dtype=np.float64) * 1e-9
+        return np.asarray((stamps - stamps[0]) / np.timedelta64(1, "ns"), dtype=np.float64) / 1e9
     values = np.empty(len(channel), dtype=np.float64)
     for begin in range(0, len(values), _BLOCK):
         values[begin : begin + _BLOCK] = channel[begin : begin + _BLOCK]

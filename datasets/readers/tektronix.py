@@ -1,8 +1,8 @@
 """Tektronix exports that are no plain tables: TDS oscilloscopes, which write settings left of the rows, and DMM40xx meters.
 
-TDS 1000 .. 3000: `Record Length,2.5e+03,,  -0.0000280, -9.8,`: key and value in columns 1 and 2, time and volts in 4 and 5. Later
-times look like `-00.000024400000`. DMM40xx: `,1.99088E-01,Vdc,,` for each reading, and date and time in the first and last line
-only. The exports of newer oscilloscopes are read by `delimited`, and .isf files by `isf`.
+TDS 1000 .. 3000: `Record Length,2.5e+03,,  -0.0000280, -9.8,`: key and value in columns 1 and 2, time and volts in 4 and 5.
+Later times look like `-00.000024400000`. DMM40xx: `,1.99088E-01,Vdc,,` for each reading, and date and time in the first and
+last line only. The exports of newer oscilloscopes are read by `delimited`, and .isf files by `isf`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from ...errors import TraceError
-from .grid import Line, number, read_grid, split
+from .grid import Line, read_grid, split, whole
 from .table import Part, Progress, Table
 from .text import read_text
 
@@ -55,9 +55,9 @@ def _waveform(lines: list[Line], *, complete: bool) -> Table:
     times, values = read_grid(rows, ",", ("time", source), complete=complete)
     seconds = {"S": "s", "Sec": "s", "": "s"}.get(head.get("Horizontal Units", ""), head.get("Horizontal Units", "s"))
     doubts: tuple[str, ...] = ()
-    length = number(head.get("Record Length", ""))
-    if length is not None and length == length and int(length) != len(rows):
-        doubts = (f"its head says {int(length)} samples, and it has {len(rows)}; was it cut off?",)
+    length = whole(head.get("Record Length", ""))
+    if length is not None and length != len(rows):
+        doubts = (f"its head says {length} samples, and it has {len(rows)}; was it cut off?",)
     return Table(("time", source), (times, values), (seconds, volts), metadata={"header": head}, time="time", doubts=doubts)
 
 

@@ -6,9 +6,9 @@ A sweep of frequency has no time; the columns run over the sample number, with t
 from __future__ import annotations
 
 import re
-import shutil
 import tempfile
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,11 +16,12 @@ import numpy as np
 from ...errors import TraceError
 from .optional import library, refusing
 from .table import Part, Progress, Table
+from .text import read_text
 
 NAME = "touchstone"
 
 _HEAD = re.compile(
-    rb"(?:\xef\xbb\xbf)?(?:\s*!.*\n|\s*\n)*\s*(?:\[Version\]|# *[kMG]?Hz +[SYZGH] +(?:RI|MA|DB))", re.IGNORECASE
+    rb"(?:\xef\xbb\xbf)?(?:\s*![^\r\n]*[\r\n]|\s*[\r\n])*\s*(?:\[Version\]|# *[kMG]?Hz +[SYZGH] +(?:RI|MA|DB))", re.IGNORECASE
 )
 _PORTS = re.compile(r"\.s(\d+)p$", re.IGNORECASE)
 
@@ -40,8 +41,10 @@ def read(path: Path, part: Part = None, progress: Progress = None) -> Table:
     ports = _PORTS.search(path.name)
     with tempfile.TemporaryDirectory() as folder, refusing("Touchstone file"), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        # The library tells the number of ports by the name.
-        named = path if ports else Path(shutil.copy(path, Path(folder) / f"{path.stem}.s{_count(path)}p"))
+        # The library tells the number of ports by the name, and takes neither byte-order marks nor carriage returns.
+        lines = read_text(path).lines
+        named = Path(folder) / f"network.s{ports[1] if ports else _count(lines)}p"
+        named.write_text("\n".join(lines) + "\n", encoding="utf-8")
         network = skrf.Network(str(named))
         frequency, s = np.asarray(network.f, dtype=np.float64), np.asarray(network.s)
         impedance = float(np.real(network.z0.reshape(-1)[0]))
@@ -56,9 +59,9 @@ def read(path: Path, part: Part = None, progress: Progress = None) -> Table:
     return Table(tuple(names), tuple(columns), units, metadata={"impedance": impedance, "comments": comments[:2000]})
 
 
-def _count(path: Path) -> int:
+def _count(lines: Sequence[str]) -> int:
     """Ports, from the number of cells of the first row: 2 n^2 + 1."""
-    for line in path.read_text("latin-1").splitlines():
+    for line in lines:
         cells = line.partition("!")[0].split()
         if cells and not cells[0].startswith(("#", "[")):
             return {3: 1, 9: 2, 7: 3}.get(len(cells), 2)

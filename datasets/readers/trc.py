@@ -60,7 +60,9 @@ def read(path: Path, part: Part = None, progress: Progress = None) -> Table:
     size = 2 if at(32, "H") else 1
     count, start = lengths[6] // size, begin + sum(lengths[:6])
     if start + lengths[6] > len(data):
-        raise TraceError(f"the waveform has {(len(data) - start) // size} samples, and its head promises {count}; was it cut off?")
+        raise TraceError(
+            f"the waveform has {(len(data) - start) // size} samples, and its head promises {count}; was it cut off?"
+        )
     raw = np.frombuffer(data, f"{order}i{size}", count, start)
     gain, shift, interval = at(156, "f"), at(160, "f"), float(np.float32(at(176, "f")))
     offset = at(180, "d")
@@ -79,7 +81,9 @@ def read(path: Path, part: Part = None, progress: Progress = None) -> Table:
         for k, each in enumerate(np.split(values[: count // segments * segments], segments), start=1)
     }
     found = chosen(parts, part, _Segment.described)
-    name = _word(data, begin + 96, 16) or f"C{at(344, 'H') + 1}" if at(344, "H") < 4 else _word(data, begin + 96, 16) or "waveform"
+    name = (
+        _word(data, begin + 96, 16) or f"C{at(344, 'H') + 1}" if at(344, "H") < 4 else _word(data, begin + 96, 16) or "waveform"
+    )
     head = {
         "instrument": _word(data, begin + 76, 16),
         "number": at(92, "i"),

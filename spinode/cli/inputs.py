@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-from collections.abc import Sequence
+import sys
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -19,6 +21,38 @@ def read(arguments: argparse.Namespace, table: str, drive: Sequence[str] = (), o
     """The recording in a file."""
     from ..datasets import read_trace
 
+    return read_trace(table, **_reading(arguments, drive, output))
+
+
+def read_all(
+    arguments: argparse.Namespace, tables: Sequence[str], drive: Sequence[str] = (), output: Sequence[str] = ()
+) -> TraceSet:
+    """The recordings of files, folders and patterns."""
+    from ..datasets import read_traces
+
+    return read_traces(list(tables), pattern=getattr(arguments, "pattern", None), **_reading(arguments, drive, output))
+
+
+def inspected(arguments: argparse.Namespace, table: str) -> TraceSet:
+    """The recordings of a folder or a pattern, or the one of a file; a file that holds several is refused with their names."""
+    from ..datasets.read_many import is_many
+
+    return read_all(arguments, [table]) if is_many(table) or arguments.pattern else TraceSet(read(arguments, table))
+
+
+def reading_words(arguments: argparse.Namespace) -> list[str]:
+    """The options that say how a file is read, as they were given."""
+    words: list[str] = []
+    for option in ("time", "part", "start", "stop", "pattern"):
+        if getattr(arguments, option, None) is not None:
+            words += [f"--{option}", str(getattr(arguments, option))]
+    for option in ("unit", "parameter"):
+        words += [word for value in getattr(arguments, option) for word in (f"--{option}", value)]
+    return words
+
+
+def _reading(arguments: argparse.Namespace, drive: Sequence[str], output: Sequence[str]) -> dict[str, Any]:
+    """Arguments of `read_trace`."""
     for option, names in (("--drive", drive), ("--output", output)):
         if len(set(names)) < len(names):
             raise ConfigError(f"{option} names {next(n for n in names if list(names).count(n) > 1)!r} twice; give each once.")
@@ -26,16 +60,30 @@ def read(arguments: argparse.Namespace, table: str, drive: Sequence[str] = (), o
     if clock is not None:
         with contextlib.suppress(ValueError):
             clock = float(clock)
-    return read_trace(
-        table,
-        drive=drive,
-        output=output,
-        parameters={name: si_number(name, value) for name, value in pairs("--parameter", arguments.parameter)},
-        time=clock,
-        start=arguments.start,
-        stop=arguments.stop,
-        units=dict(pairs("--unit", arguments.unit)),
-    )
+    return {
+        "drive": drive,
+        "output": output,
+        "parameters": {name: si_number(name, value) for name, value in pairs("--parameter", arguments.parameter)},
+        "time": clock,
+        "start": arguments.start,
+        "stop": arguments.stop,
+        "units": dict(pairs("--unit", arguments.unit)),
+        "part": arguments.part,
+        "progress": _progress(),
+    }
+
+
+def _progress() -> Callable[[str], None] | None:
+    """Shows the last line on a terminal; a file that is read at once says nothing."""
+    if not sys.stderr.isatty():
+        return None
+
+    def show(line: str) -> None:
+        print(f"\r\x1b[K{line}", end="", file=sys.stderr, flush=True)
+        if line.endswith("100 %"):
+            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+
+    return show
 
 
 def polarity_of(table: str) -> tuple[str | None, str]:
@@ -66,7 +114,7 @@ def read_pulses(arguments: argparse.Namespace, tables: Sequence[str]) -> TraceSe
         )
         parameters = {name: si_number(name, value) for name, value in pairs("--parameter", arguments.parameter)}
         units = dict(pairs("--unit", arguments.unit))
-        traces = list(read_trace(file, pulses=layout, parameters=parameters, time=clock, units=units))
+        traces = list(read_trace(file, pulses=layout, parameters=parameters, time=clock, units=units, part=arguments.part))
         if getattr(arguments, "separate", False):
             numbers = sorted({trace.parameters.get("device", 0.0) for trace in traces})
             first = 1 + max((trace.parameters["device"] for trace in found), default=-1.0)

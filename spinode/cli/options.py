@@ -33,7 +33,12 @@ def command(
 
 def reading(command: argparse.ArgumentParser) -> None:
     """Options of commands that read a recording."""
-    command.add_argument("--time", metavar="NAME", help="time column; or the sample interval in seconds, without one")
+    command.add_argument(
+        "--time",
+        metavar="NAME",
+        help="time column; without one the sample interval in seconds, or sample to number the samples",
+    )
+    command.add_argument("--part", metavar="NAME", help="which recording of a file that holds several, by name or number")
     command.add_argument("--start", type=float, metavar="SECONDS", help="first instant of the stretch")
     command.add_argument("--stop", type=float, metavar="SECONDS", help="last instant of the stretch")
     command.add_argument(
@@ -44,9 +49,17 @@ def reading(command: argparse.ArgumentParser) -> None:
     )
 
 
+def several(command: argparse.ArgumentParser) -> None:
+    """Options of commands that read folders."""
+    command.add_argument(
+        "--pattern", metavar="TEXT", help="parameters in the names of the files, such as 'device{device}_{amplitude:mV}.csv'"
+    )
+
+
 def pulse_reading(command: argparse.ArgumentParser) -> None:
     """`reading` without the instants between which a recording is cut."""
     command.add_argument("--time", metavar="NAME", help="time column; or the interval between reads in seconds")
+    command.add_argument("--part", metavar="NAME", help="which sheet or group of a file that holds several, by name or number")
     for option, shown, text in (
         ("--unit", "NAME=UNIT", "unit of a column, e.g. G=uS; may be repeated"),
         ("--parameter", "NAME=VALUE", "constant of the recordings, in SI"),

@@ -12,9 +12,9 @@ from typing import Any
 from ..config import FitConfig
 from ..errors import ConfigError, TraceError
 from ..trace import Trace
-from .inputs import check_target, pairs, read
+from .inputs import check_target, inspected, pairs, read, read_all, reading_words
 from .messages import Progress, in_options
-from .options import channels, command, pulsed, reading
+from .options import channels, command, pulsed, reading, several
 from .synapses import inspect_pulses
 
 
@@ -23,13 +23,17 @@ def add_commands(commands: Any) -> None:
     inspect = command(
         commands, "inspect", _inspect, "say what is in a file, in what units, and what is odd about it", in_options
     )
-    inspect.add_argument("table", metavar="TABLE", help="measurement file")
+    inspect.add_argument("table", metavar="TABLE", help="measurement file, folder, or pattern in quotes")
     reading(inspect)
+    several(inspect)
     pulsed(inspect, None)
 
     fit = command(commands, "fit", _fit, "fit a surrogate to a stretch of one or several files")
-    fit.add_argument("tables", metavar="TABLE", nargs="+", help="measurement file; several make a set of traces")
+    fit.add_argument(
+        "tables", metavar="TABLE", nargs="+", help="measurement file, folder or pattern; several make a set of traces"
+    )
     reading(fit)
+    several(fit)
     channels(fit)
     fit.add_argument("--save", required=True, metavar="FILE", help="where the surrogate goes (.safetensors)")
     _settings(fit)
@@ -96,7 +100,14 @@ def _inspect(arguments: argparse.Namespace) -> None:
                 f"--{name.replace('_', '-')} belongs to a file of pulses; pass --layout too, such as --layout auto."
             )
 
-    print(summary(read(arguments, arguments.table), file=arguments.table))
+    traces = inspected(arguments, arguments.table)
+    if len(traces) > 1:
+        print(f"{len(traces)} recordings in {arguments.table}; the first:\n")
+        for name in traces[0].parameters:
+            values = [trace.parameters[name] for trace in traces]
+            print(f"parameter {name} from {min(values):g} to {max(values):g}")
+    plain = not (sys.stdout.encoding or "").casefold().startswith("utf")
+    print(summary(traces[0], file=arguments.table, options=reading_words(arguments), plain=plain))
     return None
 
 
@@ -114,9 +125,9 @@ def _fit(arguments: argparse.Namespace) -> None:
         }
     )  # fmt: skip
     if not arguments.output:
-        listed = ", ".join(read(arguments, arguments.tables[0]).channels)
+        listed = ", ".join(read_all(arguments, arguments.tables[:1])[0].channels)
         raise TraceError(f"no --output was given; name what the device answers with. The channels are: {listed}.")
-    traces = [read(arguments, table, arguments.drive, arguments.output) for table in arguments.tables]
+    traces = read_all(arguments, arguments.tables, arguments.drive, arguments.output)
     checkpoint = Path(arguments.checkpoint or f"{arguments.save}.checkpoint")
     check_target(str(checkpoint), *arguments.tables)
     if checkpoint.exists():

@@ -218,7 +218,7 @@ def of(name):
 
 BAD = {
     "missing file": (["fit", "nothing.csv", *ROLES, "--save", "m"], "there is no file nothing.csv"),
-    "folder": (["fit", ".", *ROLES, "--save", "m"], "is a folder"),
+    "folder": (["fit", ".", *ROLES, "--save", "m"], "taken is empty"),
     "missing column": (["fit", TABLE, "--drive", "Ku", "--output", "mx", "--save", "m"], "has no column 'mx'"),
     "no output": (["fit", TABLE, "--drive", "Ku", "--save", "m"], "no --output was given"),
     "wrong unit": (["fit", TABLE, *ROLES, "--unit", "Ku=parsec", "--save", "m"], "parsec"),

@@ -173,11 +173,18 @@ def test_inspect_says_where_nothing_moves(run, here):
     assert "the conductance never changes" in err
 
 
+def test_inspect_of_pulses_without_a_layout_names_it(run, here, written):
+    code, out, err = run("inspect", written / "one.csv")
+    assert code == 0
+    assert "pass --layout auto (or long, up-down, ramps)." in err
+    assert "the recording runs over the sample number" in out
+
+
 @pytest.mark.parametrize("layout", [[], ["--layout", "auto"]])
 def test_inspect_knows_two_columns_named_by_polarity(run, here, layout):
     (here / "both.csv").write_text("SET,RESET\n1,3\n2,2\n3,1\n")
     code, _, err = run("inspect", "both.csv", *layout)
-    assert code == 2
+    assert code == (2 if layout else 0)
     assert "pass --layout up-down if they are, or --layout ramps --polarity SET for ramps" in err
 
 
@@ -225,11 +232,9 @@ def test_messages_speak_of_options(message, expected):
         ),
         (["inspect", "{one}", "--layout", "long", "--polarity", "SET"], "and --polarity SET another; leave"),
         (["inspect", "{one}", "--layout", "long", "--polarity", "SET"], "--column direction=."),
-        (["inspect", "{set}"], "pass the sample interval in seconds: --time 1e-9."),
         (["inspect", "{one}", "--layout", "long", "--column", "weight"], "expected ROLE=NAME"),
         (["inspect", "{one}", "--layout", "long", "--column", "pulse=n"], "there is no column 'n' for the pulse"),
         (["inspect", "{one}", "--column", "pulse=n"], "pass --layout too"),
-        (["inspect", "{one}"], "pass --layout auto (or long, up-down, ramps)."),
         (["simulate-synapse", "{fitted}", "--pulses", "1001", "--devices", "1000", "--save", "a.csv"], "at most 1000000"),
         (["simulate", "{fitted}", "{one}", "--save", "a.csv"], "`spinode simulate-synapse`"),
         (["inspect", "{one}", "--polarity", "SET"], "pass --layout too"),
