@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from .embedding import KINDS
+from .embedding import HIGHEST, KINDS
 from .errors import ConfigError
 from .field import ACTIVATIONS
 
@@ -81,7 +81,7 @@ class FitConfig:
             _whole(name, getattr(self, name), 1)
         _whole("seed", self.seed, 0)
         if self.order is not None:
-            _whole("order", self.order, 1, 6)
+            _whole("order", self.order, 1, HIGHEST[self.embedding])
         for name in ("windows", "hidden"):
             if not getattr(self, name):
                 raise ConfigError(f"{name} is empty; expected whole numbers, e.g. {getattr(type(self)(), name)}.")

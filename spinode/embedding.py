@@ -28,6 +28,8 @@ from .errors import ConfigError, TraceError
 from .trace import Array
 
 KINDS = ("derivative", "delay")
+#: Highest order of each: derivatives beyond the fifth drown in rounding, samples can be many.
+HIGHEST = {"derivative": 6, "delay": 24}
 
 #: Windows tried for the local polynomial that estimates derivatives, in samples.
 WINDOWS = (7, 9, 13, 19, 27, 39, 55, 79, 111, 157)
@@ -43,7 +45,7 @@ class Embedding:
         order: Number of blocks k; the state has k values per output.
 
     Raises:
-        ConfigError: an unknown kind, or an order outside 1 .. 6.
+        ConfigError: an unknown kind, or an order outside 1 .. 6, of a delay embedding 1 .. 24.
     """
 
     kind: str = "derivative"
@@ -52,8 +54,8 @@ class Embedding:
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
             raise ConfigError(f"embedding {self.kind!r} is unknown; expected one of {', '.join(KINDS)}.")
-        if not (isinstance(self.order, int) and 1 <= self.order <= 6):
-            raise ConfigError(f"embedding order is {self.order!r}; expected a whole number from 1 to 6.")
+        if not (isinstance(self.order, int) and 1 <= self.order <= HIGHEST[self.kind]):
+            raise ConfigError(f"embedding order is {self.order!r}; expected a whole number from 1 to {HIGHEST[self.kind]}.")
 
     def drive_size(self, channels: int) -> int:
         """Number of drive values that the vector field sees at one instant."""

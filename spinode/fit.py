@@ -18,7 +18,7 @@ from .checkpoint import Checkpoint
 from .config import FitConfig
 from .consensus import choose, probe_runs
 from .domain import Domain
-from .embedding import Embedding
+from .embedding import HIGHEST, Embedding
 from .errors import ConfigError, FitError
 from .field import ChainField, MLPField, bind_physics
 from .free_run import short_runs
@@ -337,7 +337,7 @@ def choose_order(traces: TraceSet, config: FitConfig, say: Progress, note: Check
     Where the order is given, it and the next one are tried, so that the report can say whether it suffices.
     """
     known = note.read("order_scan") or []
-    tried = ORDERS if config.order is None else (config.order, min(config.order + 1, 6))
+    tried = ORDERS if config.order is None else (config.order, min(config.order + 1, HIGHEST[config.embedding]))
     for order in list(dict.fromkeys(tried))[len(known) :]:
         error = quick_error(traces, order, config)
         known = [*known, {"order": order, "error": error}]

@@ -24,7 +24,8 @@ def _frozen(values: npt.ArrayLike, what: str) -> Array:
         given = np.asarray(values)
         if given.dtype.kind not in "biufO":  # NumPy would drop an imaginary part and count days as numbers
             raise TypeError(f"their type is {given.dtype}")
-        array = np.array(given, dtype=np.float64)
+        kept = given.dtype == np.float64 and not given.flags.writeable and given.base is None  # nobody else can change it
+        array = given if kept else np.array(given, dtype=np.float64)
     except (TypeError, ValueError, RuntimeError) as error:
         raise TraceError(f"{what} holds values that are not numbers ({error}); pass real numbers in SI units.") from None
     if array.ndim != 1:

@@ -10,7 +10,8 @@ from __future__ import annotations
 import importlib
 import io
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from .text import Text, looks_like_text, read_text
 
 #: Files above this size [bytes] are read in blocks.
 LARGE = 32_000_000
-_BLOCK = 16_000_000
+_BLOCK = 32_000_000
 _HEAD = 1_000_000
 _COMMENTS = (b"#", b"%")
 _MISSING = ("", "nan", "NaN", "NAN", "NA", "N/A", "null", "None", "--")
@@ -73,71 +74,74 @@ def read_columns(
     Raises:
         TraceError: as `read_grid`.
     """
-    size, rest, line = path.stat().st_size, b"", first
-    blocks: list[Array] = []
+    size, rest, done = path.stat().st_size, b"", offset
+    blocks: list[Sequence[Array]] = []
     with path.open("rb") as file:
         file.seek(offset)
-        while True:
-            block = file.read(_BLOCK)
-            cut = block.rfind(b"\n") + 1 if block else 0
-            piece, rest = (rest + block[:cut], block[cut:]) if block else (rest, b"")
-            if not block and not piece:
-                break
-            if cut or not block:
-                blocks.append(_parse(piece, delimiter, names, decimal_comma, line, complete=bool(block)))
-                line += piece.count(b"\n")
-            else:
-                rest = piece + rest
+        while block := file.read(_BLOCK):
+            cut = block.rfind(b"\n") + 1
+            if not cut:
+                rest += block
+                continue
+            piece, rest = rest + block[:cut], block[cut:]
+            blocks.append(_parse(piece, delimiter, names, decimal_comma, partial(_line_at, path, done, offset, first)))
+            done += len(piece)
             if progress:
-                progress(f"reading {path.name}: {100 * file.tell() / size:.0f} %")
-            if not block:
-                break
+                progress(f"reading {path.name}: {100 * min(done / size, 1):.0f} %")
+    if rest.strip():
+        blocks.append(
+            _parse(rest, delimiter, names, decimal_comma, partial(_line_at, path, done, offset, first), complete=False)
+        )
     columns = []
     for place in range(len(names)):
         columns.append(np.concatenate([block[place] for block in blocks]))
     return columns
 
 
+def _line_at(path: Path, place: int, offset: int, first: int) -> int:
+    """Number of the line that begins at a place of the file."""
+    count = first
+    with path.open("rb") as file:
+        file.seek(offset)
+        while file.tell() < place:
+            count += file.read(min(_BLOCK, place - file.tell())).count(b"\n")
+    return count
+
+
 def _parse(
-    piece: bytes, delimiter: str | None, names: Sequence[str], decimal_comma: bool, line: int, *, complete: bool
-) -> Array:
-    if any(mark in piece for mark in _COMMENTS) or b"\n\n" in piece or b"\n\r\n" in piece:
-        kept = [each for each in piece.split(b"\n") if each.strip() and not each.lstrip().startswith(_COMMENTS)]
-        plain = b"\n".join(kept) + b"\n" if kept else b""
-    else:
-        plain = piece
-    if not plain.strip():
-        return np.empty((len(names), 0))
-    found = _by_polars(plain, delimiter, len(names), decimal_comma)
-    if found is None:
-        found = _by_numpy(plain, delimiter, len(names), decimal_comma)
+    piece: bytes,
+    delimiter: str | None,
+    names: Sequence[str],
+    decimal_comma: bool,
+    line: Callable[[], int],
+    *,
+    complete: bool = True,
+) -> Sequence[Array]:
+    found = _by_polars(piece, delimiter, len(names), decimal_comma) or _by_numpy(piece, delimiter, len(names), decimal_comma)
     if found is not None:
         return found
     if not looks_like_text(piece):
-        raise TraceError(f"the file holds control characters behind line {line}; is it damaged?")
+        raise TraceError(f"the file holds control characters behind line {line()}; is it damaged?")
     text = piece.decode("latin-1").replace("\r\n", "\n").replace("\r", "\n")
-    numbered = enumerate(text.split("\n"), start=line)
+    numbered = enumerate(text.split("\n"), start=line())
     rows = [
         Line(number, content.replace(",", ".") if decimal_comma else content)
         for number, content in numbered
         if content.strip() and not content.lstrip().startswith(("#", "%"))
     ]
-    return read_grid(rows, delimiter, names, complete=complete)
+    return read_grid(rows, delimiter, names, complete=complete) if rows else np.empty((len(names), 0))
 
 
-def _by_polars(piece: bytes, delimiter: str | None, width: int, decimal_comma: bool) -> Array | None:
+def _by_polars(piece: bytes, delimiter: str | None, width: int, decimal_comma: bool) -> Sequence[Array] | None:
     polars = _polars()
     if polars is None or delimiter is None:
         return None
-    mark = delimiter.encode()
-    first = piece[: piece.find(b"\n")] if b"\n" in piece else piece
-    marks = first.count(mark)
-    rows = piece.count(b"\n") + (not piece.endswith(b"\n"))
-    # Polars fills up short rows; every row must have as many marks as the first.
-    if marks < width - 1 or piece.count(mark) != rows * marks or b'"' in piece:
+    marks = piece[: piece.find(b"\n")].count(delimiter.encode())
+    if marks < width - 1:
         return None
     kinds = {f"{k}": polars.Float64 if k < width else polars.String for k in range(marks + 1)}
-    for content in (piece, piece.replace(b" ", b"").replace(b"+", b"").replace(b"\r", b"")):
+    for clean in (False, True):
+        content = piece.replace(b" ", b"").replace(b"+", b"").replace(b"\r", b"") if clean else piece
         try:
             frame = polars.read_csv(
                 io.BytesIO(content),
@@ -150,20 +154,20 @@ def _by_polars(piece: bytes, delimiter: str | None, width: int, decimal_comma: b
             )
         except Exception:  # of whatever kind: the next way says what is wrong
             continue
-        if len(frame) != rows or any(
-            bool(frame[f"{k}"].is_not_null().any() and frame[f"{k}"].str.strip_chars().str.len_chars().max())
-            for k in range(width, marks + 1)
-        ):
-            continue
-        return np.stack([frame[f"{k}"].to_numpy() for k in range(width)])
+        # Polars fills up short rows; where a last cell is empty, every row must have as many marks as the first.
+        if frame[f"{marks}"].null_count() and content.count(delimiter.encode()) != len(frame) * marks:
+            return None
+        if any(frame[f"{k}"].str.strip_chars().str.len_chars().max() for k in range(width, marks + 1)):
+            return None
+        return [frame[f"{k}"].to_numpy() for k in range(width)]
     return None
 
 
-def _by_numpy(piece: bytes, delimiter: str | None, width: int, decimal_comma: bool) -> Array | None:
+def _by_numpy(piece: bytes, delimiter: str | None, width: int, decimal_comma: bool) -> Sequence[Array] | None:
     content = piece.replace(b",", b".") if decimal_comma else piece
     lines = content.split(b"\n")
     marks = {len(each.split()) if delimiter is None else each.count(delimiter.encode()) + 1 for each in lines if each.strip()}
-    if marks != {width}:
+    if marks != {width} or any(mark in content for mark in _COMMENTS):
         return None
     try:
         return np.loadtxt(
