@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import difflib
 import hashlib
 import re
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, overload
@@ -23,15 +21,16 @@ from .pulses import file_hint, pulse_hint, read_pulses, refuse_roles
 from .readers import READERS, Reader, Table, frames, ovf, rohde_schwarz
 from .readers.foreign import describe
 from .readers.header import is_unit
-from .readers.table import Array, Part, Progress, SeveralParts
+from .readers.large import LARGE
+from .readers.table import Array, Part, Progress, SeveralParts, ticks
 
 _HEAD = 4096
+_END = 1 << 20
 _EXACT_TIME = re.compile(r"t|times?|time ?stamps?", re.IGNORECASE)
 _WORD_TIME = re.compile(r"(?:^|[^a-z])time(?:$|[^a-z])", re.IGNORECASE)
 #: What `time` says of a recording without times: its samples are numbered.
 SAMPLE = "sample"
 Source = str | Path | Any
-Digest = Future[str] | None
 
 
 @overload
@@ -125,9 +124,8 @@ def read_trace(
         return read_pulses(
             path, pulses, lambda file: _reader(file, format), parameters=parameters, time=time, units=units, part=part
         )
-    with _digest(path) as digest:
-        name, reader, table = _read(path, format, part, progress)
-    source = _Source(name, table, dict(units or {}))
+    name, reader, table = _read(path, format, part, progress)
+    source = _Source(name, table, dict(units or {}), isinstance(path, str | Path))
     source.check_overrides()
     drives, outputs = (tuple(map(source.resolve, _names(names))) for names in (drive, output))
     clock, instants, numbered = _time(source, time, {*drives, *outputs})
@@ -149,7 +147,7 @@ def read_trace(
         constants,
         {"time": "" if numbered else "s"} | {each: source.symbol(each) for each in (*channels, *constants)},
         {each: course for each, course in table.interpolation.items() if each in drives},
-        provenance=_provenance(digest, reader, source, clock, numbered),
+        provenance=_provenance(path, reader, source, clock, numbered),
     )
     return trace if start is None and stop is None else trace.between(start, stop)
 
@@ -198,6 +196,7 @@ class _Source:
     file: str
     table: Table
     overrides: dict[str, str] = field(default_factory=dict)
+    from_file: bool = True
 
     def check_overrides(self) -> None:
         """Every override must name a column or a parameter; "time" may stand for the time column."""
@@ -227,10 +226,12 @@ class _Source:
         return self.table.unit_of(name) if name in self.table.names else self.table.parameter_units.get(name)
 
     def channel(self, name: str) -> Array:
-        """A column in SI, read-only so that the trace need not copy it."""
+        """A column in SI; of a file read-only, so that the trace need not copy it."""
         values = self._convert(name, self.table.column(name))
-        if values.base is None:
-            values.setflags(write=False)
+        held: Any = values if self.from_file else None
+        while isinstance(held, np.ndarray):
+            held.setflags(write=False)
+            held = held.base
         return values
 
     def scalar(self, name: str) -> float:
@@ -299,7 +300,7 @@ def _time(source: _Source, time: str | float | None, taken: set[str]) -> tuple[s
     """The name of the time column, None if there is none, the instants, and whether they number the samples."""
     interval = _interval(source, time)
     if interval is not None:
-        return None, interval * np.arange(source.table.rows), False
+        return None, ticks(0.0, interval, source.table.rows), False
     if time == SAMPLE and SAMPLE not in source.table.names:
         return None, np.arange(source.table.rows, dtype=np.float64), True
     name = _find_time(source, taken) if time is None else source.resolve(str(time))
@@ -370,14 +371,15 @@ def _may_be_time(source: _Source, name: str) -> bool:
     return unit is None or not is_unit(unit) or same_dimension(unit, "s")
 
 
-def _provenance(digest: Digest, reader: str, source: _Source, clock: str | None, numbered: bool) -> dict[str, Any]:
+def _provenance(path: Source, reader: str, source: _Source, clock: str | None, numbered: bool) -> dict[str, Any]:
     table = source.table
+    file = Path(path) if isinstance(path, str | Path) else None
     before = table.metadata.get("provenance")
     return {
         **(before if isinstance(before, dict) else {}),
         "file": source.file,
         "reader": reader,
-        **({"sha256": digest.result()} if digest is not None else {}),
+        **(_digest(file) if file is not None and file.is_file() else {}),
         "rows": table.rows,
         "time": clock,
         **({"sampled_by": "sample number"} if numbered else {}),
@@ -386,24 +388,15 @@ def _provenance(digest: Digest, reader: str, source: _Source, clock: str | None,
     }
 
 
-@contextlib.contextmanager
-def _digest(path: Source) -> Iterator[Digest]:
-    """The SHA-256 of the file while it is being read, which spares a large one half its time; None of what is no file."""
-    try:
-        file = Path(path) if isinstance(path, str | Path) else None
-        known = file is not None and file.is_file()
-    except (OSError, ValueError):
-        known = False
-    if not known or file is None:
-        yield None
-        return
-    with ThreadPoolExecutor(1) as pool:
-        yield pool.submit(_sha256, file)
-
-
-def _sha256(path: Path) -> str:
+def _digest(path: Path) -> dict[str, Any]:
+    """What tells the file from another: its size and SHA-256, of a large one that of its first and last megabyte."""
+    size = path.stat().st_size
     digest = hashlib.sha256()
     with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
+        if size <= LARGE:
+            digest.update(file.read())
+            return {"bytes": size, "sha256": digest.hexdigest()}
+        digest.update(file.read(_END))
+        file.seek(-_END, 2)
+        digest.update(file.read(_END))
+    return {"bytes": size, "sha256_of_ends": digest.hexdigest()}

@@ -14,10 +14,10 @@ import numpy as np
 from ..errors import TraceError, UnitError
 from ..trace import Trace, TraceSet
 from ..units import parse_unit
-from .read import Part, Progress, read_trace
+from .read import read_trace
 from .readers import ovf
 from .readers.grid import number
-from .readers.table import SeveralParts
+from .readers.table import Part, Progress, SeveralParts
 
 _FIELD = re.compile(r"\{(?P<name>[^{}:]*)(?::(?P<unit>[^{}]*))?\}|(?P<any>\*)")
 _NUMBER = r"[+-]?(?:\d+(?:[.p]\d+)?|[.p]\d+)(?:[eE][+-]?\d+)?"

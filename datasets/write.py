@@ -101,7 +101,8 @@ def _plain(value: Any) -> Any:
 
 def _write_npz(path: str | Path, trace: Trace) -> None:
     buffer = io.BytesIO()
-    np.savez(buffer, **_arrays(trace), **{KEY: np.array(_about(trace))})
+    members: dict[str, Any] = {**_arrays(trace), KEY: np.array(_about(trace))}
+    np.savez(buffer, **members)
     write_atomically(path, buffer.getvalue())
 
 

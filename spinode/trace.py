@@ -19,13 +19,19 @@ Array = npt.NDArray[np.float64]
 INTERPOLATIONS = ("held", "linear", "spline")
 
 
+def _is_constant(array: npt.NDArray[Any] | None) -> bool:
+    """Whether nobody holds a way to change the array: neither it nor what it is a view of can be written."""
+    while isinstance(array, np.ndarray) and not array.flags.writeable:
+        array = array.base
+    return array is None
+
+
 def _frozen(values: npt.ArrayLike, what: str) -> Array:
     try:
         given = np.asarray(values)
         if given.dtype.kind not in "biufO":  # NumPy would drop an imaginary part and count days as numbers
             raise TypeError(f"their type is {given.dtype}")
-        kept = given.dtype == np.float64 and not given.flags.writeable and given.base is None  # nobody else can change it
-        array = given if kept else np.array(given, dtype=np.float64)
+        array = given if given.dtype == np.float64 and _is_constant(given) else np.array(given, dtype=np.float64)
     except (TypeError, ValueError, RuntimeError) as error:
         raise TraceError(f"{what} holds values that are not numbers ({error}); pass real numbers in SI units.") from None
     if array.ndim != 1:

@@ -21,7 +21,7 @@ from .grid import Line, is_numeric, number, read_grid, split
 from .header import bare_unit, is_unit, split_name, split_words
 from .large import LARGE, read_columns, read_head
 from .scope import clock, is_screen, settings, time_unit, unit_of
-from .table import Array, Part, Progress, Table
+from .table import Array, Part, Progress, Table, ticks
 from .text import Text, looks_like_text, read_text
 from .words import kept, quantities_of, seconds_of, units_from
 
@@ -121,7 +121,7 @@ def _table(
     columns: Sequence[Array] | Array,
 ) -> Table:
     keep = [index for index, name in enumerate(titles[0]) if name]
-    names, units = ([titles[k][index] for index in keep] for k in (0, 1))
+    names, units = [titles[0][index] for index in keep], [titles[1][index] for index in keep]
     values = [columns[index] for index in keep]
     parameters, parameter_units, roles, remarks = _remarks(comments)
     head = settings([line.text for line in layout.preamble], layout.delimiter)
@@ -137,7 +137,7 @@ def _table(
     elif head and not any(map(_names_time, names, units)) and (beat := clock(head)):
         time = "time"
         names, units = ["time", *names], [beat[2], *units]
-        values = [beat[0] + beat[1] * np.arange(len(values[0])), *values]
+        values = [ticks(beat[0], beat[1], len(values[0])), *values]
     elif layout.header is None and len(names) > 1 and _is_clock(values[0]) and not any(map(_is_clock, values[1:])):
         time = names[0]
         doubt = (

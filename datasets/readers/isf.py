@@ -15,7 +15,7 @@ import numpy as np
 
 from ...errors import TraceError
 from .grid import number, whole
-from .table import Part, Progress, Table
+from .table import Part, Progress, Table, ticks
 
 NAME = "isf"
 
@@ -60,10 +60,10 @@ def read(path: Path, part: Part = None, progress: Progress = None) -> Table:
     units = ({"S": "s"}.get(head.get("XUNIT", "s"), head.get("XUNIT", "s")), head.get("YUNIT", "") or None)
     if head.get("PT_FMT", "Y").upper().startswith("ENV"):
         low, high = values[: len(values) // 2 * 2].reshape(-1, 2).T
-        times = start + (2 * np.arange(len(low)) - trigger) * step
+        times = ticks(start - trigger * step, 2 * step, len(low))
         return Table(("time", f"{name} min", f"{name} max"), (times, low, high), (units[0], units[1], units[1]),
                      metadata={"header": head}, time="time", doubts=doubts)  # fmt: skip
-    times = start + (np.arange(len(values)) - trigger) * step
+    times = ticks(start - trigger * step, step, len(values))
     return Table(("time", name), (times, values), units, metadata={"header": head}, time="time", doubts=doubts)
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib
 import io
 import itertools
+import mmap
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -74,28 +75,39 @@ def read_columns(
     Raises:
         TraceError: as `read_grid`.
     """
-    size, rest, done = path.stat().st_size, b"", offset
-    blocks: list[Sequence[Array]] = []
-    with path.open("rb") as file:
-        file.seek(offset)
-        while block := file.read(_BLOCK):
-            cut = block.rfind(b"\n") + 1
-            if not cut:
-                rest += block
-                continue
-            piece, rest = rest + block[:cut], block[cut:]
-            blocks.append(_parse(piece, delimiter, names, decimal_comma, partial(_line_at, path, done, offset, first)))
-            done += len(piece)
+    columns, filled = [np.empty(0) for _ in names], 0
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        size, place = len(data), offset
+        while place < size:
+            # Up to the last end of a line in the block; a longer line is taken whole.
+            end = data.rfind(b"\n", place, min(place + _BLOCK, size)) + 1 or data.find(b"\n", place) + 1 or size
+            end = size if not data[end : end + 100].strip() and end + 100 >= size else end
+            block = _parse(
+                data[place:end],
+                delimiter,
+                names,
+                decimal_comma,
+                partial(_line_at, path, place, offset, first),
+                complete=end < size or data[size - 1 : size] == b"\n",
+            )
+            rows = len(block[0])
+            if filled + rows > len(columns[0]):
+                expected = filled + rows * (1 + (size - end) / (end - place))
+                columns = [_longer(column, int(1.01 * expected) + 1) for column in columns]
+            for column, values in zip(columns, block, strict=True):
+                column[filled : filled + rows] = values
+            filled, place = filled + rows, end
+            if hasattr(mmap, "MADV_DONTNEED"):  # pages that were read count as memory of this process until then
+                data.madvise(mmap.MADV_DONTNEED, 0, place // mmap.PAGESIZE * mmap.PAGESIZE)
             if progress:
-                progress(f"reading {path.name}: {100 * min(done / size, 1):.0f} %")
-    if rest.strip():
-        blocks.append(
-            _parse(rest, delimiter, names, decimal_comma, partial(_line_at, path, done, offset, first), complete=False)
-        )
-    columns = []
-    for place in range(len(names)):
-        columns.append(np.concatenate([block[place] for block in blocks]))
-    return columns
+                progress(f"reading {path.name}: {100 * place / size:.0f} %")
+    return [_longer(column, filled) for column in columns]
+
+
+def _longer(column: Array, rows: int) -> Array:
+    """The array with another length, in its own memory where that is possible; what is new is not set."""
+    column.resize(rows, refcheck=False)
+    return column
 
 
 def _line_at(path: Path, place: int, offset: int, first: int) -> int:
@@ -129,7 +141,7 @@ def _parse(
         for number, content in numbered
         if content.strip() and not content.lstrip().startswith(("#", "%"))
     ]
-    return read_grid(rows, delimiter, names, complete=complete) if rows else np.empty((len(names), 0))
+    return list(read_grid(rows, delimiter, names, complete=complete)) if rows else [np.empty(0) for _ in names]
 
 
 def _by_polars(piece: bytes, delimiter: str | None, width: int, decimal_comma: bool) -> Sequence[Array] | None:
@@ -170,7 +182,7 @@ def _by_numpy(piece: bytes, delimiter: str | None, width: int, decimal_comma: bo
     if marks != {width} or any(mark in content for mark in _COMMENTS):
         return None
     try:
-        return np.loadtxt(
+        found = np.loadtxt(
             io.BytesIO(content),
             delimiter=delimiter,
             usecols=range(width),
@@ -179,6 +191,7 @@ def _by_numpy(piece: bytes, delimiter: str | None, width: int, decimal_comma: bo
             unpack=True,
             encoding="latin-1",
         )
+        return list(found)
     except ValueError:
         return None
 

@@ -18,7 +18,7 @@ import numpy as np
 from ...errors import TraceError
 from .grid import Line, number, read_grid
 from .header import is_unit, split_name
-from .table import Array, Part, Progress, Table, chosen
+from .table import Array, Part, Progress, Table, chosen, ticks
 from .text import read_text
 
 NAME = "lvm"
@@ -160,4 +160,4 @@ def _clock(
         raise TraceError(f"its channels have sample intervals that differ ({', '.join(f'{s:g}' for s in steps)} s).")
     if not steps or not steps[0] > 0:
         return None, ()
-    return (starts[0] if starts else 0.0) + steps[0] * np.arange(columns.shape[1]), ()
+    return ticks(starts[0] if starts else 0.0, steps[0], columns.shape[1]), ()

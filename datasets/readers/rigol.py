@@ -15,7 +15,7 @@ import numpy as np
 from ...errors import TraceError
 from .grid import Line, number, read_grid, split
 from .header import bare_unit, is_unit, split_name
-from .table import Part, Progress, Table
+from .table import Part, Progress, Table, ticks
 from .text import read_text
 
 NAME = "rigol"
@@ -41,7 +41,8 @@ def read(path: Path, part: Part = None, progress: Progress = None) -> Table:
     inline = _PAIR.search(lines[0].text)
     if inline:
         numbers, names = [inline["start"], inline["step"]], split(lines[0].text[: inline.start()], ",")
-        units, rows = [None] * len(names), lines[1:]
+        units: list[str | None] = [None] * len(names)
+        rows = lines[1:]
     else:
         cells = [cell for cell in split(lines[0].text, ",") if cell]
         names = cells[:-2]
@@ -60,7 +61,7 @@ def read(path: Path, part: Part = None, progress: Progress = None) -> Table:
         named = [(name, unit if unit and is_unit(unit) else None) for name, unit in zip(names, found, strict=True)]
     return Table(
         ("time", *(named[k][0] for k in channels)),
-        (start + step * np.arange(columns.shape[1]), *(columns[k] for k in channels)),
+        (ticks(start, step, columns.shape[1]), *(columns[k] for k in channels)),
         ("s", *(named[k][1] for k in channels)),
         metadata={"header": {"Start": start, "Increment": step}, "encoding": text.encoding},
         time="time",

@@ -14,7 +14,7 @@ import numpy as np
 
 from ...errors import TraceError
 from .grid import Line, number, read_grid, split, whole
-from .table import Part, Progress, Table
+from .table import Part, Progress, Table, ticks
 from .text import read_text
 
 NAME = "rohde-schwarz"
@@ -75,7 +75,7 @@ def read(path: Path, part: Part = None, progress: Progress = None) -> Table:
     width = len(split(rows[0].text, mark)) if rows else 0
     columns = read_grid(rows, mark, [f"column {k + 1}" for k in range(width)], complete=text.complete)
     timed = "XY" in head.get("SignalFormat", "") or (width > 1 and bool((np.diff(columns[0]) > 0).all()))
-    clock = columns[0] if timed else start + step * np.arange(columns.shape[1])
+    clock = columns[0] if timed else ticks(start, step, columns.shape[1])
     channels = columns[1:] if timed else columns
     if abs(clock[0] - start) > 1.5 * step:
         raise TraceError(

@@ -12,9 +12,18 @@ from collections.abc import Mapping, Sequence
 from .grid import number, split
 from .header import is_unit
 
-_STEP = ("sample interval", "xinc", "xincr", "xincrement", "x increment", "increment", "sampling period", "sample period")
+_STEP: tuple[str, ...] = (
+    "sample interval",
+    "xinc",
+    "xincr",
+    "xincrement",
+    "x increment",
+    "increment",
+    "sampling period",
+    "sample period",
+)
 _STEP += ("delta t", "delta x", "delta_x", "dt", "hresolution", "sampling interval", "signalresolution", "resolution")
-_START = ("xorg", "xorigin", "x origin", "xzero", "x0", "hoffset", "first x", "xstart")
+_START: tuple[str, ...] = ("xorg", "xorigin", "x origin", "xzero", "x0", "hoffset", "first x", "xstart")
 _X_UNIT = ("horizontal units", "horizontal unit", "xunits", "xunit", "x units", "hunit")
 _Y_UNIT = ("vertical units", "vertical unit", "yunits", "yunit", "y units", "vunit")
 _CHANNEL = re.compile(r"(?:ch|channel|c) ?\d+", re.IGNORECASE)

@@ -89,6 +89,14 @@ def distinct(names: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(result)
 
 
+def ticks(start: float, step: float, rows: int) -> Array:
+    """Instants start + i step, shape (rows,), in memory of their own size only."""
+    times = np.arange(rows, dtype=np.float64)
+    times *= step
+    times += start
+    return times
+
+
 class SeveralParts(TraceError):
     """A file holds several recordings, and none of them was asked for.
 

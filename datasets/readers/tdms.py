@@ -12,11 +12,10 @@ import numpy as np
 
 from ...errors import TraceError
 from .optional import library, refusing
-from .table import Array, Part, Progress, Table, chosen
+from .table import Array, Part, Progress, Table, chosen, ticks
 
 NAME = "tdms"
 
-_BLOCK = 4_000_000  # values
 _UNITS = {"g": "gn", "Volts": "V", "Amps": "A", "Newtons": "N", "°C": "degC", "Deg C": "degC", "deg C": "degC"}
 
 
@@ -37,7 +36,8 @@ def read(path: Path, part: Part = None, progress: Progress = None) -> Table:
         if file.read(4) == b"TDSh":
             raise TraceError("this is the index of a TDMS file; name the file ending in .tdms itself.")
     # The library would leave a damaged file open.
-    with path.open("rb") as stream, refusing("TDMS file"), nptdms.TdmsFile.open(stream) as file:
+    with path.open("rb") as stream, refusing("TDMS file"):
+        file = nptdms.TdmsFile.read(stream)
         groups = {group.name: _numeric(group) for group in file.groups()}
         groups = {name: channels for name, channels in groups.items() if channels and not all(map(_is_decimated, channels))}
         if not groups:
@@ -75,7 +75,7 @@ def _table(channels: list[Any], properties: dict[str, Any], progress: Progress) 
         raise TraceError(f"the channels have sample intervals that differ ({steps}); a recording needs one.")
     if step and "time" not in names:
         start = float(channels[0].properties.get("wf_start_offset", 0.0) or 0.0)
-        clock = start + float(step) * np.arange(len(columns[0]), dtype=np.float64)
+        clock = ticks(start, float(step), len(columns[0]))
         return Table(("time", *names), (clock, *columns), ("s", *units), metadata=metadata, time="time")
     return Table(tuple(names), tuple(columns), tuple(units), metadata=metadata)
 
@@ -84,10 +84,7 @@ def _values(channel: Any) -> Array:
     if np.dtype(channel.dtype).kind == "M":
         stamps = channel[:]
         return np.asarray((stamps - stamps[0]) / np.timedelta64(1, "ns"), dtype=np.float64) / 1e9
-    values = np.empty(len(channel), dtype=np.float64)
-    for begin in range(0, len(values), _BLOCK):
-        values[begin : begin + _BLOCK] = channel[begin : begin + _BLOCK]
-    return values
+    return np.asarray(channel[:], dtype=np.float64)
 
 
 def _plain(value: Any) -> Any:

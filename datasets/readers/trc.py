@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from ...errors import TraceError
-from .table import Array, Part, Progress, Table, chosen
+from .table import Array, Part, Progress, Table, chosen, ticks
 
 NAME = "trc"
 
@@ -94,7 +94,7 @@ def read(path: Path, part: Part = None, progress: Progress = None) -> Table:
         "user_text": _word(data, begin + lengths[0], lengths[1]),
     }
     units = (_word(data, begin + 244, 48).lower() or "s", _word(data, begin + 196, 48))
-    times = found.offset + interval * np.arange(len(found.values))
+    times = ticks(found.offset, interval, len(found.values))
     return Table(("time", name), (times, found.values), units, metadata={"header": head}, time="time")
 
 

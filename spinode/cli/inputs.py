@@ -21,7 +21,8 @@ def read(arguments: argparse.Namespace, table: str, drive: Sequence[str] = (), o
     """The recording in a file."""
     from ..datasets import read_trace
 
-    return read_trace(table, **_reading(arguments, drive, output))
+    trace: Trace = read_trace(table, **_reading(arguments, drive, output))
+    return trace
 
 
 def read_all(

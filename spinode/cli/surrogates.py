@@ -17,6 +17,9 @@ from .messages import Progress, in_options
 from .options import channels, command, pulsed, reading, several
 from .synapses import inspect_pulses
 
+#: Free-run NRMSE on the unseen stretch above which another embedding is suggested.
+_POOR = 0.3
+
 
 def add_commands(commands: Any) -> None:
     """Register them."""
@@ -161,6 +164,8 @@ def _fit_sentences(surrogate: Any) -> list[str]:
 
     kept = [surrogate.record["validation"][index] for index in surrogate.record["kept"]]
     lines = ["validation: free-run NRMSE " + ", ".join(f"{value:.4f}" for value in kept) + " on the last stretch, unseen"]
+    if min(kept) > _POOR and surrogate.record["config"]["embedding"] == "derivative":
+        lines.append("That is poor. Where the drive moves the output within a sample, --embedding delay may do far better.")
     return [*lines, *order_verdict(surrogate)]
 
 
