@@ -131,7 +131,7 @@ def read_trace(
     clock, instants, numbered = _time(source, time, {*drives, *outputs})
     if not (drives or outputs):
         drives = tuple(n for n in table.names if table.roles.get(n) == "drive" and n != clock)
-        outputs = tuple(n for n in table.names if n != clock and n not in drives)
+        outputs = tuple(n for n in table.names if n != clock and n not in drives and not source.repeats(clock, n))
         if not (drives or outputs):
             raise TraceError(f"{name} has no column beside the time {clock!r}; nothing is recorded in it.")
     for column in (*drives, *outputs):
@@ -218,6 +218,12 @@ class _Source:
         """The column of that name, or the only one that ends so behind a colon: "mx" is "Oxs_TimeDriver::mx"."""
         ends = [known for known in self.table.names if known.endswith(f":{name}")]
         return ends[0] if name not in self.table.names and len(ends) == 1 else name
+
+    def repeats(self, clock: str | None, name: str) -> bool:
+        """Whether a column holds the times once more, under the same name."""
+        if clock is None or name.partition("#")[0] != clock.partition("#")[0]:
+            return False
+        return np.array_equal(self.table.column(clock), self.table.column(name), equal_nan=True)
 
     def unit(self, name: str) -> str | None:
         """Unit text of a column or parameter: the caller's, else the file's, else None."""
@@ -342,6 +348,8 @@ def _find_time(source: _Source, taken: set[str]) -> str | None:
     for pattern in (_EXACT_TIME.fullmatch, _WORD_TIME.search):
         found = [name for name in names if pattern(name.strip())]
         if len(found) == 1:
+            return found[0]
+        if found and all(source.repeats(found[0], name) for name in found):
             return found[0]
         if found:
             raise TraceError(

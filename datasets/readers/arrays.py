@@ -78,7 +78,7 @@ def to_table(members: Sequence[Member], part: Part, metadata: Mapping[str, Any],
             "(rows,) or "
             "(rows, columns). Save the channels as arrays of one length."
         )
-    largest = max(members, key=lambda member: member.values.size)
+    largest = max(tall, key=lambda member: member.values.size)
     if part is None and largest.values.ndim > 2 and largest.values.size > max(each.values.size for each in columns):
         where = f"{largest.group}/{largest.name}".lstrip("/")
         raise TraceError(
@@ -110,8 +110,10 @@ def to_table(members: Sequence[Member], part: Part, metadata: Mapping[str, Any],
 
 
 def _tall(member: Member) -> Member:
-    """A (1, n) array, as MATLAB writes a vector, as (n,)."""
+    """A (1, n) array, as MATLAB writes a vector, as (n,); of more dimensions, without those of length 1."""
     values = member.values
+    if values.ndim > 2:
+        values = values.reshape([size for size in values.shape if size != 1])
     if values.ndim == 2 and 1 in values.shape and values.size > 1:
         values = values.reshape(-1)
     return Member(member.group, member.name, values, member.unit, member.labels)

@@ -335,7 +335,7 @@ def _names(layout: _Layout) -> tuple[list[str], list[str | None]]:
     pairs = [split_name(cell) for cell in layout.header]
     while pairs and not pairs[-1][0]:
         pairs.pop()
-    names = [name or f"column {index + 1}" for index, (name, _) in enumerate(pairs)]
+    names = [name.rstrip(":") or f"column {index + 1}" for index, (name, _) in enumerate(pairs)]
     units = [unit for _, unit in pairs]
     for index, cell in enumerate((layout.units or [])[: len(units)]):
         units[index] = bare_unit(cell) if units[index] is None else units[index]

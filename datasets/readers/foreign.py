@@ -13,6 +13,7 @@ _SIGNATURES: tuple[tuple[re.Pattern[bytes], str, str], ...] = tuple(
         (rb"\x93NUMPY", "a single NumPy array (.npy)", "Save the named columns with numpy.savez(path, t=..., V=...)."),
         (rb"\xd0\xcf\x11\xe0", "an old Excel workbook (.xls)", "Save it as .xlsx or as CSV."),
         (rb"PK\x03\x04", "a ZIP archive", "Unpack it."),
+        (rb"(?:\x0f\x0f|\xf0\xf0):WFM#", "a Tektronix binary waveform (.wfm)", "Export it as CSV or .isf."),
         (rb"SQLite format 3", "an SQLite database (of QCoDeS?)", "Export the run as netCDF or CSV: dataset.export('netcdf')."),
         (rb"PAR1", "a Parquet file", "Read it with pandas.read_parquet and pass the frame to read_trace."),
         (rb"ARROW1|FEA1", "a Feather file", "Read it with pandas.read_feather and pass the frame to read_trace."),

@@ -38,7 +38,9 @@ def split_name(cell: str) -> tuple[str, str | None]:
     found = _BRACKETS.fullmatch(cell)
     if found and found["name"]:
         unit = found["round"] if found["round"] is not None else found["square"]
-        if not (unit.isdigit() and not found["blank"]):
+        # V(out) of a circuit simulator is a voltage at a node.
+        node = not found["blank"] and found["name"] in ("V", "I", "v", "i") and unit != "" and not is_unit(unit)
+        if not (unit.isdigit() and not found["blank"]) and not node:
             return found["name"], unit.strip()
     name, joined, unit = (part.strip() for part in (" " + cell).rpartition(" in "))
     if joined and is_unit(unit) and len(unit) < 8:

@@ -5,6 +5,7 @@ The arrays of one struct and one length are a recording.
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -22,8 +23,17 @@ _DEEPEST = 20
 
 
 def sniff(head: bytes) -> bool:
-    """Whether the file begins as one of version 5 or later; version 4 has no mark."""
-    return head.startswith((b"MATLAB 5.0 MAT-file", b"MATLAB 7.3 MAT-file", b"MATLAB 7.0 MAT-file"))
+    """Whether the file begins as one of version 5 or later, or with a matrix of version 4."""
+    return head.startswith((b"MATLAB 5.0 MAT-file", b"MATLAB 7.3 MAT-file", b"MATLAB 7.0 MAT-file")) or _is_version_4(head)
+
+
+def _is_version_4(head: bytes) -> bool:
+    """Kind of number, rows, columns, whether complex, length of the name, and the name with its end."""
+    if len(head) < 24:
+        return False
+    kind, rows, columns, imaginary, length = struct.unpack("<5i", head[:20])
+    sizes = 0 < rows < 10**9 and 0 < columns < 10**9 and imaginary in (0, 1) and 1 < length <= 64
+    return kind in (0, 10, 20, 30, 40, 50) and sizes and head[20 : 20 + length].rstrip(b"\0").isalnum()
 
 
 def read(path: Path, part: Part = None, progress: Progress = None) -> Table:
@@ -42,7 +52,7 @@ def read(path: Path, part: Part = None, progress: Progress = None) -> Table:
     else:
         with refusing("MATLAB file"):
             content = scipy.io.loadmat(path, simplify_cells=True)
-    about = {"header": head.split(b"\0")[0].decode("latin-1").strip()}
+    about = {"header": "" if _is_version_4(head) else head.split(b"\0")[0].decode("latin-1").strip()}
     with refusing("MATLAB file"):
         members = [each for each in _members(content, "", 0) if not each.name.startswith("__")]
     return to_table(members, part, about)

@@ -159,6 +159,8 @@ def _binary(data: bytes, start: int, count: int, kind: str, first: bool) -> Arra
         have = max(0, (len(data) - start) // size - 1)
         raise TraceError(f"the field has {have} numbers, and its head promises {count}; was the file cut off?")
     check = float(np.frombuffer(data, kinds, 1, start)[0])
+    if check != _CHECK[size] and float(np.frombuffer(data, kinds, 1, start).byteswap()[0]) == _CHECK[size]:
+        kinds, check = f"{'<' if first else '>'}f{size}", _CHECK[size]  # some programs write the other order
     if check != _CHECK[size]:
         raise TraceError(
             f"the check value of the binary data is {check:.9g}, expected {_CHECK[size]:.9g}; the file is damaged."

@@ -1,8 +1,8 @@
 """Rohde & Schwarz RTP, RTO and RTE exports: numbers without a header in `name.Wfm.csv`, and their settings as XML beside them.
 
-The XML (`name.csv`, or any file beside with the same beginning of its name) has `XStart`, `SignalResolution` [s],
-`SignalRecordLength`, `BaseUnit` and the source. A file of one column has no times; time = XStart + i SignalResolution. Either
-of the two may be named.
+The settings (XML or lines, `name.csv`, or any file beside with the same beginning of its name) have `XStart`, `BaseUnit`, the source,
+`SignalResolution` [s] and `SignalRecordLength`. A file of one column has no times; time = XStart + i SignalResolution. Either of
+the two may be named.
 """
 
 from __future__ import annotations
@@ -20,14 +20,17 @@ from .text import read_text
 NAME = "rohde-schwarz"
 
 _XML = re.compile(rb"\s*(?:<\?xml[^>]*\?>\s*)?<Database\b", re.IGNORECASE)
+#: The same in lines, `XStart:-5e-06:`, as RTO writes them; of the keys, these stand near the beginning.
+_LINES = re.compile(rb"(?:^|\n)(?:XStart|Resolution|RecordLength|SignalResolution)[:;]", re.IGNORECASE)
 _PROPERTY = re.compile(r'<Prop [^>]*?Name="(?P<name>[^"]*)"[^>]*? Value="(?P<value>[^"]*)"')
+_LINE = re.compile(r"^(?P<name>\w+)[:;](?P<value>[^:;\r\n]*)", re.MULTILINE)
 _VALUES = (".wfm.csv",)
 _LARGEST = 2_000_000
 
 
 def sniff(head: bytes) -> bool:
-    """Whether this is the XML file of settings."""
-    return bool(_XML.match(head))
+    """Whether this is a file of settings."""
+    return bool(_XML.match(head)) or len(_LINES.findall(head)) >= 2
 
 
 def companion(path: Path) -> Path | None:
@@ -46,7 +49,7 @@ def companion(path: Path) -> Path | None:
 
 def _is_settings(path: Path) -> bool:
     with path.open("rb") as file:
-        return sniff(file.read(200))
+        return sniff(file.read(4096))
 
 
 def read(path: Path, part: Part = None, progress: Progress = None) -> Table:
@@ -65,8 +68,11 @@ def read(path: Path, part: Part = None, progress: Progress = None) -> Table:
     settings, values = (other, path) if path.name.casefold().endswith(_VALUES) else (path, other)
     if settings.stat().st_size > _LARGEST:
         raise TraceError(f"{settings.name} is too large for a file of settings.")
-    head = dict(_PROPERTY.findall(settings.read_text("utf-8", errors="replace")))
-    start, step = (number(head.get(key, "")) for key in ("XStart", "SignalResolution"))
+    text_of = settings.read_text("utf-8", errors="replace")
+    head: dict[str, str] = dict(_PROPERTY.findall(text_of) or _LINE.findall(text_of))
+    start, step = (
+        number(head.get(key, "")) for key in ("XStart", "SignalResolution" if "SignalResolution" in head else "Resolution")
+    )
     if start is None or step is None or not step > 0:
         raise TraceError(f"{settings.name} gives no XStart and SignalResolution; is it damaged?")
     text = read_text(values)
@@ -83,8 +89,8 @@ def read(path: Path, part: Part = None, progress: Progress = None) -> Table:
         )
     source = re.search(r"CH(\d+)", head.get("Source", ""))
     first = int(source[1]) if source else 1
-    unit = head.get("BaseUnit", "").rpartition("_")[2] or None
-    length = whole(head.get("SignalRecordLength", ""))
+    unit = head.get("BaseUnit", head.get("VerticalUnit", "")).rpartition("_")[2] or None
+    length = whole(head.get("SignalRecordLength", head.get("RecordLength", "")))
     doubts: tuple[str, ...] = ()
     if length is not None and length != columns.shape[1]:
         doubts = (f"{settings.name} says {length} samples, and {values.name} has {columns.shape[1]}",)

@@ -5,6 +5,7 @@ Scales of the channels (DAQmx, linear, polynomial, ...) are applied as NI define
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,7 @@ def read(path: Path, part: Part = None, progress: Progress = None) -> Table:
         file = nptdms.TdmsFile.read(stream)
         groups = {group.name: _numeric(group) for group in file.groups()}
         groups = {name: channels for name, channels in groups.items() if channels and not all(map(_is_decimated, channels))}
+        groups = {name: each for group, channels in groups.items() for name, each in _alike(group, channels)}
         if not groups:
             raise TraceError("there is no group with channels of numbers in this file.")
         channels = chosen(groups, part, lambda group: f"{len(group[0])} rows of {len(group)} channels")
@@ -50,16 +52,21 @@ def _numeric(group: Any) -> list[Any]:
     return [each for each in group.channels() if len(each) and np.dtype(each.dtype).kind in "buifM"]
 
 
+def _alike(group: str, channels: list[Any]) -> Iterator[tuple[str, list[Any]]]:
+    """The channels of a group by length and interval; named by its length where there are several."""
+    kinds: dict[tuple[int, Any], list[Any]] = {}
+    for channel in channels:
+        kinds.setdefault((len(channel), channel.properties.get("wf_increment")), []).append(channel)
+    for (rows, step), each in kinds.items():
+        yield group if len(kinds) == 1 else f"{group} ({rows} rows{f', every {float(step):g} s' if step else ''})", each
+
+
 def _is_decimated(channel: Any) -> bool:
     """Whether SignalExpress wrote the channel as a coarse copy, for drawing."""
     return str(channel.properties.get("DecimationLevel", "0")) not in ("0", "0.0")
 
 
 def _table(channels: list[Any], properties: dict[str, Any], progress: Progress) -> Table:
-    lengths = {channel.name: len(channel) for channel in channels}
-    if len(set(lengths.values())) > 1:
-        listed = ", ".join(f"{name} {length}" for name, length in lengths.items())
-        raise TraceError(f"the channels have different lengths ({listed}); a recording needs one value of each per instant.")
     names, columns, units = [], [], []
     for place, channel in enumerate(channels, start=1):
         names.append(channel.name)
@@ -68,11 +75,8 @@ def _table(channels: list[Any], properties: dict[str, Any], progress: Progress) 
         units.append("s" if np.dtype(channel.dtype).kind == "M" else _UNITS.get(unit, unit) or None)
         if progress:
             progress(f"reading channel {place} of {len(channels)}")
-    steps = {channel.properties.get("wf_increment") for channel in channels}
     metadata = {"header": properties, "channels": {c.name: {k: _plain(v) for k, v in c.properties.items()} for c in channels}}
-    step = next(iter(steps)) if len(steps) == 1 else None
-    if len(steps) > 1:
-        raise TraceError(f"the channels have sample intervals that differ ({steps}); a recording needs one.")
+    step = channels[0].properties.get("wf_increment")
     if step and "time" not in names:
         start = float(channels[0].properties.get("wf_start_offset", 0.0) or 0.0)
         clock = ticks(start, float(step), len(columns[0]))

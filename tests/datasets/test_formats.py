@@ -440,6 +440,54 @@ def test_what_the_instrument_wrote_is_kept(sample):
     assert read_trace(sample("wave.h5")).parameters == {"temperature": 300.0}
 
 
+@pytest.mark.parametrize(
+    ("text", "channels"),
+    [
+        ('"Record Length",2,"Points",0.0,0.5\n"Sample Interval",1,s,1.0,0.25\n', {"CH1": [0.5, 0.25]}),  # Tektronix TDS3000
+        ("XInc:\t1.0\nXOrg:\t0\nYUnits:\tVolt\nDate:\t1 JAN 2020\nData:\n0.5\n0.25\n", {"Data": [0.5, 0.25]}),  # Infiniium
+        (",t,V\n0,0.0,0.5\n1,1.0,0.25\n", {"column 1": [0, 1], "V": [0.5, 0.25]}),  # pandas
+        ("Time (s),V (V),Time (s),I (A)\n0,0.5,0,2\n1,0.25,1,3\n", {"V": [0.5, 0.25], "I": [2, 3]}),
+        ("time\tV(out)\tI(R1)\n0\t0.5\t2\n1\t0.25\t3\n", {"V(out)": [0.5, 0.25], "I(R1)": [2, 3]}),  # SPICE
+        ("sep=;\nt (s);U (V)\n0,0;0,5\n1,0;0,25\n2,0;0,5\n", {"U": [0.5, 0.25, 0.5]}),  # Excel in German
+        ('"Time","Value"\n"0.0","0.5"\n"1.0","0.25"\n', {"Value": [0.5, 0.25]}),
+        ("Title\nsample 12\n\nTime/s   Voltage/V\n0.0  0.5\n1.0  0.25\n2.0  0.5\n", {"Voltage": [0.5, 0.25, 0.5]}),
+    ],
+)
+def test_other_hands(tmp_path, text, channels):
+    (tmp_path / "a.csv").write_text(text)
+    trace = read_trace(tmp_path / "a.csv")
+    assert trace.time.tolist() == [0, 1, 2][: len(trace)]
+    assert {name: values.tolist() for name, values in trace.output.items()} == channels
+
+
+def test_settings_of_rohde_schwarz_in_lines(tmp_path):
+    (tmp_path / "run.Wfm.csv").write_text("0.5\n0.25\n")
+    (tmp_path / "run.csv").write_text("Type:RefCurve:\nResolution:1e-09:\nRecordLength:2:\nXStart:-1e-09:\nBaseUnit:V:\n")
+    for name in ("run.Wfm.csv", "run.csv"):
+        trace = read_trace(tmp_path / name)
+        assert trace.time == pytest.approx([-1e-9, 0], abs=1e-18)
+        assert trace.output["CH1"].tolist() == [0.5, 0.25]
+    (tmp_path / "run.csv").write_text("Resolution:1e-09:\nRecordLength:2:\nXStart:5:\n")
+    assert read_trace(tmp_path / "run.csv").time[0] == 5
+    (tmp_path / "run.Wfm.csv").unlink()
+    with pytest.raises(TraceError, match=r"the file of values \(name\.Wfm\.csv\) is not beside them"):
+        read_trace(tmp_path / "run.csv")
+
+
+def test_channels_of_a_group_by_length_and_matrices_of_version_4(tmp_path):
+    nptdms, scipy = pytest.importorskip("nptdms"), pytest.importorskip("scipy.io")
+    path = tmp_path / "two.tdms"
+    with nptdms.TdmsWriter(str(path)) as writer:
+        for name, rows in (("A", 4), ("B", 6)):
+            writer.write_segment([nptdms.ChannelObject("g", name, np.arange(float(rows)), properties={"wf_increment": 0.5})])
+    with pytest.raises(SeveralParts, match=r"'g \(4 rows, every 0\.5 s\)'"):
+        read_trace(path)
+    assert read_trace(path, part=1).time.tolist() == [0, 0.5, 1, 1.5, 2, 2.5]
+    path = tmp_path / "old.mat"
+    scipy.savemat(path, {"t": np.arange(4.0)[:, None], "V": np.arange(4.0)[:, None]}, format="4")
+    assert read_trace(path).output["V"].tolist() == [0, 1, 2, 3]
+
+
 # --- several recordings in a file --------------------------------------------------------------------------------------
 
 
