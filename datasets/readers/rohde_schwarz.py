@@ -1,8 +1,8 @@
 """Rohde & Schwarz RTP, RTO and RTE exports: numbers without a header in `name.Wfm.csv`, and their settings as XML beside them.
 
-The settings (XML or lines, `name.csv`, or any file beside with the same beginning of its name) have `XStart`, `BaseUnit`, the source,
-`SignalResolution` [s] and `SignalRecordLength`. A file of one column has no times; time = XStart + i SignalResolution. Either of
-the two may be named.
+The settings (XML or lines, in `name.csv` or any file beside whose name begins alike) have `XStart`, `SignalResolution` [s],
+`SignalRecordLength`, `BaseUnit` and the source. A file of one column has no times: time = XStart + i SignalResolution. Either
+of the two may be named.
 """
 
 from __future__ import annotations
