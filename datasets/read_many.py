@@ -54,6 +54,10 @@ def read_traces(
             raises.
     """
     given = [paths] if isinstance(paths, str | Path) else list(paths)
+    if pattern is not None and not isinstance(pattern, str):
+        raise TraceError(
+            f"pattern is a {type(pattern).__name__}; expected text such as 'device{{device}}_{{amplitude:mV}}.csv'."
+        )
     traces: list[Trace] = []
     for place in given:
         files = files_of(place)
@@ -64,7 +68,14 @@ def read_traces(
             named = {**(parameters or {}), **(_from_name(file, pattern) if pattern else {})}
             if progress:
                 progress(f"reading {file.name} ({count} of {len(files)})")
-            traces += _all_of(file, part, parameters=named, progress=progress, **options)
+            try:
+                traces += _all_of(file, part, parameters=named, progress=progress, **options)
+            except TraceError as error:
+                if isinstance(error, SeveralParts) or not Path(place).is_dir():
+                    raise
+                raise TraceError(
+                    f"{error} If this file does not belong to the set, name the others: '{place}/*.csv'."
+                ) from None
     return TraceSet(traces)
 
 

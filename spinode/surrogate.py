@@ -342,7 +342,7 @@ class Surrogate(nn.Module):
             f"output:     {named(self.ports.output)}",
             f"parameters: {named(self.ports.parameters)}",
             f"state:      {self.embedding.kind} embedding of order {self.embedding.order}, {self._state_size} values",
-            f"step:       {self.interval:.6g} s",
+            f"step:       {self.interval:.6g} {self.ports.units.get('time', 's') or '(of the sample number)'}",
             f"members:    {len(self.members)}",
         ]
         return "\n".join(lines)

@@ -45,7 +45,8 @@ class Trace:
     """One recording of a driven device, in SI units and float64.
 
     Attributes:
-        time: Sample instants [s] (or pulse number where a device is sampled in pulses), shape (time,). Simulators write
+        time: Sample instants [s] (or the number of the pulse or sample where a recording has no times), shape (time,).
+        Simulators write
             irregular steps: nothing here assumes a uniform one.
         drive: Named drive channels, each of shape (time,).
         output: Named output channels, each of shape (time,).

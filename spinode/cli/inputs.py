@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,8 @@ def read(arguments: argparse.Namespace, table: str, drive: Sequence[str] = (), o
     """The recording in a file."""
     from ..datasets import read_trace
 
-    trace: Trace = read_trace(table, **_reading(arguments, drive, output))
+    with _showing() as progress:
+        trace: Trace = read_trace(table, progress=progress, **_reading(arguments, drive, output))
     return trace
 
 
@@ -31,7 +32,9 @@ def read_all(
     """The recordings of files, folders and patterns."""
     from ..datasets import read_traces
 
-    return read_traces(list(tables), pattern=getattr(arguments, "pattern", None), **_reading(arguments, drive, output))
+    pattern = getattr(arguments, "pattern", None)
+    with _showing() as progress:
+        return read_traces(list(tables), pattern=pattern, progress=progress, **_reading(arguments, drive, output))
 
 
 def inspected(arguments: argparse.Namespace, table: str) -> TraceSet:
@@ -70,21 +73,23 @@ def _reading(arguments: argparse.Namespace, drive: Sequence[str], output: Sequen
         "stop": arguments.stop,
         "units": dict(pairs("--unit", arguments.unit)),
         "part": arguments.part,
-        "progress": _progress(),
     }
 
 
-def _progress() -> Callable[[str], None] | None:
-    """Shows the last line on a terminal; a file that is read at once says nothing."""
+@contextlib.contextmanager
+def _showing() -> Iterator[Callable[[str], None] | None]:
+    """Shows the last line of the reading on a terminal, and takes it away at the end."""
     if not sys.stderr.isatty():
-        return None
+        yield None
+        return
 
     def show(line: str) -> None:
         print(f"\r\x1b[K{line}", end="", file=sys.stderr, flush=True)
-        if line.endswith("100 %"):
-            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
 
-    return show
+    try:
+        yield show
+    finally:
+        print("\r\x1b[K", end="", file=sys.stderr, flush=True)
 
 
 def polarity_of(table: str) -> tuple[str | None, str]:

@@ -646,10 +646,15 @@ def test_folders_and_patterns(tmp_path):
         read_traces(str(tmp_path / "none*.csv"))
     with pytest.raises(TraceError, match=r"dev1_1p5mV\.csv does not fit the pattern 'run\{n\}\.csv'"):
         read_traces(tmp_path, pattern="run{n}.csv")
+    with pytest.raises(TraceError, match="pattern is a int; expected text"):
+        read_traces(tmp_path, pattern=3)
     with pytest.raises(TraceError, match="names no parameter"):
         read_traces(tmp_path, pattern="*.csv")
     with pytest.raises(UnitError, match="'furlong' is no unit"):
         read_traces(tmp_path, pattern="dev{device}_{x:furlong}*.csv")
+    (tmp_path / "notes.txt").write_text("hello")
+    with pytest.raises(TraceError, match=r"notes\.txt: .* does not belong to the set, name the others: '.*/\*\.csv'"):
+        read_traces(tmp_path)
 
 
 def test_a_series_of_fields_is_one_recording(tmp_path):
