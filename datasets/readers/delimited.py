@@ -20,7 +20,7 @@ from ...units import same_dimension
 from .grid import Line, is_numeric, number, read_grid, split
 from .header import bare_unit, is_unit, split_name, split_words
 from .large import LARGE, read_columns, read_head
-from .scope import clock, is_screen, settings, time_unit, unit_of
+from .scope import clock, is_screen, length, settings, time_unit, unit_of
 from .table import Array, Part, Progress, Table, ticks
 from .text import Text, looks_like_text, read_text
 from .words import kept, quantities_of, seconds_of, units_from
@@ -154,9 +154,16 @@ def _table(
         {**_metadata(text, layout, remarks), **({"header": head} if head else {})},
         time=time,
         time_doubt=doubt,
+        doubts=_short(length(head), len(values[0])),
         roles={name: role for name, (role, _) in roles.items()},
         interpolation={name: course for name, (_, course) in roles.items() if course},
     )
+
+
+def _short(promised: int | None, rows: int) -> tuple[str, ...]:
+    if promised is None or promised <= rows:
+        return ()
+    return (f"its head says {promised} samples, and it has {rows}; was it cut off?",)
 
 
 def _names_time(name: str, unit: str | None) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
-from .grid import number, split
+from .grid import number, split, whole
 from .header import is_unit
 
 _STEP: tuple[str, ...] = (
@@ -26,6 +26,7 @@ _STEP += ("delta t", "delta x", "delta_x", "dt", "hresolution", "sampling interv
 _START: tuple[str, ...] = ("xorg", "xorigin", "x origin", "xzero", "x0", "hoffset", "first x", "xstart")
 _X_UNIT = ("horizontal units", "horizontal unit", "xunits", "xunit", "x units", "hunit")
 _Y_UNIT = ("vertical units", "vertical unit", "yunits", "yunit", "y units", "vunit")
+_LENGTH = ("record length", "memory length", "points", "block size")
 _CHANNEL = re.compile(r"(?:ch|channel|c) ?\d+", re.IGNORECASE)
 _QUANTITY = re.compile(r"(?P<number>[+-]?\d+\.?\d*(?:[eE][+-]?\d+)?)\s*(?P<unit>[^\W\d_]*)")
 
@@ -61,6 +62,12 @@ def clock(head: Mapping[str, str]) -> tuple[float, float, str] | None:
         return None
     start = next((value for key in _START if (value := _quantity(folded.get(key, "")))), (0.0, ""))
     return start[0], step[0], step[1] or time_unit(head) or "s"
+
+
+def length(head: Mapping[str, str]) -> int | None:
+    """Number of samples that the head promises."""
+    text = next((value for key, value in head.items() if key.casefold() in _LENGTH), "")
+    return whole(text.split(",")[0].rpartition(":")[2].strip())
 
 
 def _quantity(text: str) -> tuple[float, str] | None:

@@ -58,11 +58,13 @@ def read(path: Path, part: Part = None, progress: Progress = None) -> Table:
     if any(length < 0 or length > len(data) for length in lengths):
         raise TraceError("the lengths in the descriptor of the waveform do not fit the file; it is damaged, or was cut off.")
     size = 2 if at(32, "H") else 1
+    promised = at(116, "i")
     count, start = lengths[6] // size, begin + sum(lengths[:6])
     if start + lengths[6] > len(data):
         raise TraceError(
             f"the waveform has {(len(data) - start) // size} samples, and its head promises {count}; was it cut off?"
         )
+    doubts = () if promised == count else (f"its head says {promised} samples, and {count} of them are there",)
     raw = np.frombuffer(data, f"{order}i{size}", count, start)
     gain, shift, interval = at(156, "f"), at(160, "f"), float(np.float32(at(176, "f")))
     offset = at(180, "d")
@@ -95,7 +97,7 @@ def read(path: Path, part: Part = None, progress: Progress = None) -> Table:
     }
     units = (_word(data, begin + 244, 48).lower() or "s", _word(data, begin + 196, 48))
     times = ticks(found.offset, interval, len(found.values))
-    return Table(("time", name), (times, found.values), units, metadata={"header": head}, time="time")
+    return Table(("time", name), (times, found.values), units, metadata={"header": head}, time="time", doubts=doubts)
 
 
 def _word(data: bytes, place: int, length: int) -> str:

@@ -599,6 +599,9 @@ def test_counts_that_do_not_fit_are_told(sample):
     short = SAMPLES["tek_tds2000.csv"].rsplit(b"\r\n", 3)[0] + b"\r\n"
     with pytest.warns(TraceWarning, match="says 12 samples, and it has 10"):
         read_trace(sample("tek_tds2000.csv", short))
+    short = SAMPLES["siglent_sds1104xe.csv"].rsplit(b"\n", 4)[0] + b"\n"
+    with pytest.warns(TraceWarning, match="says 12 samples, and it has 9"):
+        read_trace(sample("siglent_sds1104xe.csv", short))
     for name in ("wave.isf", "wave.trc", "field2_bin8.ovf"):
         with pytest.raises(TraceError, match=r"cut off|was the file cut off|no :CURVE|do not end|do not fit"):
             read_trace(sample(name, SAMPLES[name][:-60]))
