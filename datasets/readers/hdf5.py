@@ -14,6 +14,7 @@ import numpy as np
 from .arrays import Member, to_table
 from .optional import library, refusing
 from .own import own_table
+from .probe import probe
 from .table import Part, Progress, Table
 
 NAME = "hdf5"
@@ -35,6 +36,7 @@ def read(path: Path, part: Part = None, progress: Progress = None) -> Table:
         TraceError: h5py is not installed, the file is damaged, or it has no arrays that can be channels.
     """
     h5py = library("h5py", "hdf5", "an HDF5 file")
+    probe(path)
     members: list[Member] = []
     with refusing("HDF5 file"), h5py.File(path, "r") as file:
 

@@ -14,7 +14,9 @@ import numpy as np
 import scipy.io
 
 from .arrays import Member, to_table
+from .mat_check import check
 from .optional import library, refusing
+from .probe import probe
 from .table import Part, Progress, Table
 
 NAME = "mat"
@@ -47,9 +49,13 @@ def read(path: Path, part: Part = None, progress: Progress = None) -> Table:
         head = file.read(116)
     if head.startswith(b"MATLAB 7.3"):
         reader = library("pymatreader", "hdf5", "a MATLAB 7.3 file")
+        probe(path)
         with refusing("MATLAB file"):
             content = reader.read_mat(str(path))
     else:
+        if not _is_version_4(head):
+            with refusing("MATLAB file"):
+                check(path.read_bytes())  # SciPy's compiled reader ends the process where a type is none
         with refusing("MATLAB file"):
             content = scipy.io.loadmat(path, simplify_cells=True)
     about = {"header": "" if _is_version_4(head) else head.split(b"\0")[0].decode("latin-1").strip()}

@@ -7,6 +7,7 @@ loading one can run any code.
 from __future__ import annotations
 
 import json
+import tokenize
 import zipfile
 import zlib
 from pathlib import Path
@@ -64,6 +65,8 @@ def _members(path: Path) -> dict[str, Any]:
         ) from None
     except (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError) as error:
         raise TraceError(f"the archive is damaged or cut off ({error}); save the file again.") from None
+    except (SyntaxError, tokenize.TokenError, TypeError, KeyError, OverflowError) as error:
+        raise TraceError(f"member {name!r} is damaged ({error}); save the file again.") from None
     except MemoryError:
         raise TraceError(f"member {name!r} claims more values than memory holds; is the file damaged?") from None
     return members

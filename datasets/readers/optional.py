@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -23,6 +24,27 @@ def library(name: str, extra: str, what: str) -> Any:
             f"this is {what}, which {name.partition('.')[0]} reads, and that is not installed ({error}); run "
             f"pip install 'spinode[{extra}]', or export the data as CSV."
         ) from None
+
+
+@contextmanager
+def overheard(package: str) -> Iterator[list[str]]:
+    """What a library logs as warnings, kept instead of shown."""
+    said: list[str] = []
+
+    class Keep(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            said.append(record.getMessage())
+
+    names = [name for name in list(logging.root.manager.loggerDict) if name == package or name.startswith(f"{package}.")]
+    loggers = [logging.getLogger(name) for name in names]
+    before = [(logger, logger.handlers[:], logger.propagate) for logger in loggers]
+    for logger in loggers:
+        logger.handlers, logger.propagate = [Keep(logging.WARNING)], False
+    try:
+        yield said
+    finally:
+        for logger, handlers, propagate in before:
+            logger.handlers, logger.propagate = handlers, propagate
 
 
 @contextmanager

@@ -108,7 +108,7 @@ def _read(path: Path) -> _Field:
     values = (
         _text(data[found.end() :], rows * width) if kind == "text" else _binary(data, found.end(), rows * width, kind, first)
     )
-    vectors = values.reshape(rows, width)[:, skipped:] * (float(head.get("valuemultiplier", "1")) if first else 1.0)
+    vectors = values.reshape(rows, width)[:, skipped:] * (_multiplier(head) if first else 1.0)
     inside = (vectors != 0).any(1)
     if not np.isfinite(vectors).all():
         raise TraceError("the field holds NaN or infinite values; the simulation went wrong, or the file is damaged.")
@@ -136,6 +136,13 @@ def _count(head: dict[str, str], key: str) -> int:
     if not text.isdigit() or not 0 < int(text) < 10**9:
         raise TraceError(f"the head of the field has {key} {text!r}; expected a positive whole number.")
     return int(text)
+
+
+def _multiplier(head: dict[str, str]) -> float:
+    value = number(head.get("valuemultiplier", "1"))
+    if value is None or not abs(value) < float("inf"):
+        raise TraceError(f"the head of the field has valuemultiplier {head['valuemultiplier']!r}; expected a number.")
+    return value
 
 
 def _text(data: bytes, count: int) -> Array:

@@ -6,13 +6,14 @@ Scales of the channels (DAQmx, linear, polynomial, ...) are applied as NI define
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ...errors import TraceError
-from .optional import library, refusing
+from .optional import library, overheard, refusing
 from .table import Array, Part, Progress, Table, chosen, ticks
 
 NAME = "tdms"
@@ -37,7 +38,7 @@ def read(path: Path, part: Part = None, progress: Progress = None) -> Table:
         if file.read(4) == b"TDSh":
             raise TraceError("this is the index of a TDMS file; name the file ending in .tdms itself.")
     # The library would leave a damaged file open.
-    with path.open("rb") as stream, refusing("TDMS file"):
+    with path.open("rb") as stream, refusing("TDMS file"), overheard("nptdms") as said:
         file = nptdms.TdmsFile.read(stream)
         groups = {group.name: _numeric(group) for group in file.groups()}
         groups = {name: channels for name, channels in groups.items() if channels and not all(map(_is_decimated, channels))}
@@ -45,7 +46,11 @@ def read(path: Path, part: Part = None, progress: Progress = None) -> Table:
         if not groups:
             raise TraceError("there is no group with channels of numbers in this file.")
         channels = chosen(groups, part, lambda group: f"{len(group[0])} rows of {len(group)} channels")
-        return _table(channels, {name: _plain(value) for name, value in file.properties.items()}, progress)
+        table = _table(channels, {name: _plain(value) for name, value in file.properties.items()}, progress)
+    if not said:
+        return table
+    told = "; ".join(dict.fromkeys(" ".join(each.split())[:120] for each in said))
+    return replace(table, doubts=(f"the file may be cut off or damaged: {told}",))
 
 
 def _numeric(group: Any) -> list[Any]:

@@ -37,10 +37,9 @@ def seconds_of(cells: Sequence[str], name: str) -> Array | None:
         return None
     try:
         stamps = [datetime.fromisoformat(cell.replace("Z", "+00:00")) for cell in cells]
-    except ValueError:
-        pass
-    else:
         return _since(stamps)
+    except (ValueError, TypeError):  # TypeError: some with a time zone and some without
+        pass
     for form in _FORMATS:
         found = _parsed(cells, form)
         if found is not None:
