@@ -46,6 +46,7 @@ def read_trace(
     units: Mapping[str, str] | None = None,
     format: str | None = None,
     part: Part = None,
+    pattern: str | None = None,
     progress: Progress = None,
     pulses: None = None,
 ) -> Trace: ...
@@ -64,6 +65,7 @@ def read_trace(
     units: Mapping[str, str] | None = None,
     format: str | None = None,
     part: Part = None,
+    pattern: str | None = None,
     progress: Progress = None,
     pulses: str | PulseLayout,
 ) -> TraceSet: ...
@@ -81,6 +83,7 @@ def read_trace(
     units: Mapping[str, str] | None = None,
     format: str | None = None,  # noqa: A002 - the word that users look for
     part: Part = None,
+    pattern: str | None = None,
     progress: Progress = None,
     pulses: str | PulseLayout | None = None,
 ) -> Trace | TraceSet:
@@ -88,7 +91,7 @@ def read_trace(
 
     Args:
         path: A measurement file; `docs/formats.md` lists the formats. Also a frame of pandas, a dataset of xarray or a
-            dictionary of arrays. A folder or a pattern (`"run*.csv"`) is read by `read_traces`, and is one recording only
+            dictionary of arrays. A folder or a pattern (`"run*.csv"`) gives the `TraceSet` of `read_traces`, and one recording
             if it is a series of vector fields (OVF).
         drive: Names of the columns that drive the device.
         output: Names of the columns that the device answers with. If neither `drive` nor `output` is given, every
@@ -101,6 +104,7 @@ def read_trace(
         units: Units by column name, where the file names none or one that is not known: `units={"V": "mV"}`.
         format: Name of the reader, to pass over the recognition: "mumax", "delimited", "npz", ...
         part: Which recording of a file that holds several (sheet, group, segment, measurement), by name or number.
+        pattern: Parameters in the names of files, "device{device}_{amplitude:mV}.csv"; see `read_traces`.
         progress: Takes a line about how far the reading of a large file is.
         pulses: For a memory device that was read pulse by pulse: "auto", a layout by name ("long", "up-down", "ramps") or a
             `PulseLayout`; see there. `drive`, `output`, `start` and `stop` have no place beside it.
@@ -124,6 +128,24 @@ def read_trace(
         return read_pulses(
             path, pulses, lambda file: _reader(file, format), parameters=parameters, time=time, units=units, part=part
         )
+    if isinstance(path, str | Path) and (pattern is not None or _is_set(path)):
+        from .read_many import read_traces
+
+        several = read_traces(
+            path,
+            pattern=pattern,
+            drive=drive,
+            output=output,
+            parameters=parameters,
+            time=time,
+            start=start,
+            stop=stop,
+            units=units,
+            format=format,
+            part=part,
+            progress=progress,
+        )
+        return several if _is_set(path) else several[0]
     name, reader, table = _read(path, format, part, progress)
     source = _Source(name, table, dict(units or {}), isinstance(path, str | Path))
     source.check_overrides()
@@ -175,18 +197,19 @@ def _read(path: Source, format_name: str | None, part: Part, progress: Progress)
         raise TraceError(f"{path.name}: {error}{file_hint(path)}") from None
 
 
+def _is_set(path: str | Path) -> bool:
+    """Whether this is a folder or a pattern of files that are recordings of their own."""
+    from .read_many import is_many
+
+    return is_many(path) and not _series(path)
+
+
 def _series(path: str | Path) -> list[Path]:
-    """The vector fields of a folder or a pattern; empty for a file."""
+    """The vector fields of a folder or a pattern; empty for anything else."""
     from .read_many import files_of, is_many
 
-    if not is_many(path):
-        return []
-    files = files_of(path)
-    if not all(ovf.sniff(_head(file)) for file in files):
-        raise TraceError(
-            f"{path} is {len(files)} files; read them with read_traces, which makes a TraceSet of them, or name one of them."
-        )
-    return files
+    files = files_of(path) if is_many(path) else []
+    return files if files and all(ovf.sniff(_head(file)) for file in files) else []
 
 
 @dataclass(frozen=True)

@@ -61,7 +61,7 @@ def read_traces(
     traces: list[Trace] = []
     for place in given:
         files = files_of(place)
-        if is_many(place) and all(_is_field(file) for file in files):
+        if pattern is None and is_many(place) and all(_is_field(file) for file in files):
             traces.append(read_trace(place, parameters=parameters, progress=progress, **options))
             continue
         for count, file in enumerate(files, start=1):

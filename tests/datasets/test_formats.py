@@ -645,8 +645,9 @@ def test_folders_and_patterns(tmp_path):
     assert [list(trace.drive) for trace in traces] == [["V"]] * 3
     assert len(read_traces(str(tmp_path / "dev1*.csv"))) == 2
     assert len(read_traces([tmp_path / "dev1_1p5mV.csv", tmp_path / "dev2_2p5mV.csv"])) == 2
-    with pytest.raises(TraceError, match="is 3 files; read them with read_traces"):
-        read_trace(tmp_path)
+    assert [trace.fingerprint() for trace in read_trace(tmp_path)] == [trace.fingerprint() for trace in read_traces(tmp_path)]
+    one = read_trace(tmp_path / "dev2_2p5mV.csv", pattern="dev{device}_{amplitude:mV}.csv")
+    assert one.parameters == {"device": 2.0, "amplitude": 2.5e-3}
     with pytest.raises(TraceError, match=r"pattern .*none\*\.csv holds no file"):
         read_traces(str(tmp_path / "none*.csv"))
     with pytest.raises(TraceError, match=r"dev1_1p5mV\.csv does not fit the pattern 'run\{n\}\.csv'"):
