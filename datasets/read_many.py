@@ -41,8 +41,8 @@ def read_traces(
             fields as parameters, in SI where a unit is given, which may follow the number in the name. A "p" between digits is
             a decimal point, "*" stands for anything. It is held against the end of the path, folders included.
         parameters: Constants of all recordings in SI; those of the names go first.
-        part: Which recording of each file. Without it, all those of a file that holds several are taken, with a parameter
-            "part" that counts them from 1.
+        part: Which recording of each file. Without it, all those of a file that holds several are taken; the provenance of
+            each says which.
         progress: Takes a line about how far the reading is.
         **options: Those of `read_trace`.
 
@@ -87,14 +87,8 @@ def _all_of(file: Path, part: Part, **options: Any) -> list[Trace]:
     traces = [read_trace(file, part=name, **options) for name in several.parts]
     if any(list(trace.channels) != list(traces[0].channels) for trace in traces):
         raise several  # no repeats of one measurement
-    return [
-        replace(
-            trace,
-            parameters={**trace.parameters, "part": float(count)},
-            provenance={**trace.provenance, "part": name},
-        )
-        for count, (trace, name) in enumerate(zip(traces, several.parts, strict=True), start=1)
-    ]
+    named = zip(traces, several.parts, strict=True)
+    return [replace(trace, provenance={**trace.provenance, "part": name}) for trace, name in named]
 
 
 def is_many(path: str | Path) -> bool:

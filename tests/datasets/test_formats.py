@@ -502,7 +502,7 @@ def test_the_segments_of_a_sequence(sample):
     with pytest.raises(TraceError, match="no part 'segment 9'"):
         read_trace(path, part="segment 9")
     every = read_traces(path)
-    assert [trace.parameters["part"] for trace in every] == [1, 2, 3]
+    assert [trace.provenance["part"] for trace in every] == ["segment 1", "segment 2", "segment 3"]
 
 
 def test_measurements_tables_sheets_and_runs(sample):
