@@ -27,6 +27,11 @@ from .readers.table import Array, Part, Progress, SeveralParts, ticks
 _HEAD = 4096
 _END = 1 << 20
 _EXACT_TIME = re.compile(r"t|times?|time ?stamps?", re.IGNORECASE)
+_TEMPERATURE = re.compile(r"^T\d*$|temp", re.IGNORECASE)
+#: What source-measure units and parameter analysers write where they have no value.
+_SENTINELS = (9.9e37, 9.91e37, 1.99999e101, 1.99999e102)
+_NUMBERED = re.compile(r"(?P<stem>.*?)[ _]?(?:\d+|[A-D])", re.IGNORECASE)
+_EPOCH = 1e8  # seconds; three years are no recording
 _WORD_TIME = re.compile(r"(?:^|[^a-z])time(?:$|[^a-z])", re.IGNORECASE)
 #: What `time` says of a recording without times: its samples are numbered.
 SAMPLE = "sample"
@@ -161,13 +166,13 @@ def read_trace(
     constants = {each: source.scalar(each) for each in table.parameters} | dict(parameters or {})
     channels = {each: source.channel(each) for each in (*drives, *outputs)}
     for doubt in table.doubts:
-        warnings.warn(f"{name}: {doubt}.", TraceWarning, stacklevel=2)
+        warnings.warn(f"{name}: {doubt}{'' if doubt.endswith('?') else '.'}", TraceWarning, stacklevel=2)
     trace = Trace(
         instants,
         {each: channels[each] for each in drives},
         {each: channels[each] for each in outputs},
         constants,
-        {"time": "" if numbered else "s"} | {each: source.symbol(each) for each in (*channels, *constants)},
+        {each: source.symbol(each) for each in (*channels, *constants)} | {"time": "" if numbered else "s"},
         {each: course for each, course in table.interpolation.items() if each in drives},
         provenance=_provenance(path, reader, source, clock, numbered),
     )
@@ -242,6 +247,22 @@ class _Source:
         ends = [known for known in self.table.names if known.endswith(f":{name}")]
         return ends[0] if name not in self.table.names and len(ends) == 1 else name
 
+    def refuse_second_clock(self, clock: str, names: Sequence[str]) -> None:
+        """Refuse a file whose channels have times of their own, t1 and t2."""
+        stem = _NUMBERED.fullmatch(clock.strip())
+        unit = self.unit(clock)
+        if stem is None or unit is None or not is_unit(unit) or not same_dimension(unit, "s"):
+            return
+        for name in names:
+            other, text = _NUMBERED.fullmatch(name.strip()), self.unit(name)
+            if name == clock or other is None or other["stem"] != stem["stem"] or text is None or not same_dimension(text, "s"):
+                continue
+            if not np.array_equal(self.table.column(clock), self.table.column(name), equal_nan=True):
+                raise TraceError(
+                    f"{self.file}: the columns {clock!r} and {name!r} can each be the time, and they differ; say which: "
+                    f"time={clock!r}, and name the channels that belong to it with output=."
+                )
+
     def repeats(self, clock: str | None, name: str) -> bool:
         """Whether a column holds the times once more, under the same name."""
         if clock is None or name.partition("#")[0] != clock.partition("#")[0]:
@@ -252,16 +273,32 @@ class _Source:
         """Unit text of a column or parameter: the caller's, else the file's, else None."""
         if name in self.overrides:
             return self.overrides[name]
-        return self.table.unit_of(name) if name in self.table.names else self.table.parameter_units.get(name)
+        unit = self.table.unit_of(name) if name in self.table.names else self.table.parameter_units.get(name)
+        return "degC" if unit == "C" and _TEMPERATURE.search(name) else unit
 
     def channel(self, name: str) -> Array:
         """A column in SI; of a file read-only, so that the trace need not copy it."""
-        values = self._convert(name, self.table.column(name))
+        values = self._convert(name, self._marked(name))
         held: Any = values if self.from_file else None
         while isinstance(held, np.ndarray):
             held.setflags(write=False)
             held = held.base
         return values
+
+    def _marked(self, name: str) -> Array:
+        """A column as the file has it, NaN where the instrument had no value."""
+        values = self.table.column(name)
+        if self.table.roles or np.nanmax(np.abs(values), initial=0.0) not in _SENTINELS:
+            return values
+        bad = np.isin(np.abs(values), _SENTINELS)
+        warnings.warn(
+            f"{self.file}: {int(bad.sum())} samples of {name!r} are {values[bad][0]:g}, by which instruments mark an "
+            "overrange or a "
+            "missing reading; they are NaN.",
+            TraceWarning,
+            stacklevel=4,
+        )
+        return np.where(bad, np.nan, values)
 
     def scalar(self, name: str) -> float:
         """A parameter in SI."""
@@ -273,11 +310,12 @@ class _Source:
 
     def _convert(self, name: str, values: Any) -> Array:
         text = self.unit(name)
+        example = "ms" if _EXACT_TIME.fullmatch(name.strip()) or _WORD_TIME.search(name) else "mV"
         try:
             return parse_unit(text or "").to_si(values)
         except UnitError as error:
             raise UnitError(
-                f"{self.file}, column {name!r}: {error} To say what it is, pass units={{{name!r}: 'mV'}}, "
+                f"{self.file}, column {name!r}: {error} To say what it is, pass units={{{name!r}: {example!r}}}, "
                 f"or units={{{name!r}: ''}} for a number without a unit."
             ) from None
 
@@ -345,6 +383,14 @@ def _time(source: _Source, time: str | float | None, taken: set[str]) -> tuple[s
             f"{source.file}: the time column {name!r} is in {unit!r}, which is no unit of time; "
             f"choose another column with time=, or correct it with units={{{name!r}: 's'}}."
         )
+    if unit is None and time is None and abs(float(instants[0])) > _EPOCH:
+        warnings.warn(
+            f"{source.file}: the times begin at {instants[0]:.6g}, without a unit; taken as seconds that is a date. If "
+            "they are "
+            f"milliseconds or ticks of a clock, pass units={{'time': 'ms'}} or the sample interval, time=1e-9.",
+            TraceWarning,
+            stacklevel=3,
+        )
     return name, instants, False
 
 
@@ -371,6 +417,7 @@ def _find_time(source: _Source, taken: set[str]) -> str | None:
     for pattern in (_EXACT_TIME.fullmatch, _WORD_TIME.search):
         found = [name for name in names if pattern(name.strip())]
         if len(found) == 1:
+            source.refuse_second_clock(found[0], names)
             return found[0]
         if found and all(source.repeats(found[0], name) for name in found):
             return found[0]
@@ -381,12 +428,17 @@ def _find_time(source: _Source, taken: set[str]) -> str | None:
             )
     first = source.table.names[0]
     unit = source.unit(first)
+    source.refuse_second_clock(first, names)
     if first in names and unit is not None and is_unit(unit):
         return first
     if source.table.rows == 1:
         return None
+    other = [name for name in source.table.names if name not in names and _EXACT_TIME.fullmatch(name.strip())]
+    reason = "".join(f"; {name!r} is in {source.unit(name)!r}, which is no unit of time" for name in other if name not in taken)
     warnings.warn(
-        f"{source.file} has no time column that can be recognised (its columns are: {', '.join(source.table.names)}), so the "
+        f"{source.file} has no time column that can be recognised (its columns are: "
+        f"{', '.join(source.table.names)}{reason}), so "
+        "the "
         "recording runs over the number of its samples. Pass time='sample' if that is meant, the name of a column with "
         "time=, or "
         f"the sample interval in seconds: time=1e-9.{pulse_hint(source.table.names)}",

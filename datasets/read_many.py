@@ -76,6 +76,14 @@ def read_traces(
                 raise TraceError(
                     f"{error} If this file does not belong to the set, name the others: '{place}/*.csv'."
                 ) from None
+    for trace in traces:
+        if list(trace.channels) != list(traces[0].channels):
+            first, other = traces[0].provenance.get("file"), trace.provenance.get("file")
+            raise TraceError(
+                f"{other} has the columns {', '.join(trace.channels)}, and {first} has {', '.join(traces[0].channels)}; "
+                "name the "
+                "columns of all with drive= and output=, or leave the file out."
+            )
     return TraceSet(traces)
 
 

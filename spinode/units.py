@@ -107,6 +107,7 @@ _UNITS: Mapping[str, _Entry] = MappingProxyType(
         "": _of({}, _NONE),
         "1": _of({}, _NONE),
         "l": _of({"m": 3}, (3, 0, 0, 0, 0), exponent=-3, prefixed=True),
+        "cc": _of({"m": 3}, (3, 0, 0, 0, 0), exponent=-6),
         "%": _of({}, _NONE, exponent=-2),
         "rad": _of({"rad": 1}, _NONE, prefixed=True),
         "deg": _of({"rad": 1}, _NONE, math.pi / 180.0),
@@ -243,6 +244,8 @@ def _lookup(text: str) -> _Entry | None:
         return _UNITS[_ALIASES[text.casefold()]]
     prefix, rest = text[:1], text[1:]
     entry = _UNITS.get("Ohm" if rest == "ohm" else rest)
+    if entry is None and len(rest) > 2 and rest.casefold() in _ALIASES:  # mVolt, uAmp, msec
+        entry = _UNITS[_ALIASES[rest.casefold()]]
     if prefix not in _PREFIXES or entry is None or not entry.prefixed:
         return None
     power = entry.exponent + _PREFIXES[prefix]

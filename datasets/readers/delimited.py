@@ -18,7 +18,7 @@ import numpy as np
 from ...errors import TraceError
 from ...units import same_dimension
 from .grid import Line, is_numeric, number, read_grid, split
-from .header import bare_unit, is_unit, split_name, split_words
+from .header import bare_unit, is_unit, split_name, split_time, split_words
 from .large import LARGE, read_columns, read_head
 from .scope import clock, is_screen, length, settings, time_unit, unit_of
 from .table import Array, Part, Progress, Table, ticks
@@ -35,6 +35,8 @@ _THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}(?:,\d{3})+")
 _PARAMETER = re.compile(r"parameter (?P<name>.+) = (?P<value>\S+)")
 _ROLE = re.compile(r"(?P<role>drive|output) (?P<name>.+?)(?:, (?P<course>held|linear|spline) between samples)?")
 _LONGEST_PREAMBLE = 2000
+# A number in a form that is not read, such as 1.5u or 1,234.5; a date is none.
+_DIGITS = re.compile(r"(?!\d+([./-])\d+\1\d+$)[+-]?[.,]?\d[\d.,' ]*(?:[eEdD][+-]?\d+)?[afpnuµmkMGT]?")
 
 
 @dataclass(frozen=True)
@@ -107,6 +109,13 @@ def _words(names: list[str], units: list[str | None], columns: Array, texts: dic
             units[place] = "s"
         elif quantities is not None:
             columns[place], units[place] = quantities
+        elif units[place] is not None or any(_DIGITS.fullmatch(cell.strip('" ')) for cell in cells):
+            # Numbers in a form that is not read, and no remarks: leaving them out would lose a channel.
+            raise TraceError(
+                f"the column {names[place]!r} holds {cells[0]!r}, which is no number; write plain numbers with a decimal "
+                "point, or "
+                "take the column out."
+            )
         else:
             left[names[place]] = kept(cells)
             names[place] = ""
@@ -185,7 +194,7 @@ def _sort(text: Text) -> tuple[list[Line], list[Line]]:
     comments: list[Line] = []
     content: list[Line] = []
     for position, line in enumerate(text.lines, start=1):
-        if line.strip():
+        if line.strip(" \t,;"):
             (comments if line.lstrip().startswith(_COMMENTS) else content).append(Line(position, line))
     return comments, content
 
@@ -235,7 +244,8 @@ def _preamble(content: Sequence[Line], delimiter: str | None, decimal_comma: boo
     ]
     if words[-1]:
         # Two lines of words: names, and units, which may be unknown ones.
-        begin = first - 2 if words[-2] and (first == 2 or _are_units(rows[first - 1])) else first - 1
+        two = words[-2] and (_are_units(rows[first - 1]) or (first == 2 and not any(split_name(cell)[1] for cell in rows[1])))
+        begin = first - 2 if two else first - 1
     else:
         begin = first
         if words[0] or _width(rows[first - 1]) == widths[first]:
@@ -339,7 +349,7 @@ def _names(layout: _Layout) -> tuple[list[str], list[str | None]]:
     if layout.header is None:
         width = max(_filled(line, layout.delimiter) for line in layout.rows[:_SAMPLE])
         return [f"column {index + 1}" for index in range(width)], [None] * width
-    pairs = [split_name(cell) for cell in layout.header]
+    pairs = [split_time(*split_name(cell)) for cell in layout.header]
     while pairs and not pairs[-1][0]:
         pairs.pop()
     names = [name.rstrip(":") or f"column {index + 1}" for index, (name, _) in enumerate(pairs)]

@@ -100,4 +100,5 @@ def _unit(name: str, settings: dict[str, str]) -> str | None:
     for key, unit in (("Channel.VName", "V"), ("Channel.IName", "A"), ("Channel.FName", "Hz")):
         if name in split(settings.get(key, ""), ","):
             return unit
-    return None
+    # The names that the program gives by itself, V1, I1, Vg, Id, Idrain.
+    return {"V": "V", "I": "A"}[name[0]] if re.fullmatch(r"[VI](?:\d+|[dgsb]|drain|gate|source|bulk|sub)", name) else None

@@ -15,7 +15,9 @@ from ...errors import TraceError
 
 Array = npt.NDArray[np.float64]
 
-_MISSING = frozenset({"", "nan", "na", "n/a", "null", "none", "--"})
+#: What says that there is no value: words of programs, of spreadsheets, and of instruments out of range.
+_WORDS = "nan na n/a null none -- --- ---- #n/a #ref #ref! #div/0! #value! #num! ol ovld overload overflow ovrflw ovf"
+_MISSING = frozenset(("", *_WORDS.split()))
 _NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?|[+-]?(?:inf|infinity)", re.IGNORECASE | re.ASCII)
 _SHOWN = 40
 
@@ -33,6 +35,7 @@ def number(cell: str) -> float | None:
     cell = cell.strip().strip('"').strip()
     if cell.lower() in _MISSING:
         return float("nan")
+    cell = cell.replace("\u221e", "inf")
     # float() alone would also take "1_000" and Arabic digits.
     return float(cell) if _NUMBER.fullmatch(cell) else None
 

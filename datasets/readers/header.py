@@ -8,6 +8,8 @@ from ...errors import UnitError
 from ...units import parse_unit, same_dimension
 
 _BRACKETS = re.compile(r"(?P<name>.*?)(?P<blank>\s*)(?:\((?P<round>[^()]*)\)|\[(?P<square>[^\[\]]*)\])\s*")
+#: Of a time the unit counts behind an underscore or a blank as well: it would be wrong by a thousand without.
+_TIME = re.compile(r"(?P<name>(?:t|time|timestamp|elapsed|elapsed time))[_ ](?P<unit>[munpf]?s|min)", re.IGNORECASE)
 _TOKEN = re.compile(r"[^\s\"]+(?:[ ]?[(\[][^)\]]*[)\]])?|\"[^\"]*\"")
 
 # "I/A" is a current in ampere, but "I/V" is a ratio: a single letter takes a unit behind a stroke only if it fits.
@@ -66,6 +68,12 @@ def is_unit(text: str) -> bool:
     except UnitError:
         return False
     return True
+
+
+def split_time(name: str, unit: str | None) -> tuple[str, str | None]:
+    """Name and unit of `time_us`, `Elapsed ms`; those of anything else as they are."""
+    found = _TIME.fullmatch(name) if unit is None else None
+    return (found["name"], found["unit"]) if found else (name, unit)
 
 
 def bare_unit(cell: str) -> str:

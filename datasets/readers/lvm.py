@@ -120,7 +120,7 @@ def _table(segment: _Segment, general: dict[str, str], mark: str, *, comma: bool
     values = [columns[k] for k in places]
     time, doubts = _clock(columns, titles, kind, steps, starts)
     samples = _values(segment.head.get("Samples", []), comma)
-    if kind != "one" and samples and samples[0] > len(rows):
+    if samples and samples[0] > max(len(rows), 1):
         doubts = (*doubts, f"its head says {samples[0]:.0f} samples, and it has {len(rows)}; was it cut off?")
     head = {key: ", ".join(filter(None, cells)) for key, cells in segment.head.items()}
     metadata = {"header": {**general, **head}}

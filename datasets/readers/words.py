@@ -17,7 +17,7 @@ _QUANTITY = re.compile(r"(?P<number>[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)\s
 _UNIT_COLUMN = re.compile(r"units?|.* units?", re.IGNORECASE)
 _DAY = 86400.0
 _FORMATS = (
-    "%H:%M:%S.%f", "%H:%M:%S", "%I:%M:%S.%f %p", "%I:%M:%S %p",
+    "%H:%M:%S.%f", "%H:%M:%S", "%I:%M:%S.%f %p", "%I:%M:%S %p", "%M:%S.%f",
     "%Y/%m/%d %H:%M:%S.%f", "%Y/%m/%d %H:%M:%S", "%d.%m.%Y %H:%M:%S.%f", "%d.%m.%Y %H:%M:%S",
     "%d-%b-%Y %H:%M:%S.%f", "%d-%b-%Y %H:%M:%S",
 )  # fmt: skip

@@ -18,19 +18,21 @@ _OPTIONS: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], ..
     (re.compile(rf"\bunits=\{{((?:[^{{}}'\"]|{_QUOTED})*)\}}"), lambda found: _pair_options("--unit", found[1])),
     (
         re.compile(
-            rf"(?<![\w-])(pulses|layout|polarity|read_voltage|conductance_unit|time|part|pattern)=({_QUOTED}|[-+.\w]*[-+\w])"
+            rf"(?<![\w-])(?<!--unit )(?<!--column "
+            rf")(pulses|layout|polarity|read_voltage|conductance_unit|time|part|pattern)=({_QUOTED}|[-+.\w]*[-+\w])"
         ),
         lambda found: f"{_option(found[1])} {shlex.quote(found[2].strip(found[2][0]) if found[2][0] in _MARKS else found[2])}",
     ),
     (
         re.compile(
+            r""
             r"(?<![\w-])(pulses|polarity|read_voltage|conductance_unit|columns|units|time|voltage|width|devices)=(?:\.{3})?(?=[\s.,;:)]|$)"
         ),
         lambda found: _option(found[1]),
     ),
     (re.compile(r"\b(read_voltage|polarity) is "), lambda found: f"{_option(found[1])} is "),
     (re.compile(r"(--polarity SET) or 'RESET'"), r"\1 or RESET"),
-    (re.compile(r", or read all with read_traces\b"), ", or fit all of them: spinode fit FOLDER"),
+    (re.compile(r", or read all with read_traces\b"), ", or fit all of them: spinode fit FILE"),
     (re.compile(r"\bread them with read_traces, which makes a TraceSet of them"), "fit them together: spinode fit"),
     (
         re.compile(r' \(or the layout by name: "long", "up-down", "ramps"\) for a TraceSet with .*?cycle'),

@@ -613,6 +613,43 @@ def test_counts_that_do_not_fit_are_told(sample):
         read_trace(sample("field2_bin4.ovf", bytes(wrong)))
 
 
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("t (s),I (A),V (V)\n0,1.5u,1\n1,2.5u,2\n", r"the column 'I' holds '1\.5u', which is no number"),
+        ("t,R,V\n0,1.5u,1\n1,2.5u,2\n", r"the column 'R' holds '1\.5u', which is no number"),
+        ("t1 (s),V1 (V),t2 (s),V2 (V)\n0,1,0,5\n1,2,1.5,6\n", "'t1' and 't2' can each be the time, and they differ"),
+    ],
+)
+def test_channels_are_not_lost_and_clocks_not_mixed(tmp_path, text, message):
+    (tmp_path / "a.csv").write_text(text)
+    with pytest.raises(TraceError, match=message):
+        read_trace(tmp_path / "a.csv")
+
+
+def test_marks_of_instruments_are_no_values(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text("t (s),I (A)\n0,1e-6\n1,9.91e37\n2,2e-6\n")
+    with pytest.warns(TraceWarning, match=r"1 samples of 'I' are 9\.91e\+37, by which instruments mark an overrange"):
+        assert np.isnan(read_trace(path).output["I"]).tolist() == [False, True, False]
+    path.write_text("t (s),I (A)\n0,1e-6\n1,OVLD\n2,-\u221e\n,\n", encoding="utf-8")
+    assert read_trace(path).output["I"].tolist() == pytest.approx([1e-6, math.nan, -math.inf], nan_ok=True)
+
+
+def test_units_that_the_name_of_a_time_or_a_temperature_holds(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text("time_us,v_mV,Temp (C)\n0,1,25\n1,2,26\n")
+    trace = read_trace(path)
+    assert trace.time.tolist() == [0, 1e-6]
+    assert (trace.unit("v_mV"), trace.unit("Temp"), trace.output["Temp"][0]) == ("", "K", 298.15)
+    path.write_text("timestamp,V\n1577959200000,1\n1577959200500,2\n")
+    with pytest.warns(TraceWarning, match=r"taken as seconds that is a date.*units=\{'time': 'ms'\}"):
+        read_trace(path)
+    path.write_text("time (V),V (s)\n0,1\n1,2\n")
+    with pytest.warns(TraceWarning, match="'time' is in 'V', which is no unit of time"):
+        assert read_trace(path).unit("time") == ""
+
+
 # --- in memory ---------------------------------------------------------------------------------------------------------
 
 

@@ -654,7 +654,14 @@ def recordings(draw):
     """Sets of traces as `read_trace` makes them."""
     timed, unit = draw(st.booleans()), draw(st.sampled_from(["S", ""]))
     amplitudes = draw(st.sets(st.sampled_from(["voltage", "width"])))
-    own = draw(st.lists(st.tuples(st.integers(-5, 10**9), st.integers(0, 5) | finite), min_size=1, max_size=4, unique=True))
+    own = draw(
+        st.lists(
+            st.tuples(st.integers(-5, 10**9), st.integers(0, 5) | finite.map(lambda x: x + 0.0)),
+            min_size=1,
+            max_size=4,
+            unique=True,
+        )
+    )
     constants = draw(st.dictionaries(st.sampled_from(["T", "oxide thickness"]), finite, max_size=2))
     traces = []
     for device, cycle in own:

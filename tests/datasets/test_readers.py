@@ -120,7 +120,7 @@ def test_units_row_and_prefixes(read):
 
 
 def test_units_row_that_is_unknown(read):
-    with pytest.raises(UnitError, match=r"column 't': 'fortnight' is no unit.*units=\{'t': 'mV'\}"):
+    with pytest.raises(UnitError, match=r"column 't': 'fortnight' is no unit.*units=\{'t': 'ms'\}"):
         read("t,V\nfortnight,V\n1,2\n3,4\n")
     with pytest.raises(UnitError, match=r"column 'V1': 'furlong' is no unit.*units=\{'V1': 'mV'\}"):
         read("time,V1\ns,furlong\n1,2\n3,4\n")

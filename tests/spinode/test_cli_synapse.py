@@ -202,6 +202,7 @@ def test_inspect_knows_two_columns_named_by_polarity(run, here, layout):
         ("with time=, or time=1e-9. The", "with --time, or --time 1e-9. The"),
         ("column with columns=.", "column with --column."),
         ("no option in 'x=3' or 5 s", "no option in 'x=3' or 5 s"),
+        ("or units={'time': 'us'} for", "or --unit time=us for"),
     ],
 )
 def test_messages_speak_of_options(message, expected):
