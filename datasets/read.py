@@ -391,6 +391,14 @@ def _time(source: _Source, time: str | float | None, taken: set[str]) -> tuple[s
             TraceWarning,
             stacklevel=3,
         )
+    back = np.flatnonzero(np.diff(instants) < 0) if time is None and not source.table.roles else np.empty(0)
+    if len(back):
+        warnings.warn(
+            f"{source.file}: the times run back {len(back)} times, first behind row {int(back[0]) + 1}; if it holds several "
+            "recordings one behind the other, cut it into one file for each.",
+            TraceWarning,
+            stacklevel=3,
+        )
     return name, instants, False
 
 

@@ -645,6 +645,9 @@ def test_units_that_the_name_of_a_time_or_a_temperature_holds(tmp_path):
     path.write_text("timestamp,V\n1577959200000,1\n1577959200500,2\n")
     with pytest.warns(TraceWarning, match=r"taken as seconds that is a date.*units=\{'time': 'ms'\}"):
         read_trace(path)
+    path.write_text("t,V\n0,1\n1,2\n0,1\n1,2\n")
+    with pytest.warns(TraceWarning, match="the times run back 1 times, first behind row 2; if it holds several recordings"):
+        read_trace(path)
     path.write_text("time (V),V (s)\n0,1\n1,2\n")
     with pytest.warns(TraceWarning, match="'time' is in 'V', which is no unit of time"):
         assert read_trace(path).unit("time") == ""
@@ -762,6 +765,7 @@ def test_writing_where_it_cannot_be(tmp_path):
 # --- size --------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.filterwarnings("ignore:.*the times run back")
 @pytest.mark.parametrize("polars", [True, False])
 @pytest.mark.parametrize("mark", [",", "\t", ";", " "])
 def test_reading_in_blocks_gives_the_same(tmp_path, monkeypatch, polars, mark):

@@ -49,6 +49,7 @@ def test_mumax_table(read):
     assert trace.provenance["reader"] == "mumax"
 
 
+@pytest.mark.filterwarnings("ignore:.*the times run back")
 def test_mumax_header_written_again_by_a_restarted_run(read):
     first, *rows = MUMAX.splitlines(keepends=True)
     assert len(read(MUMAX + first + rows[0])) == 4
@@ -216,6 +217,7 @@ def test_one_row_is_a_trace_of_one_sample(read):
     assert len(read("t,V\n0,1\n")) == 1
 
 
+@pytest.mark.filterwarnings("ignore:.*the times run back")
 def test_a_long_table_is_read_fast(write):
     values = np.random.default_rng(0).normal(size=(30_000, 6))
     path = write("# t (s)\ta ()\tb ()\tc ()\td ()\te ()\n" + "\n".join("\t".join(map(repr, row)) for row in values.tolist()))
