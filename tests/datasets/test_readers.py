@@ -5,7 +5,7 @@ import warnings
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings, strategies as st
+from hypothesis import HealthCheck, assume, given, settings, strategies as st
 
 from spinode import Trace
 from spinode.datasets import read_trace, write_csv
@@ -462,6 +462,8 @@ columns = st.integers(1, 4).flatmap(
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
 @given(rows=columns, delimiter=st.sampled_from([",", ";", "\t", " ", "  ,"]), header=st.booleans(), comma=st.booleans())
 def test_delimited_numbers_read_back_exactly(tmp_path, rows, delimiter, header, comma):
+    # By these instruments say that there is no value; see test_marks_of_instruments_are_no_values.
+    assume(not any(abs(x) in (9.9e37, 9.91e37, 1.99999e101, 1.99999e102) for row in rows for x in row))
     comma = comma and "," not in delimiter and len(rows) > 0 and any("." in repr(x) for row in rows for x in row)
     lines = [[repr(x).replace(".", ",") if comma else repr(x) for x in row] for row in rows]
     if header:
