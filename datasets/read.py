@@ -293,8 +293,7 @@ class _Source:
         bad = np.isin(np.abs(values), _SENTINELS)
         warnings.warn(
             f"{self.file}: {int(bad.sum())} samples of {name!r} are {values[bad][0]:g}, by which instruments mark an "
-            "overrange or a "
-            "missing reading; they are NaN.",
+            "overrange or a missing reading; they are NaN.",
             TraceWarning,
             stacklevel=4,
         )

@@ -130,5 +130,8 @@ def _write_netcdf(path: str | Path, trace: Trace) -> None:
     dataset = xarray.Dataset(variables, coords={"time": clock}, attrs={KEY: _about(trace)})
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "trace.nc"
-        dataset.to_netcdf(file, engine="h5netcdf", encoding={key: {"_FillValue": None} for key in dataset.variables})
+        try:
+            dataset.to_netcdf(file, engine="h5netcdf", encoding={key: {"_FillValue": None} for key in dataset.variables})
+        except OSError as error:
+            raise TraceError(f"cannot write {path}: {error.strerror or error}. Choose a place with free space.") from None
         write_atomically(path, file.read_bytes())

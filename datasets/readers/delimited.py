@@ -113,8 +113,7 @@ def _words(names: list[str], units: list[str | None], columns: Array, texts: dic
             # Numbers in a form that is not read, and no remarks: leaving them out would lose a channel.
             raise TraceError(
                 f"the column {names[place]!r} holds {cells[0]!r}, which is no number; write plain numbers with a decimal "
-                "point, or "
-                "take the column out."
+                "point, or take the column out."
             )
         else:
             left[names[place]] = kept(cells)
@@ -151,8 +150,7 @@ def _table(
         time = names[0]
         doubt = (
             f"it has no header, and {time!r}, which grows from row to row, is taken for the time in seconds; if it is not, "
-            "pass "
-            "time='sample', or units={'time': 'us'} for another unit"
+            "pass time='sample', or units={'time': 'us'} for another unit"
         )
     return Table(
         tuple(names),

@@ -11,6 +11,7 @@ import importlib
 import io
 import itertools
 import mmap
+import re
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -153,7 +154,7 @@ def _by_polars(piece: bytes, delimiter: str | None, width: int, decimal_comma: b
         return None
     kinds = {f"{k}": polars.Float64 if k < width else polars.String for k in range(marks + 1)}
     for clean in (False, True):
-        content = piece.replace(b" ", b"").replace(b"+", b"").replace(b"\r", b"") if clean else piece
+        content = _bare(piece, delimiter) if clean else piece
         try:
             frame = polars.read_csv(
                 io.BytesIO(content),
@@ -173,6 +174,12 @@ def _by_polars(piece: bytes, delimiter: str | None, width: int, decimal_comma: b
             return None
         return [frame[f"{k}"].to_numpy() for k in range(width)]
     return None
+
+
+def _bare(piece: bytes, delimiter: str) -> bytes:
+    """Without blanks around cells and signs in front of numbers; what stands between digits stays, and is refused."""
+    mark = re.escape(delimiter.encode())
+    return re.sub(rb"(?<![0-9.])\+", b"", re.sub(rb" *(" + mark + rb"|\n) *", rb"\1", piece.replace(b"\r", b"")))
 
 
 def _by_numpy(piece: bytes, delimiter: str | None, width: int, decimal_comma: bool) -> Sequence[Array] | None:

@@ -30,7 +30,7 @@ _LARGEST = 2_000_000
 
 def sniff(head: bytes) -> bool:
     """Whether this is a file of settings."""
-    return bool(_XML.match(head)) or len(_LINES.findall(head)) >= 2
+    return bool(_XML.match(head)) or (b"XStart" in head and len(_LINES.findall(head)) >= 2)
 
 
 def companion(path: Path) -> Path | None:

@@ -460,6 +460,14 @@ def test_other_hands(tmp_path, text, channels):
     assert {name: values.tolist() for name, values in trace.output.items()} == channels
 
 
+@pytest.mark.parametrize("name", ["par1", "PAR1", "AG10", "ag01 (V)", "fea1", "arrow1", "SQLite format 3"])
+def test_words_that_begin_like_other_formats_are_names(tmp_path, name):
+    (tmp_path / "a.csv").write_text(f"{name},t\n0.5,0\n0.25,1\n")
+    assert read_trace(tmp_path / "a.csv").time.tolist() == [0, 1]
+    (tmp_path / "b.csv").write_text("Resolution;1e-9\nRecordLength;2\nModel;X1\nt (s);V (V)\n0;1\n1;2\n")
+    assert read_trace(tmp_path / "b.csv").output["V"].tolist() == [1, 2]
+
+
 def test_settings_of_rohde_schwarz_in_lines(tmp_path):
     (tmp_path / "run.Wfm.csv").write_text("0.5\n0.25\n")
     (tmp_path / "run.csv").write_text("Type:RefCurve:\nResolution:1e-09:\nRecordLength:2:\nXStart:-1e-09:\nBaseUnit:V:\n")
@@ -792,6 +800,19 @@ def test_reading_in_blocks_gives_the_same(tmp_path, monkeypatch, polars, mark):
     lines[200] = lines[200].replace(lines[200].split(mark)[1], "oops")
     path.write_text("\n".join(lines) + "\n")
     with pytest.raises(TraceError, match=r"line 201, column 2 \('V'\): 'oops' is not a number"):
+        read_trace(path)
+
+
+@pytest.mark.parametrize("cell", ["1 2", "1+2", "1 .5", "OVLD2"])
+def test_in_blocks_two_numbers_in_a_cell_are_not_joined(tmp_path, monkeypatch, cell):
+    from spinode.datasets.readers import delimited
+
+    monkeypatch.setattr(delimited, "LARGE", 0)
+    path = tmp_path / "a.csv"
+    path.write_text("t,V\n" + "".join(f"{k}, +{k}.5e+0\n" for k in range(300)))
+    assert read_trace(path).output["V"].tolist() == [k + 0.5 for k in range(300)]
+    path.write_text("t,V\n0,1\n" + f"1,{cell}\n" + "2,3\n" * 3)
+    with pytest.raises(TraceError, match=r"line 3, column 2 .* is not a number"):
         read_trace(path)
 
 
