@@ -165,3 +165,14 @@ def _text(values: npt.NDArray[Any]) -> str | None:
         item = values.reshape(()).item()
         return (item.decode(errors="replace") if isinstance(item, bytes) else str(item))[:_TEXT]
     return None
+
+
+def plain(value: Any) -> Any:
+    """What a library gives as an attribute, in types that JSON knows."""
+    if isinstance(value, bytes):
+        return value.decode(errors="replace")
+    if isinstance(value, np.ndarray):
+        return [plain(each) for each in value.reshape(-1)[:100].tolist()]
+    return (
+        value.item() if isinstance(value, np.generic) else value if isinstance(value, str | int | float | bool) else str(value)
+    )

@@ -17,7 +17,7 @@ Array = npt.NDArray[np.float64]
 
 #: What says that there is no value: words of programs, of spreadsheets, and of instruments out of range.
 _WORDS = "nan na n/a null none -- --- ---- #n/a #ref #ref! #div/0! #value! #num! ol ovld overload overflow ovrflw ovf"
-_MISSING = frozenset(("", *_WORDS.split()))
+MISSING = frozenset(("", *_WORDS.split()))
 _NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?|[+-]?(?:inf|infinity)", re.IGNORECASE | re.ASCII)
 _SHOWN = 40
 
@@ -33,7 +33,7 @@ class Line:
 def number(cell: str) -> float | None:
     """The value of a cell: NaN where it is empty or says so, None where it is not a number."""
     cell = cell.strip().strip('"').strip()
-    if cell.lower() in _MISSING:
+    if cell.lower() in MISSING:
         return float("nan")
     cell = cell.replace("\u221e", "inf")
     # float() alone would also take "1_000" and Arabic digits.

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from .arrays import Member, to_table
+from .arrays import Member, plain, to_table
 from .optional import library, refusing
 from .own import own_table
 from .probe import probe
@@ -45,7 +45,7 @@ def read(path: Path, part: Part = None, progress: Progress = None) -> Table:
                 members.extend(_members(name, item))
 
         file.visititems(visit)
-        head = {str(key): _plain(value) for key, value in file.attrs.items()}
+        head = {str(key): plain(value) for key, value in file.attrs.items()}
     return own_table(members, head) or to_table(members, part, {"header": head})
 
 
@@ -54,19 +54,9 @@ def _members(name: str, item: Any) -> list[Member]:
     if item.dtype.names:
         return [Member(group or own, field, item[field][...]) for field in item.dtype.names if item.ndim == 1]
     if item.dtype.kind == "O" and item.ndim == 0:
-        return [Member(group, own, np.array(_plain(item[()])))]
+        return [Member(group, own, np.array(plain(item[()])))]
     if item.dtype.kind not in "buifcSU" or item.size > _LARGEST or item.size == 0:
         return []
-    unit = next((str(_plain(item.attrs[key])) for key in _UNITS if key in item.attrs), None)
-    labels = [_plain(label) for label in np.atleast_1d(item.attrs["column_names"])] if "column_names" in item.attrs else []
+    unit = next((str(plain(item.attrs[key])) for key in _UNITS if key in item.attrs), None)
+    labels = [plain(label) for label in np.atleast_1d(item.attrs["column_names"])] if "column_names" in item.attrs else []
     return [Member(group, own, item[...], unit, [str(label) for label in labels])]
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, bytes):
-        return value.decode(errors="replace")
-    if isinstance(value, np.ndarray):
-        return [_plain(each) for each in value.reshape(-1)[:100].tolist()]
-    return (
-        value.item() if isinstance(value, np.generic) else value if isinstance(value, str | int | float | bool) else str(value)
-    )

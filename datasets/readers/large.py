@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from ...errors import TraceError
-from .grid import Array, Line, read_grid
+from .grid import MISSING, Array, Line, read_grid
 from .table import Progress
 from .text import Text, looks_like_text, read_text
 
@@ -29,7 +29,7 @@ LARGE = 32_000_000
 _BLOCK = 32_000_000
 _HEAD = 1_000_000
 _COMMENTS = (b"#", b"%")
-_MISSING = ("", "nan", "NaN", "NAN", "NA", "N/A", "null", "None", "--")
+_MISSING = sorted({form for word in MISSING for form in (word, word.upper(), word.title())} | {"NaN"})
 
 
 def read_head(path: Path) -> tuple[Text, list[int]]:
@@ -161,7 +161,7 @@ def _by_polars(piece: bytes, delimiter: str | None, width: int, decimal_comma: b
                 has_header=False,
                 separator=delimiter,
                 schema=kinds,
-                null_values=list(_MISSING),
+                null_values=_MISSING,
                 decimal_comma=decimal_comma,
                 quote_char=None,
             )

@@ -18,14 +18,13 @@ import numpy as np
 from ...errors import TraceError
 from .grid import Line, number, read_grid
 from .header import is_unit, split_name
+from .labview import UNITS
 from .table import Array, Part, Progress, Table, chosen, ticks
 from .text import read_text
 
 NAME = "lvm"
 
 _END = "***End_of_Header***"
-#: What LabVIEW calls units: an acceleration is in g.
-_UNITS = {"g": "gn", "Volts": "V", "Newtons": "N", "Amps": "A", "°C": "degC", "Deg C": "degC", "deg C": "degC"}
 
 
 @dataclass
@@ -134,9 +133,9 @@ def _named(title: str, head: dict[str, list[str]], place: int, kind: str) -> tup
     # With a time before each channel, the cells of a channel stand two apart.
     unit = cells[2 * place if kind == "multi" else place] if (2 * place if kind == "multi" else place) < len(cells) else ""
     name, own = split_name(title)
-    if own is not None and (is_unit(own) or own in _UNITS or own == unit):
-        return name, _UNITS.get(own, own)
-    return title, _UNITS.get(unit, unit) or None
+    if own is not None and (is_unit(own) or own in UNITS or own == unit):
+        return name, UNITS.get(own, own)
+    return title, UNITS.get(unit, unit) or None
 
 
 def _values(cells: Sequence[str], comma: bool) -> list[float]:

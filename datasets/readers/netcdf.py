@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ...errors import TraceError
-from .arrays import Member, to_table
+from .arrays import Member, plain, to_table
 from .header import is_unit
 from .optional import library, refusing
 from .own import own_table
@@ -54,7 +54,7 @@ def of(dataset: Any, part: Part = None) -> Table:
             clocks.append(str(name))
         long = [dim for dim in variable.dims if dataset.sizes[dim] > 1]
         members.append(Member(str(long[0]) if len(long) == 1 and len(dims) > 1 else "", str(name), values, unit))
-    head = {str(key): _plain(value) for key, value in dataset.attrs.items()}
+    head = {str(key): plain(value) for key, value in dataset.attrs.items()}
     if not members:
         raise TraceError("the dataset has no variables.")
     found = own_table(members, head)
@@ -67,9 +67,3 @@ def _seconds(unit: str) -> bool:
     from ...units import same_dimension
 
     return same_dimension(unit, "s")
-
-
-def _plain(value: Any) -> Any:
-    return (
-        value.item() if isinstance(value, np.generic) else value if isinstance(value, str | int | float | bool) else str(value)
-    )

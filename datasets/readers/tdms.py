@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 
 from ...errors import TraceError
+from .arrays import plain
+from .labview import UNITS
 from .optional import library, overheard, refusing
 from .table import Array, Part, Progress, Table, chosen, ticks
 
 NAME = "tdms"
-
-_UNITS = {"g": "gn", "Volts": "V", "Amps": "A", "Newtons": "N", "°C": "degC", "Deg C": "degC", "deg C": "degC"}
 
 
 def sniff(head: bytes) -> bool:
@@ -46,7 +46,7 @@ def read(path: Path, part: Part = None, progress: Progress = None) -> Table:
         if not groups:
             raise TraceError("there is no group with channels of numbers in this file.")
         channels = chosen(groups, part, lambda group: f"{len(group[0])} rows of {len(group)} channels")
-        table = _table(channels, {name: _plain(value) for name, value in file.properties.items()}, progress)
+        table = _table(channels, {name: plain(value) for name, value in file.properties.items()}, progress)
     if not said:
         return table
     told = "; ".join(dict.fromkeys(" ".join(each.split())[:120] for each in said))
@@ -77,10 +77,10 @@ def _table(channels: list[Any], properties: dict[str, Any], progress: Progress) 
         names.append(channel.name)
         columns.append(_values(channel))
         unit = str(channel.properties.get("unit_string", channel.properties.get("NI_UnitDescription", "")) or "")
-        units.append("s" if np.dtype(channel.dtype).kind == "M" else _UNITS.get(unit, unit) or None)
+        units.append("s" if np.dtype(channel.dtype).kind == "M" else UNITS.get(unit, unit) or None)
         if progress:
             progress(f"reading channel {place} of {len(channels)}")
-    metadata = {"header": properties, "channels": {c.name: {k: _plain(v) for k, v in c.properties.items()} for c in channels}}
+    metadata = {"header": properties, "channels": {c.name: {k: plain(v) for k, v in c.properties.items()} for c in channels}}
     step = channels[0].properties.get("wf_increment")
     if step and "time" not in names:
         start = float(channels[0].properties.get("wf_start_offset", 0.0) or 0.0)
@@ -94,7 +94,3 @@ def _values(channel: Any) -> Array:
         stamps = channel[:]
         return np.asarray((stamps - stamps[0]) / np.timedelta64(1, "ns"), dtype=np.float64) / 1e9
     return np.asarray(channel[:], dtype=np.float64)
-
-
-def _plain(value: Any) -> Any:
-    return value if isinstance(value, str | int | float | bool) else str(value)
