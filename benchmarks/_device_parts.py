@@ -12,9 +12,9 @@ import torch
 from _measure import machine, spread, timed
 from scipy.optimize import least_squares
 
-from spinode import Pulses, Synapse, Trace, TraceSet, held, rollout
+from spinode import Pulses, Synapse, Trace, TraceSet, load, rollout, zero_order_hold
 from spinode.datasets import PulseLayout, TiO2, WeakReset, pulse_traces, read_trace
-from spinode.surrogates import SynapseSurrogate, band, fit_synapse, load, one_step
+from spinode.surrogates import SynapseSurrogate, fit_synapse, predict_one_step, prediction_interval
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
@@ -44,7 +44,7 @@ def gong(shared: Path, seeds: list[int]) -> Iterator[dict[str, Any]]:
         seconds = time.process_time() - start
         noise = whole.uncertainty()
         simulated = [_imitation(whole, trace, seed) for trace in traces]
-        early = one_step(fit_synapse(cut, seed=seed), traces)
+        early = predict_one_step(fit_synapse(cut, seed=seed), traces)
         late = np.concatenate([early.loglik[n:, i] for i, n in enumerate(first)])
         yield {
             "part": "gong", "model": "spinode", "seed": seed, "fit_cpu_seconds": seconds,
@@ -143,7 +143,7 @@ def sandia(shared: Path, seeds: list[int]) -> Iterator[dict[str, Any]]:
         for name, traces in rest.items():
             hits = []
             for trace in traces:
-                low, high = band(surrogate, trace, samples=200, draws=10, generator=generator)
+                low, high = prediction_interval(surrogate, trace, samples=200, draws=10, generator=generator)
                 reads = trace.output["conductance"]
                 hits.append(((reads >= low) & (reads <= high))[1:])
             inside[name] = float(np.concatenate(hits).mean())
@@ -290,7 +290,7 @@ def speed(devices: int = 1_000_000) -> Iterator[dict[str, Any]]:
     typical, spreaded = surrogate.initial((devices,)), surrogate.initial((devices,), generator=generator)
     physical = WeakReset()
     works = {
-        "kernel": lambda: rollout(field, x, held(drive), method="euler", limit=float("inf"), initial=False),
+        "kernel": lambda: rollout(field, x, zero_order_hold(drive), method="euler", limit=float("inf"), initial=False),
         "surrogate, mean": lambda: surrogate.program(typical, pulses),
         "surrogate, noise and D2D": lambda: surrogate.program(spreaded, pulses, generator=generator),
         "physical, noise and D2D": lambda: physical.program(start, pulses, generator=generator),

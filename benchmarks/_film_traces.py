@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from spinode.datasets import skyrmion_device
-from spinode.trace import Trace
+from spinode.traces.trace import Trace
 
 FOLDER = Path(__file__).resolve().parent.parent / "build" / "film"
 INTERVAL = 5e-12

@@ -166,7 +166,7 @@ class Spinode(TorchImplementation):
 
     def drives(self, values: Array) -> Tensor:
         """A view of the samples; nothing is copied."""
-        return self.spinode.held(self.tensor(values))
+        return self.spinode.zero_order_hold(self.tensor(values))
 
     def run(self, state: Tensor, drive: Tensor) -> Tensor:
         """One call; of D's single step only the new states."""

@@ -11,9 +11,9 @@ import torch
 from _networks import accuracy, binary_network, epochs_of, mnist, optimizer_of
 from torch import Tensor, nn
 
-from spinode import Synapse
+from spinode import Synapse, load
 from spinode.datasets import STTMRAM, WeakReset, flip_bits, overdrive_for, write_energy
-from spinode.surrogates import DeviceLinear, load
+from spinode.surrogates import DeviceLinear
 
 EPOCHS = 20
 #: Which imperfections each ablation leaves in.

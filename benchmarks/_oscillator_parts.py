@@ -82,7 +82,7 @@ def oscillator(seed: int) -> Iterator[dict[str, Any]]:
 
 
 def _answers(device: Any, drive: Tensor, seed: int) -> Tensor:
-    return device.advance(device.begin(drive[:, 0]), drive, generator=generator(seed)).output[..., 0]
+    return device.step_block(device.initial_state(drive[:, 0]), drive, generator=generator(seed)).output[..., 0]
 
 
 def _spectrum(values: Tensor) -> Tensor:
@@ -264,9 +264,9 @@ def capacities(seed: int, nodes: int = 24) -> Iterator[dict[str, Any]]:
 
 def _predicted(states: Tensor, target: Tensor) -> Tensor:
     """Predictions of the last third, by a read-out of the second sixth to the second third."""
-    begin, end = len(states) // 15, len(states) * 2 // 3
+    initial_state, end = len(states) // 15, len(states) * 2 // 3
     sums = RidgeStatistics(states.shape[-1], 1 if target.dim() == 1 else target.shape[-1])
-    sums.add(states[begin:end], target[begin:end])
+    sums.add(states[initial_state:end], target[initial_state:end])
     found = sums.solve()(states[end:])
     return found[:, 0] if target.dim() == 1 else found
 

@@ -28,7 +28,7 @@ import torch
 from _measure import machine
 from continual_table import RESULTS, fingerprint, write_table
 
-from spinode.cli.compose import run_recipe
+from spinode.experiments.compose import run_recipe
 from spinode.training.recipe import Recipe, load_recipe, recipe_names
 
 ROOT = Path(__file__).resolve().parent.parent

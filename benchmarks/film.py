@@ -26,16 +26,7 @@ import torch
 from _measure import emit
 
 import spinode
-from spinode.datasets import (
-    Film,
-    disc,
-    random_steps,
-    read_trace,
-    rectangle,
-    simulate_with_magnum,
-    skyrmion_device,
-    skyrmions,
-)
+from spinode.datasets import Film, disc, random_steps, read_trace, rectangle, simulate_with_magnum, skyrmion_device, skyrmions
 from spinode.errors import ConfigError, TraceWarning
 
 TABLE = Path(__file__).resolve().parents[2] / "shared/data/spin_neural_ode/1skyrmion_voltage_table.txt"

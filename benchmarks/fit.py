@@ -47,7 +47,7 @@ from torch import Tensor, nn
 
 import spinode
 from spinode.datasets import read_trace
-from spinode.free_run import WARM_UP
+from spinode.surrogates.neural_ode.free_run import WARM_UP
 
 TABLE = "1skyrmion_voltage_table.txt"
 FITTED, HELD_OUT = (8.5e-9, 58.5e-9), (58.5e-9, 85e-9)

@@ -34,13 +34,13 @@ import torch
 from torch import Tensor
 
 import spinode
+from spinode.contracts.synapse import Synapse
 from spinode.datasets import STEP_PRESETS, VTEAM, StanfordPKU, TiO2, WeakReset, pulse_traces, read_trace, sample_path
-from spinode.surrogates.fit_synapse import SynapseConfig, fit_synapse
-from spinode.surrogates.predict import band, one_step
-from spinode.surrogates.synapse import SynapseSurrogate
-from spinode.surrogates.synapse_file import save
-from spinode.synapse import Synapse
-from spinode.trace import TraceSet
+from spinode.surrogates.synapses.fit import SynapseConfig, fit_synapse
+from spinode.surrogates.synapses.model import SynapseSurrogate
+from spinode.surrogates.synapses.predict import predict_one_step, prediction_interval
+from spinode.surrogates.synapses.serialization import save
+from spinode.traces.trace import TraceSet
 
 #: Limits of a score that counts as close.
 CLOSE = {"innovation_deviation": (0.9, 1.1), "innovation_correlation": (-0.1, 0.1), "coverage_90": (0.84, 0.96)}
@@ -134,12 +134,12 @@ def recorded(synapse: Synapse, entry: Entry, devices: int, seed: int, pulses: in
 def scores(surrogate: SynapseSurrogate, entry: Entry, seed: int, devices: int) -> dict[str, float]:
     """On new devices under new pulses, see above."""
     held = recorded(entry.device, entry, devices, seed + 1000, seed + 2000)
-    found = one_step(surrogate, held)
+    found = predict_one_step(surrogate, held)
     z = np.where(found.held, found.innovation, np.nan)
     generator = torch.Generator().manual_seed(seed)
     inside = []
     for trace in list(held)[:10]:
-        low, high = band(surrogate, trace, samples=200, draws=5, generator=generator)
+        low, high = prediction_interval(surrogate, trace, samples=200, draws=5, generator=generator)
         reads = trace.output["conductance"]
         inside.append(((reads >= low) & (reads <= high))[1:].mean())
     virtual = recorded(surrogate, entry, devices, seed + 3000, seed + 2000)
@@ -210,7 +210,7 @@ def make_macrospin(folder: Path, *, quick: bool, seed: int = 0) -> None:
     found = {"nrmse_later": rest.nrmse, "nrmse_held_steps": held.nrmse, "coverage_90": rest.coverage}
     domain = {name: [float(values.min()), float(values.max())] for name, values in trace.channels.items()}
     fitted = {"file": "datasets/samples/macrospin.csv", "stop": split, "samples": int(0.7 * len(trace))}
-    # A free run at a twentieth of the deviation lies on the recording in print: the limit of `spinode.verdict` for "close".
+    # A free run at a twentieth of the deviation lies on the recording in print: the limit of `spinode.surrogates.neural_ode.evaluation.assessment` for "close".
     judged = "close" if max(rest.nrmse, held.nrmse) <= 0.05 else f"loose: NRMSE {max(rest.nrmse, held.nrmse):.3g}"
     summary = "Magnet under a voltage on its anisotropy: mz under Ku, from a simulated macrospin"
     put(folder, "macrospin", "surrogate", summary, fitted, domain, dict(surrogate.ports.units), found, judged, seed, quick)
@@ -221,7 +221,7 @@ def put(
     found: dict[str, float], judged: str, seed: int, quick: bool,
 ) -> None:  # fmt: skip
     """Write a card."""
-    card = {
+    model_card = {
         "name": name,
         "kind": kind,
         "summary": summary,
@@ -236,8 +236,8 @@ def put(
         "generator": SCRIPT,
         "quick": quick,
     }
-    (folder / f"{name}.json").write_text(json.dumps(card, indent=1, allow_nan=False) + "\n", "utf-8")
-    print(json.dumps({"name": name, "verdict": judged, **card["scores"]}), flush=True)
+    (folder / f"{name}.json").write_text(json.dumps(model_card, indent=1, allow_nan=False) + "\n", "utf-8")
+    print(json.dumps({"name": name, "verdict": judged, **model_card["scores"]}), flush=True)
 
 
 def main() -> None:

@@ -2,7 +2,7 @@
 
     python benchmarks/online.py [--only learn noise adam] [--rounds 5] [--steps 4000] [--plain-steps 40] [--quick]
 
-learn: microseconds a step of `spinode.online.run_online`, noise included, for each rule at the sizes of the published protocol
+learn: microseconds a step of `spinode.training.online.learn.run_online`, noise included, for each rule at the sizes of the published protocol
 (784-50-10; BiMU 784-100-10), float32, batch size 1. noise: the normal numbers of such a step, 10 x 60, drawn by torch's
 generator, by ours compiled, and by ours in plain torch. adam: nanoseconds a weight of `metaplastic_adam` with m = 1.35 and a
 binary copy, beside our plain one and torch's fused Adam, which does less.
@@ -24,9 +24,9 @@ from _measure import emit, machine, native, pin, spread, timed
 from torch import Tensor
 
 from spinode import kernels
-from spinode.metaplastic import metaplastic_adam
-from spinode.online import OnlineBGD, OnlineBiMU, OnlineMESU, OnlineRule, OnlineSGD, run_online
-from spinode.online_noise import normals
+from spinode.counter_noise import normals
+from spinode.training.online.learn import OnlineBGD, OnlineBiMU, OnlineMESU, OnlineRule, OnlineSGD, run_online
+from spinode.training.rules.metaplastic_step import metaplastic_adam
 
 FEATURES, CLASSES = 784, 10
 

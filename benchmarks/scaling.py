@@ -38,8 +38,8 @@ from _measure import emit, machine, native, pin, spread, timed
 from torch import Tensor
 
 import spinode
-from spinode import MLPField, held, rollout
-from spinode.field import ACTIVATIONS
+from spinode import MLPField, rollout, zero_order_hold
+from spinode.dynamics.field import ACTIVATIONS
 
 STATE, DRIVE = 3, 1
 
@@ -118,7 +118,7 @@ class Case:
 
         # Memory (..., values, batch), seen as (batch, ..., values).
         self.state = uniform(STATE, point.batch).movedim(-1, 0).requires_grad_(gradient)
-        self.stages = held(uniform(point.steps, DRIVE, point.batch).movedim(-1, 0))
+        self.stages = zero_order_hold(uniform(point.steps, DRIVE, point.batch).movedim(-1, 0))
         self.towards = uniform(point.steps + 1, STATE, point.batch).movedim(-1, 0) if gradient else None
 
     def call(self) -> list[Tensor]:

@@ -29,7 +29,7 @@ from scipy.interpolate import make_interp_spline
 
 import spinode
 from spinode.datasets import read_trace
-from spinode.resample import recorded_interpolation
+from spinode.traces.resample import recorded_interpolation
 
 KU, D = "Ku1.region100", "Dind.region100"
 STEP = 5e-12

@@ -14,10 +14,10 @@ from typing import Any, overload
 import numpy as np
 
 from ..errors import TraceError, TraceWarning, UnitError
-from ..trace import Trace, TraceSet
+from ..traces.trace import Trace, TraceSet
 from ..units import parse_unit, same_dimension
-from .pulse_columns import PulseLayout
-from .pulses import file_hint, pulse_hint, read_pulses, refuse_roles
+from .pulses.columns import PulseLayout
+from .pulses.read import file_hint, pulse_hint, read_pulses, refuse_roles
 from .readers import READERS, Reader, Table, frames, ovf, rohde_schwarz
 from .readers.foreign import describe
 from .readers.header import is_unit

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import TraceError, UnitError
-from ..trace import Trace, TraceSet
+from ..traces.trace import Trace, TraceSet
 from ..units import parse_unit
 from .read import read_trace
 from .readers import ovf

@@ -14,7 +14,7 @@ import numpy as np
 
 from ..errors import TraceError
 from ..files import write_atomically
-from ..trace import Trace
+from ..traces.trace import Trace
 from .readers.optional import library
 from .readers.own import KEY
 

@@ -24,9 +24,9 @@ assert kept[15.0] > kept[0.0] + 0.1
 
 # One sample at a time, compiled: MESU, which forgets beyond its memory (in steps), and is unsure of what it has not seen.
 stream = PermutedTasks(images, tasks=5, seed=0, scale="standard")
-strangers = TaskSequence([images] * 5, names=[f"unpermuted {i}" for i in range(5)], scale="standard")
+ood = TaskSequence([images] * 5, names=[f"unpermuted {i}" for i in range(5)], scale="standard")
 mesu = OnlineLearner(stream, rule="mesu", hidden=[50], memory=10_000, seed=0)
-result = train(mesu, stream, StreamConfig(batch_size=1, epochs=3), strangers=strangers)
+result = train(mesu, stream, StreamConfig(batch_size=1, epochs=3), ood=ood)
 told = float(result.detection["auc epistemic"].mean())
 print(f"MESU: last five {result.accuracy.last(5):.2f}, newest {result.accuracy.newest:.2f}, strangers told with AUC {told:.2f}")
 assert told > 0.9

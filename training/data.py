@@ -10,8 +10,8 @@ import torch
 from lightning.pytorch import LightningDataModule
 from torch import Tensor
 
+from ..contracts.task_stream import Task, TaskStream, check_task
 from ..errors import ConfigError
-from ..stream import Task, TaskStream, check_task
 from .config import StreamConfig
 
 

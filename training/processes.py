@@ -18,14 +18,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from ..contracts.task_stream import TaskStream
 from ..errors import ConfigError, FitError, SpinodeError
-from ..stream import TaskStream
 from .config import StreamConfig
-from .metrics import AccuracyMatrix
-from .result import StreamResult
+from .results.metrics import AccuracyMatrix
+from .results.result import StreamResult
 
 if TYPE_CHECKING:
-    from .learner import Learner
+    from .learners.learner import Learner
 
 #: Most processes: a batch is small, and beyond the processors of one machine they only wait.
 MOST = 64

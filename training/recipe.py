@@ -53,7 +53,7 @@ class Recipe:
         stream_settings: Arguments of the stream.
         run: Fields of `StreamConfig`, without the seed.
         synapse: "ideal", or what `--synapse` takes.
-        strangers: Name of the data by which detection of strangers is tested, or None.
+        ood: Name of the data by which detection of strangers is tested, or None.
         seeds: Seeds.
         published: Published numbers by the name that the figure has in `StreamResult.figures()`.
         differences: What differs from the published protocol, and what the text leaves open.
@@ -73,7 +73,7 @@ class Recipe:
     stream_settings: Mapping[str, Any] = field(default_factory=dict)
     run: Mapping[str, Any] = field(default_factory=dict)
     synapse: str = "ideal"
-    strangers: str | None = None
+    ood: str | None = None
     seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
     published: Mapping[str, Published] = field(default_factory=dict)
     differences: tuple[str, ...] = ()
@@ -83,8 +83,8 @@ class Recipe:
         for name in ("rule", "stream", "name", "title", "source", "synapse"):
             if not isinstance(getattr(self, name), str):
                 raise ConfigError(f"{name} of {self._place} is {getattr(self, name)!r}; expected text.")
-        if not (self.strangers is None or isinstance(self.strangers, str)):
-            raise ConfigError(f"strangers of {self._place} is {self.strangers!r}; expected the name of a stream.")
+        if not (self.ood is None or isinstance(self.ood, str)):
+            raise ConfigError(f"strangers of {self._place} is {self.ood!r}; expected the name of a stream.")
         seeds = self.seeds
         if not seeds or not all(isinstance(each, int) and not isinstance(each, bool) for each in seeds):
             raise ConfigError(f"seeds of {self._place} are {seeds!r}; expected a list of whole numbers.")

@@ -17,15 +17,15 @@ import torch
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.callbacks import Checkpoint
 
+from ..contracts.task_stream import TaskStream, check_tasks
 from ..errors import ConfigError
 from ..files import check_writable
-from ..stream import TaskStream, check_tasks
 from .config import StreamConfig
 from .data import StreamData
-from .learner import Learner, check_checkpoint, check_same
+from .learners.learner import Learner, check_checkpoint, check_same
 from .processes import train_in_processes
-from .result import StreamResult
-from .scores import Scores
+from .results.result import StreamResult
+from .results.scores import Scores
 
 CHECKPOINT = "checkpoint.ckpt"
 Say = Callable[[str], None]
@@ -103,7 +103,7 @@ def train(
     stream: TaskStream,
     config: StreamConfig | None = None,
     *,
-    strangers: TaskStream | None = None,
+    ood: TaskStream | None = None,
     folder: str | Path | None = None,
     checkpoint_every: float = 60.0,
     say: Say | None = None,
@@ -116,7 +116,7 @@ def train(
         learner: It is changed.
         stream: What it learns.
         config: How.
-        strangers: A stream of as many tasks whose tests the learner has never seen anything of, for detection of what is out of
+        ood: A stream of as many tasks whose tests the learner has never seen anything of, for detection of what is out of
             distribution: after each of the last `recent` tasks the tests of the newest one are set against its.
         folder: Where the checkpoint stands. A run that was interrupted goes on from there when it is given again, and ends with
             the same result; one that was finished returns its result. None for no checkpoint.
@@ -140,18 +140,18 @@ def train(
     if not isinstance(learner, Learner):
         raise ConfigError(f"the learner is a {type(learner).__name__}; expected one, such as MetaplasticBNN(stream).")
     if processes != 1:
-        shared = {"strangers": strangers, "folder": folder, "checkpoint_every": checkpoint_every, **trainer}
+        shared = {"ood": ood, "folder": folder, "checkpoint_every": checkpoint_every, **trainer}
         return train_in_processes(processes, learner, stream, config, say, shared)
     tasks = check_tasks(stream, config.tasks)
     learner.check(stream)
-    if strangers is not None:
-        check_tasks(strangers, tasks)
-        if tuple(strangers.shape) != tuple(stream.shape):
+    if ood is not None:
+        check_tasks(ood, tasks)
+        if tuple(ood.shape) != tuple(stream.shape):
             raise ConfigError(
-                f"strangers have shape {tuple(strangers.shape)}, the stream {tuple(stream.shape)}; expected one shape."
+                f"the out-of-distribution stream has shape {tuple(ood.shape)}, the stream {tuple(stream.shape)}; expected one shape."
             )
     data = StreamData(stream, tasks, config, learner.block)
-    scores = Scores(stream, strangers, tasks, config, learner.views)
+    scores = Scores(stream, ood, tasks, config, learner.views)
     checkpoint = None if folder is None else Path(folder) / CHECKPOINT
     if checkpoint is not None:
         try:

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from ...contracts.synapse import Pulses, State, SynapseModel
 from ...errors import ConfigError
-from ...synapse import Pulses, State, SynapseModel
-from ..sampled import float64
+from ..sampled_drive import float64
 
 
 @dataclass(frozen=True, eq=False)

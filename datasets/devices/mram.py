@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ...contracts.synapse import Pulses, State, SynapseModel
 from ...errors import ConfigError
-from ...synapse import Pulses, State, SynapseModel
 from .population import check, lognormal
 from .write_errors import ANISOTROPY_FIELD, DAMPING, STABILITY, happens, log1mexp, log_growth, log_start, reduced_time
 

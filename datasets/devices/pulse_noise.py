@@ -12,7 +12,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from ...rare import in_turn, rare
+from ...random import bernoulli_indices, in_turn
 
 #: Share of devices up to which a few are picked out (measured to be cheaper up to 0.3 for pink noise, beyond 0.4 for traps).
 FEW = 0.25
@@ -67,7 +67,7 @@ class Telegraph:
         fastest = math.log1p(-max(self.fill, self.leave))
         likely = -math.expm1((float(number.max()) if most is None else most) * fastest)
         if likely < FEW:
-            at = rare(number.numel(), likely, generator)
+            at = bernoulli_indices(number.numel(), likely, generator)
             number = number.index_select(0, at)
             u = torch.rand(at.shape, generator=generator, dtype=held.dtype, device=at.device).mul_(likely)
             may = (u < torch.expm1(number * fastest).neg_()).nonzero().squeeze(-1)

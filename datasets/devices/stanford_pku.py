@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from ...contracts.synapse import Pulses, State, SynapseModel
 from ...errors import ConfigError
-from ...synapse import Pulses, State, SynapseModel
 from .population import check, lognormal
 
 BOLTZMANN = 8.617333262e-5  # eV/K: energies are in eV, and q V / k T needs no charge

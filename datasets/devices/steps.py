@@ -12,8 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ...contracts.synapse import Pulses, State, SynapseModel
 from ...errors import ConfigError
-from ...synapse import Pulses, State, SynapseModel
 
 #: Trains up to this length are taken pulse by pulse, longer ones in as many equal parts.
 EXACT = 64

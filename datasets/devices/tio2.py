@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ...contracts.synapse import Pulses, State, SynapseModel
 from ...errors import ConfigError
-from ...synapse import Pulses, State, SynapseModel
 
 #: Edges [S] of the conductance ranges, four to a decade, that the parameters stand for.
 EDGES = (3.16e-6, 5.62e-6, 10e-6, 17.8e-6, 31.6e-6, 56.2e-6, 100e-6, 178e-6, 316e-6)

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from ...contracts.synapse import Pulses, State, SynapseModel
 from ...errors import ConfigError
-from ...synapse import Pulses, State, SynapseModel
 from .population import check, lognormal
 
 WINDOWS = ("none", "joglekar", "biolek")

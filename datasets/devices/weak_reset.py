@@ -9,8 +9,8 @@ from numbers import Real
 import torch
 from torch import Tensor
 
+from ...contracts.synapse import RESET, SET, Pulses, State, SynapseModel
 from ...errors import ConfigError
-from ...synapse import RESET, SET, Pulses, State, SynapseModel
 from .pulse_noise import Pink, Telegraph
 from .truncated import exponential, lognormal, normal
 

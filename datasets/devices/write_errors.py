@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from ...errors import ConfigError
-from ..llg import GAMMA0, MU0
-from ..sampled import Values, float64
+from ..macrospin.llg import GAMMA0, MU0
+from ..sampled_drive import Values, float64
 
 STABILITY = 60.0  # Delta, barrier over k T
 DAMPING = 0.01

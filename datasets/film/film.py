@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 
 from ...errors import ConfigError, TraceWarning
-from ...trace import Array, Trace
-from ..llg import BOLTZMANN, ELEMENTARY_CHARGE, GAMMA0, HBAR, MU0, normalised
-from ..sampled import Sampled, Values, float64, held, instants, sampled
+from ...traces.trace import Array, Trace
+from ..macrospin.llg import BOLTZMANN, ELEMENTARY_CHARGE, GAMMA0, HBAR, MU0, normalised
+from ..sampled_drive import Sampled, Values, float64, held, instants, sampled
 from .check import positive
 from .run import FilmRun, Stepper, longest_step, run
 from .stray import StrayField

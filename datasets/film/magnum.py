@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from ...errors import ConfigError
-from ..sampled import Sampled, Values, held, instants, sampled
+from ..sampled_drive import Sampled, Values, held, instants, sampled
 from .run import FilmRun
 
 if TYPE_CHECKING:

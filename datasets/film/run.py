@@ -10,10 +10,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ...counter_noise import normals
 from ...errors import ConfigError
 from ...kernels import available, film as compiled
-from ...online_noise import normals
-from ..llg import GAMMA0
+from ..macrospin.llg import GAMMA0
 from .stray import StrayField
 from .terms import Drives, Terms, framed, inner
 

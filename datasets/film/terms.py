@@ -27,7 +27,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..llg import MU0
+from ..macrospin.llg import MU0
 
 #: Constants of a cell, in the order in which the kernel takes them: bonds to the east and to the north, their DMI and the
 #: cell's own [J/m2], how many of its sides are open in each direction, 2 Ku / (mu0 Ms) [A/m], and the easy axis.

@@ -8,10 +8,10 @@ from dataclasses import dataclass, fields
 import torch
 from torch import Tensor
 
-from ...driven import Answer
+from ...contracts.driven_device import Response
 from ...errors import ConfigError
-from ...trace import Trace
-from ..sampled import Values, float64
+from ...traces.trace import Trace
+from ..sampled_drive import Values, float64
 
 _LIMITS = {
     "frequency": (0.0, True),
@@ -89,16 +89,16 @@ class SpinTorqueOscillator:
         supercritical = float64(current, "current") / self.critical
         return ((supercritical - 1) / (supercritical + self.nonlinear_damping)).clamp_min(0)
 
-    def begin(self, drive: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
-        """Power and phase, shape (..., 2): at the stationary power, or at the noise below I_c; see `spinode.driven.Driven`."""
+    def initial_state(self, drive: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
+        """Power and phase, shape (..., 2): at the stationary power, or at the noise below I_c; see `spinode.contracts.driven_device.DrivenDevice`."""
         p = self.power(drive[..., 0]).clamp_min(self.noise)
         phase = torch.zeros_like(p)
         if generator is not None:
             phase = 2 * math.pi * torch.rand(p.shape, generator=generator, dtype=p.dtype)
         return torch.stack([p, phase], -1)
 
-    def advance(self, memory: Tensor, drive: Tensor, *, generator: torch.Generator | None = None) -> Answer:
-        """Go on by a stretch of held currents [A], shape (..., time, 1); see `spinode.driven.Driven`."""
+    def step_block(self, memory: Tensor, drive: Tensor, *, generator: torch.Generator | None = None) -> Response:
+        """Go on by a stretch of held currents [A], shape (..., time, 1); see `spinode.contracts.driven_device.DrivenDevice`."""
         drive = float64(drive, "drive")
         if drive.dim() < 2 or drive.shape[-1] != 1:
             raise ConfigError(f"drive has shape {tuple(drive.shape)}; expected (..., time, 1), the current [A].")
@@ -120,7 +120,7 @@ class SpinTorqueOscillator:
         if generator is not None and self.read_noise:
             noise = torch.randn(output.shape[:-1], generator=generator, dtype=output.dtype)
             output = torch.stack([output[..., 0] + self.read_noise * noise, output[..., 1]], -1)
-        return Answer(output, torch.stack([p, phase], -1), torch.zeros(drive.shape[:-1], dtype=torch.bool))
+        return Response(output, torch.stack([p, phase], -1), torch.zeros(drive.shape[:-1], dtype=torch.bool))
 
     def _over(
         self, p: Tensor, phase: Tensor, sample: tuple[Tensor, ...], eta: float, generator: torch.Generator | None
@@ -157,10 +157,10 @@ class SpinTorqueOscillator:
         unknown = [name for name in output if name not in self.outputs]
         if unknown or not output:
             raise ConfigError(f"output is {tuple(output)!r}; expected some of {', '.join(self.outputs)}.")
-        memory = self.begin(values[:1], generator=generator)
+        memory = self.initial_state(values[:1], generator=generator)
         first = torch.stack([self.scale * memory[..., 0].sqrt(), memory[..., 1]], -1)
         # A sample has answered to the currents before it: the first to none, the last current acts on nothing.
-        rest = self.advance(memory, values[:-1, None], generator=generator).output
+        rest = self.step_block(memory, values[:-1, None], generator=generator).output
         found = torch.cat([first[None], rest])
         return Trace(
             time=(torch.arange(len(values), dtype=torch.float64) * self.interval).numpy(),

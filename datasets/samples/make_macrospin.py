@@ -26,8 +26,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...trace import Trace
-from ..macrospin import Macrospin
+from ...traces.trace import Trace
+from ..macrospin.macrospin import Macrospin
 
 REST = 6.9e5  # Ku [J/m3] about which the drives vary
 FIELD = (1.2e5 * math.cos(math.radians(20)), 0.0, 1.2e5 * math.sin(math.radians(20)))  # [A/m]

@@ -1,4 +1,4 @@
-"""Task streams on the contract of `spinode.stream`: what a network learns in turn."""
+"""Task streams on the contract of `spinode.contracts.task_stream`: what a network learns in turn."""
 
 from .classes import ClassSplit as ClassSplit
 from .continuous import ContinuousTasks as ContinuousTasks

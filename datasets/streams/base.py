@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ...contracts.task_stream import Task
 from ...errors import ConfigError
-from ...stream import Task
 from ..images.images import Images, check_scale
 
 

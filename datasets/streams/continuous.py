@@ -8,8 +8,8 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from ...contracts.task_stream import Task, TaskStream
 from ...errors import ConfigError
-from ...stream import Task, TaskStream
 from ..whole import check_whole
 from .base import Stream, generator
 

@@ -7,8 +7,8 @@ from typing import Any
 
 from torch import Tensor
 
+from ...contracts.task_stream import Task, check_task
 from ...errors import ConfigError
-from ...stream import Task, check_task
 from ..images.images import as_labels, as_tensor
 from ..whole import check_whole
 from .base import Stream

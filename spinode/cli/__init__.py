@@ -61,7 +61,7 @@ def _fail(message: str) -> int:
 def parser() -> argparse.ArgumentParser:
     """All commands and options."""
     top = Parser(prog="spinode", description="A measurement file in, a fast device model out, and a network trained on it.")
-    from .. import __version__
+    from ..version import __version__
 
     top.add_argument("--version", action="version", version=f"spinode {__version__}")
     commands = top.add_subparsers(title="commands", required=True, metavar="COMMAND")

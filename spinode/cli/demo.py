@@ -21,9 +21,9 @@ def add_commands(commands: Any) -> None:
 
 def _demo(arguments: argparse.Namespace) -> None:
     from ..datasets import read_trace, sample_path
-    from ..evaluate import evaluate
-    from ..fit import fit
-    from ..report import report, verdict
+    from ..surrogates.neural_ode.evaluation.evaluate import evaluate
+    from ..surrogates.neural_ode.fitting.fit import fit
+    from ..surrogates.neural_ode.report import report, verdict
 
     folder = Path(arguments.folder)
     try:

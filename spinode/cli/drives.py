@@ -6,7 +6,7 @@ import argparse
 from typing import Any
 
 from ..errors import ConfigError
-from ..trace import Trace
+from ..traces.trace import Trace
 from ..units import to_si
 from .inputs import check_target
 from .options import command

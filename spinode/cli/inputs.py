@@ -14,7 +14,7 @@ import numpy as np
 
 from ..errors import ConfigError, TraceError
 from ..files import check_writable
-from ..trace import Trace, TraceSet
+from ..traces.trace import Trace, TraceSet
 
 
 def read(arguments: argparse.Namespace, table: str, drive: Sequence[str] = (), output: Sequence[str] = ()) -> Trace:

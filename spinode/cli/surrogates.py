@@ -9,9 +9,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ..config import FitConfig
 from ..errors import ConfigError, TraceError
-from ..trace import Trace
+from ..surrogates.neural_ode.fitting.config import FitConfig
+from ..traces.trace import Trace
 from .inputs import check_target, inspected, pairs, read, read_all, reading_words
 from .messages import Progress, in_options
 from .options import channels, command, pulsed, reading, several
@@ -93,7 +93,7 @@ def _settings(fit: argparse.ArgumentParser) -> None:
 
 
 def _inspect(arguments: argparse.Namespace) -> None:
-    from ..diagnose import summary
+    from ..traces.inspect import summary
 
     if arguments.layout is not None:
         return inspect_pulses(arguments)
@@ -115,7 +115,7 @@ def _inspect(arguments: argparse.Namespace) -> None:
 
 
 def _fit(arguments: argparse.Namespace) -> None:
-    from ..fit import fit
+    from ..surrogates.neural_ode.fitting.fit import fit
 
     check_target(arguments.save, *arguments.tables)
     config = FitConfig.of(
@@ -160,7 +160,7 @@ def _forget(checkpoint: Path) -> None:
 
 
 def _fit_sentences(surrogate: Any) -> list[str]:
-    from ..report import order_verdict
+    from ..surrogates.neural_ode.report import order_verdict
 
     kept = [surrogate.record["validation"][index] for index in surrogate.record["kept"]]
     lines = ["validation: free-run NRMSE " + ", ".join(f"{value:.4f}" for value in kept) + " on the last stretch, unseen"]
@@ -174,7 +174,7 @@ def _evaluate(arguments: argparse.Namespace) -> None:
     if arguments.json:
         print(json.dumps(evaluation.to_dict(), allow_nan=False))
         return
-    from ..report import verdict
+    from ..surrogates.neural_ode.report import verdict
 
     scores = evaluation.to_dict()
     for name in ("nrmse", "baseline_nrmse", "r2", "spectrum_error", "outside_domain", "coverage"):
@@ -188,7 +188,7 @@ def _evaluate(arguments: argparse.Namespace) -> None:
 
 
 def _report(arguments: argparse.Namespace) -> None:
-    from ..report import report
+    from ..surrogates.neural_ode.report import report
 
     check_target(arguments.save, arguments.table, arguments.surrogate)
     evaluation, surrogate = _evaluation(arguments)
@@ -197,8 +197,8 @@ def _report(arguments: argparse.Namespace) -> None:
 
 
 def _evaluation(arguments: argparse.Namespace) -> tuple[Any, Any]:
-    from ..evaluate import evaluate
-    from ..persist import load
+    from ..surrogates.neural_ode.evaluation.evaluate import evaluate
+    from ..surrogates.neural_ode.serialization import load
 
     surrogate = load(arguments.surrogate)
     trace = read(arguments, arguments.table)
@@ -209,9 +209,9 @@ def _simulate(arguments: argparse.Namespace) -> None:
     import torch
 
     from ..datasets import write_csv
-    from ..evaluate import matched
-    from ..persist import load
-    from ..resample import interval_of, is_uniform, resample
+    from ..surrogates.neural_ode.evaluation.evaluate import matched
+    from ..surrogates.neural_ode.serialization import load
+    from ..traces.resample import interval_of, is_uniform, resample
 
     check_target(arguments.save, arguments.table, arguments.surrogate)
     surrogate = load(arguments.surrogate)
@@ -255,7 +255,7 @@ def _simulate(arguments: argparse.Namespace) -> None:
 
 
 def _export(arguments: argparse.Namespace) -> None:
-    from ..persist import load
+    from ..surrogates.neural_ode.serialization import load
 
     check_target(arguments.target, arguments.surrogate)
     surrogate = load(arguments.surrogate)

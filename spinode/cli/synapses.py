@@ -50,7 +50,7 @@ def add_commands(commands: Any) -> None:
 
 def inspect_pulses(arguments: argparse.Namespace) -> None:
     """Say what is in a file of pulses, and how to fit it."""
-    from ..surrogates.pulse_summary import pulse_summary
+    from ..surrogates.synapses.pulse_summary import pulse_summary
 
     if arguments.start is not None or arguments.stop is not None:
         raise ConfigError("--start and --stop have no place beside --layout: a file of pulses is read whole.")
@@ -66,8 +66,8 @@ def inspect_pulses(arguments: argparse.Namespace) -> None:
 
 
 def _fit_synapse(arguments: argparse.Namespace) -> None:
-    from ..surrogates.fit_synapse import SynapseConfig, fit_synapse
-    from ..surrogates.pulse_summary import not_known
+    from ..surrogates.synapses.fit import SynapseConfig, fit_synapse
+    from ..surrogates.synapses.pulse_summary import not_known
 
     files = [file for _, file in map(polarity_of, arguments.tables)]
     targets = [arguments.save] + ([arguments.report] if arguments.report else [])
@@ -88,7 +88,7 @@ def _fit_synapse(arguments: argparse.Namespace) -> None:
         print(f"not known:  {sentence}")
     print(f"saved {arguments.save}")
     if arguments.report:
-        from ..surrogates.synapse_report import synapse_report
+        from ..surrogates.synapses.report import synapse_report
 
         synapse_report(surrogate, traces, arguments.report)
         print(f"saved {arguments.report}")
@@ -97,11 +97,12 @@ def _fit_synapse(arguments: argparse.Namespace) -> None:
 def _simulate_synapse(arguments: argparse.Namespace) -> None:
     import torch
 
-    from ..datasets import pulse_traces, write_pulses
-    from ..surrogates.zoo import load_synapse
+    from ..datasets import write_pulses
+    from ..datasets.pulses import simulated as pulse_traces
+    from ..surrogates.zoo import open_synapse
 
     check_target(arguments.save, arguments.surrogate)
-    surrogate = load_synapse(arguments.surrogate)
+    surrogate = open_synapse(arguments.surrogate)
     for name in ("pulses", "devices"):
         if getattr(arguments, name) < 1:
             raise ConfigError(f"--{name} is {getattr(arguments, name)}; expected a whole number of at least 1.")

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ConfigError
-from .compose import RULES, default_recipe, run_recipe, unpublished
+from ..experiments.compose import RULES, default_recipe, run_recipe, unpublished
+from ..experiments.registry import IMAGES, STREAMS
 from .options import command
-from .streams import IMAGES, STREAMS
 
 if TYPE_CHECKING:
     from ..training import StreamResult
@@ -97,7 +97,7 @@ def _seed(recipe: Recipe, seed: int, folder: Path | None, arguments: argparse.Na
     if arguments.json:
         print(json.dumps(result.as_dict()), flush=True)
     if place is not None:
-        from ..training.plots import save_plots
+        from ..training.results.plots import save_plots
 
         result.save(place)
         save_plots(result, place)
@@ -179,7 +179,7 @@ def _logger(kind: str, place: Path) -> Any:
 
 def table(recipe: Recipe, results: Sequence[StreamResult]) -> list[str]:
     """Mean and standard deviation over seeds of each figure, beside what was published."""
-    from ..training.result import summary
+    from ..training.results.result import summary
 
     found = summary(results)
     width = max(len(name) for name in found)

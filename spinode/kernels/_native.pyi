@@ -44,7 +44,7 @@ def shooting(
     threads: int,
     views: Sequence[_Address],
     feedthrough: int,
-    jets: _Address,
+    feedthrough_jacobian: _Address,
     residuals: _Address,
     weights: Sequence[float],
     results: Sequence[int],

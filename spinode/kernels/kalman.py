@@ -1,4 +1,4 @@
-"""The compiled Kalman filter of memory devices; its twin in NumPy stands in `spinode.surrogates.kalman`."""
+"""The compiled Kalman filter of memory devices; its twin in NumPy stands in `spinode.surrogates.synapses.kalman`."""
 
 from __future__ import annotations
 

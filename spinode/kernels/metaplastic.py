@@ -1,4 +1,4 @@
-"""The compiled metaplastic step of Adam; its twin in plain torch stands in `spinode.metaplastic`."""
+"""The compiled metaplastic step of Adam; its twin in plain torch stands in `spinode.training.rules.metaplastic_step`."""
 
 from __future__ import annotations
 

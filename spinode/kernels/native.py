@@ -11,9 +11,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..dynamics.field import ACTIVATIONS
+from ..dynamics.layout import DEEPEST, WIDEST, Layout
 from ..errors import ConfigError
-from ..field import ACTIVATIONS
-from .layout import DEEPEST, WIDEST, Layout
 
 try:
     import spinode.kernels._native as library  # absolute: its message names the file that is missing or does not load
@@ -64,7 +64,7 @@ def _weights(layout: tuple[int, ...], method: int) -> int:
     ):
         raise ConfigError(
             f"the layout {layout} describes no field; expected (state, drive, rates, activation, skip, widths of at least one "
-            "hidden layer), see `spinode.kernels.layout`."
+            "hidden layer), see `spinode.dynamics.layout`."
         )
     if not 0 <= method < len(METHODS):
         raise ConfigError(f"method {method} is unknown; expected one of 0 .. {len(METHODS) - 1} for {', '.join(METHODS)}.")
@@ -153,7 +153,7 @@ def call(
     initial: bool,
     gradients: tuple[Tensor, ...] = (),
 ) -> None:
-    """Run a kernel. Shapes and types are those of `spinode.kernels.ops`, and checked once more: beyond here is memory."""
+    """Run a kernel. Shapes and types are those of `spinode.dynamics.operators`, and checked once more: beyond here is memory."""
     weights = _weights(tuple(layout), method)
     size, drive, rates = layout[:3]
     members, lanes, steps = stages.shape[:3]

@@ -1,4 +1,4 @@
-"""Compiled online learning; its twin in plain torch stands in `spinode.online_torch` and `spinode.online_noise`."""
+"""Compiled online learning; its twin in plain torch stands in `spinode.training.online.updates` and `spinode.counter_noise`."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def learn(
 
 
 def normals(key: int, first: int, steps: int, count: int) -> Tensor:
-    """The compiled twin of `spinode.online_noise.normals`.
+    """The compiled twin of `spinode.counter_noise.normals`.
 
     Raises:
         ConfigError: a negative key, step or number.

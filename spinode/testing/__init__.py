@@ -1,6 +1,6 @@
-"""Conformance checks of the contracts, for models of your own, and small models with known equations.
+"""Conformance checks of the contracts, for models of your own; those of surrogates are in `spinode.surrogates.testing`.
 
-A new surrogate, synapse or task stream gets all checks from one method; pytest finds them through the subclass:
+A new synapse or task stream gets all checks from one method; pytest finds them through the subclass:
 
     class TestMyDevice(SynapseContract):
         def make(self):
@@ -9,11 +9,5 @@ A new surrogate, synapse or task stream gets all checks from one method; pytest 
 Nothing here needs pytest: each `test_` method asserts by itself.
 """
 
-from .stream import StreamContract as StreamContract
-from .surrogate import (
-    SPLINE_LOOKAHEAD as SPLINE_LOOKAHEAD,
-    SurrogateContract as SurrogateContract,
-    resonator as resonator,
-    small_surrogate as small_surrogate,
-)
 from .synapse import SynapseContract as SynapseContract
+from .task_stream import StreamContract as StreamContract

@@ -8,9 +8,9 @@ from functools import partial
 import torch
 from torch import Tensor
 
+from ..contracts.synapse import RESET, SET, Pulses, State, Synapse
 from ..errors import ConfigError, DomainWarning
-from ..synapse import RESET, SET, Pulses, State, Synapse
-from .surrogate import _refuses
+from .assertions import assert_refuses
 
 
 class SynapseContract:
@@ -120,11 +120,11 @@ class SynapseContract:
         state = synapse.initial((3,), generator=_seeded(0))
         before = {name: value.clone() for name, value in state.items()}
         for value in (float("nan"), float("inf"), 0.5):
-            _refuses(ConfigError, partial(_programmed, synapse, state, value))
-        _refuses(ConfigError, lambda: synapse.program(state, self._pulses(synapse, (4,))))
+            assert_refuses(ConfigError, partial(_programmed, synapse, state, value))
+        assert_refuses(ConfigError, lambda: synapse.program(state, self._pulses(synapse, (4,))))
         for name, sign in ((SET, 1.0), (RESET, -1.0)):
             if name not in synapse.polarities:
-                _refuses(ConfigError, partial(_programmed, synapse, state, sign))
+                assert_refuses(ConfigError, partial(_programmed, synapse, state, sign))
         assert all(torch.equal(state[name], before[name]) for name in before)
 
     def test_long_trains_stay_finite(self) -> None:

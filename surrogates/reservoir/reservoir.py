@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ...driven import Driven, Memory
+from ...contracts.driven_device import DrivenDevice, Memory
 from ...errors import ConfigError
 
 #: Samples of the drive that are run at once, which bounds the memory that a long run takes.
@@ -77,7 +77,7 @@ class Reservoir(nn.Module):
     devices stand side by side, each with a mask of its own. Differentiable in mask, scale and offset where the device is.
 
     Args:
-        device: A fitted `Surrogate`, or anything else that is `Driven`; or a list of them.
+        device: A fitted `Surrogate`, or anything else that is `DrivenDevice`; or a list of them.
         nodes: Virtual nodes of each device.
         mask: A kind that `mask` knows, or a tensor of shape (nodes, inputs), or (devices, nodes, inputs).
         inputs: Width of the input, where the mask is a kind.
@@ -104,7 +104,7 @@ class Reservoir(nn.Module):
 
     def __init__(
         self,
-        device: Driven | Sequence[Driven],
+        device: DrivenDevice | Sequence[DrivenDevice],
         nodes: int,
         mask: str | Tensor = "binary",
         *,
@@ -121,9 +121,9 @@ class Reservoir(nn.Module):
     ) -> None:
         super().__init__()
         devices: list[Any] = list(device) if isinstance(device, list | tuple) else [device]
-        if not devices or not all(isinstance(each, Driven) for each in devices):
+        if not devices or not all(isinstance(each, DrivenDevice) for each in devices):
             raise ConfigError(f"device is {device!r}; expected a fitted Surrogate, or a model with begin and advance.")
-        self.devices: list[Driven] = devices
+        self.devices: list[DrivenDevice] = devices
         self.fitted = nn.ModuleList([each for each in devices if isinstance(each, nn.Module)])
         self.nodes, self.feedback = nodes, feedback
         self.repeats = [_repeats(hold, each) for each in devices]
@@ -240,7 +240,7 @@ class Run:
         flat = masked.flatten(-2)
         if self.memory is None:
             start = self._whole(self.offset.expand(*flat.shape[:-1], 1))[..., 0, :]
-            self.memory = self.device.begin(start, generator=self.generator)
+            self.memory = self.device.initial_state(start, generator=self.generator)
         if self.feedback is None:
             return self._stretch(flat).reshape(masked.shape)
         parts = []
@@ -257,7 +257,7 @@ class Run:
         """Outputs at the end of each held value, shape (..., values)."""
         drive = self._whole(values.repeat_interleave(self.repeat, -1))
         assert self.memory is not None
-        answer = self.device.advance(self.memory, drive, generator=self.generator)
+        answer = self.device.step_block(self.memory, drive, generator=self.generator)
         self.memory = answer.memory
         self.outside += float(answer.outside.sum())
         self.samples += answer.outside.numel()
@@ -271,7 +271,7 @@ class Run:
         return torch.stack(columns, -1)
 
 
-def _repeats(hold: float | None, device: Driven) -> int:
+def _repeats(hold: float | None, device: DrivenDevice) -> int:
     """Samples of a device in one hold."""
     count = 1 if hold is None else round(hold / device.interval)
     if hold is not None and (count < 1 or abs(count * device.interval - hold) > 1e-6 * hold):
@@ -291,7 +291,7 @@ def _index(name: str | None, names: tuple[str, ...], what: str) -> int:
     return names.index(name)
 
 
-def _others(given: dict[str, float], device: Driven, at: int) -> list[float]:
+def _others(given: dict[str, float], device: DrivenDevice, at: int) -> list[float]:
     """Values of the drives that the input does not use, in their order."""
     wanted = [name for k, name in enumerate(device.drives) if k != at]
     if set(given) != set(wanted):

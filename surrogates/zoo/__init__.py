@@ -1,6 +1,6 @@
-"""Shipped surrogates, each with a card that says what it was fitted on, how well it does, and where it holds.
+"""Shipped surrogates, each with a model card: what it was fitted on, how well it does, and where it is valid.
 
-All were fitted on recordings that this package's own reference models made; `benchmarks/make_zoo.py` makes them anew.
+All were fitted on recordings that this package's own reference models made; `benchmarks/make_zoo.py` makes them again.
 """
 
 from __future__ import annotations
@@ -10,34 +10,35 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError, safe_open
-
-from ... import persist
+from ... import artifact
 from ...errors import ConfigError, FileFormatError
-from ...surrogate import Surrogate
-from .. import fast, synapse_file
-from ..fast import WithFastResponse
-from ..stochastic import StochasticSurrogate, file as stochastic_file
-from ..synapse import SynapseSurrogate
+from .. import artifacts
+from ..synapses.model import SynapseSurrogate
 
 _ENDING = ".safetensors"
 
 
-def zoo() -> tuple[str, ...]:
-    """Names of the shipped surrogates, sorted."""
+def available() -> tuple[str, ...]:
+    """Return the names of the shipped surrogates, sorted.
+
+    Example:
+        >>> from spinode.surrogates import zoo
+        >>> "macrospin" in zoo.available()
+        True
+    """
     return tuple(sorted(each.name.removesuffix(_ENDING) for each in files(__name__).iterdir() if each.name.endswith(_ENDING)))
 
 
-def card(name: str) -> dict[str, Any]:
-    """What is known of a shipped surrogate.
+def model_card(name: str) -> dict[str, Any]:
+    """Return the model card of a shipped surrogate.
 
     Args:
-        name: One of `zoo()`.
+        name: One of `available()`.
 
     Returns:
         "name", "kind" ("synapse" or "surrogate"), "summary", "fitted_on", "domain" (ranges in SI), "units", "scores" (on
         devices or drives that the fit has not seen), "verdict", "licence", "seed", "version", "generator", and "quick": true
-        where a small fit stands in for the real one.
+        where a small fit stands in for the full one.
 
     Raises:
         ConfigError: there is no such surrogate.
@@ -46,57 +47,60 @@ def card(name: str) -> dict[str, Any]:
     return found
 
 
-def load(name: str | Path) -> SynapseSurrogate | StochasticSurrogate | WithFastResponse | Surrogate:
-    """A shipped surrogate by its name, or one from a file; what the file holds decides of which class it is.
+def path(name: str) -> Path:
+    """Return the file of a shipped surrogate.
+
+    Raises:
+        ConfigError: there is no such surrogate.
+    """
+    return Path(str(files(__name__) / f"{_known(name)}{_ENDING}"))
+
+
+def open(name: str) -> Any:  # noqa: A001 - zoo.open("macrospin") reads as what it does
+    """Return a shipped surrogate, a `Surrogate` or a `SynapseSurrogate`.
+
+    A synapse is driven with the pulse of the device that it was fitted on, as its model card gives it.
 
     Args:
-        name: One of `zoo()`, or the path of a file written by `save`.
+        name: One of `available()`.
 
     Raises:
-        FileFormatError: no such name or file, or one that is damaged or of another kind.
+        ConfigError: there is no such surrogate.
+
+    Example:
+        >>> from spinode.surrogates import zoo
+        >>> zoo.open("tio2-nili").polarities
+        ('SET', 'RESET')
     """
-    path = _path(name)
-    keys = _keys(path)
-    if synapse_file.KEY in keys:
-        return synapse_file.load(path)
-    if fast.KEY in keys:
-        return fast.load(path)
-    return stochastic_file.load(path) if stochastic_file.KEY in keys else persist.load(path)
+    surrogate = artifacts.load(path(name))
+    if isinstance(surrogate, SynapseSurrogate):
+        pulse = model_card(name)["fitted_on"]["settings"]
+        if None not in (surrogate.voltage, surrogate.width, pulse.get("voltage"), pulse.get("width")):
+            # Its own default is a typical pulse of the file; another one has another ratio of SET to RESET.
+            surrogate.voltage, surrogate.width = tuple(pulse["voltage"]), float(pulse["width"])
+    return surrogate
 
 
-def load_synapse(name: str | Path) -> SynapseSurrogate:
-    """Like `load`, where only a synapse will do.
+def open_synapse(name: str | Path) -> SynapseSurrogate:
+    """Return a shipped synapse by its name, or one from a file.
 
     Raises:
-        FileFormatError: as `load`, or a surrogate of another kind.
+        FileFormatError: no such name or file, a damaged file, or a surrogate of another kind.
     """
-    found = load(name)
-    if not isinstance(found, SynapseSurrogate):
-        raise FileFormatError(f"{name} holds a surrogate of a driven device; expected one of a memory device under pulses.")
-    return found
-
-
-def _path(name: str | Path) -> Path:
-    if isinstance(name, str) and name in zoo():
-        return Path(str(files(__name__) / f"{name}{_ENDING}"))
-    path = Path(name)
-    if not path.is_file():
+    if isinstance(name, str) and name in available():
+        found = open(name)
+        if not isinstance(found, SynapseSurrogate):
+            raise FileFormatError(f"{name} is a surrogate of a driven device; expected one of a memory device under pulses.")
+        return found
+    if not Path(name).is_file():
         raise FileFormatError(
-            f"there is no file {path}, and no shipped surrogate of that name; the shipped ones are: {', '.join(zoo())}."
+            f"there is no file {name}, and no shipped surrogate of that name; the shipped ones are: {', '.join(available())}."
         )
-    return path
+    artifacts.discover()
+    return artifact.load(name, expected=SynapseSurrogate)
 
 
 def _known(name: str) -> str:
-    if name not in zoo():
-        raise ConfigError(f"there is no shipped surrogate {name!r}; the shipped ones are: {', '.join(zoo())}.")
+    if name not in available():
+        raise ConfigError(f"there is no shipped surrogate {name!r}; the shipped ones are: {', '.join(available())}.")
     return name
-
-
-def _keys(path: Path) -> set[str]:
-    """Keys of the metadata; none where the file cannot be read, which `persist.load` then says in its words."""
-    try:
-        with safe_open(path, "pt") as stored:
-            return set(stored.metadata() or {})
-    except (SafetensorError, OSError, ValueError):
-        return set()

@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 import torch
 
-from spinode.surrogates.drift import Drift, Latents
-from spinode.surrogates.noise import NoiseModel
-from spinode.surrogates.population import Population
-from spinode.surrogates.pulse_data import Inputs, Scale
-from spinode.surrogates.retention import Retention
-from spinode.surrogates.synapse import SynapseSurrogate
-from spinode.surrogates.traps import Trap
+from spinode.surrogates.synapses.drift import Drift, Latents
+from spinode.surrogates.synapses.model import SynapseSurrogate
+from spinode.surrogates.synapses.noise import NoiseModel
+from spinode.surrogates.synapses.population import Population
+from spinode.surrogates.synapses.pulse_data import Inputs, Scale
+from spinode.surrogates.synapses.retention import Retention
+from spinode.surrogates.synapses.telegraph import TelegraphNoise
 
 
 def population(devices: int = 40, copies: int = 4) -> Population:
@@ -51,7 +51,7 @@ def synapse(*, trap: bool = True, memory: bool = True, log: bool = True, voltage
         first=-0.5,
         population=population() if spread else None,
         of_devices=spread,
-        trap=Trap(0.004, 0.01, 0.9, float(np.exp(-2.0))) if trap else None,
+        trap=TelegraphNoise(0.004, 0.01, 0.9, float(np.exp(-2.0))) if trap else None,
         retention=Retention(-0.01, 0.002, 0.03, 1e-3, 1e4),
         chunk=8.0,
         posterior_noise=1e-3 * torch.eye(len(noise), dtype=torch.float64),

@@ -12,7 +12,7 @@ from dataclasses import replace
 
 import pytest
 
-from spinode.cli.compose import run_recipe
+from spinode.experiments.compose import run_recipe
 from spinode.training.recipe import load_recipe
 
 pytestmark = pytest.mark.slow
@@ -33,7 +33,7 @@ def run(request):
                 settings={**recipe.settings, **(settings or {})},
                 stream_settings={**recipe.stream_settings, **(stream or {})},
                 synapse=synapse or recipe.synapse,
-                strangers=None,
+                ood=None,
             )
             held[key] = run_recipe(recipe, seed, images=str(shared / "data" / "images"))
         return held[key]

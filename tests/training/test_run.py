@@ -11,11 +11,11 @@ import torch
 from lightning.pytorch import Callback
 from torch import nn
 
+from spinode.contracts.task_stream import Task
 from spinode.errors import ConfigError
-from spinode.stream import Task
 from spinode.training import Learner, StreamConfig, train, train_seeds
 from spinode.training.data import _share
-from spinode.training.result import summary
+from spinode.training.results.result import summary
 from spinode.training.run import CHECKPOINT
 
 CONFIG = StreamConfig(epochs=2, batch_size=20, evaluate="all")
@@ -104,7 +104,7 @@ class Kill(Callback):
 @pytest.fixture(scope="module")
 def whole():
     """A run that nothing disturbed."""
-    return train(ToyLearner(), ToyStream(), CONFIG, strangers=ToyStream(far=3.0))
+    return train(ToyLearner(), ToyStream(), CONFIG, ood=ToyStream(far=3.0))
 
 
 def same(one, other):
@@ -130,7 +130,7 @@ def test_learns_and_is_tested_on_all_tasks(whole):
 
 
 def test_same_seed_same_result_and_another_seed_another(whole):
-    again = train(ToyLearner(), ToyStream(), CONFIG, strangers=ToyStream(far=3.0))
+    again = train(ToyLearner(), ToyStream(), CONFIG, ood=ToyStream(far=3.0))
     same(whole, again)
     other = train(ToyLearner(), ToyStream(), StreamConfig(epochs=2, batch_size=20, evaluate="all", seed=1))
     assert (other.accuracy.values != whole.accuracy.values).any()
@@ -237,7 +237,7 @@ BATCHES = 15 * 2 * 4  # of 20 samples, two epochs, four tasks
 @pytest.mark.parametrize("after", [1, 7, 15, 16, 29, 30, 31, 47, 60, 61, 119, BATCHES])
 def test_killed_run_ends_as_one_that_was_not(after, whole, tmp_path):
     """In an epoch, at its last batch, at the last of a task, at the first of the next."""
-    arguments = {"strangers": ToyStream(far=3.0), "folder": tmp_path, "checkpoint_every": 0.0}
+    arguments = {"ood": ToyStream(far=3.0), "folder": tmp_path, "checkpoint_every": 0.0}
     with pytest.raises(Killed):
         train(ToyLearner(), ToyStream(), CONFIG, callbacks=[Kill(after)], **arguments)
     if after > 1:
@@ -248,7 +248,7 @@ def test_killed_run_ends_as_one_that_was_not(after, whole, tmp_path):
 
 
 def test_killed_twice(whole, tmp_path):
-    arguments = {"strangers": ToyStream(far=3.0), "folder": tmp_path, "checkpoint_every": 0.0}
+    arguments = {"ood": ToyStream(far=3.0), "folder": tmp_path, "checkpoint_every": 0.0}
     for after in (33, 40):
         with pytest.raises(Killed):
             train(ToyLearner(), ToyStream(), CONFIG, callbacks=[Kill(after)], **arguments)
@@ -256,7 +256,7 @@ def test_killed_twice(whole, tmp_path):
 
 
 def test_finished_run_is_not_run_again(whole, tmp_path):
-    arguments = {"strangers": ToyStream(far=3.0), "folder": tmp_path}
+    arguments = {"ood": ToyStream(far=3.0), "folder": tmp_path}
     first = train(ToyLearner(), ToyStream(), CONFIG, **arguments)
     lines = []
     again = train(ToyLearner(), ToyStream(), CONFIG, say=lines.append, **arguments)
@@ -381,12 +381,12 @@ def test_stream_that_cannot_be_learned(stream, config, message):
 
 
 @pytest.mark.parametrize(
-    ("strangers", "message"),
-    [(ToyStream(tasks=3), "has 3"), (WrongShape(), r"strangers have shape \(9,\), the stream \(8,\)")],
+    ("ood", "message"),
+    [(ToyStream(tasks=3), "has 3"), (WrongShape(), r"the out-of-distribution stream has shape \(9,\), the stream \(8,\)")],
 )
-def test_strangers_that_do_not_fit(strangers, message):
+def test_strangers_that_do_not_fit(ood, message):
     with pytest.raises(ConfigError, match=message):
-        train(ToyLearner(), ToyStream(), strangers=strangers)
+        train(ToyLearner(), ToyStream(), ood=ood)
 
 
 def test_what_stream_and_config_decide_is_no_argument_of_the_trainer():
@@ -433,7 +433,7 @@ def test_several_seeds(tmp_path, whole):
     def make(seed):
         return ToyLearner(seed), ToyStream()
 
-    arguments = {"seeds": (0, 3), "folder": tmp_path, "strangers": ToyStream(far=3.0)}
+    arguments = {"seeds": (0, 3), "folder": tmp_path, "ood": ToyStream(far=3.0)}
     results = train_seeds(make, CONFIG, **arguments)
     same(results[0], whole)
     assert [each.seed for each in results] == [0, 3]

@@ -1,0 +1,69 @@
+"""Where traces and tasks come from: measurement files, reference physics, shipped samples; images and task streams."""
+
+from .design_drive import modulated_sine as modulated_sine, random_steps as random_steps
+from .devices import (
+    STEP_PRESETS as STEP_PRESETS,
+    STTMRAM as STTMRAM,
+    VTEAM as VTEAM,
+    DomainWall as DomainWall,
+    ExponentialStep as ExponentialStep,
+    LinearStep as LinearStep,
+    LookUpTable as LookUpTable,
+    SoftBounds as SoftBounds,
+    StanfordPKU as StanfordPKU,
+    TiO2 as TiO2,
+    WeakReset as WeakReset,
+    flip_bits as flip_bits,
+    overdrive_for as overdrive_for,
+    read_lookup_tables as read_lookup_tables,
+    write_energy as write_energy,
+    write_error_rate as write_error_rate,
+)
+from .film import (
+    Film as Film,
+    FilmRun as FilmRun,
+    disc as disc,
+    grained as grained,
+    rectangle as rectangle,
+    simulate_with_magnum as simulate_with_magnum,
+    skyrmion_device as skyrmion_device,
+    skyrmions as skyrmions,
+)
+from .images import (
+    Images as Images,
+    fashion_mnist as fashion_mnist,
+    images_from_arrays as images_from_arrays,
+    made_digits as made_digits,
+    mnist as mnist,
+    read_idx as read_idx,
+    read_npz as read_npz,
+)
+from .macrospin.macrospin import Macrospin as Macrospin
+from .oscillators import SpinTorqueOscillator as SpinTorqueOscillator
+from .pulses.columns import PulseLayout as PulseLayout
+from .pulses.simulated import pulse_traces as pulse_traces
+from .pulses.write import write_pulses as write_pulses
+from .read import read_trace as read_trace
+from .read_many import read_traces as read_traces
+from .samples import sample_path as sample_path, samples as samples
+from .streams import (
+    ClassSplit as ClassSplit,
+    ContinuousTasks as ContinuousTasks,
+    PermutedTasks as PermutedTasks,
+    Subsets as Subsets,
+    TaskList as TaskList,
+    TaskSequence as TaskSequence,
+)
+from .tasks import (
+    SpokenDigits as SpokenDigits,
+    capacity as capacity,
+    delayed as delayed,
+    digit_inputs as digit_inputs,
+    mackey_glass as mackey_glass,
+    narma as narma,
+    parity as parity,
+    random_bits as random_bits,
+    sine_square as sine_square,
+    spoken_digits as spoken_digits,
+)
+from .write import write_csv as write_csv, write_trace as write_trace

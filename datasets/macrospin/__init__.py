@@ -1,0 +1,1 @@
+"""The reference magnet: the Landau-Lifshitz-Gilbert equation of one uniform magnetisation."""

@@ -1,0 +1,1 @@
+"""Recordings of memory devices, pulse by pulse: reading, writing and simulating them."""

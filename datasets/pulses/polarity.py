@@ -1,0 +1,99 @@
+"""Polarity of the pulses: from words, from the sign of a voltage, or from the caller."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from ...errors import TraceError
+from ..readers.grid import number
+from .columns import Quantities
+from .table import Array, Words, shown
+
+#: Directions of the reads without a pulse before them, and of the first read of a recording where it was not recorded.
+NO_PULSE, UNKNOWN = "none", "unknown"
+
+_DIRECTIONS = {
+    1.0: ("SET", "up", "p", "pot", "potentiation", "LTP", "increase", "+", "+1"),
+    -1.0: ("RESET", "down", "d", "dep", "depression", "LTD", "decrease", "-", "-1"),
+    0.0: (NO_PULSE, "read", "wait", "0"),
+}
+_SIGN_OF = {word.casefold(): sign for sign, words in _DIRECTIONS.items() for word in words}
+_ACCEPTED = "; ".join(", ".join(words) for words in _DIRECTIONS.values())
+
+
+def sign_of(word: str) -> float | None:
+    """1 for a word that means SET, -1 for RESET, 0 for no pulse, None for any other."""
+    return _SIGN_OF.get(word.strip().casefold())
+
+
+def polarities(
+    found: Quantities, roles: Mapping[str, str], values: Mapping[str, Array], words: Mapping[str, Words], *, timed: bool
+) -> Array:
+    """Polarity of the pulse before each read: 1 SET, -1 RESET, 0 none, NaN not recorded; shape (rows,).
+
+    Args:
+        found: The columns and what is known about them.
+        roles: Column name by role.
+        values: Columns of numbers by role.
+        words: Columns of words by role.
+        timed: Whether instants are known, so that reads without pulses make sense.
+
+    Raises:
+        TraceError: a word that is no direction, or nothing that tells the polarity.
+    """
+    polarity, rows = found.layout.polarity, found.table.rows
+    if "direction" in words:
+        if polarity is not None:
+            raise TraceError(
+                f"column {roles['direction']!r} gives directions, and polarity={polarity!r} another; leave polarity "
+                "out, or the column: PulseLayout(columns={'direction': ''})."
+            )
+        return _of_words(found, roles["direction"], words["direction"], values.get("pulse"))
+    if polarity is not None:
+        return np.full(rows, 1.0 if polarity == "SET" else -1.0)
+    if "voltage" in values:
+        return _of_voltages(found, roles["voltage"], values["voltage"])
+    if "pulse" in values or not timed:
+        raise TraceError(
+            "pulses of unknown polarity: there is no column of directions and no signed voltage; "
+            "pass pulses=PulseLayout(polarity='SET') or 'RESET'"
+            + (", or leave the pulses out: columns={'pulse': ''}." if timed else ", or name a column with columns=.")
+        )
+    return np.zeros(rows)
+
+
+def _of_words(found: Quantities, column: str, words: Words, index: Array | None) -> Array:
+    signs = []
+    for code, name in enumerate(words.names):
+        if not name and index is not None and np.all(index[words.codes == code] == 0):
+            signs.append(0.0)  # the read before the first pulse has no direction
+            continue
+        word = name.casefold()
+        sign = np.nan if word == UNKNOWN else _SIGN_OF.get(word, number(name) if name else None)
+        if sign is None or (word != UNKNOWN and sign not in _DIRECTIONS):
+            rows = np.flatnonzero(words.codes == code)
+            row = int(rows[0] if name or index is None else rows[index[rows] != 0][0])
+            raise TraceError(
+                f"{found.table.where(row)}: pulses of unknown polarity: column {column!r} holds {shown(name)}; "
+                f"accepted are: {_ACCEPTED} (in upper or lower case)."
+            )
+        signs.append(sign)
+    return np.array(signs, dtype=np.float64)[words.codes]
+
+
+def _of_voltages(found: Quantities, column: str, voltage: Array) -> Array:
+    bad = np.flatnonzero(~np.isfinite(voltage) | (voltage == 0))
+    if len(bad):
+        raise TraceError(
+            f"{found.table.where(int(bad[0]))}: pulses of unknown polarity: the voltage in column {column!r} is "
+            f"{voltage[bad[0]]:g}, and its sign is all that tells; add a column of directions ({NO_PULSE!r} for no pulse)."
+        )
+    if np.all(voltage > 0):
+        raise TraceError(
+            f"pulses of unknown polarity: there is no column of directions, and all voltages in column {column!r} are "
+            "positive, as amplitudes are; pass pulses=PulseLayout(polarity='SET') or 'RESET'."
+        )
+    found.assumed.append(f"the sign of {column!r} is the polarity: positive SET, negative RESET")
+    return np.sign(voltage)

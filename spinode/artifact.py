@@ -1,0 +1,203 @@
+"""Artifacts: every file that the package writes, and the registry of their kinds.
+
+An artifact is one safetensors file. Its numbers are tensors; everything else is JSON under one metadata key, which names the
+kind. Nothing is pickled: loading a file executes nothing. A kind registers itself where it is defined:
+
+    artifact.register(Kind(key="my-device", title="a device of mine", cls=MyDevice, pack=pack, unpack=unpack))
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn, TypeVar
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save as to_bytes
+from torch import Tensor
+
+from .errors import ConfigError, FileFormatError
+from .files import write_atomically
+
+Metadata = dict[str, Any]
+Tensors = dict[str, Tensor]
+T = TypeVar("T")
+
+#: Largest count (members, names, state values) that is believed of a file: a hostile header must not build a giant.
+MAX_COUNT = 4096
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of artifact.
+
+    Attributes:
+        key: Metadata key under which its JSON is stored, such as "spinode-synapse".
+        title: What it is, for error messages, such as "a surrogate of a memory device".
+        cls: Class of the objects that are saved and loaded.
+        pack: Returns JSON metadata and tensors of an object.
+        unpack: Builds the object from both and the options of `load`; may raise any of the usual errors (KeyError,
+            ValueError, ...) where the two contradict each other.
+        schema: Version of the metadata's layout.
+    """
+
+    key: str
+    title: str
+    cls: type
+    pack: Callable[[Any], tuple[Metadata, Tensors]]
+    unpack: Callable[..., Any]
+    schema: int = 1
+
+
+_KINDS: dict[str, Kind] = {}
+
+
+def register(kind: Kind) -> Kind:
+    """Add a kind to the registry and return it.
+
+    Raises:
+        ConfigError: another class is registered under the same key.
+    """
+    known = _KINDS.get(kind.key)
+    if known is not None and known.cls is not kind.cls:
+        raise ConfigError(f"the artifact key {kind.key!r} belongs to {known.cls.__name__}; choose another one.")
+    _KINDS[kind.key] = kind
+    return kind
+
+
+def kinds() -> tuple[Kind, ...]:
+    """Return the registered kinds."""
+    return tuple(_KINDS.values())
+
+
+def save(artifact: object, path: str | Path) -> None:
+    """Write an object of a registered kind to one safetensors file, completely or not at all.
+
+    Raises:
+        TraceError: the path cannot be written.
+        ConfigError: its class is not registered, or it contains NaN or infinite numbers.
+    """
+    kind = next((each for each in _KINDS.values() if type(artifact) is each.cls), None)
+    kind = kind or next((each for each in _KINDS.values() if isinstance(artifact, each.cls)), None)
+    if kind is None:
+        known = ", ".join(sorted(each.cls.__name__ for each in _KINDS.values()))
+        raise ConfigError(f"a {type(artifact).__name__} cannot be saved; expected one of: {known}.")
+    meta, tensors = kind.pack(artifact)
+    stored = {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
+    bad = [repr(name) for name, value in stored.items() if not bool(torch.isfinite(value).all())]
+    try:
+        text = json.dumps({"schema": kind.schema, **meta}, allow_nan=False)
+    except ValueError:
+        bad.append("the metadata")
+    if bad:
+        raise ConfigError(
+            f"{bad[0]} of the surrogate contains NaN or infinite numbers; `load` would refuse the file. Fit again."
+        )
+    write_atomically(Path(path), to_bytes(stored, {kind.key: text}))
+
+
+def load(path: str | Path, *, expected: type[T] | None = None, **options: Any) -> T:
+    """Read an artifact of any registered kind.
+
+    Args:
+        path: File written by `save`.
+        expected: Class that the file must contain; any kind if omitted.
+        **options: Passed on to the kind, such as `field=` for a surrogate with a vector field of your own.
+
+    Raises:
+        FileFormatError: no such file, damaged or truncated, of a newer schema, of another kind than expected, or contradicting
+            itself.
+        ConfigError: options that the kind does not have, or lacks.
+    """
+    where = Path(path)
+    kind, meta, tensors = _read(where, expected)
+    given = {name: value for name, value in options.items() if value is not None}
+    try:
+        made: T = kind.unpack(meta, tensors, **given)
+    except (ConfigError, FileFormatError):
+        raise
+    except (KeyError, TypeError, ValueError, IndexError, RuntimeError, AttributeError, OverflowError, RecursionError) as error:
+        raise FileFormatError(
+            f"{where} is damaged: its header and its numbers contradict each other ({type(error).__name__}: {error}). "
+            "Get the file again, or fit again."
+        ) from None
+    return made
+
+
+def _read(path: Path, expected: type | None) -> tuple[Kind, Metadata, Tensors]:
+    """Read kind, metadata and tensors; all are checked for form, and none is trusted."""
+    try:
+        if not path.is_file():
+            raise FileFormatError(f"there is no file {path}; pass the path of a file written by `save`.")
+        with safe_open(path, "pt") as stored:
+            metadata = stored.metadata() or {}
+            kind = _kind_of(path, metadata, expected)
+            meta = json.loads(metadata[kind.key], parse_constant=_refuse_constant)
+            schema = meta.get("schema") if isinstance(meta, dict) else None
+            if isinstance(schema, int) and schema > kind.schema:
+                raise FileFormatError(
+                    f"{path} has schema {schema}, this version of spinode reads up to {kind.schema}; upgrade spinode."
+                )
+            if schema != kind.schema:
+                raise FileFormatError(f"{path} has schema {schema!r}; expected {kind.schema}. The file is damaged.")
+            tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118 - not a mapping
+            bad = [name for name, tensor in tensors.items() if not bool(torch.isfinite(tensor).all())]
+    except (SafetensorError, OSError, ValueError, RecursionError, RuntimeError) as error:
+        if isinstance(error, FileFormatError):
+            raise
+        raise FileFormatError(
+            f"{path} cannot be read as a surrogate: it is truncated, damaged or another kind of file ({error})."
+        ) from None
+    if bad:
+        raise FileFormatError(f"{path} contains NaN or infinite numbers in {bad[0]!r}; the file is damaged.")
+    return kind, meta, tensors
+
+
+def _kind_of(path: Path, metadata: Mapping[str, str], expected: type | None) -> Kind:
+    found = [kind for key, kind in _KINDS.items() if key in metadata]
+    if not found:
+        raise FileFormatError(
+            f"{path} is a safetensors file but not a spinode artifact (its metadata keys are "
+            f"{', '.join(sorted(metadata)) or 'none'}; expected one of {', '.join(sorted(_KINDS))})."
+        )
+    if len(found) > 1:
+        raise FileFormatError(f"{path} claims to be {' and '.join(kind.title for kind in found)}; the file is damaged.")
+    if expected is not None and not issubclass(found[0].cls, expected):
+        wanted = next((kind.title for kind in _KINDS.values() if issubclass(kind.cls, expected)), expected.__name__)
+        raise FileFormatError(
+            f"{path} is {found[0].title} ({found[0].cls.__name__}); expected {wanted}. `spinode.load` opens every kind."
+        )
+    return found[0]
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"its metadata contain {name}, which is not JSON")
+
+
+# --- what kinds share ---------------------------------------------------------------------------------------------------
+
+
+def plain(value: Any) -> Any:
+    """Return a value as plain JSON: infinities become None, since JSON has none, and tuples become lists."""
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    return value if value is None or isinstance(value, (str, int, bool)) else str(value)
+
+
+def shaped(tensors: Mapping[str, Tensor], name: str, shape: tuple[int, ...]) -> Tensor:
+    """Return a float64 tensor of a file by name; ValueError for another shape or type."""
+    tensor = tensors[name]
+    if tuple(tensor.shape) != shape or tensor.dtype != torch.float64:
+        raise ValueError(f"{name} has shape {tuple(tensor.shape)} and {tensor.dtype}, expected {shape} and float64")
+    return tensor

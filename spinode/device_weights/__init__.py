@@ -1,0 +1,1 @@
+"""Weights that live in memory devices: storage, programming, and state dicts."""

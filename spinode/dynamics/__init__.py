@@ -1,0 +1,1 @@
+"""Vector fields and their time stepping: integration, rollouts, fixed points, and scales."""

@@ -1,0 +1,1 @@
+"""What the command line, recipes and benchmarks share: streams, synapses and learners by name."""

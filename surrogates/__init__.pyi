@@ -1,0 +1,44 @@
+"""Device models built on a fitted `spinode.Surrogate`: oscillators, reservoirs, synapses."""
+
+from . import testing as testing, zoo as zoo
+from .layers import (
+    DeviceWeights as DeviceWeights,
+    Programmer as Programmer,
+    ProportionalProgrammer as ProportionalProgrammer,
+    SignProgrammer as SignProgrammer,
+    StochasticProgrammer as StochasticProgrammer,
+    WriteVerify as WriteVerify,
+    Written as Written,
+)
+from .layers.convert import WriteError as WriteError, to_devices as to_devices
+from .layers.ideal import IdealSynapse as IdealSynapse
+from .layers.layers import DeviceConv2d as DeviceConv2d, DeviceLayer as DeviceLayer, DeviceLinear as DeviceLinear
+from .layers.optimizer import DeviceOptimizer as DeviceOptimizer
+from .oscillators.fast_response import WithFastResponse as WithFastResponse, fast_response as fast_response
+from .oscillators.network import OscillatorNetwork as OscillatorNetwork
+from .oscillators.stochastic import (
+    StochasticConfig as StochasticConfig,
+    StochasticSurrogate as StochasticSurrogate,
+    fit_stochastic as fit_stochastic,
+)
+from .reservoir import (
+    EchoState as EchoState,
+    Feedback as Feedback,
+    LinearNodes as LinearNodes,
+    Readout as Readout,
+    Reservoir as Reservoir,
+    RidgeStatistics as RidgeStatistics,
+    TanhNodes as TanhNodes,
+    mask as mask,
+    reservoirpy_node as reservoirpy_node,
+)
+from .synapses.fit import SynapseConfig as SynapseConfig, fit_synapse as fit_synapse
+from .synapses.model import SynapseSurrogate as SynapseSurrogate
+from .synapses.population import Population as Population
+from .synapses.predict import (
+    OneStepPrediction as OneStepPrediction,
+    predict_one_step as predict_one_step,
+    prediction_interval as prediction_interval,
+)
+from .synapses.report import synapse_report as synapse_report
+from .synapses.retention import Retention as Retention, fit_retention as fit_retention

@@ -1,0 +1,1 @@
+"""Neural-ODE surrogates of driven devices: model, fit, evaluation, report and files."""

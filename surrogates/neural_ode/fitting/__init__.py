@@ -1,0 +1,1 @@
+"""The fit of a Neural ODE: preparation, multiple shooting, choice among restarts, calibration, checkpoints."""

@@ -1,0 +1,113 @@
+"""Gauss-Newton equations of multiple shooting by the compiled kernels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ....dynamics.layout import Layout
+from ....errors import ConfigError
+from ....kernels import native
+
+#: Most state values that the kernel carries.
+MOST_STATE = 64
+
+
+@dataclass(frozen=True)
+class Equations:
+    """Sums over all residuals r of windows with slopes A in (weights, feedthrough) and B in the window's initial state.
+
+    Attributes:
+        matrix: A' A, shape (size, size).
+        gradient: A' r, shape (size,).
+        blocks: B' B of each window, shape (windows, state, state); no windows without free initial states.
+        coupling: B' A of each window, shape (windows, state, size).
+        pull: B' r of each window, shape (windows, state).
+    """
+
+    matrix: Tensor
+    gradient: Tensor
+    blocks: Tensor
+    coupling: Tensor
+    pull: Tensor
+
+
+def equations(
+    layout: Layout,
+    theta: Tensor,
+    ratios: Tensor,
+    stages: Tensor,
+    states: Tensor,
+    feedthrough_jacobian: Tensor,
+    residuals: Tensor,
+    weights: Tensor,
+    *,
+    free: bool,
+) -> Equations:
+    """Run the kernel; double precision, one Runge-Kutta step per sample.
+
+    Args:
+        layout: Field.
+        theta: Its weights, shape (weights,).
+        ratios: Ratios of its chain.
+        stages: Drives, shape (windows, steps, 3, drive).
+        states: States of the free runs, shape (windows, steps + 1, state).
+        feedthrough_jacobian: d measured state / d feedthrough, shape (windows, steps + 1, state, feedthrough).
+        residuals: Weighted residuals, shape (windows, steps, state); read where a weight is not zero.
+        weights: Weight of each state value in the residual, shape (state,).
+        free: Whether the initial states are unknowns.
+
+    Raises:
+        ConfigError: shapes or types that the kernel does not take.
+    """
+    windows, steps = stages.shape[:2]
+    state, through = states.shape[-1], feedthrough_jacobian.shape[-1]
+    size = layout.weights + through
+    native.check(
+        torch.float64,
+        theta=(theta, (layout.weights,)),
+        ratios=(ratios, (layout.state - layout.rates,)),
+        stages=(stages, (windows, steps, 3, layout.drive)),
+        states=(states, (windows, steps + 1, layout.state)),
+        feedthrough_jacobian=(feedthrough_jacobian, (windows, steps + 1, state, through)),
+        residuals=(residuals, (windows, steps, state)),
+        weights=(weights, (state,)),
+    )
+    if layout.members is not None or state > MOST_STATE:
+        raise ConfigError(
+            f"the field has {state} state values and members={layout.members}; expected at most {MOST_STATE}, one set."
+        )
+    theta = theta.contiguous()
+    results = Equations(
+        theta.new_empty(size, size),
+        theta.new_empty(size),
+        theta.new_empty(windows if free else 0, state, state),
+        theta.new_empty(windows if free else 0, state, size),
+        theta.new_empty(windows if free else 0, state),
+    )
+    jet, rest, slope = feedthrough_jacobian.stride(), residuals.stride(), states.stride()
+    native.library.shooting(
+        native.simd(),
+        layout.encode(),
+        ratios.tolist(),
+        (windows, steps),
+        native.threads(),
+        (
+            (theta.data_ptr(), 0, 0, 0, 0, 1),
+            (stages.data_ptr(), 0, *stages.stride()),
+            (states.data_ptr(), 0, slope[0], slope[1], 0, slope[2]),
+        ),
+        through,
+        (feedthrough_jacobian.data_ptr(), 0, jet[0], jet[1], jet[3], jet[2]),
+        (residuals.data_ptr(), 0, rest[0], rest[1], 0, rest[2]),
+        weights.tolist(),
+        (
+            results.matrix.data_ptr(),
+            results.gradient.data_ptr(),
+            *(value.data_ptr() if free else 0 for value in (results.blocks, results.coupling, results.pull)),
+        ),
+    )
+    results.matrix.copy_(results.matrix.tril() + results.matrix.tril(-1).T)
+    return results

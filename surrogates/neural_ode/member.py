@@ -1,0 +1,17 @@
+"""`Member`: one vector field of a surrogate, with its feedthrough."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+
+class Member(nn.Module):
+    """One vector field with its feedthrough D, shape (outputs, drives), in deviations per deviation."""
+
+    field: nn.Module
+    feedthrough: nn.Parameter
+
+    def __init__(self, vector_field: nn.Module, feedthrough: Tensor) -> None:
+        super().__init__()
+        self.field = vector_field
+        self.feedthrough = nn.Parameter(feedthrough.detach().clone())

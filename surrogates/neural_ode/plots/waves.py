@@ -1,0 +1,185 @@
+"""Recording against free run: in time, in the phase plane, in frequency."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy import signal
+
+from ....errors import TraceError
+from ....reporting.canvas import MODEL, TRUTH, WRONG, dress, legend, new_axes, new_pair, prefixed, thin, with_unit
+from ....traces.trace import Array
+from ..embedding import local_polynomial
+from .marks import mark_instants, output_index
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from ..evaluation.evaluate import Evaluation
+
+#: Samples of a phase portrait; the loops of a longer stretch cover each other.
+PHASE_SAMPLES = 600
+
+#: Longest segment of a spectrum, in samples: 10 000 samples then give several segments, whose mean is readable.
+SEGMENT = 2048
+
+#: Spectra are drawn down to this far below the peak of the recording [dB]: what lies deeper is rounding.
+DEPTH = 90.0
+
+
+def plot_overlay(
+    evaluation: Evaluation,
+    *,
+    output: str | None = None,
+    start: float | None = None,
+    stop: float | None = None,
+    ax: tuple[Axes, Axes] | None = None,
+) -> tuple[Axes, Axes]:
+    """Recording and free run above, their difference in a strip below.
+
+    The band is the 90 % interval of the predicted spread; a bar at the foot marks steps outside the domain of validity.
+
+    Args:
+        evaluation: From `spinode.surrogates.neural_ode.evaluation.evaluate.evaluate`.
+        output: Which output; the first if omitted.
+        start: First instant shown [s].
+        stop: Last instant shown [s].
+        ax: Axes of the curves and of the strip.
+
+    Returns:
+        Axes of the curves, Axes of the strip.
+
+    Raises:
+        TraceError: no such output, or no sample between start and stop.
+    """
+    name, column = output_index(evaluation, output)
+    curves, strip = new_pair() if ax is None else ax
+    shown = _stretch(evaluation, start, stop)
+    time = np.asarray(evaluation.trace.time)[shown]
+    truth, model = evaluation.truth[shown, column], evaluation.prediction[shown, column]
+    band = 1.645 * evaluation.run.spread.numpy()[shown, column]
+    unit = evaluation.trace.unit(name)
+    seconds, time_unit = prefixed(time, evaluation.trace.unit("time"))
+    divide, own_unit = prefixed(truth, unit)
+    keep = thin(model)
+    curves.fill_between(
+        time[keep] / seconds, (model - band)[keep] / divide, (model + band)[keep] / divide,
+        color=MODEL, alpha=0.2, linewidth=0, label="90 % interval",
+    )  # fmt: skip
+    _line(curves, time / seconds, truth / divide, TRUTH, "recorded", linewidth=1.6)
+    _line(curves, time / seconds, model / divide, MODEL, "model", linewidth=1.2, linestyle=(0, (4, 1.2)))
+    _flag_outside(curves, time / seconds, evaluation.run.outside.numpy()[shown])
+    _line(strip, time / seconds, (model - truth) / divide, WRONG, "model - recorded", linewidth=1.0)
+    strip.axhline(0.0, color=TRUTH, linewidth=0.6)
+    for each in (curves, strip):
+        mark_instants(each, evaluation, seconds, within=(float(time[0]), float(time[-1])))
+        each.set_xlim(time[0] / seconds, time[-1] / seconds)
+    low, high = _view(evaluation.truth[:, column], truth, model)
+    curves.set_ylim(low / divide, high / divide)
+    dress(curves, "", with_unit(name, own_unit))
+    dress(strip, with_unit("time", time_unit), with_unit("error", own_unit))
+    legend(curves, above=True)
+    return curves, strip
+
+
+def _view(whole: Array, truth: Array, model: Array) -> tuple[float, float]:
+    """Limits that show a stretch of both; a run that escapes must not flatten the recording to a line."""
+    reach = 0.3 * float(np.ptp(whole))
+    seen = np.concatenate([truth, np.clip(model, whole.min() - reach, whole.max() + reach)])
+    low, high = float(seen.min()), float(seen.max())
+    room = 0.12 * max(high - low, 1e-300)
+    return low - room, high + room
+
+
+def _stretch(evaluation: Evaluation, start: float | None, stop: float | None) -> slice:
+    time = np.asarray(evaluation.trace.time)
+    first = 0 if start is None else int(np.searchsorted(time, start))
+    last = len(time) if stop is None else int(np.searchsorted(time, stop, side="right"))
+    if last - first < 2:
+        raise TraceError(f"no two samples lie between {start} and {stop} s; the run covers {time[0]:.6g} .. {time[-1]:.6g} s.")
+    return slice(first, last)
+
+
+def _line(ax: Axes, x: Array, y: Array, color: str, label: str, **style: object) -> None:
+    keep = thin(y)
+    ax.plot(x[keep], y[keep], color=color, label=label, **style)  # type: ignore[arg-type]
+
+
+def _flag_outside(ax: Axes, x: Array, outside: np.ndarray) -> None:
+    """A bar at the foot of the axes over each stretch outside the domain."""
+    if not outside.any():
+        return
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], outside.astype(int), [0]])))
+    step = float(x[1] - x[0])
+    # Bars narrower than a pixel would vanish.
+    least = max(step, 0.0015 * float(x[-1] - x[0]))
+    spans = [(float(x[a]), max(float(x[b - 1] - x[a]), least)) for a, b in zip(edges[::2], edges[1::2], strict=True)]
+    ax.broken_barh(spans, (0.0, 0.035), transform=ax.get_xaxis_transform(), facecolors=WRONG, label="outside the domain")
+
+
+def plot_phase(evaluation: Evaluation, *, output: str | None = None, ax: Axes | None = None) -> Axes:
+    """Phase portrait: an output against its rate of change, recorded and free run.
+
+    Rates come from the local polynomial that the embedding uses, so that noise does not swamp them.
+    """
+    name, column = output_index(evaluation, output)
+    ax = new_axes() if ax is None else ax
+    time = np.asarray(evaluation.trace.time)
+    seconds, time_unit = prefixed(time - time[0], evaluation.trace.unit("time"))
+    step = float(time[1] - time[0]) / seconds
+    divide, unit = prefixed(evaluation.truth[:, column], evaluation.trace.unit(name))
+    shown = slice(0, PHASE_SAMPLES)
+    for values, color, label, style in (
+        (evaluation.truth, TRUTH, "recorded", "-"),
+        (evaluation.prediction, MODEL, "model", (0, (4, 1.2))),
+    ):
+        blocks = local_polynomial(values[:, column] / divide, 2)[0][shown]
+        ax.plot(blocks[:, 0], blocks[:, 1] / step, color=color, linestyle=style, linewidth=1.0, alpha=0.8, label=label)
+    rate = np.gradient(evaluation.truth[:, column][shown] / divide) / step
+    _hold_view(ax, evaluation.truth[shown, column] / divide, rate)
+    dress(ax, with_unit(name, unit), with_unit(f"d {name} / dt", f"{unit or '1'}/{time_unit}"))
+    legend(ax)
+    return ax
+
+
+def _hold_view(ax: Axes, x: Array, y: Array) -> None:
+    """Limits by the recording, so that a run that escapes does not shrink it to a dot."""
+    for values, limit in ((x, ax.set_xlim), (y, ax.set_ylim)):
+        low, high = float(np.min(values)), float(np.max(values))
+        room = 0.25 * max(high - low, 1e-300)
+        limit(low - room, high + room)
+
+
+def plot_spectrum(evaluation: Evaluation, *, output: str | None = None, ax: Axes | None = None) -> Axes:
+    """Power spectral density (Welch, Hann) of recording, free run and error, in dB below the recording's peak."""
+    name, column = output_index(evaluation, output)
+    ax = new_axes() if ax is None else ax
+    truth, model = evaluation.truth[:, column], evaluation.prediction[:, column]
+    step = float(np.median(np.diff(np.asarray(evaluation.trace.time))))
+    segment = min(SEGMENT, len(truth))
+    frequency, density = signal.welch(truth, 1 / step, nperseg=segment)
+    peak = float(max(density.max(), 1e-300))
+    in_seconds = evaluation.trace.unit("time") == "s"
+    reach = _reach(frequency, density)
+    divide, unit = prefixed(reach, "Hz") if in_seconds else (1.0, f"1/{evaluation.trace.unit('time') or 'step'}")
+    for values, color, label, style in (
+        (truth, TRUTH, "recorded", "-"),
+        (model, MODEL, "model", (0, (4, 1.2))),
+        (model - truth, WRONG, "error", ":"),
+    ):
+        power = signal.welch(values, 1 / step, nperseg=segment)[1]
+        decibel = 10 * np.log10(np.maximum(power / peak, 10 ** (-DEPTH / 10 - 1)))
+        ax.plot(frequency / divide, decibel, color=color, linestyle=style, linewidth=1.3, label=label)
+    ax.set_xlim(0, reach / divide)
+    ax.set_ylim(-DEPTH, 8)
+    dress(ax, with_unit("frequency", unit), "power density of " + with_unit(name, "dB"))
+    legend(ax)
+    return ax
+
+
+def _reach(frequency: Array, density: Array) -> float:
+    """Up to where a spectrum is worth drawing: twice the frequency below which all but 1e-6 of the power lies."""
+    share = np.cumsum(density) / max(float(density.sum()), 1e-300)
+    edge = frequency[min(int(np.searchsorted(share, 1 - 1e-6)), len(frequency) - 1)]
+    return float(min(frequency[-1], max(2 * edge, frequency[min(8, len(frequency) - 1)])))

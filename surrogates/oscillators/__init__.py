@@ -1,0 +1,1 @@
+"""Noisy and coupled oscillators: neural SDEs, networks of devices, and fast responses."""

@@ -1,0 +1,395 @@
+"""Conformance checks of a surrogate, for surrogates of your own.
+
+A new surrogate gets all checks from one method; pytest finds them through the subclass:
+
+    class TestMyDevice(SurrogateContract):
+        def make(self):
+            return build_my_device()
+
+Nothing here needs pytest: each `test_` method asserts by itself.
+"""
+
+from __future__ import annotations
+
+import math
+import tempfile
+import warnings
+from collections.abc import Mapping
+from copy import deepcopy
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ...errors import ConfigError, DomainError, DomainWarning, TraceError
+from ...testing.assertions import assert_refuses, recorded_warnings
+from ...traces.trace import Trace
+from ..neural_ode.free_run import initial_state
+from ..neural_ode.member import Member
+from ..neural_ode.surrogate import Surrogate
+
+#: Samples after the present one that the middle of a step needs where a drive runs along a spline through six samples.
+SPLINE_LOOKAHEAD = 2
+
+
+class SurrogateContract:
+    """Checks that hold for every surrogate. Subclass it, name the class `Test...`, and write `make`.
+
+    Attributes:
+        steps: Length of the runs, in samples.
+        amplitude: Size of the drives and states that are tried, in deviations.
+        rests: Whether it has a stable resting state under its mean drive; a self-sustained oscillator has none.
+        solver_tolerance: Largest difference of fixed-step and adaptive runs, in deviations of the output.
+    """
+
+    steps: int = 24
+    amplitude: float = 0.3
+    rests: bool = True
+    solver_tolerance: float = 1e-2
+
+    def make(self) -> Surrogate:
+        """A surrogate, the same at each call."""
+        raise NotImplementedError
+
+    def load(self, path: Path) -> Surrogate:
+        """Read it back; a surrogate with a field of its own passes `field=` here."""
+        return Surrogate.load(path)
+
+    # --- the numerics ---------------------------------------------------------------------------------------------------
+
+    def test_simulate_returns_finite_outputs_for_any_batch_shape(self) -> None:
+        """Outputs are (..., time, outputs) in float64."""
+        surrogate = self.make()
+        for batch in ((), (1,), (2, 3)):
+            outputs = self._simulate(surrogate, batch)
+            assert outputs.shape == (*batch, self.steps, len(surrogate.ports.output))
+            assert outputs.dtype == torch.float64
+            assert bool(torch.isfinite(outputs).all())
+
+    def test_batch_is_loop(self) -> None:
+        """Each element of a batch runs as if alone."""
+        surrogate = self.make()
+        drive, state, constants = self._inputs(surrogate, (3,))
+        together = _run(surrogate, drive, state, constants)
+        for i in range(3):
+            _close(together[i], _run(surrogate, drive[i], state[i], constants[i]), surrogate, 1e-11)
+
+    def test_one_state_or_one_drive_serves_a_batch(self) -> None:
+        """Leading dimensions of drive, state and parameters broadcast."""
+        surrogate = self.make()
+        drive, state, constants = self._inputs(surrogate, (3,))
+        for which in range(3):
+            mixed = [part if i == which else part[0] for i, part in enumerate((drive, state, constants))]
+            full = [part if i == which else part[:1].expand_as(part) for i, part in enumerate((drive, state, constants))]
+            if which == 2 and not surrogate.ports.parameters:
+                continue  # a parameter tensor without columns has no batch to speak of
+            _close(_run(surrogate, *mixed), _run(surrogate, *full), surrogate, 1e-11)
+
+    def test_gradients_match_finite_differences(self) -> None:
+        """Differentiable in drive, initial state and parameters (float64 gradcheck, in deviations)."""
+        surrogate = self.make()
+        scales, count = surrogate.scales, len(surrogate.ports.drive)
+        drive, state, constants = self._inputs(surrogate, (), steps=8)
+        inputs = (scales.drive(torch.cat([drive, constants.expand(8, -1)], -1)), state)
+
+        def run(z: Tensor, x: Tensor) -> Tensor:
+            si = z * scales.drive_scale + scales.drive_mean
+            # Parameters are constants: the first row stands for all.
+            return scales.output(_run(surrogate, si[:, :count], x, si[0, count:]))
+
+        leaves = tuple(part.detach().requires_grad_(part.numel() > 0) for part in inputs)
+        assert torch.autograd.gradcheck(run, leaves, eps=1e-5, atol=1e-6, rtol=1e-4)
+
+    def test_gradients_reach_the_weights(self) -> None:
+        """The derivative along a random direction of all weights matches a central difference."""
+        surrogate = self.make()
+        drive, state, constants = self._inputs(surrogate, (), steps=8)
+        names = [name for name, value in surrogate.named_parameters() if value.requires_grad]
+        weights = dict(surrogate.named_parameters())
+        generator = torch.Generator().manual_seed(1)
+        direction = [torch.randn(weights[n].shape, generator=generator, dtype=torch.float64) for n in names]
+
+        def loss() -> Tensor:
+            return surrogate.scales.output(_run(surrogate, drive, state, constants)).square().mean()
+
+        gradients = torch.autograd.grad(loss(), [weights[n] for n in names], allow_unused=True)
+        slope = sum(float((g * d).sum()) for g, d in zip(gradients, direction, strict=True) if g is not None)
+        values = []
+        for sign in (1, -1):
+            with torch.no_grad():
+                for name, move in zip(names, direction, strict=True):
+                    weights[name].add_(move, alpha=sign * 1e-6)
+                values.append(float(loss()))
+                for name, move in zip(names, direction, strict=True):
+                    weights[name].add_(move, alpha=-sign * 1e-6)
+        assert slope != 0
+        assert math.isclose(slope, (values[0] - values[1]) / 2e-6, rel_tol=1e-4, abs_tol=1e-7)
+
+    def test_causality(self) -> None:
+        """A change of the drive after sample t changes nothing up to t (held, linear), less what an embedding looks ahead."""
+        surrogate = self.make()
+        ahead = surrogate.embedding.lookahead
+        for kind, looks in (("held", ahead), ("linear", ahead), ("spline", ahead + SPLINE_LOOKAHEAD)):
+            drive, state, constants = self._inputs(surrogate, ())
+            changed = drive.clone()
+            at = self.steps // 2
+            changed[at + 1 :] += self.amplitude * surrogate.scales.drive_scale[: drive.shape[-1]]
+            kinds = dict.fromkeys(surrogate.ports.drive, kind)
+            runs = [_run(surrogate, each, state, constants, interpolation=kinds) for each in (drive, changed)]
+            assert torch.equal(runs[0][: at - looks + 1], runs[1][: at - looks + 1])
+            if surrogate.ports.drive:
+                assert not torch.equal(runs[0][at + 1 :], runs[1][at + 1 :])
+
+    def test_interpolations_agree_where_they_must(self) -> None:
+        """All agree on a constant drive, linear and spline on a ramp; held differs there."""
+        surrogate = self.make()
+        if not surrogate.ports.drive:
+            return
+        drive, state, constants = self._inputs(surrogate, ())
+        scale = surrogate.scales.drive_scale[: drive.shape[-1]]
+        flat = drive[:1].expand_as(drive)
+        ramp = flat + self.amplitude * scale * torch.linspace(0, 1, self.steps, dtype=torch.float64)[:, None]
+
+        def runs(samples: Tensor) -> list[Tensor]:
+            return [
+                _run(surrogate, samples, state, constants, interpolation=dict.fromkeys(surrogate.ports.drive, kind))
+                for kind in ("held", "linear", "spline")
+            ]
+
+        held, linear, spline = runs(flat)
+        _close(held, linear, surrogate, 1e-11)
+        _close(spline, linear, surrogate, 1e-11)
+        held, linear, spline = runs(ramp)
+        _close(spline, linear, surrogate, 1e-10)
+        assert float(((held - linear) / surrogate.scales.output_scale).detach().abs().max()) > 1e-9
+
+    def test_steps_add_up_to_a_run(self) -> None:
+        """`step` and `read`, one sample after the other, are `simulate` under a held drive."""
+        surrogate = self.make()
+        drive, state, constants = self._inputs(surrogate, ())
+        if surrogate.embedding.lookahead:
+            drive = drive[:1].expand_as(drive)  # `step` knows one input; the embedding would see the next ones too
+        if len(surrogate.members) > 1:
+            return  # `simulate` is the mean of the members then
+        kinds = dict.fromkeys(surrogate.ports.drive, "held")
+        whole = _run(surrogate, drive, state, constants, interpolation=kinds)
+        x, rows = state, [surrogate.read(state, torch.cat([drive[0], constants]))]
+        for sample in drive[:-1]:
+            u = torch.cat([sample, constants])
+            x = surrogate.step(x, u)
+            rows.append(surrogate.read(x, u))
+        _close(torch.stack(rows), whole, surrogate, 1e-11)
+
+    def test_adaptive_solver_agrees_with_fixed_steps(self) -> None:
+        """An adaptive solver finds the same run up to the error of one Runge-Kutta step per sample."""
+        surrogate = self.make()
+        drive, state, constants = self._inputs(surrogate, (), steps=12)
+        fixed, adaptive = (_run(surrogate, drive, state, constants, solver=solver) for solver in ("rk4", "dopri5"))
+        _close(fixed, adaptive, surrogate, self.solver_tolerance)
+
+    def test_resting_state_is_a_fixed_point(self) -> None:
+        """Under its constant drive the device stays where it rests, and `simulate` starts there by itself."""
+        surrogate = self.make()
+        drive, _, constants = self._inputs(surrogate, ())
+        named = dict(zip(surrogate.ports.parameters, constants.tolist(), strict=True))
+        constant = drive[:1].expand_as(drive)
+        if not self.rests:
+            assert_refuses(DomainError, lambda: surrogate.resting_state(drive[0], parameters=named))
+            return
+        rest = surrogate.resting_state(drive[0], parameters=named)
+        after = surrogate.step(rest, torch.cat([drive[0], constants]))
+        assert float((after - rest).detach().abs().max()) < 1e-7
+        run = _run(surrogate, constant, None, constants)
+        _close(run, run[:1].expand_as(run), surrogate, 1e-6)
+
+    # --- units at the doors ---------------------------------------------------------------------------------------------
+
+    def test_units_scale_through(self) -> None:
+        """A drive in another unit gives the same outputs, outputs in another unit are scaled: exactly, for powers of two."""
+        surrogate = self.make()
+        drive, state, constants = self._inputs(surrogate, ())
+        other = deepcopy(surrogate)
+        scales = other.scales
+        for buffer, factor in (
+            (scales.output_mean, 2.0**20),
+            (scales.output_scale, 2.0**20),
+            (scales.state_scale, 2.0**20),
+            (scales.drive_mean, 2.0**-10),
+            (scales.drive_scale, 2.0**-10),
+        ):
+            buffer.mul_(factor)
+        plain = _run(surrogate, drive, state, constants)
+        scaled = _run(other, drive * 2.0**-10, state, constants * 2.0**-10)
+        assert torch.equal(scaled, plain * 2.0**20)
+
+    def test_measured_samples_are_read_back(self) -> None:
+        """`state_from` inverts `read`: the outputs of embedded samples are the samples."""
+        surrogate = self.make()
+        samples = 40
+        drive, _, constants = self._inputs(surrogate, (), steps=samples)
+        phase = torch.linspace(0, 3, samples, dtype=torch.float64)[:, None]
+        shift = torch.arange(len(surrogate.ports.output), dtype=torch.float64)
+        output = surrogate.scales.output_si(self.amplitude * torch.sin(phase + shift))
+        for member in range(len(surrogate.members)):
+            states = surrogate.state_from(output, drive, parameters=constants, member=member)
+            assert len(states) == samples - surrogate.embedding.lookahead
+            inputs = torch.cat([drive, constants.expand(samples, -1)], -1)[: len(states)]
+            _close(surrogate.read(states, inputs, member=member), output[: len(states)], surrogate, 1e-9)
+
+    def test_run_along_a_trace_is_a_simulation_from_its_first_samples(self) -> None:
+        """`run` starts each member from the trace's first samples and averages them; it keeps the trace's instants."""
+        surrogate = self.make()
+        trace = self._trace(surrogate)
+        drive = torch.as_tensor(np.stack([*trace.drive.values()], -1)) if trace.drive else torch.zeros(len(trace), 0)
+        run = surrogate.run(trace)
+        members = []
+        for index, member in enumerate(surrogate.members):
+            alone = deepcopy(surrogate)
+            alone.members = cast(list[Member], nn.ModuleList([deepcopy(member)]))
+            state = initial_state(surrogate, trace, member=index)
+            members.append(_run(alone, drive, state, trace.parameters))
+        _close(run.output, torch.stack(members).mean(0), surrogate, 1e-10)
+        assert np.array_equal(run.time.numpy(), trace.time)
+        assert run.outside.shape == (len(trace),)
+        assert bool((run.spread >= surrogate.spread_floor).all())
+
+    # --- trust ----------------------------------------------------------------------------------------------------------
+
+    def test_leaving_the_domain_is_said(self) -> None:
+        """Outside its domain a run warns once, and raises if strict; it is never silent about it."""
+        surrogate = self.make()
+        drive, state, constants = self._inputs(surrogate, ())
+        reach = float(surrogate.domain.points.abs().max() + 2 * surrogate.domain.radius) + 1
+        far = torch.full_like(state, reach)
+
+        def run(**options: Any) -> Tensor:
+            return surrogate.simulate(drive, state=far, parameters=constants, **options)
+
+        assert_refuses(DomainError, lambda: run(strict=True))
+        with recorded_warnings() as caught:
+            first = run()
+            again = run()
+        assert [warning.category for warning in caught] == [DomainWarning]
+        assert torch.equal(first, again)
+        assert bool(torch.isfinite(first).all())
+
+    def test_noise_follows_the_seed(self) -> None:
+        """The same seed gives the same noise, another one another; without noise the run is the mean response."""
+        surrogate = self.make()
+
+        def run(seed: int | None) -> Tensor:
+            drive, state, constants = self._inputs(surrogate, ())
+            source = None if seed is None else torch.Generator().manual_seed(seed)
+            return _run(surrogate, drive, state, constants, noise=seed is not None, generator=source)
+
+        assert torch.equal(run(None), run(None))
+        assert torch.equal(run(3), run(3))
+        noisy = bool((surrogate.noise > 0).any())
+        assert torch.equal(run(3), run(4)) != noisy
+        assert torch.equal(run(3), run(None)) != noisy
+
+    def test_bad_input_is_refused_at_the_door(self) -> None:
+        """Wrong shapes, NaN, missing parameters and unknown settings raise the package's own errors."""
+        surrogate = self.make()
+        drive, state, constants = self._inputs(surrogate, ())
+        wider = torch.cat([drive, drive[:, :1] if drive.shape[1] else torch.zeros(len(drive), 1)], -1)
+        run = surrogate.simulate
+        assert_refuses(TraceError, lambda: run(wider, state=state, parameters=constants))
+        assert_refuses(TraceError, lambda: run(drive[:0], state=state, parameters=constants))
+        assert_refuses(TraceError, lambda: run(drive, state=state[..., :-1], parameters=constants))
+        assert_refuses(TraceError, lambda: run(drive, state=state * float("nan"), parameters=constants))
+        assert_refuses(ConfigError, lambda: run(drive, state=state, parameters=constants, solver="nonsense"))
+        assert_refuses(ConfigError, lambda: run(drive, state=state, parameters=constants, interpolation={"?": "held"}))
+        if surrogate.ports.drive:
+            assert_refuses(TraceError, lambda: run(drive * float("nan"), state=state, parameters=constants))
+        if surrogate.ports.parameters:
+            assert_refuses(ConfigError, lambda: run(drive, state=state))
+            assert_refuses(ConfigError, lambda: run(drive, state=state, parameters=constants * float("nan")))
+
+    # --- files ----------------------------------------------------------------------------------------------------------
+
+    def test_a_file_keeps_everything(self) -> None:
+        """Saved and loaded, every number, name and unit is the same, bit for bit."""
+        surrogate = self.make()
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder, "surrogate.safetensors")
+            surrogate.save(path)
+            back = self.load(path)
+            assert [entry.name for entry in Path(folder).iterdir()] == [path.name]
+            first = path.read_bytes()
+            back.save(path)
+            assert path.read_bytes() == first
+        assert _same_numbers(surrogate, back)
+        assert back.ports == surrogate.ports
+        assert back.embedding == surrogate.embedding
+        assert back.interval == surrogate.interval
+        drive, state, constants = self._inputs(surrogate, ())
+        runs = [_run(each, drive, state, constants) for each in (surrogate, back)]
+        assert torch.equal(*runs)
+
+    def test_state_dict_keeps_every_number(self) -> None:
+        """A state dict loaded into another surrogate of the same layout makes it the same."""
+        surrogate, other = self.make(), self.make()
+        with torch.no_grad():
+            for parameter in other.parameters():
+                parameter.add_(1.0)
+        other.domain.radius.mul_(2)
+        assert not _same_numbers(surrogate, other)
+        other.load_state_dict(surrogate.state_dict())
+        assert _same_numbers(surrogate, other)
+
+    # --- inside ---------------------------------------------------------------------------------------------------------
+
+    def _inputs(self, surrogate: Surrogate, batch: tuple[int, ...], steps: int = 0) -> tuple[Tensor, Tensor, Tensor]:
+        """A smooth drive and parameters in SI, and an initial state, all near the middle of what was fitted."""
+        steps = steps or self.steps
+        generator = torch.Generator().manual_seed(0)
+        names = surrogate.ports
+        width = surrogate.embedding.order * len(names.output)
+        middle, scale = surrogate.scales.drive_mean, surrogate.scales.drive_scale
+        phase = 6.3 * torch.rand(*batch, 1, len(names.inputs), generator=generator, dtype=torch.float64)
+        waves = torch.sin(0.4 * torch.arange(steps, dtype=torch.float64)[:, None] + phase)
+        inputs = middle + self.amplitude * scale * waves
+        state = self.amplitude * torch.randn(*batch, width, generator=generator, dtype=torch.float64)
+        count = len(names.drive)
+        return inputs[..., :count], state, inputs[..., 0, count:]
+
+    def _simulate(self, surrogate: Surrogate, batch: tuple[int, ...]) -> Tensor:
+        drive, state, constants = self._inputs(surrogate, batch)
+        return _run(surrogate, drive, state, constants)
+
+    def _trace(self, surrogate: Surrogate) -> Trace:
+        """A run of the surrogate itself as a recording that begins at another instant than zero."""
+        drive, state, constants = self._inputs(surrogate, (), steps=60)
+        output = _run(surrogate, drive, state, constants).detach()
+        names = surrogate.ports
+        return Trace(
+            surrogate.interval * np.arange(100.0, 160.0, dtype=np.float64),
+            {name: drive[:, i].numpy() for i, name in enumerate(names.drive)},
+            {name: output[:, i].numpy() for i, name in enumerate(names.output)},
+            dict(zip(names.parameters, constants.tolist(), strict=True)),
+            names.units,
+            names.interpolation,
+        )
+
+
+def _run(
+    surrogate: Surrogate, drive: Tensor, state: Tensor | None, parameters: Tensor | Mapping[str, float], **options: Any
+) -> Tensor:
+    """`simulate` where leaving the domain is not the matter."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DomainWarning)
+        return surrogate.simulate(drive, state=state, parameters=parameters, **options)
+
+
+def _close(got: Tensor, want: Tensor, surrogate: Surrogate, tolerance: float) -> None:
+    """Equal to a tolerance in deviations of the outputs."""
+    worst = float(((got - want).detach() / surrogate.scales.output_scale).abs().max())
+    assert worst <= tolerance, f"outputs differ by {worst:.3g} deviations, more than {tolerance:.3g}"
+
+
+def _same_numbers(one: nn.Module, other: nn.Module) -> bool:
+    first, second = one.state_dict(), other.state_dict()
+    return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)

@@ -1,0 +1,282 @@
+"""The switch of `spinode.kernels`: what it says of itself, which path runs, and what happens without the compiled half."""
+
+import json
+import subprocess
+import sys
+import warnings
+
+import pytest
+import torch
+from torch import nn
+
+from spinode import kernels
+from spinode.dynamics.field import ChainField, GreyBoxField, MLPField
+from spinode.dynamics.integrate import loop
+from spinode.dynamics.rollout import rollout
+from spinode.errors import ConfigError, KernelWarning
+from spinode.kernels import native
+
+KEYS = ["native", "reason", "mode", "simd", "compiler", "standard", "simd_built", "simd_offered"]
+SETS = ["portable", "avx2", "avx512"]
+
+needs_kernels = pytest.mark.skipif(not native.built, reason=f"this installation has no compiled kernels: {native.reason}")
+
+
+def seeded(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def small_field(**settings):
+    return MLPField(2, 1, 2, hidden=(4,), generator=seeded(), **settings)
+
+
+def small_run(dtype=torch.float64):
+    generator = seeded(1)
+    return torch.randn(3, 2, generator=generator).to(dtype), torch.randn(3, 4, 3, 1, generator=generator).to(dtype)
+
+
+# What it says
+
+
+def test_info_says_what_was_built():
+    info = kernels.info()
+    assert list(info) == KEYS
+    assert info["mode"] in kernels.MODES
+    if not info["native"]:
+        pytest.skip(f"this installation has no compiled kernels: {info['reason']}")
+    assert info["reason"] == ""
+    assert info["standard"] >= 201703
+    assert info["compiler"]
+    assert info["simd"] == info["simd_offered"][-1]
+
+
+@needs_kernels
+def test_every_machine_offers_the_portable_set_and_offers_what_was_built():
+    info = kernels.info()
+    assert info["simd_built"] == SETS[: len(info["simd_built"])]
+    assert info["simd_offered"] == [name for name in info["simd_built"] if name in info["simd_offered"]]
+    assert "portable" in info["simd_offered"]
+
+
+@needs_kernels
+@pytest.mark.parametrize("simd", SETS)
+def test_the_environment_forces_a_lower_instruction_set(simd, monkeypatch):
+    monkeypatch.setenv("SPINODE_SIMD", simd)
+    if simd in native.FACTS["simd_offered"]:
+        assert kernels.info()["simd"] == simd
+    else:
+        with pytest.raises(ConfigError, match=f"SPINODE_SIMD is '{simd}'; this build on this machine offers portable"):
+            kernels.info()
+
+
+@needs_kernels
+def test_an_unknown_instruction_set_is_refused_before_anything_runs(monkeypatch):
+    monkeypatch.setenv("SPINODE_SIMD", "sse9")
+    with pytest.raises(ConfigError, match="SPINODE_SIMD is 'sse9'"):
+        rollout(small_field(), *small_run())
+
+
+# The switch
+
+
+@needs_kernels
+def test_use_chooses_within_its_block_and_restores_what_was_before():
+    before = kernels.mode()
+    with kernels.use("torch"):
+        assert kernels.info()["mode"] == "torch"
+        with kernels.use("native"):
+            assert kernels.mode() == "native"
+        assert kernels.mode() == "torch"
+    with pytest.raises(ZeroDivisionError), kernels.use("native"):
+        _ = 1 / 0
+    assert kernels.mode() == before
+
+
+@needs_kernels
+def test_only_the_mode_torch_keeps_the_kernels_out(monkeypatch):
+    calls = []
+    inner = native.call
+    monkeypatch.setattr(native, "call", lambda *args, **named: (calls.append(1), inner(*args, **named))[1])
+    for mode, expected in (("torch", 0), ("auto", 1), ("native", 1)):
+        calls.clear()
+        with kernels.use(mode):
+            rollout(small_field(), *small_run())
+        assert len(calls) == expected
+
+
+def test_an_unknown_mode_is_refused(monkeypatch):
+    with pytest.raises(ConfigError, match="mode is 'fast'; expected one of auto, native, torch"), kernels.use("fast"):
+        pass
+    monkeypatch.setattr(kernels, "_mode", "fast")  # what SPINODE_KERNELS=fast leaves behind
+    with pytest.raises(ConfigError, match="SPINODE_KERNELS is 'fast'; expected one of auto, native, torch"):
+        rollout(small_field(), *small_run())
+
+
+# Fields beyond the kernels' reach
+
+
+class Subclass(MLPField):
+    pass
+
+
+def hooked():
+    field = small_field()
+    field.layers[0].register_forward_hook(lambda module, inputs, output: 2 * output)
+    return field
+
+
+def replaced():
+    field = small_field()
+    field.out = nn.Sequential(nn.Linear(4, 2, dtype=torch.float64))
+    return field
+
+
+def without_bias():
+    field = small_field()
+    field.out = nn.Linear(4, 2, bias=False, dtype=torch.float64)
+    return field
+
+
+def with_plain_weights():
+    field = small_field()
+    weight = field.out.weight.detach()
+    del field.out.weight
+    field.out.weight = weight
+    return field
+
+
+def parametrised():
+    field = small_field()
+    nn.utils.parametrizations.weight_norm(field.out)
+    return field
+
+
+def trained_ratios():
+    field = ChainField(MLPField(2, 1, 1, hidden=(4,), generator=seeded()), torch.ones(1, dtype=torch.float64))
+    field.ratios.requires_grad_()
+    return field
+
+
+BEYOND = {
+    "a function": (lambda: lambda x, u: -x + u, "function is no MLPField"),
+    "a subclass, which may do anything": (lambda: Subclass(2, 1, 2, hidden=(4,)), "Subclass is no MLPField"),
+    "known physics": (lambda: GreyBoxField(lambda x, u: -x, small_field()), "GreyBoxField is no MLPField"),
+    "a chain over a chain": (
+        lambda: ChainField(
+            ChainField(MLPField(1, 2, 1, hidden=(3,)), torch.ones(0).double()), torch.ones(1, dtype=torch.float64)
+        ),
+        "ChainField is no MLPField",
+    ),
+    "hooks": (hooked, "Linear has hooks"),
+    "another layer": (replaced, "a layer is a Sequential"),
+    "no bias": (without_bias, "a layer has no bias"),
+    "plain tensors for weights": (with_plain_weights, "or no parameters"),
+    "a parametrised layer": (parametrised, "a layer is a Parametrized"),
+    "trained ratios": (trained_ratios, "ratios of its chain are trained"),
+    "too wide": (lambda: MLPField(2, 1, 2, hidden=(1025,), generator=seeded()), r"\(1025,\) is wider than 1024"),
+    "too deep": (lambda: MLPField(2, 1, 2, hidden=(2,) * 17, generator=seeded()), "deeper than 16"),
+}
+
+
+@needs_kernels
+@pytest.mark.parametrize("name", BEYOND)
+def test_a_field_beyond_reach_runs_in_torch_by_itself(name):
+    make, reason = BEYOND[name]
+    field, (state, stages) = make(), small_run()
+    expected = loop(field, state, stages)
+    with kernels.use("auto"):
+        assert torch.equal(rollout(field, state, stages), expected)
+    with kernels.use("native"), pytest.raises(ConfigError, match=f"kernels do not take this run: .*{reason}"):
+        rollout(field, state, stages)
+
+
+@needs_kernels
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_runs_in_torch(dtype):
+    field, run = small_field().to(dtype), small_run(dtype)
+    assert rollout(field, *run).dtype == dtype
+    with kernels.use("native"), pytest.raises(ConfigError, match=f"its type is {dtype}"):
+        rollout(field, *run)
+
+
+def test_meta_tensors_have_a_shape_and_nothing_else():
+    state, stages = small_run()
+    run = rollout(small_field().to("meta"), state.to("meta"), stages.to("meta"))
+    assert run.is_meta
+    assert run.shape == (3, 5, 2)
+
+
+@needs_kernels
+@pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated:DeprecationWarning")  # torch itself, on the first `jvp`
+def test_forward_mode_runs_in_torch():
+    field, (state, stages) = small_field(), small_run()
+    values, slopes = torch.func.jvp(lambda x: rollout(field, x, stages), (state,), (torch.ones_like(state),))
+    jacobian = torch.func.jacrev(lambda x: rollout(field, x, stages))(state)
+    assert torch.allclose(values, rollout(field, state, stages), rtol=1e-12)
+    assert torch.allclose(slopes, jacobian.sum((-2, -1)), rtol=1e-10)
+    with kernels.use("native"), pytest.raises(ConfigError, match="forward mode"):
+        torch.func.jvp(lambda x: rollout(field, x, stages), (state,), (state,))
+
+
+# Without the compiled half
+
+SCRIPT = """
+import json, sys, warnings
+sys.modules["spinode.kernels._native"] = None
+import torch
+from spinode import (kernels, rollout, MLPField)
+from spinode.dynamics.integrate import (loop)
+field = MLPField(2, 1, 2, hidden=(4,), generator=torch.Generator().manual_seed(0))
+state, stages = torch.ones(3, 2, dtype=torch.float64), torch.ones(3, 4, 3, 1, dtype=torch.float64)
+with warnings.catch_warnings(record=True) as seen:
+    warnings.simplefilter("always")
+    first = rollout(field, state, stages)
+    second = rollout(field, state, stages)
+right = torch.equal(first, loop(field, state, stages)) and torch.equal(first, second)
+print(json.dumps([kernels.info(), right, [[w.category.__name__, str(w.message), w.filename] for w in seen]]))
+"""
+
+
+@pytest.mark.parametrize("mode", ["auto", "torch"])
+def test_without_the_extension_the_same_results_and_one_clear_warning(mode, tmp_path, monkeypatch):
+    monkeypatch.setenv("SPINODE_KERNELS", mode)
+    script = tmp_path / "script.py"
+    script.write_text(SCRIPT)
+    run = subprocess.run([sys.executable, script], cwd=tmp_path, capture_output=True, text=True, check=True)
+    info, right, seen = json.loads(run.stdout)
+    assert right
+    assert list(info) == KEYS
+    assert info["native"] is False
+    assert "spinode.kernels._native" in info["reason"]
+    assert (info["mode"], info["simd"], info["compiler"], info["simd_offered"]) == (mode, "", "", [])
+    assert run.stderr == ""
+    if mode == "torch":
+        assert seen == []
+        return
+    ((category, message, where),) = seen
+    assert category == "KernelWarning"
+    assert "without its compiled kernels" in message
+    assert info["reason"] in message
+    assert "SPINODE_KERNELS=torch" in message
+    assert where == str(script)  # the line that called, not ours
+
+
+def test_native_cannot_be_had_where_nothing_was_built(monkeypatch):
+    monkeypatch.setattr(native, "built", False)
+    monkeypatch.setattr(native, "reason", "no such file")
+    with pytest.raises(ConfigError, match=r"no compiled kernels here \(no such file\)"), kernels.use("native"):
+        pass
+    monkeypatch.setattr(kernels, "_mode", "native")
+    with pytest.raises(ConfigError, match="no compiled kernels here"):
+        rollout(small_field(), *small_run())
+
+
+def test_the_warning_is_ours_to_filter(monkeypatch):
+    monkeypatch.setattr(native, "built", False)
+    monkeypatch.setattr(kernels, "_warned", False)
+    with kernels.use("auto"):
+        with pytest.warns(KernelWarning, match="many times slower"):
+            rollout(small_field(), *small_run())
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            rollout(small_field(), *small_run())

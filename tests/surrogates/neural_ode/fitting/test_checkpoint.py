@@ -1,0 +1,165 @@
+"""The resumable state of a fit: what is written is read back, and what is damaged is refused."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import pickle
+import struct
+
+import pytest
+import torch
+from safetensors.torch import load as from_bytes, save as to_bytes
+
+from spinode import FitError, TraceError
+from spinode.surrogates.neural_ode.fitting.checkpoint import Checkpoint
+from spinode.surrogates.neural_ode.fitting.gauss_newton import Damping
+
+IDENTITY = {"data": "abc", "config": {"seed": 0}}
+
+
+@pytest.fixture
+def path(tmp_path):
+    """A checkpoint with a finished stage and one under way."""
+    made = Checkpoint.open(tmp_path / "fit.checkpoint", IDENTITY)
+    made.every = 0.0
+    made.write("order_scan", [{"order": 1, "error": float("inf")}])
+    made.finish(0, 0, torch.arange(3.0), {"restart": 0, "stage": 0, "validation": 0.5})
+    made.progress(0, 1, torch.arange(4.0), torch.zeros(2, 2), Damping(0.1, 1, 2))
+    return tmp_path / "fit.checkpoint"
+
+
+def opened(path, identity=IDENTITY):
+    return Checkpoint.open(path, identity)
+
+
+def rewritten(path, meta=None, tensors=None):
+    size = struct.unpack("<Q", path.read_bytes()[:8])[0]
+    held = json.loads(path.read_bytes()[8 : 8 + size])["__metadata__"]
+    path.write_bytes(to_bytes(from_bytes(path.read_bytes()) | (tensors or {}), held | (meta or {})))
+
+
+def test_everything_comes_back(path):
+    back = opened(path)
+    assert back.resumed
+    assert back.read("order_scan") == [{"order": 1, "error": float("inf")}]
+    theta, entry = back.finished(0, 0)
+    assert torch.equal(theta, torch.arange(3.0))
+    assert entry == {"restart": 0, "stage": 0, "validation": 0.5}
+    theta, shifts, damping = back.unfinished(0, 1)
+    assert torch.equal(theta, torch.arange(4.0))
+    assert shifts.shape == (2, 2)
+    assert damping == Damping(0.1, 1, 2)
+    assert back.finished(0, 1) is None
+    assert back.unfinished(1, 0) is None
+
+
+def test_without_a_path_nothing_is_written(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    made = opened(None)
+    made.finish(0, 0, torch.zeros(1), {})
+    assert made.finished(0, 0) is not None
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_finished_stage_forgets_its_way(path):
+    made = opened(path)
+    made.finish(0, 1, torch.ones(4), {})
+    assert opened(path).unfinished(0, 1) is None
+    assert set(opened(path).tensors) == {"theta.0.0", "theta.0.1"}
+
+
+def test_progress_is_written_every_few_seconds_and_results_at_once(tmp_path):
+    made = opened(tmp_path / "x")
+    made.finish(0, 0, torch.zeros(1), {})
+    written = (tmp_path / "x").read_bytes()
+    made.progress(0, 1, torch.zeros(1), torch.zeros(1), Damping())
+    assert (tmp_path / "x").read_bytes() == written
+    made._written -= Checkpoint.every
+    made.progress(0, 1, torch.zeros(1), torch.zeros(1), Damping())
+    assert (tmp_path / "x").read_bytes() != written
+
+
+def test_every_truncation_is_refused(path):
+    content = path.read_bytes()
+    for end in range(0, len(content), 7):
+        path.write_bytes(content[:end])
+        with pytest.raises(FitError, match=r"cannot be read.*Delete it to start afresh"):
+            opened(path)
+
+
+def test_every_flipped_byte_is_refused(path):
+    """safetensors has no checksum, and a fit that resumed from other weights would end elsewhere."""
+    content = path.read_bytes()
+    for at in range(len(content)):
+        path.write_bytes(content[:at] + bytes([content[at] ^ 0x11]) + content[at + 1 :])
+        try:
+            back = opened(path)
+        except FitError:
+            continue
+        # What passes must be a change that reads the same, such as one of a space between entries.
+        assert torch.equal(back.finished(0, 0)[0], torch.arange(3.0))
+        assert torch.equal(back.unfinished(0, 1)[0], torch.arange(4.0))
+
+
+@pytest.mark.parametrize(
+    ("meta", "tensors", "message"),
+    [
+        ({"schema": "2"}, {}, r"no fit checkpoint of this version \(schema 2\)"),
+        ({"notes": "[]"}, {}, "no fit checkpoint of this version"),
+        ({"notes": "{"}, {}, "cannot be read"),
+        ({"notes": "[" * 100_000}, {}, "cannot be read"),
+        ({"notes": "{}"}, {}, "do not match their digest"),
+        ({"digest": ""}, {}, "do not match their digest"),
+        ({}, {"theta.0.0": torch.zeros(3)}, "do not match their digest"),
+        ({}, {"more": torch.zeros(3)}, "do not match their digest"),
+        ({"identity": "{}"}, {}, "belongs to other data or settings"),
+    ],
+)
+def test_damage_is_refused(path, meta, tensors, message):
+    rewritten(path, meta, tensors)
+    with pytest.raises(FitError, match=message):
+        opened(path)
+
+
+def test_another_identity_is_refused_whatever_differs(path):
+    for other in ({}, IDENTITY | {"data": "abd"}, IDENTITY | {"config": {"seed": 1}}, IDENTITY | {"more": 1}):
+        with pytest.raises(FitError, match="belongs to other data or settings"):
+            opened(path, other)
+
+
+class Bomb:
+    def __reduce__(self):
+        return (os.mkdir, ("EXPLODED",))
+
+
+def test_other_files_are_refused_and_not_executed(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "x").write_bytes(pickle.dumps(Bomb()))
+    with pytest.raises(FitError, match="cannot be read"):
+        opened(tmp_path / "x")
+    with pytest.raises(FitError, match="cannot be read"):
+        opened(tmp_path)
+    assert os.listdir(tmp_path) == ["x"]
+
+
+def test_a_full_disk_says_so_and_keeps_the_last_state(path, monkeypatch):
+    before = path.read_bytes()
+    made = opened(path)
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "replace", full)
+    with pytest.raises(TraceError, match=r"cannot write .*No space left on device"):
+        made.write("more", 1)
+    assert path.read_bytes() == before
+    assert os.listdir(path.parent) == [path.name]
+
+
+def test_remove(path):
+    made = opened(path)
+    made.remove()
+    made.remove()
+    assert not path.exists()

@@ -1,0 +1,178 @@
+"""The surrogate: the contract for every layout, and known equations."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from spinode import DomainError, Trace, TraceError
+from spinode.surrogates.testing import SurrogateContract, resonator, small_surrogate
+
+LAYOUTS = {
+    "Relaxation": {"order": 1},
+    "Resonator": {"order": 2},
+    "ThirdOrder": {"order": 3, "outputs": 2},
+    "TwoDrivesOneParameter": {"order": 2, "drives": 2, "parameters": 1},
+    "Autonomous": {"order": 2, "drives": 0},
+    "AutonomousWithParameters": {"order": 2, "drives": 0, "parameters": 2},
+    "Delay": {"kind": "delay", "order": 3, "drives": 2, "outputs": 2, "parameters": 1},
+    "Ensemble": {"order": 2, "members": 3},
+    "DelayEnsemble": {"kind": "delay", "order": 2, "members": 2},
+}
+
+
+def _contract(name: str, layout: dict) -> type:
+    return type(f"Test{name}", (SurrogateContract,), {"make": lambda self: small_surrogate(**layout), "__module__": __name__})
+
+
+for _name, _layout in LAYOUTS.items():
+    globals()[f"Test{_name}"] = _contract(_name, _layout)
+
+
+class TestLinearResonator(SurrogateContract):
+    def make(self):
+        return resonator(noise=0.01)
+
+
+# --- known equations ----------------------------------------------------------------------------------------------------
+
+
+def ring_down(period, damping, steps):
+    """y'' + 2 z w y' + w^2 y = 0 with y(0) = 1, y'(0) = 0, at whole samples."""
+    omega = 2 * np.pi / period
+    damped = omega * np.sqrt(1 - damping**2)
+    t = np.arange(steps)
+    return np.exp(-damping * omega * t) * (np.cos(damped * t) + damping * omega / damped * np.sin(damped * t))
+
+
+def test_ring_down_follows_the_analytical_solution_to_fourth_order():
+    errors = []
+    for period in (20, 40, 80):
+        device = resonator(period=period, damping=0.1)
+        run = device.simulate(torch.zeros(2 * period, 1), state=torch.tensor([1.0, 0.0]))[:, 0].detach().numpy()
+        errors.append(np.abs(run - ring_down(period, 0.1, 2 * period)).max())
+    orders = np.log2(np.array(errors[:-1]) / errors[1:])
+    assert errors[0] < 5e-3
+    assert np.all(np.abs(orders - 4) < 0.3), orders
+
+
+def test_a_constant_drive_moves_the_rest_by_the_gain():
+    device = resonator(gain=0.5)
+    for volts in (-1.0, 0.0, 0.7):
+        rest = device.resting_state(torch.tensor([volts], dtype=torch.float64))
+        assert device.read(rest, torch.tensor([volts])).item() == pytest.approx(0.5 * volts, abs=1e-9)
+
+
+def test_time_is_measured_in_intervals():
+    device = resonator(period=20, damping=0.1, interval=1e-11)
+    state, drive = torch.tensor([1.0, 0.0], dtype=torch.float64), torch.zeros(1, dtype=torch.float64)
+    whole = device.step(state, drive)
+    half = device.step(device.step(state, drive, 0.5e-11), drive, 0.5e-11)
+    assert torch.allclose(device.step(state, drive, 1e-11), whole)
+    assert torch.allclose(half, whole, atol=1e-4)
+    assert not torch.allclose(device.step(state, drive, 2e-11), whole, atol=1e-2)
+
+
+def test_no_resting_state_of_an_unstable_device():
+    with pytest.raises(DomainError, match=r"no stable resting state.*state_from"):
+        resonator(damping=-0.05).simulate(torch.zeros(5, 1))
+
+
+def test_noise_has_the_deviation_it_was_given():
+    """Sample deviation of 10 000 draws within 4 standard errors: a right one fails in 6e-5 of seeds (the seed is fixed)."""
+    device = resonator(noise=0.02)
+    drive, start = torch.zeros(500, 20, 1), torch.zeros(2, dtype=torch.float64)
+    quiet = device.simulate(drive, state=start)
+    loud = device.simulate(drive, state=start, noise=True, generator=torch.Generator().manual_seed(0))
+    assert float((loud - quiet).detach().std()) == pytest.approx(0.02, rel=4 / np.sqrt(20_000))
+
+
+def test_a_step_outside_is_named_with_its_time():
+    device = resonator(interval=1e-11)
+    drive = torch.zeros(20, 1, dtype=torch.float64)
+    drive[12:] = 50.0
+    with pytest.raises(DomainError, match=r"first at sample 12 \(t = 1.2e-10 s\)"):
+        device.simulate(drive, state=torch.zeros(2), interpolation={"V": "held"}, strict=True)
+
+
+def test_a_run_that_escapes_stays_finite_and_says_when():
+    device = resonator(damping=-0.3)
+    t = 1e-11 * np.arange(100)
+    trace = Trace(t, {"V": np.zeros(100)}, {"y": 0.5 * np.cos(0.3 * np.arange(100))}, interpolation={"V": "held"})
+    run = device.run(trace)
+    assert torch.isfinite(run.output).all()
+    assert run.diverged_at is not None
+    first = int(np.abs(t - run.diverged_at).argmin())
+    assert first > 20
+    assert 20 <= float(run.output[first:].abs().max()) <= 30
+    assert bool(run.outside[first:].all())
+
+
+def test_an_ensemble_answers_with_its_mean_and_its_spread():
+    device = small_surrogate(members=3)
+    count = 50
+    drive = device.scales.drive_mean * torch.ones(count, 1)
+    trace = Trace(2e-12 * np.arange(count), {"u0": drive[:, 0].numpy()}, {}, interpolation={"u0": "held"})
+    run = device.run(trace)
+    assert run.members.shape == (3, count, 1)
+    assert torch.allclose(run.output, run.members.mean(0))
+    wanted = (1.5**2 * run.members.var(0) + (0.02 * device.scales.output_scale) ** 2).sqrt()
+    assert torch.allclose(run.spread, wanted)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"time": 1.3e-11 * np.arange(30)}, "sampled every 1.3e-11 s, the surrogate steps every 1e-11 s; resample"),
+        ({"drive": {"U": np.zeros(30)}}, "no drive 'V'; its drive channels are: U"),
+        ({"drive": {"V": np.full(30, np.nan)}}, "'V' holds 30 NaN"),
+        ({"output": {"y": np.full(30, np.inf)}}, "'y' holds 30 NaN or infinite"),
+        ({"time": 1e-11 * np.r_[0:15, 14:29]}, "time repeats after sample 14"),
+    ],
+)
+def test_a_trace_that_does_not_fit_is_refused(change, message):
+    parts = {"time": 1e-11 * np.arange(30), "drive": {"V": np.zeros(30)}, "output": {"y": np.sin(np.arange(30))}}
+    with pytest.raises(TraceError, match=message):
+        resonator().run(Trace(**(parts | change)))
+
+
+@pytest.mark.parametrize(
+    ("output", "drive"),
+    [
+        (torch.zeros(9, 1), torch.zeros(10, 1)),
+        (torch.zeros(10), torch.zeros(10, 1)),
+        (torch.full((10, 1), float("nan")), torch.zeros(10, 1)),
+    ],
+)
+def test_samples_that_make_no_state_are_refused(output, drive):
+    with pytest.raises(TraceError, match="expected finite samples of shape"):
+        resonator().state_from(output, drive)
+
+
+def test_too_few_samples_make_no_state():
+    with pytest.raises(TraceError, match="at least 8 are needed"):
+        resonator().state_from(torch.zeros(5, 1), torch.zeros(5, 1))
+
+
+def test_single_precision_runs_and_agrees():
+    double = small_surrogate(parameters=1)
+    single = small_surrogate(parameters=1).float()
+    drive = double.scales.drive_mean[0] + 1e3 * torch.sin(torch.arange(20.0))[:, None]
+    constants = {"p0": float(double.scales.drive_mean[1])}
+    runs = [device.simulate(drive, state=torch.zeros(2), parameters=constants) for device in (double, single)]
+    assert runs[1].dtype == torch.float32
+    assert torch.allclose(runs[0].float(), runs[1], atol=1e-4)
+
+
+@pytest.mark.parametrize("kind", ["derivative", "delay"])
+def test_one_sample_is_a_run(kind):
+    device = small_surrogate(kind=kind)
+    drive = device.scales.drive_mean.reshape(1, 1)
+    assert device.simulate(drive, state=torch.zeros(2)).shape == (1, 1)
+
+
+def test_describe_names_what_a_user_needs():
+    text = small_surrogate(drives=2, parameters=1, members=2).describe()
+    for part in ("u0 [V], u1 [V]", "y0 [T]", "p0 [K]", "order 2, 2 values", "2e-12 s", "members:    2"):
+        assert part in text

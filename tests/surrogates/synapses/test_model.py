@@ -1,0 +1,558 @@
+"""`SynapseSurrogate`: the contract, and each kind of noise against its distribution, on surrogates built by hand."""
+
+import copy
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from spinode import ConfigError, DomainError, DomainWarning, Pulses
+from spinode.surrogates.synapses.drift import Drift, Latents
+from spinode.surrogates.synapses.model import SynapseSurrogate
+from spinode.surrogates.synapses.noise import NoiseModel
+from spinode.surrogates.synapses.population import Population
+from spinode.surrogates.synapses.pulse_data import Inputs, Scale
+from spinode.surrogates.synapses.retention import Retention
+from spinode.surrogates.synapses.telegraph import TelegraphNoise
+from spinode.testing import SynapseContract
+
+BOTH = ("SET", "RESET")
+ACCUMULATING, READ, FLICKER, TAU = 0.02, 0.05, 0.1, 8.0
+TRAP = TelegraphNoise(fill=0.02, leave=0.05, depth=0.6, depth_deviation=0.1)
+
+
+def seeded(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def noise_of(model, **values):
+    known = {
+        "log accumulating SET": math.log(ACCUMULATING), "log accumulating RESET": math.log(ACCUMULATING),
+        "log read": math.log(READ), "log correlated read": math.log(FLICKER), "log memory": math.log(TAU),
+        "depth": TRAP.depth, "log depth deviation": math.log(TRAP.depth_deviation), **values,
+    }  # fmt: skip
+    return torch.tensor([known.get(name, 0.0) for name in model.names], dtype=torch.float64)
+
+
+def relaxing(latents, extra=0, *, rate=0.03, kappa=0.1):
+    """dx/dn = kappa sinh(N), N = (rate / kappa) (p - x + voltage / 2): towards +1 under SET, -1 under RESET."""
+    made = Drift(latents, extra, kappa, hidden=(4,), generator=seeded())
+    with torch.no_grad():
+        for weight in made.field.parameters():
+            weight.zero_()
+        row = torch.zeros_like(made.field.skip.weight)
+        row[0, 0], row[0, 1] = -rate / kappa, rate / kappa
+        if extra:
+            row[0, 2] = 0.5 * rate / kappa
+        made.field.skip.weight.copy_(row)
+    return made
+
+
+def still(latents=None):
+    """No drift at all."""
+    made = relaxing(latents or Latents((), False, 0, window=False))
+    with torch.no_grad():
+        made.field.skip.weight.zero_()
+    return made
+
+
+def build(drift=None, *, memory=False, trap=None, noise=None, polarities=BOTH, inputs=None, scale=None, **settings):
+    drift = drift or relaxing(Latents((), False, 0, window=False))
+    model = NoiseModel(polarities, memory, trap is not None)
+    return SynapseSurrogate(
+        drift=drift, noise_model=model, noise=noise_of(model, **(noise or {})), scale=scale or Scale("linear", 0.5, 0.25),
+        inputs=inputs or Inputs((), (), (), {}, {}), polarities=polarities, unit="S", trap=trap,
+        **{"seen": (-1.0, 1.0), "first": 0.0, **settings},
+    )  # fmt: skip
+
+
+def one_device(**settings):
+    """Bipolar, one device: voltage enters, cycles do not differ."""
+    inputs = Inputs(("voltage",), (1.5,), (0.3,), {"voltage": (1.0, 2.0), "width": (1e-6, 1e-6)},
+                    {"voltage": (1.5, 1.5), "width": (1e-6, 1e-6)})  # fmt: skip
+    return build(relaxing(Latents((), False, 0, window=False), 1), inputs=inputs, memory=True, **settings)
+
+
+def population(size, deviation=0.2, *, first=-0.5):
+    """Forty devices, whose parameters have just that mean and deviation."""
+    r = np.random.default_rng(0)
+    values = r.normal(size=(40, 4, size)).clip(-2.5, 2.5)
+    values = deviation * (values - values.mean((0, 1))) / values.std((0, 1))
+    values[:, :, 0] += first
+    return Population(values)
+
+
+def many_devices(**settings):
+    latents = Latents(BOTH, True, 0)
+    return build(
+        relaxing(latents), memory=True, trap=TRAP, population=population(5), of_devices=True, chunk=4.0,
+        seen=(-2.0, 2.0), **settings,
+    )  # fmt: skip
+
+
+class TestOneDevice(SynapseContract):
+    def make(self):
+        return one_device()
+
+
+class TestManyDevicesWithTraps(SynapseContract):
+    def make(self):
+        return many_devices()
+
+
+class TestLogarithmicResetOnly(SynapseContract):
+    def make(self):
+        drift = relaxing(Latents(("RESET",), False, 0))
+        drift.tied = True
+        with torch.no_grad():
+            drift.field.skip.weight[0, 0] = 0.0  # it goes on downwards, wherever it began
+        spread = population(3, first=0.8)
+        return build(
+            drift, polarities=("RESET",), scale=Scale("log", math.log(1e-5), 0.5), population=spread, of_devices=True,
+        )  # fmt: skip
+
+
+# --- the mean --------------------------------------------------------------------------------------------------------
+
+
+def test_the_drift_is_the_equation():
+    """x' = x + kappa sinh((rate / kappa) (p - x)) from pulse to pulse; the conductance is centre + spread x."""
+    synapse = build()
+    state = synapse.initial((2,), dtype=torch.float64)
+    x = np.zeros(2)
+    for count in (1.0, 1.0, -1.0, 1.0):
+        state = synapse.program(state, Pulses(torch.tensor([count, -count])))
+        p = np.array([count, -count])
+        x = x + 0.1 * np.sinh(0.3 * (p - x))
+    np.testing.assert_allclose(synapse.read(state).numpy(), 0.5 + 0.25 * x, rtol=1e-12)
+
+
+def test_pulses_at_once_are_pulses_one_by_one_where_the_step_is_one():
+    synapse = build(chunk=1.0)
+    state = synapse.initial((3,), dtype=torch.float64)
+    counts = torch.tensor([7.0, -7.0, 7.0])
+    at_once = synapse.read(synapse.program(state, Pulses(counts)))
+    for _ in range(7):
+        state = synapse.program(state, Pulses(counts.sign()))
+    torch.testing.assert_close(synapse.read(state), at_once, rtol=1e-12, atol=0)
+
+
+def test_longer_steps_are_close_and_devices_keep_their_own_numbers():
+    """Midpoint steps of up to four pulses: within a thousandth of the change, at 0, 1, 13 and 40 pulses together."""
+    counts = torch.tensor([0.0, 1.0, 13.0, -40.0])
+    fine, coarse = (
+        made.read(made.program(made.initial((4,), dtype=torch.float64), Pulses(counts)))
+        for made in (build(chunk=1.0), build(chunk=4.0))
+    )
+    assert float((coarse - fine).abs().max()) < 1e-3 * float((fine - 0.5).abs().max())
+
+
+def test_single_precision_agrees_with_double():
+    synapse = many_devices()
+    state = synapse.initial((200,), generator=seeded(), dtype=torch.float64)
+    pulses = Pulses((torch.arange(200) % 41 - 20).double())
+    expected = synapse.read(synapse.program(state, pulses))
+    single = {name: value.float() for name, value in state.items()}
+    found = synapse.read(synapse.program(single, pulses))
+    assert found.dtype == torch.float32
+    torch.testing.assert_close(found.double(), expected, rtol=1e-4, atol=1e-6)
+
+
+def test_states_stop_a_quarter_of_the_span_beyond_what_was_seen():
+    synapse = build(noise={"log accumulating SET": math.log(10.0)})
+    after = synapse.program(synapse.initial((200,)), Pulses(torch.ones(200)), generator=seeded())
+    assert float(after["state"].max()) == pytest.approx(1.5)
+    assert float(after["state"].min()) == pytest.approx(-1.5)
+    saturated = synapse.saturated(after)
+    assert torch.equal(saturated, after["state"].abs() > 1)
+    assert 0 < int(saturated.sum()) <= 200
+    assert not synapse.saturated(synapse.initial((3,))).any()
+
+
+def test_low_and_high_are_the_conductances_that_were_seen():
+    synapse = build()
+    assert (synapse.low, synapse.high) == (0.25, 0.75)
+    log = build(scale=Scale("log", math.log(1e-5), 0.5))
+    assert (log.low, log.high) == (pytest.approx(1e-5 * math.exp(-0.5)), pytest.approx(1e-5 * math.exp(0.5)))
+
+
+# --- gradients -------------------------------------------------------------------------------------------------------
+
+
+def test_gradients_flow_to_state_voltage_and_weights():
+    synapse = one_device(chunk=2.0)
+    start = torch.tensor([0.1, -0.2, 0.3], dtype=torch.float64)
+    counts = torch.tensor([3.0, -5.0, 1.0], dtype=torch.float64)
+    base = synapse.initial((3,), dtype=torch.float64)
+
+    def run(x, voltage):
+        return synapse.read(synapse.program({**base, "state": x}, Pulses(counts, voltage=voltage)))
+
+    synapse.drift.requires_grad_()
+    given = (start.requires_grad_(), torch.full((3,), 1.6, dtype=torch.float64, requires_grad=True))
+    assert torch.autograd.gradcheck(run, given, eps=1e-6, atol=1e-7)
+    run(*given).sum().backward()
+    assert float(synapse.drift.field.skip.weight.grad.abs().min()) > 0
+
+
+def test_the_gradient_in_the_number_of_pulses_is_the_step():
+    """A straight-through number of pulses: d x / d n is the rate there."""
+    synapse = build(chunk=8.0)
+    count = torch.tensor([1.0, -1.0], dtype=torch.float64, requires_grad=True)
+    after = synapse.program(synapse.initial((2,), dtype=torch.float64), Pulses(count))
+    (gradient,) = torch.autograd.grad(after["state"].sum(), count)
+    torch.testing.assert_close(gradient, torch.full((2,), 0.1 * math.sinh(0.3)).double())
+
+
+def test_a_device_without_pulses_does_not_spoil_the_gradients_of_noisy_runs():
+    """The square root of a number of pulses has no slope at zero."""
+    synapse = one_device()
+    count = torch.tensor([0.0, 3.0, -2.0], dtype=torch.float64, requires_grad=True)
+    state = synapse.initial((3,), generator=seeded(), dtype=torch.float64)
+    read = synapse.read(synapse.program(state, Pulses(count), generator=seeded(1)))
+    (gradient,) = torch.autograd.grad(read.sum(), count)
+    assert bool(torch.isfinite(gradient).all())
+    assert bool((gradient[1:] != 0).all())
+
+
+def test_weights_get_gradients_in_both_precisions():
+    found = []
+    for dtype in (torch.float32, torch.float64):
+        synapse = build(chunk=2.0)
+        synapse.drift.requires_grad_()
+        after = synapse.program(synapse.initial((2,), dtype=dtype), Pulses(torch.tensor([3.0, -5.0])))
+        found.append(torch.autograd.grad(after["state"].square().sum(), synapse.drift.field.skip.weight)[0].double())
+    torch.testing.assert_close(*found, rtol=1e-4, atol=1e-6)
+
+
+# --- accumulating and read noise -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("chunk", [1.0, 5.0])
+@pytest.mark.parametrize("count", [1, 16])
+def test_noise_of_n_pulses_has_n_times_the_variance(count, chunk):
+    """Without drift: mean 0, variance n sigma^2, each polarity its own; 5 standard errors."""
+    synapse = build(still(), noise={"log accumulating RESET": math.log(0.04)}, chunk=chunk)
+    size = 40_000
+    for sign, sigma in ((1.0, ACCUMULATING), (-1.0, 0.04)):
+        state = synapse.initial((size,), dtype=torch.float64)
+        x = synapse.program(state, Pulses(torch.full((size,), sign * count)), generator=seeded(3))["state"]
+        expected = sigma * math.sqrt(count)
+        assert abs(float(x.mean())) < 5 * expected / math.sqrt(size)
+        assert abs(float(x.std()) / expected - 1) < 5 / math.sqrt(2 * size)
+
+
+def test_accumulating_noise_depends_on_the_state_as_its_polynomial():
+    values = {"its slope SET": 0.5, "its curvature SET": -0.3, "its slope": 0.4}
+    synapse = build(still(), noise=values)
+    size = 20_000
+    for x in (-0.8, 0.0, 0.8):
+        state = {**synapse.initial((size,), dtype=torch.float64), "state": torch.full((size,), x).double()}
+        change = synapse.program(state, Pulses(torch.ones(size)), generator=seeded(4))["state"] - x
+        expected = ACCUMULATING * math.exp(0.5 * x - 0.3 * x * x)
+        assert abs(float(change.std()) / expected - 1) < 5 / math.sqrt(2 * size)
+        read = (synapse.read(state, generator=seeded(5)) - 0.5) / 0.25 - x
+        assert abs(float(read.std()) / (READ * math.exp(0.4 * x)) - 1) < 5 / math.sqrt(2 * size)
+
+
+def test_read_noise_is_new_at_each_read():
+    synapse = build(still())
+    state = synapse.initial((40_000,), dtype=torch.float64)
+    generator = seeded(1)
+    first, second = ((synapse.read(state, generator=generator) - 0.5) / 0.25 for _ in range(2))
+    assert abs(float(first.std()) / READ - 1) < 5 / math.sqrt(80_000)
+    assert abs(float((first * second).mean())) < 5 * READ**2 / math.sqrt(40_000)
+
+
+# --- correlated noise ------------------------------------------------------------------------------------------------
+
+
+def test_correlated_noise_is_stationary_and_forgotten_over_its_memory():
+    synapse = build(still(), memory=True)
+    size = 40_000
+    state = synapse.initial((size,), generator=seeded(0), dtype=torch.float64)
+    start = state["flicker"].clone()
+    generator = seeded(1)
+    passed = 0
+    for count in (1, 3, 8):
+        state = synapse.program(state, Pulses(torch.full((size,), float(count))), generator=generator)
+        passed += count
+        assert abs(float(state["flicker"].std()) / FLICKER - 1) < 5 / math.sqrt(2 * size)
+        correlation = float((start * state["flicker"]).mean()) / FLICKER**2
+        assert abs(correlation - math.exp(-passed / TAU)) < 5 * math.sqrt(2 / size)
+
+
+def test_devices_without_pulses_keep_their_correlated_noise():
+    synapse = many_devices()
+    state = synapse.initial((100,), generator=seeded(0))
+    count = (torch.arange(100) % 2).float()
+    after = synapse.program(state, Pulses(count), generator=seeded(1))
+    for name in ("state", "flicker", "trap"):
+        torch.testing.assert_close(after[name][::2], state[name][::2], rtol=0, atol=0)
+    assert not torch.equal(after["flicker"][1::2], state["flicker"][1::2])
+
+
+# --- telegraph noise -------------------------------------------------------------------------------------------------
+
+
+def test_traps_start_in_equilibrium_and_stay_there():
+    synapse = many_devices()
+    size = 20_000
+    state = synapse.initial((size,), generator=seeded(2), dtype=torch.float64)
+    error = math.sqrt(TRAP.occupancy * (1 - TRAP.occupancy) / size)
+    generator = seeded(3)
+    for _ in range(3):
+        filled = state["trap"] != 0
+        assert abs(float(filled.double().mean()) - TRAP.occupancy) < 5 * error
+        depth = state["trap"][filled]
+        assert abs(float(depth.mean()) - 0.6) < 5 * 0.1 / math.sqrt(len(depth))
+        assert abs(float(depth.std()) / 0.1 - 1) < 5 / math.sqrt(2 * len(depth))
+        state = synapse.program(state, Pulses(torch.full((size,), 5.0)), generator=generator)
+
+
+@pytest.mark.parametrize("count", [1, 12])
+def test_traps_move_by_the_power_of_their_chain(count):
+    synapse = many_devices()
+    size = 40_000
+    state = synapse.initial((size,), generator=seeded(2), dtype=torch.float64)
+    after = synapse.program(state, Pulses(torch.full((size,), float(count))), generator=seeded(3))
+    single = np.array([[1 - TRAP.fill, TRAP.fill], [TRAP.leave, 1 - TRAP.leave]])
+    expected = np.linalg.matrix_power(single, count)
+    for start in (0, 1):
+        chosen = (state["trap"] != 0) == bool(start)
+        share = float((after["trap"][chosen] != 0).double().mean())
+        error = math.sqrt(expected[start, 1] * (1 - expected[start, 1]) / int(chosen.sum()))
+        assert abs(share - expected[start, 1]) < 5 * error
+    kept = (state["trap"] != 0) & (after["trap"] != 0)
+    torch.testing.assert_close(after["trap"][kept], state["trap"][kept], rtol=0, atol=0)
+
+
+# --- variants --------------------------------------------------------------------------------------------------------
+
+
+def test_only_leaves_kinds_of_noise_out():
+    synapse = many_devices()
+    pulses = Pulses(torch.full((300,), 3.0))
+
+    def made(**kinds):
+        part = synapse.only(**kinds)
+        state = part.program(part.initial((300,), generator=seeded(0)), pulses, generator=seeded(1))
+        return {**state, "read": part.read(state, generator=seeded(2)) - part.read(state)}
+
+    def alike(values):
+        return bool((values == values[:1]).all())
+
+    nothing = made(c2c=False, rtn=False, d2d=False)
+    assert all(alike(value) for value in nothing.values())
+    quiet = made(c2c=False, rtn=False)
+    assert not alike(quiet["state"])
+    assert (quiet["flicker"] == 0).all()
+    assert (quiet["trap"] == 0).all()
+    assert (quiet["read"] == 0).all()
+    cycles = made(rtn=False, d2d=False)
+    assert alike(cycles["latents"])
+    assert (cycles["trap"] == 0).all()
+    assert not any(alike(cycles[name]) for name in ("state", "flicker", "read"))
+    traps = made(c2c=False, d2d=False)
+    assert not alike(traps["trap"])
+    assert alike(traps["state"])
+    everything = made()
+    assert not any(alike(value) for value in everything.values())
+
+
+def test_one_device_knows_no_spread():
+    synapse = one_device(record={"devices": 1})
+    for ask in (lambda: synapse.only(c2c=False), lambda: synapse.devices(3, seeded())):
+        with pytest.raises(ConfigError, match=r"fitted on 1 device\(s\): .* not the one from device to device"):
+            ask()
+    assert synapse.only(d2d=False, c2c=False).with_noise is False
+    assert synapse.with_noise is True
+
+
+def test_devices_are_those_of_the_population():
+    drawn = many_devices().devices(5000, seeded()).numpy()
+    assert drawn.shape == (5000, 5)
+    assert abs(drawn[:, 0].mean() + 0.5) < 5 * 0.2 / math.sqrt(5000)
+    assert (np.abs(drawn.std(0) / 0.2 - 1) < 5 / math.sqrt(2 * 5000)).all()
+    assert np.abs(drawn[:, 1:]).max() <= float(population(5).samples[:, :, 1:].abs().max())
+
+
+def test_posterior_draws_scatter_about_the_surrogate_as_their_covariance_says():
+    synapse = build()
+    size = len(synapse.noise)
+    weights = synapse.posterior_weights.shape[0]
+    factor = 0.02 * torch.randn(weights, weights, generator=seeded(7), dtype=torch.float64)
+    synapse = build(posterior_noise=0.01 * torch.eye(size).double(), posterior_weights=factor @ factor.T)
+    generator = seeded(8)
+    count = 600
+    before = copy.deepcopy(synapse.state_dict())
+    draws = [synapse.posterior(generator) for _ in range(count)]
+    noise = torch.stack([draw.noise for draw in draws]) - synapse.noise
+    assert float(noise.mean(0).abs().max()) < 5 * 0.1 / math.sqrt(count)
+    assert float((noise.std(0) / 0.1 - 1).abs().max()) < 5 / math.sqrt(2 * count)
+
+    def flat(drift):
+        field = drift.field
+        return torch.cat([w.detach().reshape(-1) for w in (field.out.weight, field.out.bias, field.skip.weight)])
+
+    shift = torch.stack([flat(draw.drift) for draw in draws]) - flat(synapse.drift)
+    expected = factor @ factor.T
+    variance = expected.diagonal()
+    assert bool((shift.mean(0).abs() < 5 * (variance / count).sqrt()).all())
+    error = ((torch.outer(variance, variance) + expected**2) / count).sqrt()
+    assert bool(((shift.T @ shift / count - expected).abs() < 5 * error).all())
+    for name, value in synapse.state_dict().items():
+        torch.testing.assert_close(value, before[name], rtol=0, atol=0)
+
+
+def test_posterior_draws_weigh_the_devices_anew():
+    synapse, generator = many_devices(), seeded(1)
+    before = synapse.population.weights.clone()
+    draws = [synapse.posterior(generator).population.weights for _ in range(200)]
+    assert not torch.equal(draws[0], draws[1])
+    # Dirichlet weights of 40 devices: variance (1 / 40) (1 - 1 / 40) / 41.
+    weights, expected = torch.stack(draws), math.sqrt(39 / 40**2 / 41)
+    assert float((weights.mean(0) * 40 - 1).abs().max()) < 5 * 40 * expected / math.sqrt(200)
+    assert float(weights.std()) == pytest.approx(expected, rel=0.1)
+    torch.testing.assert_close(synapse.population.weights, before, rtol=0, atol=0)
+
+
+def test_a_posterior_draw_behaves_as_its_weights_in_both_precisions():
+    """The single-precision copy that the surrogate keeps is not the draw's."""
+    size = build().posterior_weights.shape[0]
+    synapse = build(posterior_weights=0.1 * torch.eye(size).double())
+    pulses = Pulses(torch.full((4,), 3.0))
+    single = synapse.program(synapse.initial((4,)), pulses)
+    draw = synapse.posterior(seeded())
+    found = draw.program(draw.initial((4,)), pulses)["state"]
+    expected = draw.program(draw.initial((4,), dtype=torch.float64), pulses)["state"]
+    torch.testing.assert_close(found.double(), expected, rtol=1e-4, atol=1e-6)
+    assert not torch.allclose(found, single["state"], rtol=1e-2)
+    again = synapse.program(synapse.initial((4,)), pulses)
+    torch.testing.assert_close(again["state"], single["state"], rtol=0, atol=0)
+
+
+def test_the_single_precision_copy_follows_new_weights():
+    """What was trained or loaded after a first run counts."""
+    synapse = build()
+    pulses = Pulses(torch.ones(2))
+    before = synapse.program(synapse.initial((2,)), pulses)["state"]
+    with torch.no_grad():
+        synapse.drift.field.out.bias += 0.5
+        after = synapse.program(synapse.initial((2,)), pulses)["state"]
+        expected = synapse.program(synapse.initial((2,), dtype=torch.float64), pulses)["state"]
+    assert not torch.allclose(before, after)
+    torch.testing.assert_close(after.double(), expected, rtol=1e-5, atol=1e-7)
+
+
+# --- reads lead to states --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("make", [one_device, many_devices])
+def test_a_state_made_of_a_read_reads_the_same(make):
+    synapse = make()
+    read = torch.linspace(synapse.low, synapse.high, 7, dtype=torch.float64)
+    torch.testing.assert_close(synapse.read(synapse.at(read)), read)
+    assert synapse.at(read.float())["state"].dtype == torch.float32
+
+
+def test_a_state_made_of_a_read_is_as_uncertain_as_the_read():
+    """With a generator: conductance less read = read noise, correlated noise and trap included in the state."""
+    synapse = many_devices()
+    read = torch.full((20_000,), 0.5, dtype=torch.float64)
+    state = synapse.at(read, generator=seeded())
+    again = (synapse.read(state) - 0.5) / 0.25
+    assert abs(float(again.std()) / READ - 1) < 5 / math.sqrt(40_000)
+    assert float(state["flicker"].std()) == pytest.approx(FLICKER, rel=5 / math.sqrt(40_000))
+    assert abs(float((state["state"] * state["flicker"]).mean()) / -(FLICKER**2) - 1) < 0.1
+
+
+def test_a_device_that_was_just_read_is_like_those_that_begin_there():
+    """Of devices whose log range follows their first state, those at a read have that of the read; a generator spreads it."""
+    values = torch.zeros(100, 4, 5, dtype=torch.float64)
+    values[:, :, 0] = torch.linspace(-1, 1, 100, dtype=torch.float64)[:, None]
+    values[:, :, 2] = 0.3 * values[:, :, 0]
+    synapse = build(relaxing(Latents(BOTH, True, 0)), population=Population(values), of_devices=True)
+    x = torch.tensor([-0.5, 0.0, 0.5], dtype=torch.float64).repeat(500)
+    mean = synapse.at(0.5 + 0.25 * x)["latents"]
+    torch.testing.assert_close(mean[:, 1], 0.3 * x, rtol=0, atol=0.01)
+    drawn = synapse.at(0.5 + 0.25 * x, generator=seeded())["latents"]
+    # Ten of a hundred begin within 0.1 to either side.
+    assert float((drawn[:, 1] - 0.3 * x).abs().max()) < 5 * 0.3 * 0.11
+    assert len(drawn[:, 1].unique()) > 20
+    same = synapse.only(d2d=False).at(0.5 + 0.25 * x, generator=seeded())["latents"]
+    torch.testing.assert_close(same, mean, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+def test_reads_are_finite(bad):
+    with pytest.raises(ConfigError, match="cannot be conductances of this device"):
+        build().at(torch.tensor([0.5, bad]))
+    with pytest.raises(ConfigError, match="cannot be conductances of this device"):
+        build(scale=Scale("log", 0.0, 1.0)).at(torch.tensor([0.5, -1.0]))
+
+
+# --- ranges, pauses, words -------------------------------------------------------------------------------------------
+
+
+def test_a_voltage_outside_the_range_stops_at_its_edge_with_one_warning():
+    synapse = one_device()
+    state = synapse.initial((2,), dtype=torch.float64)
+    with pytest.warns(DomainWarning, match=r"a voltage such as 3 V, outside 1 V \.\. 2 V"):
+        beyond = synapse.program(state, Pulses(torch.ones(2), voltage=3.0))
+    edge = synapse.program(state, Pulses(torch.ones(2), voltage=2.0))
+    torch.testing.assert_close(beyond["state"], edge["state"])
+    synapse.program(state, Pulses(torch.ones(2), voltage=3.0))  # the second time in silence: warnings are errors here
+
+
+def test_a_strict_surrogate_refuses_it():
+    synapse = one_device()
+    synapse.strict = True
+    with pytest.raises(DomainError, match=r"outside 1 V \.\. 2 V that the model holds for\. Program inside that range"):
+        synapse.program(synapse.initial((2,)), Pulses(torch.ones(2), voltage=3.0))
+
+
+def test_voltage_and_width_are_those_of_the_recordings():
+    synapse = one_device()
+    assert synapse.voltage == (1.5, 1.5)
+    assert synapse.width == pytest.approx(1e-6)
+    state = synapse.initial((2,), dtype=torch.float64)
+    usual = synapse.program(state, Pulses(torch.ones(2)))
+    torch.testing.assert_close(usual["state"], synapse.program(state, Pulses(torch.ones(2), voltage=1.5))["state"])
+    assert float(synapse.program(state, Pulses(torch.ones(2), voltage=1.8))["state"][0]) > float(usual["state"][0])
+    energy = synapse.energy(state, Pulses(torch.tensor([2.0, -1.0])))
+    torch.testing.assert_close(energy, torch.tensor([2.0, 1.0]).double() * 1.5**2 * 0.5 * 1e-6)
+
+
+def test_pauses_need_recordings_of_pauses():
+    with pytest.raises(ConfigError, match="nothing is known of retention"):
+        build().relax(build().initial((2,)), 1.0)
+    waiting = build(retention=Retention(-0.1, 0.0, 0.05, 1.0, 1e4))
+    state = waiting.initial((20_000,), dtype=torch.float64)
+    after = waiting.relax(state, 99.0, generator=seeded())["state"]
+    passed = math.log(100.0)
+    assert abs(float(after.mean()) + 0.1 * passed) < 5 * 0.05 * math.sqrt(passed / 20_000)
+    assert (state["state"] == 0).all()
+    assert "per decade of time" in waiting.describe()
+
+
+def test_uncertainty_is_that_of_log_normal_parameters():
+    """exp(N(log v, 0.1^2)): 95 % within v exp(+-0.196), in the unit of the conductance; correlated noise adds per pulse."""
+    size = len(NoiseModel(BOTH, True, False).names)
+    found = build(memory=True, posterior_noise=0.01 * torch.eye(size).double()).uncertainty()
+    for name, value in (("read", READ), ("correlated", FLICKER), ("accumulating SET", ACCUMULATING)):
+        expected = 0.25 * value * np.exp(np.array([0.0, -0.196, 0.196]))
+        np.testing.assert_allclose(found[name], expected, rtol=0.02)
+    per_pulse = 0.25 * math.sqrt(ACCUMULATING**2 + FLICKER**2 * (1 - math.exp(-2 / TAU)))
+    assert found["per pulse RESET"][0] == pytest.approx(per_pulse)
+
+
+def test_in_words_it_says_what_it_does_not_know():
+    words = one_device(record={"devices": 1, "recordings": 2, "reads": 1001}).describe()
+    assert "1 device(s), 2 recording(s), 1001 reads" in words
+    assert "from one device (or too few) only the noise is known" in words
+    assert "voltage 1 V .. 2 V" in words
+    many = many_devices(record={"devices": 40}).describe()
+    assert "population: posteriors of 40 devices" in many
+    assert f"filled {TRAP.occupancy:.0%} of the time" in many

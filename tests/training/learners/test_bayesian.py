@@ -1,0 +1,153 @@
+"""The Bayesian learner and the plain ones: they learn, resume exactly, live in devices, and refuse what they cannot do."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from spinode.datasets import PermutedTasks, TiO2, made_digits
+from spinode.errors import ConfigError
+from spinode.training import BayesianLearner, OnlineLearner, PlainLearner, StreamConfig, train
+from spinode.training.learners.bayesian import RULES as BAYESIAN
+from spinode.training.learners.plain import RULES as PLAIN
+
+CONFIG = StreamConfig(tasks=2, epochs=2, batch_size=20, evaluate="seen")
+QUICK = {
+    "mesu": {"prior_sigma": 0.1, "memory": 1e5, "clamp": 1.0, "spread": 0.1},
+    "torch-mesu": {"prior_sigma": 0.1, "memory": 1e5, "spread": 0.1},
+    "bgd": {"spread": 0.1},
+    "bimu": {"memory": 1e5},
+}
+
+
+@pytest.fixture(scope="module")
+def stream():
+    return PermutedTasks(made_digits(train=400, test=100), tasks=3, seed=1, scale="standard")
+
+
+def bayesian(stream, rule, **settings):
+    return BayesianLearner(stream, rule=rule, hidden=[20], samples=3, test_samples=5, seed=2, **{**QUICK[rule], **settings})
+
+
+def plain(stream, rule, **settings):
+    settings = {"rate": 0.002 if rule in ("adam", "ewc") else 0.05, **settings}
+    return PlainLearner(stream, hidden=[20], rule=rule, seed=2, **settings)
+
+
+ALL = [(bayesian, rule) for rule in BAYESIAN] + [(plain, rule) for rule in PLAIN]
+
+
+@pytest.mark.parametrize(("make", "rule"), ALL)
+def test_every_rule_learns(stream, make, rule):
+    result = train(make(stream, rule), stream, StreamConfig(tasks=1, epochs=15, batch_size=20))
+    assert result.accuracy.newest > 0.5  # chance is 0.1
+    assert result.footprint["memory [B]"] > 0
+
+
+class Cut(RuntimeError):
+    """In place of a kill."""
+
+
+@pytest.mark.parametrize(
+    ("make", "rule", "devices"), [*((*each, False) for each in ALL), (bayesian, "mesu", True), (plain, "si", True)]
+)
+def test_resumes_to_the_same_weights(stream, make, rule, devices, tmp_path):
+    settings = {"synapse": TiO2()} if devices else {}
+    whole = make(stream, rule, **settings)
+    expected = train(whole, stream, CONFIG)
+    for stop in (7, 61):  # within the first task, and of 80 batches in the second
+        cut = make(stream, rule, **settings)
+        learn, seen = cut.learn, []
+
+        def counted(*arguments, learn=learn, seen=seen, stop=stop):
+            seen.append(1)
+            if len(seen) == stop:
+                raise Cut
+            return learn(*arguments)
+
+        cut.learn = counted
+        folder = tmp_path / str(stop)
+        with pytest.raises(Cut):
+            train(cut, stream, CONFIG, folder=folder, checkpoint_every=0)
+        resumed = make(stream, rule, **settings)
+        found = train(resumed, stream, CONFIG, folder=folder)
+        for (name, mine), other in zip(whole.named_parameters(), resumed.parameters(), strict=True):
+            assert torch.equal(mine, other), name
+        assert (found.accuracy.values == expected.accuracy.values)[1].all()
+
+
+def test_sgd_in_batches_of_one_is_the_online_rule(stream):
+    """Up to rounding, from the same weights."""
+    slow, fast = plain(stream, "sgd", rate=0.01), OnlineLearner(stream, rule="sgd", hidden=[20], rate=0.01, seed=2)
+    for index, layer in enumerate(slow.layers):
+        with torch.no_grad():
+            layer.weight.copy_(fast.weights()[f"weight{index}"])
+    config = StreamConfig(tasks=1, batch_size=1, shuffle=False)
+    train(slow, stream, config), train(fast, stream, config)
+    for index, layer in enumerate(slow.layers):
+        torch.testing.assert_close(layer.weight.detach(), fast.weights()[f"weight{index}"], rtol=1e-3, atol=1e-4)
+
+
+def test_draws_in_devices_have_the_wished_spread(stream):
+    """Reads give what noise they have, digital noise the rest; where sigma is smaller the device's own noise remains."""
+    learner = bayesian(stream, "mesu", synapse=TiO2(read_noise=0.01))
+    layer, store = learner.layers[0], learner.stores[0]
+    assert store.noise > 0
+    for sigma, expected in ((3 * store.noise, 3 * store.noise), (0.1 * store.noise, store.noise)):
+        with torch.no_grad():
+            layer.sigma.fill_(sigma)
+            x = torch.eye(layer.mean.shape[1])[:40]
+            drawn = layer(x, 400, generator=torch.Generator().manual_seed(1)).transpose(1, 2)
+        spread = (drawn - layer.mean.detach()[:, :40]).square().mean().sqrt()
+        assert float(spread) == pytest.approx(expected, rel=0.1)
+    assert learner.footprint()["weights less certain than sigma says [share]"] == pytest.approx(
+        layer.sigma.numel() / (layer.sigma.numel() + learner.layers[1].sigma.numel()), abs=0.01
+    )
+
+
+def test_steps_in_devices_become_pulses(stream):
+    learner = bayesian(stream, "mesu", synapse=TiO2())
+    written = learner.footprint()["pulses"]
+    train(learner, stream, StreamConfig(tasks=1, batch_size=20))
+    figures = learner.footprint()
+    assert figures["pulses"] > written
+    assert figures["devices"] == 2 * sum(each.mean.numel() for each in learner.layers)
+    for layer, store in zip(learner.layers, learner.stores, strict=True):
+        assert torch.equal(layer.mean.detach(), store.weights.latent(noisy=False))
+
+
+def test_tests_disturb_no_noise(stream):
+    learner = bayesian(stream, "mesu", synapse=TiO2(read_noise=0.01))
+    before = learner.stores[0].weights._generator.get_state()
+    inputs = stream[0].test_inputs[:10]
+    first, second = (
+        learner.log_probabilities(inputs, generator=torch.Generator().manual_seed(3), task=0, view="shared") for _ in range(2)
+    )
+    assert torch.equal(first, second)
+    assert torch.equal(before, learner.stores[0].weights._generator.get_state())
+
+
+@pytest.mark.parametrize(
+    ("make", "settings", "message"),
+    [
+        (BayesianLearner, {"rule": "sgd"}, "there is no Bayesian rule 'sgd'; choose one of: mesu"),
+        (BayesianLearner, {"rule": "bgd", "memory": 3}, "bgd has no setting memory; its settings are: mean_rate"),
+        (BayesianLearner, {"samples": 0}, "samples is 0; expected a whole number"),
+        (BayesianLearner, {"hidden": [5, -1]}, "expected whole numbers, the units of each hidden layer"),
+        (BayesianLearner, {"rule": "bimu", "synapse": TiO2()}, "the fields of bimu do not live in devices"),
+        (BayesianLearner, {"synapse": TiO2(), "w_max": 0}, "w_max is 0; expected a finite number above 0"),
+        (PlainLearner, {"rule": "mesu"}, "there is no plain rule 'mesu'"),
+        (PlainLearner, {"rule": "sgd", "rate": -1}, "rate is -1"),
+        (PlainLearner, {"rule": "ewc", "importance": 0}, "the strength is 0"),
+        (PlainLearner, {"rule": "adam", "decay": 0.1}, "adam has no setting decay"),
+    ],
+)
+def test_mistakes(stream, make, settings, message):
+    with pytest.raises(ConfigError, match=message):
+        make(stream, **settings)
+
+
+def test_rules_that_need_boundaries():
+    endless = PermutedTasks(made_digits(train=100, test=50), tasks=2, seed=1, boundaries=False)
+    with pytest.raises(ConfigError, match="consolidates where a task ends"):
+        PlainLearner(endless, rule="ewc")

@@ -1,0 +1,186 @@
+"""The online learner: the rules of `spinode.training.online.learn` by name, consolidation at the end of a task, answers to tests."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from spinode.datasets import PermutedTasks, made_digits
+from spinode.errors import ConfigError
+from spinode.training import OnlineLearner, StreamConfig, train
+from spinode.training.learners.online import RULES
+from spinode.training.online.learn import OnlineBGD, OnlineBiMU, OnlineMESU, OnlineSGD
+
+CONFIG = StreamConfig(tasks=2, batch_size=1, shuffle=False)
+
+
+@pytest.fixture(scope="module")
+def stream():
+    return PermutedTasks(made_digits(train=300, test=100), tasks=3, seed=1, scale="standard")
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_every_rule_learns_and_is_reproducible(stream, rule):
+    config = StreamConfig(tasks=1, epochs=20, batch_size=1)
+    first, second = (train(OnlineLearner(stream, rule=rule, seed=2), stream, config) for _ in range(2))
+    assert first.accuracy.newest > 0.5  # chance is 0.1
+    np.testing.assert_array_equal(first.accuracy.values, second.accuracy.values)
+
+
+@pytest.mark.parametrize(
+    ("rule", "settings", "made"),
+    [
+        ("mesu", {"memory": 5.0, "clamp": 0.1}, OnlineMESU(memory=5.0, clamp=0.1)),
+        ("bgd", {"samples": 3}, OnlineBGD(samples=3)),
+        ("bimu", {"divergence": 2.0}, OnlineBiMU(divergence=2.0)),
+        ("sgd", {"rate": 0.1}, OnlineSGD(0.1)),
+        ("ewc-online", {"importance": 3.0}, OnlineSGD(0.002, penalty=3.0)),
+        ("ewc-stream", {"importance": 3.0, "decay": 0.7}, OnlineSGD(0.002, penalty=3.0, stream_decay=0.7)),
+        ("si", {"strength": 0.5}, OnlineSGD(0.002, penalty=1.0)),
+    ],
+)
+def test_settings_reach_the_rule(stream, rule, settings, made):
+    assert OnlineLearner(stream, rule=rule, **settings)._rule == made
+
+
+def test_initial_weights(stream):
+    learner = OnlineLearner(stream, spread=0.25, hidden=[40])
+    for layer, inputs in enumerate((math.prod(stream.shape), 40)):
+        limit = 4 / math.sqrt(inputs)
+        mean, sigma = learner.weights()[f"mean{layer}"], learner.weights()[f"sigma{layer}"]
+        assert 0.9 * limit < float(mean.abs().max()) <= limit
+        assert torch.allclose(sigma, torch.full_like(sigma, 0.25 * limit))
+
+
+def gradients(learner, inputs, labels):
+    """Of each sample by autograd, for both layers."""
+    weights = [learner.weights()[f"weight{layer}"].double().requires_grad_() for layer in (0, 1)]
+    found = []
+    for x, y in zip(inputs.flatten(1).double(), labels, strict=True):
+        loss = nn.functional.cross_entropy((x @ weights[0].T).relu() @ weights[1].T, y)
+        found.append(torch.autograd.grad(loss, weights))
+    return [torch.stack(each) for each in zip(*found, strict=True)]
+
+
+def test_fisher_of_a_task_is_the_mean_square_of_its_gradients(stream):
+    learner = OnlineLearner(stream, rule="ewc-online", decay=0.3, hidden=[6])
+    task = stream[0]
+    before = {name: value.clone() for name, value in learner.weights().items()}
+    fisher = [each.square().mean(0) for each in gradients(learner, task.inputs, task.labels)]
+    learner.end_task(0, task)
+    learner.end_task(1, task)
+    for layer in (0, 1):
+        # Twice the same task: F after it is F (1 + decay).
+        torch.testing.assert_close(learner.weights()[f"importance{layer}"].double(), 1.3 * fisher[layer], rtol=1e-3, atol=1e-8)
+        assert torch.equal(learner.weights()[f"weight{layer}"], before[f"weight{layer}"])
+
+
+def test_path_integral_of_a_task(stream):
+    learner = OnlineLearner(stream, rule="si", rate=0.01, damping=0.5, hidden=[6])
+    task = stream[0]
+    inputs, labels = task.inputs[:40], task.labels[:40]
+    start = [learner.weights()[f"weight{layer}"].double().clone() for layer in (0, 1)]
+    path = [torch.zeros_like(each) for each in start]
+    for x, y in zip(inputs.split(1), labels.split(1), strict=True):
+        step = gradients(learner, x, y)
+        learner.learn(x, y, 1)
+        for layer in (0, 1):
+            path[layer] += 0.01 * step[layer][0].square()  # -g dw, while nothing has importance yet
+    change = [learner.weights()[f"weight{layer}"].double() - start[layer] for layer in (0, 1)]
+    learner.end_task(0, task)
+    for layer in (0, 1):
+        expected = path[layer] / (change[layer].square() + 0.5)
+        torch.testing.assert_close(learner.weights()[f"importance{layer}"].double(), expected, rtol=1e-3, atol=1e-8)
+        assert not learner.weights()[f"path{layer}"].any()
+
+
+def test_answers_are_those_of_drawn_weights(stream):
+    """Pre-activations drawn for each input against weights drawn as such: the same mean answer."""
+    learner = OnlineLearner(stream, hidden=[5], test_samples=20000, spread=0.4)
+    inputs = stream[0].test_inputs[:3]
+    answers = learner.log_probabilities(inputs, generator=torch.Generator().manual_seed(3), task=0, view="shared").exp()
+    assert answers.shape == (20000, 3, 10)
+    generator = torch.Generator().manual_seed(4)
+    held, flat = learner.weights(), inputs.flatten(1).expand(20000, -1, -1)
+    for layer in (0, 1):
+        mean, sigma = held[f"mean{layer}"], held[f"sigma{layer}"]
+        drawn = mean + sigma * torch.randn((20000, *mean.shape), generator=generator)
+        flat = flat @ drawn.transpose(1, 2)
+        flat = flat.relu() if layer == 0 else flat.softmax(-1)
+    error = (answers.var(0) / 20000 + flat.var(0) / 20000).sqrt()
+    assert bool(((answers.mean(0) - flat.mean(0)).abs() < 4.5 * error + 1e-6).all())
+
+
+def test_binary_answers_follow_the_means(stream):
+    """Where every |lambda| is large the weights are their signs, and all draws agree."""
+    learner = OnlineLearner(stream, rule="bimu", hidden=[7], test_samples=3, activation="relu", normalise=False)
+    with torch.no_grad():
+        for layer in (0, 1):
+            spin = learner.weights()[f"lambda{layer}"]
+            spin.copy_(torch.where(spin < 0, -20.0, 20.0))
+    inputs = stream[0].test_inputs[:4]
+    answers = learner.log_probabilities(inputs, generator=torch.Generator(), task=0, view="shared")
+    signs = [learner.weights()[f"lambda{layer}"].sign() for layer in (0, 1)]
+    expected = ((inputs.flatten(1) @ signs[0].T).relu() @ signs[1].T).log_softmax(-1)
+    torch.testing.assert_close(answers, expected.expand(3, -1, -1))
+
+
+def test_resumes_between_and_within_tasks(stream, tmp_path, monkeypatch):
+    """A run that is cut off after any call ends as one that was not."""
+    from spinode.training.learners import online
+
+    monkeypatch.setattr(online.OnlineLearner, "block", 70)
+    for rule in ("mesu", "si"):
+        whole = OnlineLearner(stream, rule=rule, seed=5)
+        train(whole, stream, CONFIG)
+        for stop in (2, 5, 7):
+            seen = 0
+
+            class Cut(OnlineLearner):
+                def learn(self, *arguments, stop=stop):
+                    nonlocal seen
+                    seen += 1
+                    if seen == stop:
+                        raise RuntimeError("cut")
+                    return super().learn(*arguments)
+
+            folder = tmp_path / f"{rule}-{stop}"
+            with pytest.raises(RuntimeError, match="cut"):
+                train(Cut(stream, rule=rule, seed=5), stream, CONFIG, folder=folder, checkpoint_every=0)
+            resumed = OnlineLearner(stream, rule=rule, seed=5)
+            train(resumed, stream, CONFIG, folder=folder)
+            for name, value in whole.weights().items():
+                assert torch.equal(value, resumed.weights()[name]), name
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"rule": "adam"}, "there is no online rule 'adam'; choose one of: mesu, bgd"),
+        ({"rule": "sgd", "memory": 3}, "sgd has no setting memory; its settings are: rate"),
+        ({"rule": "ewc-online", "decay": -1}, "decay of ewc-online is -1; expected a finite number"),
+        ({"rule": "mesu", "memory": "long"}, "settings of mesu of a wrong kind"),
+        ({"hidden": [50, 50]}, "expected one hidden layer"),
+        ({"hidden": 0}, "expected one hidden layer"),
+        ({"test_samples": 0}, "test_samples is 0"),
+        ({"memory": -1}, "a memory above 0 steps"),
+    ],
+)
+def test_mistakes(stream, settings, message):
+    with pytest.raises(ConfigError, match=message):
+        OnlineLearner(stream, **settings)
+
+
+def test_batches_are_refused_before_anything_is_learned(stream):
+    with pytest.raises(ConfigError, match="one sample at a time, and batch_size is 10"):
+        train(OnlineLearner(stream), stream, StreamConfig(tasks=1, batch_size=10))
+
+
+def test_rules_that_need_boundaries(stream):
+    endless = PermutedTasks(made_digits(train=100, test=50), tasks=2, seed=1, boundaries=False)
+    with pytest.raises(ConfigError, match="consolidates where a task ends"):
+        OnlineLearner(endless, rule="si")

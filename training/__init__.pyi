@@ -1,0 +1,27 @@
+"""Trainers of networks that learn task after task, on exact weights and on memory devices."""
+
+from .config import StreamConfig as StreamConfig
+from .layers.bayesian import (
+    BayesianLinear as BayesianLinear,
+    BinaryBayesianLinear as BinaryBayesianLinear,
+    GateActivation as GateActivation,
+    gaussian_pairs as gaussian_pairs,
+)
+from .layers.norm import TaskNorm as TaskNorm
+from .layers.quantised import BinaryLinear as BinaryLinear, QuantisedLinear as QuantisedLinear, SignActivation as SignActivation
+from .learners.bayesian import BayesianLearner as BayesianLearner
+from .learners.learner import Learner as Learner
+from .learners.metaplastic import (
+    MetaplasticBNN as MetaplasticBNN,
+    MetaplasticQNN as MetaplasticQNN,
+    MetaplasticReal as MetaplasticReal,
+)
+from .learners.online import OnlineLearner as OnlineLearner
+from .learners.plain import PlainLearner as PlainLearner
+from .results.metrics import AccuracyMatrix as AccuracyMatrix
+from .results.result import StreamResult as StreamResult
+from .results.uncertainty import Uncertainty as Uncertainty, roc_auc as roc_auc, uncertainty as uncertainty
+from .rules.bayesian import BGD as BGD, MESU as MESU, BiMU as BiMU, TorchMESU as TorchMESU
+from .rules.elastic import EWC as EWC, SI as SI, fisher_information as fisher_information
+from .rules.metaplastic import MetaplasticAdam as MetaplasticAdam
+from .run import train as train, train_seeds as train_seeds

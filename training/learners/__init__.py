@@ -1,0 +1,1 @@
+"""Networks that learn task after task, as Lightning modules."""

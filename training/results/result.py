@@ -1,0 +1,126 @@
+"""`StreamResult`: what came out of a run over a stream, and `summary` over seeds."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from ...errors import ConfigError
+from ...files import write_atomically
+from .metrics import AccuracyMatrix
+
+
+@dataclass(frozen=True, eq=False)
+class StreamResult:
+    """What came out of a run.
+
+    Attributes:
+        rule: Name of the learning rule.
+        stream: Name of the stream.
+        seed: Seed of the run.
+        recent: Over how many tasks the last accuracy is taken.
+        accuracies: Accuracy matrices by view of the learner.
+        seconds: Wall time of learning for each task, tests excluded.
+        detection: Where there were strangers: "auc epistemic", "auc aleatoric" and "auc total", each shape (recent,), taken
+            after each of the last tasks with the tests of that task; and the uncertainties [bit] of the tests of the newest
+            task ("inside epistemic", ...) and of strangers ("outside epistemic", ...).
+        footprint: What the rule cost, such as memory.
+    """
+
+    rule: str
+    stream: str
+    seed: int
+    recent: int
+    accuracies: dict[str, AccuracyMatrix]
+    seconds: tuple[float, ...] = ()
+    detection: dict[str, Tensor] = field(default_factory=dict)
+    footprint: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def accuracy(self) -> AccuracyMatrix:
+        """The matrix of the first view."""
+        return next(iter(self.accuracies.values()))
+
+    def figures(self) -> dict[str, float]:
+        """The figures that the tests taken allow, by name, each view's marked where there are several."""
+        figures: dict[str, float] = {}
+        for view, matrix in self.accuracies.items():
+            mark = "" if len(self.accuracies) == 1 else f" ({view})"
+            for name, value in _figures(matrix, self.recent).items():
+                figures[name + mark] = value
+        for name, values in self.detection.items():
+            if name.startswith("auc "):
+                figures[f"{name}, mean of last {len(values)}"] = float(values.double().mean())
+        figures["seconds of learning"] = float(sum(self.seconds))
+        return {**figures, **self.footprint}
+
+    def save(self, folder: str | Path) -> None:
+        """Write `result.json` (figures), `accuracy[-view].csv` and `.npz`, and `detection.npz`, into a folder that is made.
+
+        Raises:
+            ConfigError: a folder that cannot be made.
+        """
+        where = Path(folder)
+        try:
+            where.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ConfigError(f"the folder {folder} cannot be made: {error.strerror}. Choose a writable one.") from None
+        for view, matrix in self.accuracies.items():
+            mark = "" if len(self.accuracies) == 1 else f"-{view}"
+            matrix.save(where / f"accuracy{mark}.csv")
+            matrix.save(where / f"accuracy{mark}.npz")
+        if self.detection:
+            buffer = io.BytesIO()
+            np.savez(buffer, **{name.replace(" ", "_"): values.cpu().numpy() for name, values in self.detection.items()})  # type: ignore[arg-type]
+            write_atomically(where / "detection.npz", buffer.getvalue())
+        write_atomically(where / "result.json", (json.dumps(self.as_dict(), indent=1) + "\n").encode())
+
+    def as_dict(self) -> dict[str, Any]:
+        """Names, figures and seconds of each task, for JSON."""
+        names = {"rule": self.rule, "stream": self.stream, "seed": self.seed, "tasks": len(self.accuracy)}
+        return {**names, "figures": self.figures(), "seconds by task": [round(each, 3) for each in self.seconds]}
+
+
+def _figures(matrix: AccuracyMatrix, recent: int) -> dict[str, float]:
+    wanted: dict[str, Callable[[], float]] = {
+        f"last {recent}": lambda: matrix.last(recent),
+        "newest": lambda: matrix.newest,
+        "first": lambda: matrix.first,
+        "all tasks (ACC)": lambda: matrix.accuracy,
+        "BWT": lambda: matrix.backward_transfer,
+        "FWT": lambda: matrix.forward_transfer,
+        "forgetting (max - last)": lambda: matrix.forgetting("max"),
+        "forgetting (first - last)": lambda: matrix.forgetting("first"),
+        "rigidity (first task - newest)": lambda: matrix.rigidity,
+    }
+    figures = {}
+    for name, figure in wanted.items():
+        try:
+            figures[name] = figure()
+        except ConfigError:
+            continue  # these tests were not taken
+    return figures
+
+
+def summary(results: Sequence[StreamResult]) -> dict[str, tuple[float, float]]:
+    """Mean and standard deviation (n - 1; NaN for one seed) over seeds, of each figure that all results have.
+
+    Raises:
+        ConfigError: no result.
+    """
+    if not results:
+        raise ConfigError("there are no results to summarise; expected one for each seed.")
+    figures = [result.figures() for result in results]
+    shared = [name for name in figures[0] if all(name in each for each in figures)]
+    table = {}
+    for name in shared:
+        values = np.array([each[name] for each in figures])
+        table[name] = (float(values.mean()), float(values.std(ddof=1)) if len(values) > 1 else float("nan"))
+    return table
