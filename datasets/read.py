@@ -15,6 +15,7 @@ import numpy as np
 
 from ..errors import TraceError, TraceWarning, UnitError
 from ..traces.trace import Trace, TraceSet
+from ..typing import Array
 from ..units import parse_unit, same_dimension
 from .pulses.columns import PulseLayout
 from .pulses.read import file_hint, pulse_hint, read_pulses, refuse_roles
@@ -22,7 +23,7 @@ from .readers import READERS, Reader, Table, frames, ovf, rohde_schwarz
 from .readers.foreign import describe
 from .readers.header import is_unit
 from .readers.large import LARGE
-from .readers.table import Array, Part, Progress, SeveralParts, ticks
+from .readers.table import Part, Progress, SeveralParts, ticks
 
 _HEAD = 4096
 _END = 1 << 20

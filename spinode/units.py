@@ -16,8 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 from .errors import UnitError
+from .typing import Array
 
-Array = npt.NDArray[np.float64]
 Dimension = tuple[int, int, int, int, int]
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from ...errors import ConfigError, TraceError
-from ...traces.trace import Array
+from ...typing import Array
 from .lookup import LookUpTable
 
 PathLike = str | Path

@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from ...errors import ConfigError, TraceWarning
-from ...traces.trace import Array, Trace
+from ...traces.trace import Trace
+from ...typing import Array
 from ..macrospin.llg import BOLTZMANN, ELEMENTARY_CHARGE, GAMMA0, HBAR, MU0, normalised
 from ..sampled_drive import Sampled, Values, float64, held, instants, sampled
 from .check import positive

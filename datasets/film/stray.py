@@ -16,7 +16,7 @@ import scipy.fft
 import torch
 from torch import Tensor
 
-from ...traces.trace import Array
+from ...typing import Array
 
 #: From so many cells on Newell's differences lose more digits than the quadrature errs, about 1e-8 of the value there.
 _FAR = 20.0

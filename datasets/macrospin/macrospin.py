@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from ...errors import ConfigError
-from ...traces.trace import Array, Trace
+from ...traces.trace import Trace
+from ...typing import Array
 from ..sampled_drive import Sampled, Values, float64, held, instants, sampled
 from .llg import ELEMENTARY_CHARGE, HBAR, MU0, FieldTerms, normalised
 from .run import Body, Drive, Run

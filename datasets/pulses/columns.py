@@ -10,8 +10,9 @@ from types import MappingProxyType
 import numpy as np
 
 from ...errors import ConfigError, TraceError, UnitError
+from ...typing import Array
 from ...units import parse_unit, same_dimension
-from .table import Array, PulseTable
+from .table import PulseTable
 
 LAYOUTS = ("auto", "long", "up-down", "ramps")
 READS = ("conductance", "resistance", "current")

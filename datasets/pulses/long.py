@@ -7,12 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from ...errors import TraceError
+from ...typing import Array
 from ..readers.grid import number
 from .columns import READS, Quantities, find_roles
 from .order import Order, filled
 from .polarity import NO_PULSE, UNKNOWN, polarities
 from .reads import Index, Reads, no_read_voltage, to_conductance
-from .table import Array, Words, counted, shown
+from .table import Words, counted, shown
 
 
 def read_long(found: Quantities, time: str | float | None) -> Reads:

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ...typing import Array
 from .reads import Index, Mask
-from .table import Array, PulseTable
+from .table import PulseTable
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,9 +7,10 @@ from collections.abc import Mapping
 import numpy as np
 
 from ...errors import TraceError
+from ...typing import Array
 from ..readers.grid import number
 from .columns import Quantities
-from .table import Array, Words, shown
+from .table import Words, shown
 
 #: Directions of the reads without a pulse before them, and of the first read of a recording where it was not recorded.
 NO_PULSE, UNKNOWN = "none", "unknown"

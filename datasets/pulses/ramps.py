@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from ...errors import TraceError, UnitError
+from ...typing import Array
 from ...units import same_dimension
 from .columns import READS, UNITS, Quantities, role_of
 from .reads import Reads, is_small, no_read_voltage, to_conductance
-from .table import Array, counted
+from .table import counted
 
 
 def read_ramps(found: Quantities, interval: float | None) -> Reads:

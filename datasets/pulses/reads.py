@@ -11,8 +11,9 @@ import numpy.typing as npt
 
 from ...errors import TraceError
 from ...traces.trace import Trace, TraceSet
+from ...typing import Array
 from .columns import UNITS, Quantities
-from .table import Array, counted
+from .table import counted
 
 Index = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]

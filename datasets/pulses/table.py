@@ -12,10 +12,10 @@ import numpy as np
 import numpy.typing as npt
 
 from ...errors import TraceError
+from ...typing import Array
 from ..readers import Table
 from ..readers.grid import number
 
-Array = npt.NDArray[np.float64]
 Codes = npt.NDArray[np.int64]
 
 # So many rows stay in the cache of the processor while their cells go to the columns: twice as fast as all at once.

@@ -11,8 +11,9 @@ import numpy as np
 from ...errors import TraceError, UnitError
 from ...files import write_atomically
 from ...traces.trace import Trace, TraceSet
+from ...typing import Array
 from .polarity import NO_PULSE, UNKNOWN
-from .table import Array, counted
+from .table import counted
 
 _AMPLITUDES = {"voltage": "pulse_voltage_v", "width": "pulse_width_s"}
 _OWN = ("device", "cycle")

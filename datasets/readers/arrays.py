@@ -15,8 +15,9 @@ import numpy as np
 import numpy.typing as npt
 
 from ...errors import TraceError
+from ...typing import Array
 from .header import split_name
-from .table import Array, Part, Table, chosen
+from .table import Part, Table, chosen
 
 _TEXT = 2000
 _WIDEST = 1000

@@ -16,12 +16,13 @@ from typing import Any
 import numpy as np
 
 from ...errors import TraceError
+from ...typing import Array
 from ...units import same_dimension
 from .grid import Line, is_numeric, number, read_grid, split
 from .header import bare_unit, is_unit, split_name, split_time, split_words
 from .large import LARGE, read_columns, read_head
 from .scope import clock, is_screen, length, settings, time_unit, unit_of
-from .table import Array, Part, Progress, Table, ticks
+from .table import Part, Progress, Table, ticks
 from .text import Text, looks_like_text, read_text
 from .words import kept, quantities_of, seconds_of, units_from
 

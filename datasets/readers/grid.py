@@ -9,11 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from ...errors import TraceError
-
-Array = npt.NDArray[np.float64]
+from ...typing import Array
 
 #: What says that there is no value: words of programs, of spreadsheets, and of instruments out of range.
 _WORDS = "nan na n/a null none -- --- ---- #n/a #ref #ref! #div/0! #value! #num! ol ovld overload overflow ovrflw ovf"

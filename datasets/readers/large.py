@@ -20,7 +20,8 @@ from typing import Any
 import numpy as np
 
 from ...errors import TraceError
-from .grid import MISSING, Array, Line, read_grid
+from ...typing import Array
+from .grid import MISSING, Line, read_grid
 from .table import Progress
 from .text import Text, looks_like_text, read_text
 

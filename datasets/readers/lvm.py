@@ -16,10 +16,11 @@ from pathlib import Path
 import numpy as np
 
 from ...errors import TraceError
+from ...typing import Array
 from .grid import Line, number, read_grid
 from .header import is_unit, split_name
 from .labview import UNITS
-from .table import Array, Part, Progress, Table, chosen, ticks
+from .table import Part, Progress, Table, chosen, ticks
 from .text import read_text
 
 NAME = "lvm"

@@ -19,8 +19,9 @@ import numpy as np
 import numpy.typing as npt
 
 from ...errors import TraceError
+from ...typing import Array
 from .grid import number
-from .table import Array, Part, Progress, Table
+from .table import Part, Progress, Table
 
 NAME = "ovf"
 

@@ -7,11 +7,10 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import numpy as np
-import numpy.typing as npt
 
 from ...errors import TraceError
+from ...typing import Array
 
-Array = npt.NDArray[np.float64]
 T = TypeVar("T")
 #: Which recording of a file that holds several, by name or number.
 Part = str | int | None

@@ -13,10 +13,11 @@ from typing import Any
 import numpy as np
 
 from ...errors import TraceError
+from ...typing import Array
 from .arrays import plain
 from .labview import UNITS
 from .optional import library, overheard, refusing
-from .table import Array, Part, Progress, Table, chosen, ticks
+from .table import Part, Progress, Table, chosen, ticks
 
 NAME = "tdms"
 

@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 
 from ...errors import TraceError
-from .table import Array, Part, Progress, Table, chosen, ticks
+from ...typing import Array
+from .table import Part, Progress, Table, chosen, ticks
 
 NAME = "trc"
 

@@ -10,7 +10,8 @@ from datetime import datetime
 import numpy as np
 
 from ...errors import TraceError
-from .grid import Array, number
+from ...typing import Array
+from .grid import number
 from .header import is_unit
 
 _QUANTITY = re.compile(r"(?P<number>[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)\s*(?P<unit>[^\W\d_°%][^\s\d]*|°C|%)")

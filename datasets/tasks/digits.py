@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from ...errors import ConfigError, TraceError
-from ...traces.trace import Array
+from ...typing import Array
 
 _NAME = re.compile(r"(\d)_([A-Za-z]+)_(\d+)\.wav")
 #: Share of samples in rows of three at the largest value, from which a recording counts as clipped.

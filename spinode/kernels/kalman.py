@@ -8,9 +8,9 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import ConfigError
+from ..typing import Array
 from . import native
 
-Array = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
 
 #: Arrays of shape (reads, lanes), of one row less, and of (lanes,), in the order in which the compiled half takes them.

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..errors import UnitError
-from ..traces.trace import Array
+from ..typing import Array
 from ..units import parse_unit
 
 if TYPE_CHECKING:

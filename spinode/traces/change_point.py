@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .trace import Array
+from ..typing import Array
 
 # Blocks of the recording. More of them place a change better, fewer average a fluctuating drive better.
 _BLOCKS, _SHORTEST_BLOCK, _FEWEST_BLOCKS, _SEGMENT = 60, 16, 40, 4

@@ -9,10 +9,11 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from ..typing import Array
 from ..units import readable
 from .change_point import regime_change
 from .channel_roles import likely_drives
-from .trace import Array, Trace
+from .trace import Trace
 
 Mask = npt.NDArray[np.bool_]
 Severity = Literal["note", "warning", "error"]

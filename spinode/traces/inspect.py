@@ -8,11 +8,12 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from ..typing import Array
 from ..units import readable
 from .channel_roles import likely_drives, likely_outputs
 from .checks import Issue as Issue, about_channel, about_regime, about_time
 from .terminal_plot import picture
-from .trace import Array, Trace
+from .trace import Trace
 
 _ABOUT = re.compile(
     r"model|instrument|firmware|serial|mainframe|operator|date|trigger.?time|timestamp|comment|title", re.IGNORECASE

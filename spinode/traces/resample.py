@@ -10,7 +10,8 @@ import numpy.typing as npt
 from scipy import interpolate, signal
 
 from ..errors import TraceError, TraceWarning
-from .trace import Array, Trace
+from ..typing import Array
+from .trace import Trace
 
 #: A drive whose value repeats exactly in at least this share of its samples was held between changes.
 HELD_SHARE = 0.4

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from .trace import Array, Trace
+from ..typing import Array
+from .trace import Trace
 
 _ROWS, _COLUMNS = 3, 60
 _MOST = 6

@@ -13,8 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import TraceError
-
-Array = npt.NDArray[np.float64]
+from ..typing import Array
 
 INTERPOLATIONS = ("held", "linear", "spline")
 

@@ -25,7 +25,7 @@ from scipy import signal
 from torch import Tensor
 
 from ...errors import ConfigError, TraceError
-from ...traces.trace import Array
+from ...typing import Array
 
 KINDS = ("derivative", "delay")
 #: Deviations that are granted to a measured state beyond its noise: outputs, and everything derived from them. Fast motion

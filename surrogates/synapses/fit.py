@@ -12,9 +12,9 @@ import torch
 
 from ...errors import ConfigError, FitError
 from ...traces.trace import Trace, TraceSet
+from ...typing import Array
 from . import kalman
 from .drift import Latents
-from .kalman import Array
 from .model import FEWEST, SynapseSurrogate
 from .population import Population, resample
 from .pulse_data import PulseData, pulse_data

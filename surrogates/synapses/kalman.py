@@ -20,8 +20,8 @@ import numpy.typing as npt
 
 from ... import kernels
 from ...kernels import kalman as compiled
+from ...typing import Array
 
-Array = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
 
 

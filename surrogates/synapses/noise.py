@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from ...contracts.synapse import SET
-from .kalman import Array, Noise
+from ...typing import Array
+from .kalman import Noise
 from .pulse_data import PulseData
 
 #: Parameters of the accumulating noise of one polarity: the coefficients of the logarithm of its deviation.

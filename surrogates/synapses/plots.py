@@ -10,8 +10,8 @@ import torch
 from ...contracts.synapse import RESET, SET, Pulses
 from ...reporting.canvas import MODEL, QUIET, TRUTH, WRONG, cloud, dress, legend, new_axes, prefixed, with_unit
 from ...traces.trace import TraceSet
+from ...typing import Array
 from .assessment import Assessment, stretch
-from .kalman import Array
 from .model import SynapseSurrogate
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from .kalman import Array
+from ...typing import Array
 
 #: Share of the whole variance by which a draw is blurred, so that no virtual device is the copy of a measured one.
 BLUR = 0.1

@@ -13,8 +13,9 @@ from torch import Tensor
 from ...contracts.synapse import RESET, SET, Pulses, State
 from ...errors import ConfigError
 from ...traces.trace import Trace, TraceSet
+from ...typing import Array
 from . import kalman
-from .kalman import Array, Mask
+from .kalman import Mask
 from .model import SynapseSurrogate
 from .pulse_data import PulseData, pulse_data
 from .state_space_fit import StateFit

@@ -12,8 +12,7 @@ import numpy.typing as npt
 from ...contracts.synapse import RESET, SET
 from ...errors import TraceError, TraceWarning
 from ...traces.trace import Trace, TraceSet
-
-Array = npt.NDArray[np.float64]
+from ...typing import Array
 
 #: A conductance that spans more than this factor is described by its logarithm.
 WIDE = 3.0

@@ -9,8 +9,8 @@ import numpy as np
 
 from ...contracts.synapse import RESET, SET
 from ...traces.trace import Trace, TraceSet
+from ...typing import Array
 from ...units import readable
-from .kalman import Array
 from .model import FEWEST
 from .pulse_data import PulseData, pulse_data
 

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from ...errors import ConfigError
-from .kalman import Array, Mask
+from ...typing import Array
+from .kalman import Mask
 
 
 @dataclass(frozen=True)

@@ -22,9 +22,10 @@ from torch import Tensor
 
 from ... import kernels
 from ...contracts.synapse import SET
+from ...typing import Array
 from . import kalman
 from .drift import Drift, Latents
-from .kalman import Array, Filtered, Mask, Steps
+from .kalman import Filtered, Mask, Steps
 from .noise import NoiseModel
 from .pulse_data import PulseData
 from .telegraph import TelegraphNoise, most_likely

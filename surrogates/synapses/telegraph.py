@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from .kalman import Array, KalmanState, Mask, Noise, Steps
+from ...typing import Array
+from .kalman import KalmanState, Mask, Noise, Steps
 
 #: Hypotheses kept for each recording.
 HYPOTHESES = 12

@@ -7,7 +7,8 @@ from dataclasses import replace
 import numpy as np
 from scipy.special import logsumexp, ndtr, ndtri
 
-from .kalman import Array, KalmanState, Noise, Steps
+from ...typing import Array
+from .kalman import KalmanState, Noise, Steps
 from .telegraph import TelegraphNoise
 
 #: Histories that are kept of each recording.

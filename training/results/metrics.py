@@ -6,12 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
 from ...errors import ConfigError
 from ...files import write_atomically
-
-Array = npt.NDArray[np.float64]
+from ...typing import Array
 
 
 @dataclass(frozen=True, eq=False)

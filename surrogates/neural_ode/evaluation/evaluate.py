@@ -10,7 +10,8 @@ import numpy as np
 
 from ....errors import TraceError
 from ....traces.resample import check_samples, interval_of, resample
-from ....traces.trace import Array, Trace
+from ....traces.trace import Trace
+from ....typing import Array
 from ....units import readable
 from ..free_run import FreeRun
 from ..surrogate import Surrogate

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from ....traces.trace import Array, Trace
+from ....traces.trace import Trace
+from ....typing import Array
 from ..ports import Ports
 
 ORDERS = (2, 4, 8, 16)

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ....traces.trace import Array, Trace
+from ....traces.trace import Trace
+from ....typing import Array
 from ..free_run import short_runs
 from ..surrogate import Surrogate
 

@@ -11,7 +11,8 @@ from torch import Tensor
 from ....dynamics.scales import Scales
 from ....errors import TraceError
 from ....traces.resample import check_samples, interval_of, recorded_interpolation, resample
-from ....traces.trace import Array, Trace, TraceSet
+from ....traces.trace import Trace, TraceSet
+from ....typing import Array
 from ..embedding import BLOCK_FLOOR, OUTPUT_FLOOR, Embedding, delayed, drive_blocks, embed, stage_drive
 from ..ports import Ports
 from .config import FitConfig

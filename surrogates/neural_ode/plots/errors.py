@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ....reporting.canvas import MODEL, QUIET, TRUTH, WRONG, cloud, dress, legend, new_axes, prefixed, thin, with_unit
-from ....traces.trace import Array
+from ....typing import Array
 from .marks import mark_instants, output_index
 
 if TYPE_CHECKING:

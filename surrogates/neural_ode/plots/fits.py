@@ -10,7 +10,7 @@ import torch
 
 from ....errors import ConfigError
 from ....reporting.canvas import CYCLE, MODEL, QUIET, WRONG, cloud, dress, legend, new_axes, prefixed, with_unit
-from ....traces.trace import Array
+from ....typing import Array
 from .marks import output_index
 
 if TYPE_CHECKING:

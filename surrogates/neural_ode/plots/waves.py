@@ -9,7 +9,7 @@ from scipy import signal
 
 from ....errors import TraceError
 from ....reporting.canvas import MODEL, TRUTH, WRONG, dress, legend, new_axes, new_pair, prefixed, thin, with_unit
-from ....traces.trace import Array
+from ....typing import Array
 from ..embedding import local_polynomial
 from .marks import mark_instants, output_index
 
