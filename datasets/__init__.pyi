@@ -1,21 +1,23 @@
 """Where traces and tasks come from: measurement files, reference physics, shipped samples; images and task streams."""
 
 from .design_drive import modulated_sine as modulated_sine, random_steps as random_steps
-from .devices import (
+from .devices.domain_wall import DomainWall as DomainWall
+from .devices.lookup import LookUpTable as LookUpTable
+from .devices.lookup_file import read_lookup_tables as read_lookup_tables
+from .devices.mram import STTMRAM as STTMRAM
+from .devices.stanford_pku import StanfordPKU as StanfordPKU
+from .devices.steps import (
     STEP_PRESETS as STEP_PRESETS,
-    STTMRAM as STTMRAM,
-    VTEAM as VTEAM,
-    DomainWall as DomainWall,
     ExponentialStep as ExponentialStep,
     LinearStep as LinearStep,
-    LookUpTable as LookUpTable,
     SoftBounds as SoftBounds,
-    StanfordPKU as StanfordPKU,
-    TiO2 as TiO2,
-    WeakReset as WeakReset,
+)
+from .devices.tio2 import TiO2 as TiO2
+from .devices.vteam import VTEAM as VTEAM
+from .devices.weak_reset import WeakReset as WeakReset
+from .devices.write_errors import (
     flip_bits as flip_bits,
     overdrive_for as overdrive_for,
-    read_lookup_tables as read_lookup_tables,
     write_energy as write_energy,
     write_error_rate as write_error_rate,
 )

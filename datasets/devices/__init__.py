@@ -1,22 +1,17 @@
-"""Reference physics of memory devices: each model one file, a `spinode.Synapse` that also makes traces."""
+"""Reference physics of memory devices: each model is one file, a `spinode.Synapse` that also generates traces.
 
-from .domain_wall import DomainWall as DomainWall
-from .lookup import LookUpTable as LookUpTable
-from .lookup_file import read_lookup_tables as read_lookup_tables
-from .mram import STTMRAM as STTMRAM
-from .stanford_pku import StanfordPKU as StanfordPKU
-from .steps import (
-    STEP_PRESETS as STEP_PRESETS,
-    ExponentialStep as ExponentialStep,
-    LinearStep as LinearStep,
-    SoftBounds as SoftBounds,
-)
-from .tio2 import TiO2 as TiO2
-from .vteam import VTEAM as VTEAM
-from .weak_reset import WeakReset as WeakReset
-from .write_errors import (
-    flip_bits as flip_bits,
-    overdrive_for as overdrive_for,
-    write_energy as write_energy,
-    write_error_rate as write_error_rate,
-)
+A new model needs nothing but its file here: every module of this folder is imported, and each registers its class with
+`spinode.contracts.synapse_registry` under the name that the command line and recipes use.
+"""
+
+from importlib import import_module as _import_module
+from pkgutil import iter_modules as _iter_modules
+
+
+def discover() -> None:
+    """Import every module of this folder, so that its devices are registered."""
+    for module in _iter_modules(__path__):
+        _import_module(f"{__name__}.{module.name}")
+
+
+discover()

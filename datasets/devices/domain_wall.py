@@ -9,10 +9,12 @@ import torch
 from torch import Tensor
 
 from ...contracts.synapse import Pulses, State, SynapseModel
+from ...contracts.synapse_registry import register_synapse
 from ...errors import ConfigError
 from .population import check
 
 
+@register_synapse("domain-wall", summary="magnetic racetrack of a few levels")
 @dataclass(frozen=True, eq=False)
 class DomainWall(SynapseModel):
     """A multi-state domain-wall synapse: each write places the wall at its level anew, with an error that stays till the next.

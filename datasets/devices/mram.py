@@ -9,11 +9,13 @@ import torch
 from torch import Tensor
 
 from ...contracts.synapse import Pulses, State, SynapseModel
+from ...contracts.synapse_registry import register_synapse
 from ...errors import ConfigError
 from .population import check, lognormal
 from .write_errors import ANISOTROPY_FIELD, DAMPING, STABILITY, happens, log1mexp, log_growth, log_start, reduced_time
 
 
+@register_synapse("stt-mram", summary="spin-transfer-torque MRAM cell of one bit, with write errors")
 @dataclass(frozen=True, eq=False)
 class STTMRAM(SynapseModel):
     """A spin-transfer-torque MRAM cell as a synapse of one bit: parallel (1, SET) or antiparallel (0, RESET).

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from ...contracts.synapse import Pulses, State, SynapseModel
+from ...contracts.synapse_registry import register_synapse
 from ...errors import ConfigError
 from .population import check, lognormal
 
@@ -16,6 +17,7 @@ BOLTZMANN = 8.617333262e-5  # eV/K: energies are in eV, and q V / k T needs no c
 NM = 1e9  # nanometres of a metre; the gap is in nm inside
 
 
+@register_synapse("stanford-pku", summary="filament with Joule heating, the Stanford-PKU model")
 @dataclass(frozen=True, eq=False)
 class StanfordPKU(SynapseModel):
     """Stanford-PKU model of a resistive memory: the gap g between filament and electrode sets the current.

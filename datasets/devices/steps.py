@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from ...contracts.synapse import Pulses, State, SynapseModel
+from ...contracts.synapse_registry import register_synapse
 from ...errors import ConfigError
 
 #: Trains up to this length are taken pulse by pulse, longer ones in as many equal parts.
@@ -196,48 +197,95 @@ class ExponentialStep(StepModel):
         return torch.where(up, rise, fall).neg_().add_(1).clamp_(min=0)
 
 
-_ECRAM: dict[str, Any] = {"mult_noise": True, "dw_min_dtod": 0.1, "w_min_dtod": 0.05, "w_max_dtod": 0.05}
-
 #: Models with the constants of aihwkit's presets of the same names (`simulator/presets/devices.py`, IBM/aihwkit).
-STEP_PRESETS: dict[str, StepModel] = {
-    # Gong et al., Nat. Commun. 9, 2102 (2018), resistive memory; the second a loose fit, by aihwkit's own word, of a device
-    # whose symmetry point was shifted to zero.
-    "ReRamES": ExponentialStep(
-        dw_min=0.00135,
-        up_down=0.259359,
-        A_up=-1.18445,
-        A_down=-0.081404,
-        gamma_up=5.0,
-        gamma_down=5.0,
-        a=-0.5,
-        b=-0.5,
-        dw_min_dtod=0.2,
-        up_down_dtod=0.05,
-        dw_min_std=5.0,
-        write_noise_std=75.0,
-    ),
-    "ReRamSB": SoftBounds(
-        dw_min=0.002, low=-0.75, high=1.25, w_min_dtod=0.3 / 0.75, w_max_dtod=0.3 / 1.25, dw_min_std=3.75, write_noise_std=56.0
-    ),
-    # Li et al., VLSI 2018; its leakage is not part of these models.
-    "Capacitor": LinearStep(
-        dw_min=0.005,
-        gamma_up=0.05,
-        gamma_down=0.05,
-        gamma_up_dtod=0.01,
-        gamma_down_dtod=0.01,
-        dw_min_dtod=0.1,
-        up_down_dtod=0.06,
-        w_min_dtod=0.07,
-        w_max_dtod=0.07,
-    ),
-    # Tang et al., IEDM 2018, lithium; range shifted so that the symmetry point is at zero.
-    "EcRam": LinearStep(dw_min=0.002, low=-0.8276, high=1.1724, gamma_up=0.1153, gamma_down=0.5085, **_ECRAM),
-    # Kim et al., IEDM 2019, metal oxide; shifted likewise.
-    "EcRamMO": LinearStep(
-        dw_min=2.8214e-4, low=-0.8286, high=1.1714, gamma_up=0.4152, gamma_down=0.7342, dw_min_std=2.0, **_ECRAM
-    ),
-    # Gokmen and Vlasov, Front. Neurosci. 10, 333 (2016): a specification and no measurement; the first without asymmetry.
-    "Idealized": LinearStep(dw_min=0.0002, up_down_dtod=0.0, gamma_up_dtod=0.0, gamma_down_dtod=0.0),
-    "GokmenVlasov": LinearStep(dw_min=0.0016, gamma_up_dtod=0.0, gamma_down_dtod=0.0),
-}
+STEP_PRESETS: dict[str, StepModel] = {}
+
+
+def _preset(name: str, model: type[StepModel], summary: str, **settings: Any) -> None:
+    register_synapse(name, model, settings=settings, summary=f"{summary}, the preset of aihwkit")
+    STEP_PRESETS[name] = model(**settings)
+
+
+# Gong et al., Nat. Commun. 9, 2102 (2018), resistive memory; the second, in aihwkit's own words, a loose fit of a device whose
+# symmetry point was shifted to zero.
+_preset(
+    "ReRamES",
+    ExponentialStep,
+    "resistive memory with exponential steps",
+    dw_min=0.00135,
+    up_down=0.259359,
+    A_up=-1.18445,
+    A_down=-0.081404,
+    gamma_up=5.0,
+    gamma_down=5.0,
+    a=-0.5,
+    b=-0.5,
+    dw_min_dtod=0.2,
+    up_down_dtod=0.05,
+    dw_min_std=5.0,
+    write_noise_std=75.0,
+)
+_preset(
+    "ReRamSB",
+    SoftBounds,
+    "resistive memory with soft bounds",
+    dw_min=0.002,
+    low=-0.75,
+    high=1.25,
+    w_min_dtod=0.3 / 0.75,
+    w_max_dtod=0.3 / 1.25,
+    dw_min_std=3.75,
+    write_noise_std=56.0,
+)
+# Li et al., VLSI 2018; its leakage is not part of these models.
+_preset(
+    "Capacitor",
+    LinearStep,
+    "capacitor on a transistor's gate",
+    dw_min=0.005,
+    gamma_up=0.05,
+    gamma_down=0.05,
+    gamma_up_dtod=0.01,
+    gamma_down_dtod=0.01,
+    dw_min_dtod=0.1,
+    up_down_dtod=0.06,
+    w_min_dtod=0.07,
+    w_max_dtod=0.07,
+)
+_ECRAM: dict[str, Any] = {"mult_noise": True, "dw_min_dtod": 0.1, "w_min_dtod": 0.05, "w_max_dtod": 0.05}
+# Tang et al., IEDM 2018, lithium; range shifted so that the symmetry point is at zero.
+_preset(
+    "EcRam",
+    LinearStep,
+    "electrochemical memory with lithium",
+    dw_min=0.002,
+    low=-0.8276,
+    high=1.1724,
+    gamma_up=0.1153,
+    gamma_down=0.5085,
+    **_ECRAM,
+)
+# Kim et al., IEDM 2019, metal oxide; shifted likewise.
+_preset(
+    "EcRamMO",
+    LinearStep,
+    "electrochemical memory of a metal oxide",
+    dw_min=2.8214e-4,
+    low=-0.8286,
+    high=1.1714,
+    gamma_up=0.4152,
+    gamma_down=0.7342,
+    dw_min_std=2.0,
+    **_ECRAM,
+)
+# Gokmen and Vlasov, Front. Neurosci. 10, 333 (2016): a specification, not a measurement; the first without asymmetry.
+_preset(
+    "Idealized",
+    LinearStep,
+    "specification without asymmetry",
+    dw_min=0.0002,
+    up_down_dtod=0.0,
+    gamma_up_dtod=0.0,
+    gamma_down_dtod=0.0,
+)
+_preset("GokmenVlasov", LinearStep, "specification of Gokmen and Vlasov", dw_min=0.0016, gamma_up_dtod=0.0, gamma_down_dtod=0.0)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from ...contracts.synapse import Pulses, State, SynapseModel
+from ...contracts.synapse_registry import register_synapse
 from ...errors import ConfigError
 
 #: Edges [S] of the conductance ranges, four to a decade, that the parameters stand for.
@@ -51,6 +52,7 @@ _FITTED = (
 )
 
 
+@register_synapse("tio2", summary="TiO2 memristor under pulses of any amplitude and width")
 @dataclass(frozen=True, eq=False)
 class TiO2(SynapseModel):
     """A TiO2-x memristor of an integrated crossbar: the step of one pulse as a map of conductance, amplitude and width.

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from ...contracts.synapse import Pulses, State, SynapseModel
+from ...contracts.synapse_registry import register_synapse
 from ...errors import ConfigError
 from .population import check, lognormal
 
@@ -16,6 +17,7 @@ WINDOWS = ("none", "joglekar", "biolek")
 _SATURATED = 40.0  # window times after which every window has brought the state to its end
 
 
+@register_synapse("vteam-memtorch", summary="voltage-threshold memristor with the parameters of MemTorch")
 @dataclass(frozen=True, eq=False)
 class VTEAM(SynapseModel):
     """Voltage ThrEshold Adaptive Memristor model: the position x of a boundary, 0 .. D, moves beyond a threshold only.

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ...contracts.synapse import RESET, SET, Pulses, State, SynapseModel
+from ...contracts.synapse_registry import register_synapse
 from ...errors import ConfigError
 from .pulse_noise import Pink, Telegraph
 from .truncated import exponential, lognormal, normal
@@ -24,6 +25,7 @@ DEEPEST = 0.5  # amplitude of random telegraph noise, in w
 PINK = Pink()
 
 
+@register_synapse("weak-reset", summary="HfOx memory under weak RESET pulses, with its spread and noise")
 @dataclass(frozen=True, eq=False)
 class WeakReset(SynapseModel):
     """An HfOx resistive memory under identical weak RESET pulses, with its device-to-device spread and its noise.

@@ -9,9 +9,11 @@ import torch
 from torch import Tensor
 
 from ...contracts.synapse import Pulses, State, SynapseModel
+from ...contracts.synapse_registry import register_synapse
 from ...errors import ConfigError
 
 
+@register_synapse("ideal-device", summary="the same step at each pulse, without noise")
 @dataclass(eq=False)
 class IdealSynapse(SynapseModel):
     """A normalised conductance g without unit, noise or differences between devices.
