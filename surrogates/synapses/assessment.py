@@ -9,10 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from ...reporting.remarks import BAD, CARE, GOOD, NOTE, Remark
 from ...traces.trace import Trace, TraceSet
 from ...typing import Array
 from ...units import readable
-from ..neural_ode.evaluation.assessment import BAD, CARE, GOOD, NOTE, Remark
 from .model import SynapseSurrogate
 from .predict import OneStepPrediction, predict_one_step, prediction_interval
 from .pulse_summary import not_known

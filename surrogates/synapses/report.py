@@ -7,11 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
-from ...files import write_atomically
+from ...reporting.page import Figure, Page, Section, Table, draw_figure, flatten_rows, format_value, minus, render_page
 from ...traces.trace import Trace, TraceSet
 from ...units import readable
 from ...version import __version__
-from ..neural_ode.report import _GRADES, _STYLE, _figure, _flat, _plain, _remark, _sentence, _table, _text
 from .assessment import Assessment, assess, headline, remarks
 from .model import SynapseSurrogate
 from .plots import alike, plot_band, plot_correlation, plot_drift, plot_innovations, plot_population
@@ -41,26 +40,24 @@ def synapse_report(
         TraceError: recordings that do not suit the surrogate, or a path that cannot be written.
     """
     assessment = assess(surrogate, traces, seed=seed)
-    heading = title if title is not None else f"Memory device under {' and '.join(surrogate.polarities)} pulses"
-    sections = (
-        _verdict(surrogate, assessment),
-        _numbers(assessment),
-        _figures(surrogate, assessment),
-        _noise(surrogate),
-        _configuration(surrogate),
-        _provenance(surrogate, assessment),
+    found = remarks(surrogate, assessment)
+    grade, sentence = headline(surrogate, found)
+    page = Page(
+        title=title if title is not None else f"Memory device under {' and '.join(surrogate.polarities)} pulses",
+        subtitle=_subtitle(surrogate, assessment),
+        grade=grade,
+        headline=sentence,
+        remarks=found,
+        numbers=_numbers(assessment),
+        sections=(
+            Section("Recordings and free runs", figures=_run_figures(surrogate, assessment)),
+            Section("Drift and noise", figures=_drift_figures(surrogate, assessment)),
+            _noise(surrogate),
+            _configuration(surrogate),
+            _provenance(surrogate, assessment),
+        ),
     )
-    page = (
-        "<!DOCTYPE html>\n"
-        '<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{_text(heading)}</title><style>{_STYLE}</style></head>\n<body>\n"
-        f'<header><h1>{_text(heading)}</h1><p class="sub">{_text(_subtitle(surrogate, assessment))}</p></header>\n<main>\n'
-        + "\n".join(sections)
-        + f'\n</main>\n<footer><p class="sub">Written by spinode {_text(__version__)}.</p></footer>\n</body></html>\n'
-    )
-    if path is not None:
-        write_atomically(Path(path), page.encode("utf-8", "replace"))
-    return page
+    return render_page(page, path)
 
 
 def _subtitle(surrogate: SynapseSurrogate, assessment: Assessment) -> str:
@@ -74,38 +71,25 @@ def _subtitle(surrogate: SynapseSurrogate, assessment: Assessment) -> str:
     )
 
 
-def _verdict(surrogate: SynapseSurrogate, assessment: Assessment) -> str:
-    found = remarks(surrogate, assessment)
-    grade, sentence = headline(surrogate, found)
-    name, word = _GRADES[grade]
-    items = "\n".join(_remark(remark) for remark in found)
-    return (
-        f'<section><div class="headline {name}"><b>{word}</b><span>{_sentence(sentence)}</span></div>\n'
-        f'<ul class="remarks">\n{items}\n</ul></section>'
-    )
-
-
-def _numbers(assessment: Assessment) -> str:
+def _numbers(assessment: Assessment) -> tuple[tuple[str, str], ...]:
     z = assessment.innovation
     held = assessment.steps.loglik[assessment.steps.held]
-    pairs = (
+    return (
         (f"{z.std():.2f}" if len(z) else "–", "deviation of one-step errors, over the predicted one"),
-        (f"{assessment.correlation(1):+.2f}".replace("-", "−"), "correlation of neighbouring errors"),
+        (minus(f"{assessment.correlation(1):+.2f}"), "correlation of neighbouring errors"),
         (f"{100 * assessment.coverage:.0f} %", "of the reads within the 90 % band of free runs"),
-        (f"{np.mean(held):.2f}".replace("-", "−") if len(held) else "–", "log likelihood per read (density in the unit)"),
+        (minus(f"{np.mean(held):.2f}") if len(held) else "–", "log likelihood per read (density in the unit)"),
         (f"{100 * assessment.outside:.1f} %", "of the reads outside the states of the fit"),
     )
-    cells = "".join(f"<div><b>{_text(value)}</b><span>{_text(label)}</span></div>" for value, label in pairs)
-    return f'<section class="numbers">{cells}</section>'
 
 
-def _figures(surrogate: SynapseSurrogate, assessment: Assessment) -> str:
+def _run_figures(surrogate: SynapseSurrogate, assessment: Assessment) -> list[Figure]:
     runs = []
     for which, index in enumerate(assessment.shown):
         own = assessment.traces[index].parameters
         name = ", ".join(f"{key} {own[key]:g}" for key in ("device", "cycle") if key in own)
         runs.append(
-            _figure(
+            draw_figure(
                 lambda which=which: plot_band(surrogate, assessment, which),  # type: ignore[misc]
                 f"Recorded reads ({name}) and the band in which nine of ten free runs from the first read lie.",
                 wide=True,
@@ -113,52 +97,59 @@ def _figures(surrogate: SynapseSurrogate, assessment: Assessment) -> str:
         )
     if alike(assessment.traces):
         runs.append(
-            _figure(
+            draw_figure(
                 lambda: plot_population(surrogate, assessment.traces),
                 "Median, 5 and 95 % quantiles over the recordings (dots) and over virtual devices from their start (lines).",
                 wide=True,
             )
         )
-    trust = (
-        _figure(
+    return runs
+
+
+def _drift_figures(surrogate: SynapseSurrogate, assessment: Assessment) -> tuple[Figure, ...]:
+    return (
+        draw_figure(
             lambda: plot_drift(surrogate),
             "Mean change by one usual pulse of the typical device; the shade holds nine of ten draws of what is left open.",
         ),
-        _figure(lambda: plot_innovations(assessment), "Errors of one-step predictions, over their predicted deviation."),
-        _figure(lambda: plot_correlation(assessment), "Whether one error tells of the next: within the strip it does not."),
-    )
-    return (
-        f'<section><h2>Recordings and free runs</h2><div class="figures">{"".join(runs)}</div></section>\n'
-        f'<section><h2>Drift and noise</h2><div class="figures">{"".join(trust)}</div></section>'
+        draw_figure(lambda: plot_innovations(assessment), "Errors of one-step predictions, over their predicted deviation."),
+        draw_figure(lambda: plot_correlation(assessment), "Whether one error tells of the next: within the strip it does not."),
     )
 
 
-def _noise(surrogate: SynapseSurrogate) -> str:
+def _noise(surrogate: SynapseSurrogate) -> Section:
     unit = surrogate.unit if surrogate.scale.kind == "linear" else ""
     kind = "" if surrogate.scale.kind == "linear" else ", relative"
     rows = [
         (f"{name}{kind}", f"{readable(value, unit)}, 95 %: {readable(low, unit)} .. {readable(high, unit)}")
         for name, (value, low, high) in surrogate.uncertainty().items()
     ]
-    return f"<section><h2>Noise</h2>{_table(rows, ('kind', 'standard deviation'))}</section>"
+    return Section("Noise", tables=(Table(rows, head=("kind", "standard deviation")),))
 
 
-def _configuration(surrogate: SynapseSurrogate) -> str:
+def _configuration(surrogate: SynapseSurrogate) -> Section:
     rows = [
         ("scale of the conductance", surrogate.scale.kind),
         ("inputs beside the conductance", ", ".join(surrogate.inputs.names) or "none"),
         ("parameters of a device", ", ".join(surrogate.drift.latents.names) or "none"),
         ("pulses in one midpoint step, at most", f"{surrogate.chunk:g}"),
-        *((name, _plain(value)) for name, value in (surrogate.record.get("config") or {}).items()),
+        *((name, format_value(value)) for name, value in (surrogate.record.get("config") or {}).items()),
     ]
-    return f"<section><h2>Configuration</h2>{_table(rows)}</section>"
+    return Section("Configuration", tables=(Table(rows),))
 
 
-def _provenance(surrogate: SynapseSurrogate, assessment: Assessment) -> str:
-    fitted = list(_flat(surrogate.record.get("provenance") or {})) or [("source", "not recorded")]
-    judged = list(_flat(assessment.traces[0].provenance)) or [("source", "not recorded")]
-    made = [("spinode (report)", __version__), ("fingerprint of the fitted data", _plain(surrogate.record.get("fingerprint")))]
-    return (
-        f"<section><h2>Provenance</h2><h3>Fitted recordings</h3>{_table(fitted)}"
-        f"<h3>Recordings of this report</h3>{_table(judged)}<h3>Software and data</h3>{_table(made)}</section>"
+def _provenance(surrogate: SynapseSurrogate, assessment: Assessment) -> Section:
+    fitted = list(flatten_rows(surrogate.record.get("provenance") or {})) or [("source", "not recorded")]
+    judged = list(flatten_rows(assessment.traces[0].provenance)) or [("source", "not recorded")]
+    software = [
+        ("spinode (report)", __version__),
+        ("fingerprint of the fitted data", format_value(surrogate.record.get("fingerprint"))),
+    ]
+    return Section(
+        "Provenance",
+        tables=(
+            Table(fitted, "Fitted recordings"),
+            Table(judged, "Recordings of this report"),
+            Table(software, "Software and data"),
+        ),
     )

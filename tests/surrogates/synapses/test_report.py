@@ -10,7 +10,7 @@ import torch
 from spinode.contracts.synapse import Pulses
 from spinode.datasets import pulse_traces
 from spinode.errors import TraceError
-from spinode.surrogates.neural_ode.evaluation.assessment import BAD, CARE, GOOD, NOTE
+from spinode.reporting.remarks import BAD, CARE, GOOD, NOTE
 from spinode.surrogates.synapses import assessment as synapse_scores
 from spinode.surrogates.synapses.assessment import Assessment, assess, headline, remarks, stretch
 from spinode.surrogates.synapses.plots import alike, plot_correlation, plot_drift

@@ -1,0 +1,26 @@
+"""Remarks: the graded sentences that a report consists of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+#: Grades of a remark, best first: supports the model, for information, calls for caution, rules the model out.
+GOOD, NOTE, CARE, BAD = 0, 1, 2, 3
+
+
+@dataclass(frozen=True)
+class Remark:
+    """One sentence with its grade.
+
+    Attributes:
+        grade: GOOD, NOTE, CARE or BAD.
+        text: The sentence.
+        reason: The same in a few words, for the headline.
+        after_change: True if the cause may be a change of the device during the recording; such a remark does not count
+            against the model before the change.
+    """
+
+    grade: int
+    text: str
+    reason: str = ""
+    after_change: bool = False
