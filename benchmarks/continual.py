@@ -7,7 +7,7 @@
 Lines are added to benchmarks/results/continual.jsonl: recipe, seed, figures, seconds, machine, commit. A run that was stopped
 goes on from its checkpoint below build/continual when it is started again; one that has its line is passed over, unless
 `--again` is given, which also forgets its checkpoint. One thread, so that two runs can stand beside each other on two cores.
-`--table` writes docs/continual.md anew from the lines, as benchmarks/continual_table.py does.
+`--table` writes docs/results/recipes.md anew from the lines, as benchmarks/continual_table.py does.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--checkpoints", type=Path, default=ROOT / "build" / "continual")
     parser.add_argument("--again", action="store_true", help="also what has its line")
     parser.add_argument("--list", action="store_true", help="show what there is")
-    parser.add_argument("--table", action="store_true", help="write docs/continual.md at the end")
+    parser.add_argument("--table", action="store_true", help="write docs/results/recipes.md at the end")
     return parser.parse_args()
 
 

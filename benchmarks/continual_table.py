@@ -1,4 +1,4 @@
-"""Writes docs/continual.md from the lines of benchmarks/results/continual.jsonl and the recipes.
+"""Writes docs/results/recipes.md from the lines of benchmarks/results/continual.jsonl and the recipes.
 
 python benchmarks/continual_table.py [--results FILE] [--table FILE]
 """
@@ -17,7 +17,7 @@ from spinode.training.recipe import Recipe, load_recipe, recipe_names
 
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "results" / "continual.jsonl"
-TABLE = HERE.parent / "docs" / "continual.md"
+TABLE = HERE.parent / "docs" / "results" / "recipes.md"
 
 HEAD = """# Continual learning: published experiments, and what this package gets
 

@@ -24,7 +24,7 @@ from _measure import emit, machine, native, pin, spread, timed
 from torch import Tensor
 
 from spinode import kernels
-from spinode.counter_noise import normals
+from spinode.random import counter_normals
 from spinode.training.online.learn import OnlineBGD, OnlineBiMU, OnlineMESU, OnlineRule, OnlineSGD, run_online
 from spinode.training.rules.metaplastic_step import metaplastic_adam
 
@@ -80,10 +80,10 @@ def noise(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
     steps, count, generator = 500, 600, torch.Generator().manual_seed(0)
     works = {
         "native": (lambda: compiled(1, 0, steps, count), steps),
-        "plain": (lambda: normals(1, 0, steps, count), steps),
+        "plain": (lambda: counter_normals(1, 0, steps, count), steps),
         "torch.randn": (lambda: torch.randn(steps, count, generator=generator), steps),
     }
-    agrees = {"deviation": deviation(compiled(1, 0, steps, count), normals(1, 0, steps, count))}
+    agrees = {"deviation": deviation(compiled(1, 0, steps, count), counter_normals(1, 0, steps, count))}
     yield {"part": "noise", "numbers": count, **sides(works, options.rounds, 1e6, "us_per_step"), **agrees}
 
 

@@ -359,7 +359,7 @@ def test_table_of_continual_learning(module, recipe):
 
 
 def test_table_is_that_of_the_lines(module, tmp_path, root):
-    """docs/continual.md is what the script writes."""
+    """docs/results/recipes.md is what the script writes."""
     table = module("continual_table")
     table.write_table(table.RESULTS, tmp_path / "table.md")
-    assert (tmp_path / "table.md").read_text() == (root / "docs" / "continual.md").read_text()
+    assert (tmp_path / "table.md").read_text() == (root / "docs" / "results" / "recipes.md").read_text()

@@ -1,9 +1,9 @@
-"""Short forms of what docs/continual.md shows at length; each threshold was written down before the first run of its test.
+"""Short forms of what docs/results/recipes.md shows at length; each threshold was written down before the first run of its test.
 
 What did not hold at first: BiMU, over 5 tasks, came to 0.839 where 0.85 was asked, for the mean over the last five then holds
 the very first task; it has 10 tasks now, against the same threshold. The metaplastic network beside it, which freezes when
 published over 1000 tasks, was asked to be below 0.5 after 5 tasks of 6000 samples and was at 0.84: too few steps to freeze;
-what longer runs show stands in docs/continual.md. The rule on a real network is marked as it came out.
+what longer runs show stands in docs/results/recipes.md. The rule on a real network is marked as it came out.
 """
 
 from __future__ import annotations
