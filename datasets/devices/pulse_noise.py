@@ -12,7 +12,8 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from ...random import bernoulli_indices, in_turn
+from ...random import are_exclusive_pairs
+from ...telegraph import TelegraphChain
 
 #: Share of devices up to which a few are picked out (measured to be cheaper up to 0.3 for pink noise, beyond 0.4 for traps).
 FEW = 0.25
@@ -21,81 +22,58 @@ PIECE = 32768
 
 
 @dataclass(frozen=True)
-class Telegraph:
-    """A trap that fills and empties: a Markov chain of two states, one step a pulse.
+class Telegraph(TelegraphChain):
+    """Random telegraph noise with a new amplitude for each capture, see `spinode.telegraph.TelegraphChain`.
 
-    With the matrix T = [[1 - fill, fill], [leave, 1 - leave]], after n pulses
-    P(filled) = pi + (s - pi) lambda^n, pi = fill / (fill + leave), lambda = 1 - fill - leave, s = 1 where it was filled,
-    which is the row of T^n. A trap that is filled all along, probability (1 - leave)^n, holds its amplitude; one that was
-    filled (again) in between has a new one, of `depth` * U(0, 1) * U(0, 1).
+    A trap that stays filled throughout n pulses, which has the probability (1 - leave)^n, keeps its amplitude. One that was
+    filled (again) in between has a new amplitude `depth` * U(0, 1) * U(0, 1).
 
     Attributes:
-        fill: Probability a pulse that an empty trap fills.
-        leave: Probability a pulse that a filled trap empties.
+        fill: Probability per pulse that an empty trap is filled.
+        leave: Probability per pulse that a filled trap is emptied.
     """
 
-    fill: float
-    leave: float
-
-    @property
-    def occupancy(self) -> float:
-        """Stationary probability pi of the filled state."""
-        return self.fill / (self.fill + self.leave)
-
     def settled(self, depth: Tensor, generator: torch.Generator | None) -> Tensor:
-        """Held amplitude, zero where the trap is empty, after very many pulses; empty without a generator."""
+        """Return stationary amplitudes, zero where the trap is empty; all traps are empty without a generator."""
         if generator is None:
             return torch.zeros_like(depth)
-        filled = torch.rand(depth.shape, generator=generator, dtype=depth.dtype) < self.occupancy
+        filled = self.sample_stationary(tuple(depth.shape), generator, depth.dtype)
         return self._captured(depth, generator).mul_(filled)
 
     def after(
-        self, held: Tensor, depth: Tensor, pulses: Tensor, generator: torch.Generator, *, most: float | None = None
+        self, amplitude: Tensor, depth: Tensor, pulses: Tensor, generator: torch.Generator, *, most: float | None = None
     ) -> Tensor:
-        """Amplitude held after the pulses.
+        """Return the amplitudes after the pulses.
 
         Args:
-            held: Amplitude, zero where the trap is empty, shape (devices...).
+            amplitude: Present amplitude, zero where the trap is empty, shape (devices...).
             depth: Largest amplitude of each device.
-            pulses: How many, at least 0.
+            pulses: Number of pulses of each device, at least 0.
             generator: Source of the changes, and of new amplitudes.
-            most: The largest of `pulses`, if it is known.
+            most: Maximum of `pulses`, if it is known.
         """
-        result = held.clone(memory_format=torch.contiguous_format)
-        number = pulses.reshape(-1)
-        # No trap changes with more than the probability that the fastest one does by the most pulses.
-        fastest = math.log1p(-max(self.fill, self.leave))
-        likely = -math.expm1((float(number.max()) if most is None else most) * fastest)
-        if likely < FEW:
-            at = bernoulli_indices(number.numel(), likely, generator)
-            number = number.index_select(0, at)
-            u = torch.rand(at.shape, generator=generator, dtype=held.dtype, device=at.device).mul_(likely)
-            may = (u < torch.expm1(number * fastest).neg_()).nonzero().squeeze(-1)
-            at, number, u = at.index_select(0, may), number.index_select(0, may), u.index_select(0, may)
-            filled = result.view(-1).index_select(0, at) > 0
-        else:
-            at = torch.arange(number.numel(), device=number.device)
-            u = torch.rand(at.shape, generator=generator, dtype=held.dtype, device=at.device)
-            filled = result.view(-1) > 0
-        left = torch.expm1(number * math.log1p(-self.leave)).neg_()
-        mixed = torch.expm1(number * math.log1p(-self.fill - self.leave)).neg_()
-        # A filled trap has emptied at least once with probability `left`; it is filled anew but where it is empty at the end.
-        captured = torch.where(filled, left - (1 - self.occupancy) * mixed, self.occupancy * mixed)
+        result = amplitude.clone(memory_format=torch.contiguous_format)
+        at, u, number = self.candidates(pulses.reshape(-1), generator, max_pulses=most, sparse_below=FEW)
+        filled = result.view(-1).index_select(0, at) > 0
+        emptied = torch.expm1(number * math.log1p(-self.leave)).neg_()
+        forgetting = self.forgetting(number)
+        # A filled trap was emptied at least once with probability `emptied`; it was filled again unless it is empty at the end.
+        captured = torch.where(filled, emptied - (1 - self.occupancy) * forgetting, self.occupancy * forgetting)
         new = u < captured
-        result.view(-1).index_fill_(0, at[filled & (u < left) & ~new], 0)
+        result.view(-1).index_fill_(0, at[filled & (u < emptied) & ~new], 0)
         new = at[new]
-        return result.view(-1).index_copy_(0, new, self._captured(depth.reshape(-1)[new], generator)).view(held.shape)
+        return result.view(-1).index_copy_(0, new, self._captured(depth.reshape(-1)[new], generator)).view(amplitude.shape)
 
-    def redrawn(self, held: Tensor, depth: Tensor, pulses: Tensor, generator: torch.Generator) -> Tensor:
-        """As the published code: the state by T^n, and a new amplitude at each call, even for no pulse."""
-        filled = (held > 0).to(held.dtype)
-        u = torch.rand(held.shape, generator=generator, dtype=held.dtype)
-        occupied = (filled - self.occupancy).mul_((pulses * math.log1p(-self.fill - self.leave)).exp_()).add_(self.occupancy)
+    def redrawn(self, amplitude: Tensor, depth: Tensor, pulses: Tensor, generator: torch.Generator) -> Tensor:
+        """Return the amplitudes after the pulses as the published code does: each call draws new ones, even for no pulse."""
+        filled = (amplitude > 0).to(amplitude.dtype)
+        u = torch.rand(amplitude.shape, generator=generator, dtype=amplitude.dtype)
+        occupied = filled + (self.occupancy - filled) * self.forgetting(pulses)
         return self._captured(depth, generator).mul_(torch.where(pulses > 0, u < occupied, filled > 0))
 
     @staticmethod
     def _captured(depth: Tensor, generator: torch.Generator) -> Tensor:
-        """New amplitudes; 1 - U keeps them above zero, which stands for the empty trap."""
+        """Sample new amplitudes; 1 - U keeps them above zero, which stands for the empty trap."""
         first = torch.rand(depth.shape, generator=generator, dtype=depth.dtype)
         return torch.rand(depth.shape, generator=generator, dtype=depth.dtype).sub_(1).mul_(first.sub_(1)).mul_(depth)
 
@@ -165,7 +143,7 @@ class Pink:
     def _by_piece(self, slow: Tensor, white: Tensor, pulses: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """`after` with two draws for each device; for each pair where never both get pulses: the one that does takes them."""
         pulses = pulses.contiguous()
-        rows = 2 if in_turn(pulses) else 1
+        rows = 2 if are_exclusive_pairs(pulses) else 1
         after = (torch.empty_like(pulses), torch.empty_like(pulses))
         pieces = (each.view(rows, -1).split(PIECE, 1) for each in (slow.contiguous(), white.contiguous(), pulses, *after))
         for own_slow, own_white, number, to_slow, to_white in zip(*pieces, strict=True):
