@@ -107,7 +107,7 @@ def number(
         spinode.errors.ConfigError: width is -1e-06; expected a finite number above 0 [s].
     """
     if is_number(value):
-        real = float(value)
+        real = _as_float(value)
         within = (low is None or (real > low if above else real >= low)) and (
             high is None or (real < high if below else real <= high)
         )
@@ -215,6 +215,13 @@ def merge_settings(kind: type[Config], config: Config | None, settings: Mapping[
     if config is None:
         return kind(**settings)
     return dataclasses.replace(config, **settings)  # type: ignore[type-var]
+
+
+def _as_float(value: Any) -> float:
+    try:
+        return float(value)
+    except OverflowError:  # a whole number beyond the range of floats
+        return math.copysign(math.inf, value)
 
 
 def _is_boolean(value: object) -> bool:

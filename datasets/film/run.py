@@ -10,9 +10,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ...counter_noise import normals
 from ...errors import ConfigError
 from ...kernels import available, film as compiled
+from ...random import counter_normals
 from ..macrospin.llg import GAMMA0
 from .stray import StrayField
 from .terms import Drives, Terms, framed, inner
@@ -119,7 +119,7 @@ class Stepper:
         for step in range(steps):
             heat = torch.zeros_like(rest)
             if thermal:
-                drawn = normals(self._key, self._steps + step, 1, 3 * (rows - 2) * stride)
+                drawn = counter_normals(self._key, self._steps + step, 1, 3 * (rows - 2) * stride)
                 heat[:, 1:-1] = thermal * drawn.reshape(3, rows - 2, stride).to(rest)
 
             def rate(m: Tensor, fraction: float, step: int = step, heat: Tensor = heat) -> Tensor:

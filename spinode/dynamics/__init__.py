@@ -1,1 +1,1 @@
-"""Vector fields and their time stepping: integration, rollouts, fixed points, and scales."""
+"""Vector fields and their time stepping: scales, integration, rollouts, and fixed points."""

@@ -1,4 +1,4 @@
-"""Integration of dx/dt = f(x, u(t)) over sampled drives; time is counted in samples."""
+"""Integration of dx/dt = f(x, u(t)) under sampled drives; time is counted in samples."""
 
 from __future__ import annotations
 
@@ -8,42 +8,54 @@ import torch
 from torch import Tensor
 
 from ..errors import ConfigError, DomainError
+from ..validation import one_of
 
 Field = Callable[[Tensor, Tensor], Tensor]
 
-#: Deviations from the fitted mean at which a state is confined, so that a run that escapes stays finite and is flagged.
+#: Bound on the magnitude of a state, in standard deviations: a run that diverges stays finite and is reported as outside the
+#: domain.
 STATE_LIMIT = 30.0
 
+#: Adaptive solvers of torchdiffeq that `adaptive_rollout` takes.
 ADAPTIVE = ("dopri5", "dopri8", "bosh3", "adaptive_heun")
 
 
 def zero_order_hold(drive: Tensor) -> Tensor:
-    """Stages of a drive that keeps each sample for one step.
+    """Return the stages of a drive that keeps each sample for one step.
 
     Args:
         drive: Samples, shape (..., steps, drive).
 
     Returns:
-        A view of shape (..., steps, 3, drive).
+        The drive at the start, middle and end of each step: a view of shape (..., steps, 3, drive).
 
     Raises:
-        ConfigError: no tensor, or without dimensions for steps and drive.
+        ConfigError: not a tensor, or a tensor without dimensions for steps and drive.
+
+    Example:
+        >>> zero_order_hold(torch.tensor([[1.0], [2.0]])).squeeze(-1)
+        tensor([[1., 1., 1.],
+                [2., 2., 2.]])
     """
     _check_samples(drive)
     return drive.unsqueeze(-2).expand(*drive.shape[:-1], 3, drive.shape[-1])
 
 
 def linear_interpolation(drive: Tensor) -> Tensor:
-    """Stages of a drive that runs straight from sample to sample.
+    """Return the stages of a drive that is linear between its samples.
 
     Args:
         drive: Samples, shape (..., steps + 1, drive).
 
     Returns:
-        Shape (..., steps, 3, drive).
+        The drive at the start, middle and end of each step, shape (..., steps, 3, drive).
 
     Raises:
-        ConfigError: no tensor, or without dimensions for steps and drive.
+        ConfigError: not a tensor, or a tensor without dimensions for steps and drive.
+
+    Example:
+        >>> linear_interpolation(torch.tensor([[1.0], [2.0]])).squeeze(-1)
+        tensor([[1.0000, 1.5000, 2.0000]])
     """
     _check_samples(drive)
     start, end = drive[..., :-1, :], drive[..., 1:, :]
@@ -52,12 +64,12 @@ def linear_interpolation(drive: Tensor) -> Tensor:
 
 def _check_samples(drive: Tensor) -> None:
     if not isinstance(drive, Tensor) or drive.ndim < 2:
-        what = f"a tensor of shape {tuple(drive.shape)}" if isinstance(drive, Tensor) else f"a {type(drive).__name__}"
-        raise ConfigError(f"the drive is {what}; expected a tensor of shape (..., time, drive), e.g. torch.as_tensor(drive).")
+        got = f"a tensor of shape {tuple(drive.shape)}" if isinstance(drive, Tensor) else f"a {type(drive).__name__}"
+        raise ConfigError(f"the drive is {got}; expected a tensor of shape (..., time, drive), e.g. torch.as_tensor(drive).")
 
 
 def rk4_step(field: Field, state: Tensor, stages: Tensor, dt: Tensor | float = 1.0) -> Tensor:
-    """One classical Runge-Kutta step of fourth order.
+    """Take one classical fourth-order Runge-Kutta step.
 
     Args:
         field: f(x, u).
@@ -77,15 +89,30 @@ def rk4_step(field: Field, state: Tensor, stages: Tensor, dt: Tensor | float = 1
 
 
 def euler_step(field: Field, state: Tensor, stages: Tensor, dt: Tensor | float = 1.0, noise: Tensor | None = None) -> Tensor:
-    """One step of Euler's method, with noise of Euler and Maruyama's: x + f(x, u) dt + dw; arguments as for `rk4_step`."""
+    """Take one step of Euler's method, or with noise of the Euler-Maruyama method.
+
+        x + f(x, u_0) dt + dw
+
+    Args:
+        field: f(x, u).
+        state: x at the start of the step, shape (..., state).
+        stages: u at the start, middle and end of the step, shape (..., 3, drive).
+        dt: Length of the step, in samples.
+        noise: Increment dw of the noise, shape (..., state).
+
+    Returns:
+        x at the end of the step, shape (..., state).
+    """
     moved = state + dt * field(state, stages[..., 0, :])
     return moved if noise is None else moved + noise
 
 
 def heun_step(field: Field, state: Tensor, stages: Tensor, dt: Tensor | float = 1.0, noise: Tensor | None = None) -> Tensor:
-    """One step of Heun's method, with noise the stochastic one of Stratonovich: both slopes see the increment dw.
+    """Take one step of Heun's method; with noise it is the stochastic one, which converges to the Stratonovich solution.
 
-    x' = x + f(x, u_0) dt + dw,   x + (f(x, u_0) + f(x', u_1)) dt / 2 + dw;   arguments as for `rk4_step`.
+        x' = x + f(x, u_0) dt + dw,     x + (f(x, u_0) + f(x', u_1)) dt / 2 + dw
+
+    Arguments and result are those of `euler_step`.
     """
     dw: Tensor | float = 0.0 if noise is None else noise
     k1 = field(state, stages[..., 0, :])
@@ -98,6 +125,7 @@ def _rk4_noise_step(field: Field, state: Tensor, stages: Tensor, dt: float, nois
     return moved if noise is None else moved + noise
 
 
+#: Fixed-step methods by name.
 STEPS: dict[str, Callable[[Field, Tensor, Tensor, float, Tensor | None], Tensor]] = {
     "rk4": _rk4_noise_step,
     "euler": euler_step,
@@ -105,7 +133,7 @@ STEPS: dict[str, Callable[[Field, Tensor, Tensor, float, Tensor | None], Tensor]
 }
 
 
-def loop(
+def torch_rollout(
     field: Field,
     state: Tensor,
     stages: Tensor,
@@ -116,7 +144,7 @@ def loop(
     limit: float = STATE_LIMIT,
     initial: bool = True,
 ) -> Tensor:
-    """`spinode.rollout` in plain torch, for any field on any device; arguments as there, not checked."""
+    """Run a field freely in plain torch, on any device; arguments as for `spinode.rollout`, not checked."""
     step = STEPS[method]
     states = [state]
     for index, drive in enumerate(stages.unbind(-3)):
@@ -128,30 +156,31 @@ def loop(
 def adaptive_rollout(
     field: Field, state: Tensor, stages: Tensor, *, method: str = "dopri5", rtol: float = 1e-7, atol: float = 1e-9
 ) -> Tensor:
-    """Free run with an adaptive solver of torchdiffeq; between samples the drive is the parabola through its stages.
+    """Run a field freely with an adaptive solver of torchdiffeq.
 
-    The solver restarts at every sample, so that held drives (a jump at each sample) cost accuracy nowhere.
+    Between samples, the drive is the parabola through its stages. The solver restarts at every sample, so the jumps of a
+    held drive do not reduce its accuracy.
 
     Args:
         field: f(x, u).
         state: x at the first sample, shape (..., state).
         stages: Drives, shape (..., steps, 3, drive).
-        method: One of torchdiffeq's adaptive methods.
+        method: One of `ADAPTIVE`; "rk4" for the fixed steps of `torch_rollout`.
         rtol: Relative tolerance.
-        atol: Absolute tolerance, in deviations.
+        atol: Absolute tolerance, in standard deviations.
 
     Returns:
         x at every sample, shape (..., steps + 1, state).
 
     Raises:
         ConfigError: an unknown method.
-        DomainError: the solver cannot proceed (its step underflows): the field has a singularity there.
+        DomainError: the step size of the solver underflows, as at a singularity of the field.
     """
     from torchdiffeq import odeint
 
-    if method not in ADAPTIVE:
-        raise ConfigError(f"solver {method!r} is unknown; expected 'rk4' or one of {', '.join(ADAPTIVE)}.")
-    # Its end is a `step_t` below: else torchdiffeq steps past it and interpolates back, which costs a hundredfold error.
+    if one_of("solver", method, ("rk4", *ADAPTIVE)) == "rk4":
+        return torch_rollout(field, state, stages)
+    # The end is also a `step_t` below: otherwise torchdiffeq steps beyond it and interpolates, with a hundred times the error.
     times = torch.tensor([0.0, 1.0], dtype=state.dtype, device=state.device)
     states = [state]
     for index, drive in enumerate(stages.unbind(-3)):

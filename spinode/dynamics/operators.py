@@ -1,8 +1,8 @@
-"""The kernels as operators of torch: one node for `torch.compile` and `torch.export`, differentiable, batched by `vmap`.
+"""The rollout kernels as operators of torch: one node for `torch.compile` and `torch.export`, differentiable, with `vmap`.
 
 Shapes: theta (members, weights), state (members, lanes, state), stages (members, lanes, steps, 3, drive), noise (members,
-lanes, steps, state), states (members, lanes, steps + 1, state), one step less where `initial` is not asked for. Layout and
-method as numbers, see `Layout.encode`.
+lanes, steps, state), states (members, lanes, steps + 1, state), or (members, lanes, steps, state) if `initial` is False.
+Layout and method are numbers, see `spinode.kernels.field_encoding`.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from torch import Tensor
 
 from ..errors import ConfigError
 from ..kernels import native
-from .integrate import STEPS, loop
+from .integrate import STEPS, torch_rollout
 from .layout import Layout
 
 assert set(native.METHODS) == set(STEPS)
 
-#: Most elements of a tape. Beyond, writing and reading it costs more than evaluating the stages anew.
-TAPE = 4_000_000
+#: Largest number of values of a tape. Writing and reading a longer one takes more time than evaluating the stages again.
+MAX_TAPE = 4_000_000
 
 
 # Defined by schema: `torch.library.custom_op` adds a tenth of a millisecond to every call.
@@ -32,7 +32,7 @@ torch.library.define(
 torch.library.define(
     "spinode::rollout_backward",
     "(Tensor grad, Tensor theta, Tensor state, Tensor stages, Tensor? noise, Tensor ratios, Tensor states, Tensor tape, "
-    "int[] layout, int method, float dt, float limit, bool initial, bool[] wanted) -> (Tensor, Tensor, Tensor, Tensor)",
+    "int[] layout, int method, float dt, float limit, bool initial, bool[] needed) -> (Tensor, Tensor, Tensor, Tensor)",
 )
 rollout = torch.ops.spinode.rollout.default
 rollout_backward = torch.ops.spinode.rollout_backward.default
@@ -52,25 +52,30 @@ def _forward(
     initial: bool,
     keep: bool,
 ) -> tuple[Tensor, Tensor]:
-    """States of a free run, see `spinode.rollout`; and a tape for the gradient, empty if not to keep or too long."""
-    states, tape = _results(state, stages, layout, method, initial, keep)
-    native.call(layout, ratios, method, dt, limit, theta.contiguous(), state, stages, noise, states, tape, initial)
+    """Return the states of a free run, see `spinode.rollout`, and a tape for the gradient.
+
+    The tape is empty if `keep` is False or if it would be too long.
+    """
+    states, tape = _empty_results(state, stages, layout, method, initial, keep)
+    native.run_rollout(layout, ratios, method, dt, limit, theta.contiguous(), state, stages, noise, states, tape, initial)
     return states, tape
 
 
-def _results(state: Tensor, stages: Tensor, layout: list[int], method: int, initial: bool, keep: bool) -> tuple[Tensor, Tensor]:
+def _empty_results(
+    state: Tensor, stages: Tensor, layout: list[int], method: int, initial: bool, keep: bool
+) -> tuple[Tensor, Tensor]:
     members, lanes, steps = stages.shape[:3]
     length = 0
-    # The length of a tape is asked of the kernels; where sizes are symbols (`torch.export`), none is kept.
+    # Only the compiled code knows the length of a tape; where sizes are symbols (`torch.export`), there is none.
     if keep and all(isinstance(size, int) for size in (members, lanes, steps)):
         length = native.tape_length(layout, method, state.dtype == torch.float64, (members, lanes, steps))
     states = state.new_empty(members, steps + initial, state.shape[-1], lanes).permute(0, 3, 1, 2)
-    return states, state.new_empty(length if length <= TAPE else 0)
+    return states, state.new_empty(length if length <= MAX_TAPE else 0)
 
 
 @torch.library.register_fake("spinode::rollout")
 def _(theta, state, stages, noise, ratios, layout, method, dt, limit, initial, keep):  # type: ignore[no-untyped-def]
-    return _results(state, stages, layout, method, initial, keep)
+    return _empty_results(state, stages, layout, method, initial, keep)
 
 
 @torch.library.impl("spinode::rollout_backward", "CPU")
@@ -88,32 +93,32 @@ def _gradient(
     dt: float,
     limit: float,
     initial: bool,
-    wanted: list[bool],
+    needed: list[bool],
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Exact gradient of the discrete run; empty where not wanted."""
-    results = _gradients(theta, state, stages, noise, wanted)
+    """Return the exact gradient of the discrete run; empty tensors where it is not needed."""
+    results = _empty_gradients(theta, state, stages, noise, needed)
     theta = theta.contiguous()
-    native.call(layout, ratios, method, dt, limit, theta, state, stages, noise, states, tape, initial, (grad, *results))
+    native.run_rollout(layout, ratios, method, dt, limit, theta, state, stages, noise, states, tape, initial, (grad, *results))
     return results
 
 
-def _gradients(
-    theta: Tensor, state: Tensor, stages: Tensor, noise: Tensor | None, wanted: list[bool]
+def _empty_gradients(
+    theta: Tensor, state: Tensor, stages: Tensor, noise: Tensor | None, needed: list[bool]
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     members, lanes, steps, _, drive = stages.shape
     size = state.shape[-1]
-    none = [state.new_empty(0) for _ in range(4)]
+    empty = [state.new_empty(0) for _ in range(4)]
     return (
-        theta.new_empty(theta.shape) if wanted[0] else none[0],
-        state.new_empty(members, size, lanes).permute(0, 2, 1) if wanted[1] else none[1],
-        stages.new_empty(members, steps, 3, drive, lanes).permute(0, 4, 1, 2, 3) if wanted[2] else none[2],
-        state.new_empty(members, steps, size, lanes).permute(0, 3, 1, 2) if wanted[3] and noise is not None else none[3],
+        theta.new_empty(theta.shape) if needed[0] else empty[0],
+        state.new_empty(members, size, lanes).permute(0, 2, 1) if needed[1] else empty[1],
+        stages.new_empty(members, steps, 3, drive, lanes).permute(0, 4, 1, 2, 3) if needed[2] else empty[2],
+        state.new_empty(members, steps, size, lanes).permute(0, 3, 1, 2) if needed[3] and noise is not None else empty[3],
     )
 
 
 @torch.library.register_fake("spinode::rollout_backward")
-def _(grad, theta, state, stages, noise, ratios, states, tape, layout, method, dt, limit, initial, wanted):  # type: ignore[no-untyped-def]
-    return _gradients(theta, state, stages, noise, wanted)
+def _(grad, theta, state, stages, noise, ratios, states, tape, layout, method, dt, limit, initial, needed):  # type: ignore[no-untyped-def]
+    return _empty_gradients(theta, state, stages, noise, needed)
 
 
 def _save(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
@@ -125,9 +130,9 @@ def _save(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> N
 def _backward(ctx: Any, grad: Tensor | None, _: Tensor | None, operator: Any = rollout_backward) -> tuple[Any, ...]:
     if grad is None:
         return (None,) * 11
-    wanted = list(ctx.needs_input_grad[:4])
-    found = operator(grad, *ctx.saved_tensors, *ctx.settings, wanted)
-    gradients = [value if asked else None for value, asked in zip(found, wanted, strict=True)]
+    needed = list(ctx.needs_input_grad[:4])
+    results = operator(grad, *ctx.saved_tensors, *ctx.settings, needed)
+    gradients = [value if keep else None for value, keep in zip(results, needed, strict=True)]
     return (*gradients, *[None] * 7)
 
 
@@ -140,28 +145,28 @@ def _save_twice(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
 
 
 def _backward_twice(ctx: Any, *gradients: Tensor) -> tuple[Any, ...]:
-    """Second derivatives, by torch's own of the plain run."""
-    *settings, wanted = ctx.settings
+    """Return the second derivatives, by torch's own differentiation of the plain run."""
+    *settings, needed = ctx.settings
     grad, theta, state, stages, noise, ratios = ctx.saved_tensors
-    given = (theta, state, stages) if noise is None else (theta, state, stages, noise)
+    inputs = (theta, state, stages) if noise is None else (theta, state, stages, noise)
 
     def run(theta: Tensor, state: Tensor, stages: Tensor, noise: Tensor | None = None) -> Tensor:
-        return plain(theta, state, stages, noise, ratios, *settings)
+        return rollout_twin(theta, state, stages, noise, ratios, *settings)
 
     def first(grad: Tensor, *inputs: Tensor) -> tuple[Tensor, ...]:
         pull: Any = torch.func.vjp(run, *inputs)[1]
-        return tuple(value for value, want in zip(pull(grad), wanted, strict=False) if want)
+        return tuple(value for value, keep in zip(pull(grad), needed, strict=False) if keep)
 
-    pull: Any = torch.func.vjp(first, grad, *given)[1]
-    asked = [(g, v) for g, v, want in zip(gradients, given, wanted, strict=False) if want]
-    second = pull(tuple(torch.zeros_like(v) if g is None else g for g, v in asked))
+    pull: Any = torch.func.vjp(first, grad, *inputs)[1]
+    pairs = [(g, v) for g, v, keep in zip(gradients, inputs, needed, strict=False) if keep]
+    second = pull(tuple(torch.zeros_like(v) if g is None else g for g, v in pairs))
     return (*second, *([None] if noise is None else []), *[None] * 9)
 
 
 torch.library.register_autograd("spinode::rollout_backward", _backward_twice, setup_context=_save_twice)
 
 
-def plain(
+def rollout_twin(
     theta: Tensor,
     state: Tensor,
     stages: Tensor,
@@ -173,24 +178,25 @@ def plain(
     limit: float,
     initial: bool,
 ) -> Tensor:
-    """The twin of `rollout` in plain torch."""
+    """Run the field in plain torch: the twin of `rollout`."""
     field = Layout.decode(layout, len(theta)).field(theta, ratios)
-    return loop(field, state, stages, method=native.METHODS[method], dt=dt, noise=noise, limit=limit, initial=initial)
+    return torch_rollout(field, state, stages, method=native.METHODS[method], dt=dt, noise=noise, limit=limit, initial=initial)
 
 
-def _first(value: Tensor | None, dim: int | None, size: int) -> Tensor | None:
-    """The batched dimension first, made where there is none."""
+def _batch_first(value: Tensor | None, dim: int | None, size: int) -> Tensor | None:
+    """Move the batched dimension to the front; expand a tensor that has none."""
     if value is None:
         return None
     return value.expand(size, *value.shape) if dim is None else value.movedim(dim, 0)
 
 
 def _vmap(info: Any, in_dims: Any, theta, state, stages, noise, ratios, *settings, operator: Any = rollout):  # type: ignore[no-untyped-def]
-    settings = (*settings[:-1], False)  # without a tape: tiles are numbered otherwise than the batch
+    settings = (*settings[:-1], False)  # without a tape: its tiles are not numbered like the batch
     if in_dims[4] is not None:
-        raise ConfigError("torch.func.vmap over the ratios of a chain is not offered; use spinode.kernels.use('torch').")
+        raise ConfigError("torch.func.vmap over the ratios of a chain is not supported; use spinode.kernels.use('torch').")
     size = info.batch_size
-    state, stages, noise = (_first(value, dim, size) for value, dim in zip((state, stages, noise), in_dims[1:4], strict=True))
+    batched = zip((state, stages, noise), in_dims[1:4], strict=True)
+    state, stages, noise = (_batch_first(value, dim, size) for value, dim in batched)
     if in_dims[0] is None:
         # One set of weights: the batch joins the lanes.
         lanes = state.shape[2]
@@ -206,65 +212,67 @@ def _vmap(info: Any, in_dims: Any, theta, state, stages, noise, ratios, *setting
 
 
 def _vmap_backward(info: Any, in_dims: Any, *args: Any, operator: Any = rollout_backward) -> Any:
-    """Each element of the batch becomes a member: its gradient in the weights is its own."""
+    """Run each element of the batch as a member, which has its own gradient in the weights."""
     ratios, tape, settings = args[5], args[7], args[8:]
-    tensors = [_first(value, dim, info.batch_size) for value, dim in zip(args[:7], in_dims[:7], strict=True)]
+    tensors = [_batch_first(value, dim, info.batch_size) for value, dim in zip(args[:7], in_dims[:7], strict=True)]
     members = tensors[1].shape[1]  # type: ignore[union-attr]
     folded = [None if v is None else v.flatten(0, 1) for v in tensors]
-    found = operator(*folded[:5], ratios, folded[6], tape.new_empty(0), *settings)
-    split = tuple(v.unflatten(0, (info.batch_size, members)) if v.numel() else v for v in found)
-    return split, tuple(0 if v.numel() else None for v in found)
+    gradients = operator(*folded[:5], ratios, folded[6], tape.new_empty(0), *settings)
+    split = tuple(v.unflatten(0, (info.batch_size, members)) if v.numel() else v for v in gradients)
+    return split, tuple(0 if v.numel() else None for v in gradients)
 
 
-class Run(torch.autograd.Function):
-    """`rollout` for the transforms of `torch.func`, which do not take an operator with a registered gradient."""
+class RolloutFunction(torch.autograd.Function):
+    """`rollout` for the transforms of `torch.func`, which do not accept an operator with a registered gradient."""
 
     @staticmethod
     def forward(*args: Any) -> Any:
-        """See `rollout`."""
+        """Call `rollout`."""
         return rollout(*args)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
-        """Keep what the gradient needs."""
+        """Save the tensors that the gradient needs."""
         _save(ctx, inputs, output)
         ctx.mark_non_differentiable(output[1])
 
     @staticmethod
     def backward(ctx: Any, grad: Any, tape: Any) -> Any:
-        """See `rollout_backward`."""
-        return _backward(ctx, grad, tape, operator=Gradient.apply)
+        """Compute the gradient by `rollout_backward`."""
+        return _backward(ctx, grad, tape, operator=RolloutBackwardFunction.apply)
 
     @staticmethod
     def vmap(info: Any, in_dims: Any, *args: Any) -> Any:
         """Fold the batch into the members or the lanes."""
-        return _vmap(info, in_dims, *args, operator=Run.apply)
+        return _vmap(info, in_dims, *args, operator=RolloutFunction.apply)
 
 
-class Gradient(torch.autograd.Function):
+class RolloutBackwardFunction(torch.autograd.Function):
     """`rollout_backward` for the transforms of `torch.func`."""
 
     @staticmethod
     def forward(*args: Any) -> Any:
-        """See `rollout_backward`."""
+        """Call `rollout_backward`."""
         return rollout_backward(*args)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
-        """Keep what the second derivatives need."""
+        """Save the tensors that the second derivatives need."""
         _save_twice(ctx, inputs, output)
 
     @staticmethod
     def backward(ctx: Any, *grads: Any) -> Any:
-        """Second derivatives, in plain torch."""
+        """Compute second derivatives in plain torch."""
         return _backward_twice(ctx, *grads)
 
     @staticmethod
     def vmap(info: Any, in_dims: Any, *args: Any) -> Any:
         """Fold the batch into the members."""
-        return _vmap_backward(info, in_dims, *args, operator=Gradient.apply)
+        return _vmap_backward(info, in_dims, *args, operator=RolloutBackwardFunction.apply)
 
 
-if hasattr(torch.library, "register_vmap"):  # from torch 2.5 on; before, torch.func.vmap says that the operator has no rule
+if hasattr(
+    torch.library, "register_vmap"
+):  # from torch 2.5 on; before that, torch.func.vmap reports that the operator has no rule
     torch.library.register_vmap("spinode::rollout", _vmap)
     torch.library.register_vmap("spinode::rollout_backward", _vmap_backward)

@@ -1,4 +1,4 @@
-"""Conversion between SI units and the dimensionless numbers inside: deviations and samples."""
+"""Conversion between SI units and the dimensionless units of vector fields: standard deviations and samples."""
 
 from __future__ import annotations
 
@@ -7,14 +7,15 @@ from torch import Tensor, nn
 
 
 class Scales(nn.Module):
-    """Means and deviations of what a surrogate was fitted on.
+    """Means and standard deviations of the data that a surrogate was fitted on.
 
     Args:
         output_mean: Mean of each output, shape (outputs,).
-        output_scale: Deviation of each output, shape (outputs,).
-        state_scale: Deviation of each state block in per-sample units, shape (order, outputs); row 0 is `output_scale`.
+        output_scale: Standard deviation of each output, shape (outputs,).
+        state_scale: Standard deviation of each state block, in units per sample, shape (order, outputs); row 0 is
+            `output_scale`.
         drive_mean: Mean of each drive and parameter, shape (inputs,).
-        drive_scale: Deviation of each drive and parameter, shape (inputs,).
+        drive_scale: Standard deviation of each drive and parameter, shape (inputs,).
     """
 
     output_mean: Tensor
@@ -42,30 +43,37 @@ class Scales(nn.Module):
         return self.state_scale[1:] / self.state_scale[:-1]
 
     def drive(self, values: Tensor) -> Tensor:
-        """Drives and parameters from SI to deviations."""
+        """Convert drives and parameters from SI units to standard deviations."""
         return (values - self.drive_mean) / self.drive_scale
 
     def output(self, values: Tensor) -> Tensor:
-        """Outputs from SI to deviations."""
+        """Convert outputs from SI units to standard deviations."""
         return (values - self.output_mean) / self.output_scale
 
     def output_si(self, values: Tensor) -> Tensor:
-        """Outputs from deviations to SI."""
+        """Convert outputs from standard deviations to SI units."""
         return values * self.output_scale + self.output_mean
 
     def blocks(self, values: Tensor) -> Tensor:
-        """Embedded outputs (..., order, outputs) from per-sample SI units to a state (..., order * outputs)."""
+        """Convert embedded outputs in SI units per sample to a state.
+
+        Args:
+            values: Outputs and their derivatives, shape (..., order, outputs).
+
+        Returns:
+            Shape (..., order * outputs).
+        """
         shifted = torch.cat([values[..., :1, :] - self.output_mean, values[..., 1:, :]], -2)
         return (shifted / self.state_scale).flatten(-2)
 
     def feedthrough_blocks(self, drive: Tensor) -> Tensor:
-        """What one unit of feedthrough takes from the state: d state / d D, for D in deviations per deviation.
+        """Return the derivative of the state in the feedthrough D, which is in standard deviations per standard deviation.
 
         Args:
-            drive: Drive and its derivatives in deviations and samples, shape (..., order, channels).
+            drive: Drive and its derivatives, in standard deviations and samples, shape (..., order, channels).
 
         Returns:
-            Shape (..., state, outputs * channels).
+            d state / d D, shape (..., state, outputs * channels).
         """
         order, outputs = self.state_scale.shape
         gain = self.output_scale / self.state_scale  # (order, outputs)

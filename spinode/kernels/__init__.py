@@ -1,4 +1,4 @@
-"""Native kernels. Each has a plain-PyTorch twin, which is its test oracle and takes over where nothing was compiled."""
+"""Compiled kernels. Each has a plain-PyTorch twin, which is its test oracle and runs where nothing was compiled."""
 
 from __future__ import annotations
 
@@ -9,29 +9,37 @@ from contextlib import contextmanager
 from typing import Any
 
 from ..errors import ConfigError, KernelWarning
+from ..validation import one_of
 from . import native
 
+#: How `use` lets rollouts run.
 MODES = ("auto", "native", "torch")
 
 _mode = os.environ.get("SPINODE_KERNELS") or "auto"
 
 
 def info() -> dict[str, Any]:
-    """Say what runs a rollout, and what the compiled kernels were built for.
+    """Return what runs a rollout, and how the compiled kernels were built.
 
     Returns:
-        `native`: whether there are compiled kernels; `reason`: why not, "" if there are; `mode`: "auto", "native" or
+        `native`: True if there are compiled kernels; `reason`: why not, "" if there are; `mode`: "auto", "native" or
         "torch", see `use`; `simd`: the instruction set in use, "" without kernels; `compiler` and `standard` (the value of
-        `__cplusplus`) of the build; `simd_built`: instruction sets it holds; `simd_offered`: those that this machine can run.
+        `__cplusplus`) of the build; `simd_built`: instruction sets that were built; `simd_offered`: those that this machine
+        can run.
+
+    Example:
+        >>> with use("torch"):
+        ...     info()["mode"]
+        'torch'
     """
-    return {"native": native.built, "reason": native.reason, "mode": mode(), "simd": native.simd(), **native.FACTS}
+    return {"native": native.built, "reason": native.reason, "mode": mode(), "simd": native.simd(), **native.BUILD_INFO}
 
 
 def mode() -> str:
-    """Which path rollouts take: see `use`.
+    """Return how rollouts run: one of `MODES`, see `use`.
 
     Raises:
-        ConfigError: the environment variable SPINODE_KERNELS holds something else.
+        ConfigError: the environment variable SPINODE_KERNELS contains something else.
     """
     if _mode not in MODES:
         raise ConfigError(f"SPINODE_KERNELS is {_mode!r}; expected one of {', '.join(MODES)}.")
@@ -40,20 +48,24 @@ def mode() -> str:
 
 @contextmanager
 def use(mode: str) -> Iterator[None]:
-    """Choose the path of all rollouts within a `with` block; the environment variable SPINODE_KERNELS sets the default.
+    """Choose how all rollouts within a `with` block run; the environment variable SPINODE_KERNELS sets the default.
 
-    It holds for the whole process: threads that choose differently at the same time disturb each other.
+    The choice is valid for the whole process, so threads must not make different choices at the same time.
 
     Args:
-        mode: "auto": compiled kernels for the fields they take, plain torch for all else. "native": compiled kernels, or an
-            error that says why not. "torch": plain torch.
+        mode: "auto": compiled kernels for the fields that they support, plain torch for all others. "native": compiled
+            kernels, or an error that says why not. "torch": plain torch.
 
     Raises:
         ConfigError: an unknown mode; "native" where no kernels were built.
+
+    Example:
+        >>> with use("torch"):
+        ...     available()
+        False
     """
     global _mode
-    if mode not in MODES:
-        raise ConfigError(f"the kernels' mode is {mode!r}; expected one of {', '.join(MODES)}.")
+    one_of("mode of the kernels", mode, MODES)
     if mode == "native" and not native.built:
         raise ConfigError(_MISSING.format(native.reason))
     before, _mode = _mode, mode
@@ -69,10 +81,10 @@ _warned = False
 
 
 def available() -> bool:
-    """Whether kernels may be used; warns once, if they might be but were not built.
+    """Return True if kernels may be used; warn once if the mode is "auto" and they were not built.
 
     Raises:
-        ConfigError: SPINODE_KERNELS demands what was not built.
+        ConfigError: the mode is "native", and no kernels were built.
     """
     global _warned
     if mode() == "torch":

@@ -1,4 +1,4 @@
-"""The compiled steps of a magnetic film; their twin in plain torch stands in `spinode.datasets.film`."""
+"""The compiled steps of a magnetic film; their plain-torch twin is `spinode.datasets.film`."""
 
 from __future__ import annotations
 
@@ -25,24 +25,24 @@ def advance(
     first: int = 0,
     key: int = 0,
 ) -> None:
-    """Classical Runge-Kutta steps of a film, in place.
+    """Take classical fourth-order Runge-Kutta steps of a film, in place.
 
     Args:
-        m: Unit vectors in a frame of empty cells, shape (3, rows + 2, stride).
+        m: Unit vectors of the magnetisation, with a border of empty cells, shape (3, rows + 2, stride).
         cells: Constants of the cells, shape (11, rows + 2, stride).
-        stray: Stray field at the start and its change in a step [A/m], shape (6, rows + 2, stride).
-        steps: How many.
+        stray: Stray field at the start and its change per step [A/m], shape (6, rows + 2, stride).
+        steps: Number of steps.
         dt: gamma0 times the length of a step [m/A].
         numbers: Constants of the film, in the order of kernels/film.hpp.
-        drives: What acts on all cells alike at the start and at the end; linear in between.
-        first: Number of the first step, for the thermal field.
-        key: Of the thermal field.
+        drives: Fields and currents that are the same for all cells, at the start and at the end; linear in between.
+        first: Index of the first step, for the thermal field.
+        key: Key of the thermal field's random numbers.
 
     Raises:
         ConfigError: shapes or types that the kernel does not take.
     """
     _, rows, stride = m.shape
-    native.check(
+    native.check_tensors(
         torch.float64,
         m=(m, (3, rows, stride)),
         cells=(cells, (_CONSTANTS, rows, stride)),
@@ -50,9 +50,13 @@ def advance(
     )
     contiguous = m.is_contiguous() and cells.is_contiguous() and stray.is_contiguous()
     if not contiguous or rows < 3 or stride % _LANES or steps < 1 or not stride:
-        raise ConfigError(f"the kernel takes contiguous arrays of framed rows, a multiple of {_LANES}; got {tuple(m.shape)}.")
+        raise ConfigError(
+            f"the kernel takes contiguous arrays of shape (3, rows + 2, multiple of {_LANES}) and at least one step; got "
+            f"{tuple(m.shape)} and {steps}."
+        )
     if len(numbers) != _NUMBERS or any(len(each) != _DRIVES for each in drives):
-        raise ConfigError(f"the kernel takes {_NUMBERS} numbers and {_DRIVES} drives; got {len(numbers)} and {drives}.")
+        lengths = [len(each) for each in drives]
+        raise ConfigError(f"the kernel takes {_NUMBERS} numbers and {_DRIVES} drives; got {len(numbers)} and {lengths}.")
     data = (cells.data_ptr(), stray.data_ptr(), m.data_ptr())
     native.library.film(native.simd(), (rows - 2, stride, steps), dt, numbers, drives[0], drives[1], data, first, key)
     torch.autograd.graph.increment_version(m)

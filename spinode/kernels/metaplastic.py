@@ -1,4 +1,4 @@
-"""The compiled metaplastic step of Adam; its twin in plain torch stands in `spinode.training.rules.metaplastic_step`."""
+"""The compiled metaplastic step of Adam; its plain-torch twin is `spinode.training.rules.metaplastic_step`."""
 
 from __future__ import annotations
 
@@ -18,24 +18,29 @@ def update(
     spacing: float,
     levels: int,
 ) -> None:
-    """One step, in place.
+    """Take one step, in place.
 
     Args:
-        tensors: Weight, gradient, averages of gradients and of their squares, and perhaps what the network sees; contiguous.
+        tensors: Hidden weight, gradient, averages of the gradient and of its square, and optionally the quantised weight that
+            the network uses; all contiguous and of one shape.
         betas: Decay rates of the averages.
-        numbers: Corrected rate, correction of the root, eps, decay, m.
-        spacing: Of the levels.
-        levels: Their number, 0 for a sign.
+        numbers: Bias-corrected learning rate, correction of the root, eps, weight decay, m.
+        spacing: Distance of two levels.
+        levels: Number of levels, 0 for the sign.
 
     Raises:
         ConfigError: shapes or types that the kernel does not take.
     """
     weight = tensors[0]
-    native.check(weight.dtype, **{f"tensor {i} of a step": (value, tuple(weight.shape)) for i, value in enumerate(tensors)})
+    shape = tuple(weight.shape)
+    native.check_tensors(weight.dtype, **{f"tensor {i} of a step": (value, shape) for i, value in enumerate(tensors)})
     if weight.dtype not in (torch.float32, torch.float64) or not 4 <= len(tensors) <= 5:
         raise ConfigError(f"the kernel takes 4 or 5 tensors of float32 or float64; got {len(tensors)} of {weight.dtype}.")
     if not all(value.is_contiguous() for value in tensors) or levels == 1 or levels < 0 or not spacing > 0:
-        raise ConfigError(f"the kernel takes contiguous tensors and levels of a positive spacing; got {levels}, {spacing}.")
+        raise ConfigError(
+            "the kernel takes contiguous tensors, 0 or at least 2 levels, and a positive spacing; got "
+            f"levels={levels}, spacing={spacing}."
+        )
     rate, root_scale, eps, decay, m = numbers
     data = [value.data_ptr() for value in tensors]
     native.library.metaplastic(

@@ -1,4 +1,4 @@
-"""The door to the compiled half: what it is, which instruction set runs, and how tensors reach it."""
+"""Access to the compiled code: whether it was built, which instruction set runs, and how tensors are passed to it."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..dynamics.field import ACTIVATIONS
-from ..dynamics.layout import DEEPEST, WIDEST, Layout
 from ..errors import ConfigError
+from . import field_encoding
+from .field_encoding import METHODS
 
 try:
     import spinode.kernels._native as library  # absolute: its message names the file that is missing or does not load
@@ -23,57 +23,64 @@ except ImportError as error:
 else:
     reason = ""
 
-__all__ = ["FACTS", "METHODS", "built", "call", "check", "library", "reason", "simd", "tape_length"]
+__all__ = [
+    "BUILD_INFO",
+    "METHODS",
+    "built",
+    "check_tensors",
+    "library",
+    "reason",
+    "reserve_threads",
+    "run_rollout",
+    "simd",
+    "tape_length",
+    "threads",
+]
 
-#: Whether there is a compiled half; `reason` says why not.
+#: True if the compiled code can be used; `reason` says why not.
 built = not reason
 
 _NOT_BUILT: dict[str, Any] = {"compiler": "", "standard": 0, "simd_built": [], "simd_offered": []}
 
-#: What was built and what the machine offers.
-FACTS: dict[str, Any] = library.info() if built else _NOT_BUILT
+#: Compiler and instruction sets of the build, and the instruction sets that this machine offers.
+BUILD_INFO: dict[str, Any] = library.info() if built else _NOT_BUILT
 
 
 def simd() -> str:
-    """The instruction set in use: the best offered, or what the environment variable SPINODE_SIMD asks for.
+    """Return the instruction set in use: the best one offered, or the one that the environment variable SPINODE_SIMD names.
 
     Raises:
-        ConfigError: the variable names what is not built, or not offered by this machine.
+        ConfigError: the variable names an instruction set that was not built, or that this machine does not offer.
     """
-    offered: list[str] = FACTS["simd_offered"]
-    wanted = os.environ.get("SPINODE_SIMD", "")
-    if not wanted or not offered:
+    offered: list[str] = BUILD_INFO["simd_offered"]
+    requested = os.environ.get("SPINODE_SIMD", "")
+    if not requested or not offered:
         return offered[-1] if offered else ""
-    if wanted not in offered:
-        raise ConfigError(f"SPINODE_SIMD is {wanted!r}; this build on this machine offers {', '.join(offered)}.")
-    return wanted
-
-
-#: Methods by the number under which the compiled half knows them.
-METHODS = ("euler", "heun", "rk4")
+    if requested not in offered:
+        raise ConfigError(f"SPINODE_SIMD is {requested!r}; expected one of {', '.join(offered)} on this machine.")
+    return requested
 
 
 @functools.lru_cache
-def _weights(layout: tuple[int, ...], method: int) -> int:
-    """Length of theta, of numbers that describe a run; the compiled half trusts them."""
-    if (
-        len(layout) < 6
-        or not 1 <= layout[2] <= layout[0]
-        or not (layout[1] >= 0 and 0 <= layout[3] < len(ACTIVATIONS) and 0 <= layout[4] <= 1)
-        or not (min(layout[5:]) >= 1 and max(layout[5:]) <= WIDEST and len(layout) - 5 <= DEEPEST)
-    ):
+def _weight_count(layout: tuple[int, ...], method: int) -> int:
+    """Check an encoded field and method, which the compiled code trusts, and return the number of weights."""
+    if not field_encoding.is_valid(layout):
         raise ConfigError(
-            f"the layout {layout} describes no field; expected (state, drive, rates, activation, skip, widths of at least one "
-            "hidden layer), see `spinode.dynamics.layout`."
+            f"the layout {layout} does not describe a field; expected (state, drive, rates, activation, skip, widths of at "
+            "least one hidden layer), see `spinode.dynamics.layout`."
         )
     if not 0 <= method < len(METHODS):
         raise ConfigError(f"method {method} is unknown; expected one of 0 .. {len(METHODS) - 1} for {', '.join(METHODS)}.")
-    return Layout.decode(list(layout), 1).weights
+    state, drive, rates, _, skip, *hidden = layout
+    return field_encoding.weight_count(state, drive, rates, hidden, bool(skip))
 
 
 def tape_length(layout: list[int], method: int, f64: bool, sizes: tuple[int, int, int]) -> int:
-    """Elements that a run of (members, lanes, steps) leaves for its gradient, if any; the last is a mark."""
-    _weights(tuple(layout), method)
+    """Return the number of values that a run of (members, lanes, steps) keeps for its gradient.
+
+    The last value marks the instruction set that wrote the tape.
+    """
+    _weight_count(tuple(layout), method)
     return 1 + library.tape(simd(), f64, layout, method, sizes)
 
 
@@ -81,19 +88,22 @@ _threads: int | None = None
 
 
 def threads() -> int:
-    """Threads that a kernel may use: torch's number, or what it was before `alone`."""
+    """Return the number of threads that a kernel may use: torch's, or torch's before `reserve_threads`."""
     return _threads or torch.get_num_threads()
 
 
 @contextmanager
-def alone(wanted: bool = True) -> Iterator[None]:
-    """Keep the threads for the kernels; torch's own operators run on one.
+def reserve_threads(active: bool = True) -> Iterator[None]:
+    """Reserve the threads for the kernels within a `with` block; torch's own operators run on one thread.
 
-    Between kernels they work on matrices too small to share: torch's threads would spin beside those of the kernels, and on a
-    busy machine take many times the time.
+    Between kernels, torch works on matrices too small to share. Its idle threads would compete with those of the kernels and
+    slow both down many times on a busy machine.
+
+    Args:
+        active: If False, the block changes nothing.
     """
     global _threads
-    if not wanted or _threads is not None:
+    if not active or _threads is not None:
         yield
         return
     _threads = torch.get_num_threads()
@@ -109,7 +119,8 @@ def alone(wanted: bool = True) -> Iterator[None]:
 _THETA, _STATE, _STAGES, _SERIES = (0,), (0, 1, 4), (0, 1, 2, 3, 4), (0, 1, 2, 4)
 
 
-def _address(value: Tensor | None, dims: tuple[int, ...]) -> tuple[int, ...]:
+def _view(value: Tensor | None, dims: tuple[int, ...]) -> tuple[int, ...]:
+    """Return the address of a tensor and its strides along the five dimensions."""
     strides = [0] * 5
     if value is None or not value.numel():
         return (0, *strides)
@@ -118,27 +129,31 @@ def _address(value: Tensor | None, dims: tuple[int, ...]) -> tuple[int, ...]:
     return (value.data_ptr(), *strides)
 
 
-def _from_one(states: Tensor, initial: bool) -> tuple[int, ...]:
-    """Address of a series of states; where it begins after the first step, as if the state before were there."""
-    address, *strides = _address(states, _SERIES)
+def _view_from_first_step(states: Tensor, initial: bool) -> tuple[int, ...]:
+    """Return the view of a series of states; without the initial one, its address is that of the missing state."""
+    address, *strides = _view(states, _SERIES)
     return (address if initial else address - strides[2] * states.element_size(), *strides)
 
 
-def check(dtype: torch.dtype, **expected: tuple[Tensor | None, tuple[int, ...]]) -> None:
-    """Compare tensors with the shapes that a kernel will take them for.
+def check_tensors(dtype: torch.dtype, **expected: tuple[Tensor | None, tuple[int, ...]]) -> None:
+    """Check that tensors have the type and the shapes that a kernel reads.
+
+    Args:
+        dtype: Expected type of all of them.
+        expected: Tensor and expected shape by name; None in place of a tensor is accepted.
 
     Raises:
-        ConfigError: another shape or type, or not on the CPU.
+        ConfigError: another shape or type, or a tensor that is not on the CPU.
     """
-    for what, (value, shape) in expected.items():
+    for name, (value, shape) in expected.items():
         if value is not None and (value.shape != shape or value.dtype != dtype or value.device.type != "cpu"):
             raise ConfigError(
-                f"{what} is {value.dtype} of shape {tuple(value.shape)} on {value.device}; expected {dtype} of shape {shape} "
+                f"{name} is {value.dtype} of shape {tuple(value.shape)} on {value.device}; expected {dtype} of shape {shape} "
                 "on the CPU."
             )
 
 
-def call(
+def run_rollout(
     layout: list[int],
     ratios: Tensor,
     method: int,
@@ -153,11 +168,17 @@ def call(
     initial: bool,
     gradients: tuple[Tensor, ...] = (),
 ) -> None:
-    """Run a kernel. Shapes and types are those of `spinode.dynamics.operators`, and checked once more: beyond here is memory."""
-    weights = _weights(tuple(layout), method)
+    """Run the rollout kernel, or its gradient where `gradients` are given, and write the results in place.
+
+    Shapes are those of `spinode.dynamics.operators`. They are checked again here, because the compiled code does not check.
+
+    Raises:
+        ConfigError: shapes or types that the kernel does not take, or weights that are NaN or infinite.
+    """
+    weights = _weight_count(tuple(layout), method)
     size, drive, rates = layout[:3]
     members, lanes, steps = stages.shape[:3]
-    check(
+    check_tensors(
         theta.dtype,
         theta=(theta, (members, weights)),
         state=(state, (members, lanes, size)),
@@ -167,20 +188,20 @@ def call(
         ratios=(ratios, (size - rates,)),
         grad=(gradients[0] if gradients else None, (members, lanes, steps + initial, size)),
     )
-    sets = simd()
+    instruction_set = simd()
     if tape.dtype != theta.dtype or not tape.is_contiguous():
         raise ConfigError(f"the tape is {tape.dtype} with strides {tape.stride()}; expected {theta.dtype}, contiguous.")
     if tape.numel():
-        mark = FACTS["simd_built"].index(sets)
+        mark = BUILD_INFO["simd_built"].index(instruction_set)
         if gradients and (
             tape.numel() != tape_length(layout, method, theta.dtype == torch.float64, (members, lanes, steps))
             or int(tape[-1]) != mark
         ):
-            tape = tape[:0]  # of another instruction set, whose tiles differ: the stages are evaluated anew
+            tape = tape[:0]  # written by another instruction set, whose tiles differ: the stages are evaluated again
         elif not gradients:
             tape[-1] = mark
     arguments = (
-        sets,
+        instruction_set,
         theta.dtype == torch.float64,
         layout,
         ratios.tolist(),
@@ -190,22 +211,22 @@ def call(
         limit,
         threads(),
         (
-            _address(theta, _THETA),
-            _address(state, _STATE),
-            _address(stages, _STAGES),
-            _address(noise, _SERIES),
-            _from_one(states, initial),
+            _view(theta, _THETA),
+            _view(state, _STATE),
+            _view(stages, _STAGES),
+            _view(noise, _SERIES),
+            _view_from_first_step(states, initial),
         ),
         initial,
         tape.data_ptr() if tape.numel() else 0,
     )
     if not gradients:
         if not library.forward(*arguments):
-            raise ConfigError("the field's weights hold NaN or infinite values: a diverged fit, or a damaged file?")
+            raise ConfigError("the field's weights contain NaN or infinite values: a diverged fit, or a damaged file?")
         return
-    grad, *found = gradients
-    shapes = (_THETA, _STATE, _STAGES, _SERIES)
+    grad, *results = gradients
+    dims = (_THETA, _STATE, _STAGES, _SERIES)
     library.backward(
         *arguments,
-        (_from_one(grad, initial), *(_address(value, dims) for value, dims in zip(found, shapes, strict=True))),
+        (_view_from_first_step(grad, initial), *(_view(value, each) for value, each in zip(results, dims, strict=True))),
     )

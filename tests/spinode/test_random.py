@@ -7,7 +7,7 @@ import pytest
 import torch
 from scipy import stats
 
-from spinode.random import bernoulli_indices, in_turn
+from spinode.random import are_exclusive_pairs, bernoulli_indices
 
 FALSE_ALARM = 1e-6  # of each statistical test here
 
@@ -85,9 +85,9 @@ def test_the_same_seed_gives_the_same_events():
 
 def test_pairs_take_turns_where_never_both_get_pulses():
     pulses = torch.tensor([[0.0, 3.0, 0.0, 1.0], [2.0, 0.0, 0.0, 0.0]])
-    assert in_turn(pulses)
-    assert in_turn(torch.zeros(2, 3, 4))
+    assert are_exclusive_pairs(pulses)
+    assert are_exclusive_pairs(torch.zeros(2, 3, 4))
     pulses[1, 3] = 1
-    assert not in_turn(pulses)
-    assert not in_turn(pulses[0, :2])
-    assert not in_turn(torch.zeros(3, 4))
+    assert not are_exclusive_pairs(pulses)
+    assert not are_exclusive_pairs(pulses[0, :2])
+    assert not are_exclusive_pairs(torch.zeros(3, 4))

@@ -22,9 +22,9 @@ import torch
 from torch import Tensor, nn
 
 from .... import kernels
-from ....dynamics.integrate import loop, rk4_step
-from ....dynamics.layout import Layout, describe, ratios_of
-from ....dynamics.rollout import many
+from ....dynamics.integrate import rk4_step, torch_rollout
+from ....dynamics.layout import Layout, chain_ratios, kernel_layout
+from ....dynamics.rollout import native_rollout
 from ....errors import ConfigError, FitError
 from ....kernels import native
 from .native_shooting import MOST_STATE, equations
@@ -138,7 +138,7 @@ class Shooting:
         self.targets = samples.states[steps + 1][..., self.compared]
         self.target_jacobian = samples.feedthrough_jacobian[steps + 1][..., self.compared, :]
         self.count = length * len(starts)
-        layout = describe(theta.field)
+        layout = kernel_layout(theta.field)
         #: What the compiled kernels need to know, if they take the field.
         self.layout: Layout | None = None
         if (
@@ -193,9 +193,10 @@ class Shooting:
             named, through = self.theta.split(theta)
             first = self.samples.states[self.starts] + self.samples.feedthrough_jacobian[self.starts] @ through + shifts
             if self.layout is not None:
-                states = many(self.layout, theta[None, : self.theta.weights], self._ratios(), first, self.stages)
+                states = native_rollout(self.layout, theta[None, : self.theta.weights], self._ratios(), first, self.stages)
             else:
-                states = loop(lambda x, u: torch.func.functional_call(self.theta.field, named, (x, u)), first, self.stages)
+                call = torch.func.functional_call
+                states = torch_rollout(lambda x, u: call(self.theta.field, named, (x, u)), first, self.stages)
             read = states[:, 1:][..., self.compared] - self.target_jacobian @ through
             residuals = (read - self.targets) * self.weights
             cost = float(residuals.square().sum()) / self.count
@@ -247,7 +248,7 @@ class Shooting:
         return inverse, coupling, pull
 
     def _ratios(self) -> Tensor:
-        return ratios_of(self.theta.field, self.samples.states)
+        return chain_ratios(self.theta.field, self.samples.states)
 
     def _compiled(self, point: Iterate) -> tuple[Tensor, Tensor, list[tuple[Tensor, Tensor, Tensor]]]:
         """The sums of `normal_equations` by the compiled kernels."""
@@ -343,7 +344,7 @@ def minimise(
     Raises:
         FitError: the first point has no finite cost.
     """
-    with native.alone(problem.layout is not None and len(theta) <= SMALL):
+    with native.reserve_threads(problem.layout is not None and len(theta) <= SMALL):
         return _minimise(problem, theta, shifts, iterations, damping or Damping(), tolerance, patience, after)
 
 

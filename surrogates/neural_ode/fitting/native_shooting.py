@@ -65,7 +65,7 @@ def equations(
     windows, steps = stages.shape[:2]
     state, through = states.shape[-1], feedthrough_jacobian.shape[-1]
     size = layout.weights + through
-    native.check(
+    native.check_tensors(
         torch.float64,
         theta=(theta, (layout.weights,)),
         ratios=(ratios, (layout.state - layout.rates,)),

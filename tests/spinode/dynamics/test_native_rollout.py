@@ -13,8 +13,8 @@ from torch import nn
 from spinode import kernels
 from spinode.dynamics import operators as ops
 from spinode.dynamics.field import ACTIVATIONS, ChainField, MLPField
-from spinode.dynamics.integrate import STEPS, linear_interpolation, loop, zero_order_hold
-from spinode.dynamics.layout import describe, weights_of
+from spinode.dynamics.integrate import STEPS, linear_interpolation, torch_rollout, zero_order_hold
+from spinode.dynamics.layout import kernel_layout, packed_weights
 from spinode.dynamics.rollout import rollout, rollouts
 from spinode.errors import ConfigError
 from spinode.kernels import native
@@ -22,7 +22,7 @@ from spinode.kernels import native
 pytestmark = pytest.mark.skipif(not native.built, reason=f"this installation has no compiled kernels: {native.reason}")
 
 F32, F64 = torch.float32, torch.float64
-OFFERED = native.FACTS["simd_offered"]
+OFFERED = native.BUILD_INFO["simd_offered"]
 
 
 @pytest.fixture(params=["portable", "avx2", "avx512"])
@@ -139,7 +139,7 @@ def test_values_and_gradients_are_those_of_plain_torch(case, monkeypatch):
     settings = {"method": case["method"], "dt": 0.25, "initial": case["initial"]}
     with kernels.use("torch"):
         truth, slopes = gradients(field, x, u, w, c, **settings)
-    monkeypatch.setattr(ops, "TAPE", ops.TAPE if case["tape"] else 0)
+    monkeypatch.setattr(ops, "MAX_TAPE", ops.MAX_TAPE if case["tape"] else 0)
     for name in OFFERED:
         monkeypatch.setenv("SPINODE_SIMD", name)
         for dtype, close, closer in ((F32, 1e-6, 1e-5), (F64, 1e-14, 1e-12)):
@@ -157,9 +157,9 @@ def test_the_tape_changes_nothing(simd, monkeypatch):
     generator = seeded(3)
     for lanes, field in ((1, made_field(3, hidden=(20, 9))), (37, made_field(3, activation="silu"))):
         x, u, c = randn(generator, lanes, 3), randn(generator, lanes, 40, 3, 1), randn(generator, lanes, 41, 3)
-        monkeypatch.setattr(ops, "TAPE", 10_000_000)
+        monkeypatch.setattr(ops, "MAX_TAPE", 10_000_000)
         _, taped = gradients(field, x, u, None, c, dt=0.2)
-        monkeypatch.setattr(ops, "TAPE", 0)
+        monkeypatch.setattr(ops, "MAX_TAPE", 0)
         _, anew = gradients(field, x, u, None, c, dt=0.2)
         assert worst(taped, anew) < 1e-13
         assert torch.equal(taped["state"], anew["state"])
@@ -276,7 +276,7 @@ def test_states_that_are_not_finite_stay_so_in_their_own_lane(simd):
     generator, field = seeded(9), made_field(2)
     x, u = randn(generator, 20, 2), randn(generator, 20, 3, 3, 1)
     x[3, 1], x[7, 0], u[11, 1] = math.nan, math.inf, -math.inf
-    ours, truth = rollout(field, x, u, dt=0.2), loop(field, x, u, dt=0.2)
+    ours, truth = rollout(field, x, u, dt=0.2), torch_rollout(field, x, u, dt=0.2)
     assert torch.equal(ours.isnan(), truth.isnan())
     torch.testing.assert_close(ours, truth, rtol=1e-13, atol=1e-13, equal_nan=True)
 
@@ -334,7 +334,7 @@ def test_batches_broadcast(batches):
 def test_members_take_one_drive_for_all():
     generator, field = seeded(13), made_field(2, members=3)
     x, u = randn(generator, 3, 4, 2), randn(generator, 5, 3, 1)
-    assert off(rollout(field, x, u), loop(field, x, u.expand(3, 4, 5, 3, 1))) < 1e-14
+    assert off(rollout(field, x, u), torch_rollout(field, x, u.expand(3, 4, 5, 3, 1))) < 1e-14
 
 
 def innermost(value):
@@ -578,7 +578,7 @@ def test_members_go_through_vmap():
     generator, field = seeded(19), made_field(2, members=3)
     x, u = randn(generator, 5, 3, 2), randn(generator, 5, 3, 4, 3, 1)
     ours = torch.func.vmap(lambda x, u: rollout(field, x, u, dt=0.3))(x, u)
-    truth = torch.stack([loop(field, *run, dt=0.3) for run in zip(x, u, strict=True)])
+    truth = torch.stack([torch_rollout(field, *run, dt=0.3) for run in zip(x, u, strict=True)])
     assert off(ours, truth) < 1e-14
 
 
@@ -652,10 +652,10 @@ def test_torch_compile_sees_one_operator_and_keeps_the_gradient():
 def operator_inputs(lanes, dtype, noisy, *, initial=True, keep=False):
     generator = seeded(23)
     field = made_field(3, 1, 2, hidden=(4,)).to(dtype)
-    layout = describe(field)
+    layout = kernel_layout(field)
     x, u = randn(generator, 1, lanes, 3, dtype=dtype), randn(generator, 1, lanes, 4, 3, 1, dtype=dtype)
     w = 0.1 * randn(generator, 1, lanes, 4, 3, dtype=dtype) if noisy else None
-    theta = weights_of(field, layout).detach()
+    theta = packed_weights(field, layout).detach()
     leaves = [None if value is None else value.requires_grad_() for value in (theta, x, u, w)]
     return (*leaves, field.ratios, layout.encode(), native.METHODS.index("heun"), 0.3, 30.0, initial, keep)
 
@@ -713,10 +713,10 @@ def other_type(field):
 
 
 BAD = {
-    "weights NaN": ({"field": changed(set_to("out.bias", math.nan))}, "weights hold NaN or infinite values"),
-    "weights infinite": ({"field": changed(set_to("layers.0.weight", -math.inf))}, "weights hold NaN or infinite values"),
+    "weights NaN": ({"field": changed(set_to("out.bias", math.nan))}, "weights contain NaN or infinite values"),
+    "weights infinite": ({"field": changed(set_to("layers.0.weight", -math.inf))}, "weights contain NaN or infinite values"),
     "a member's weights NaN": (
-        {"field": changed(set_to("skip.bias", math.nan), members=3)}, "weights hold NaN or infinite values",
+        {"field": changed(set_to("skip.bias", math.nan), members=3)}, "weights contain NaN or infinite values",
     ),
     "layers that do not fit": (
         {"field": changed(other_layer)}, r"do not fit together: one has weights \(2, 5\) .* expected \(2, 7\)",
@@ -728,7 +728,7 @@ BAD = {
     "a state without dimensions": ({"state": torch.tensor(1.0)}, r"state has shape \(\); expected at least 1"),
     "a drive too wide": ({"stages": ones(3, 4, 3, 2)}, "state has 2 and the drive 2 values"),
     "a drive of no width": ({"stages": ones(3, 4, 3, 0)}, "state has 2 and the drive 0 values"),
-    "samples for stages": ({"stages": ones(3, 4, 1)}, r"stages have shape \(3, 4, 1\); .*`spinode.zero_order_hold` and `spinode.linear_interpolation`"),
+    "samples for stages": ({"stages": ones(3, 4, 1)}, r"stages have shape \(3, 4, 1\); .*zero_order_hold\(drive\) or spinode.linear_interpolation"),
     "stages of two dimensions": ({"stages": ones(3, 1)}, "expected at least 3"),
     "no steps": ({"stages": ones(3, 0, 3, 1)}, "at least one step"),
     "noise shorter than the drive": ({"noise": ones(3, 3, 2)}, r"noise has shape \(3, 3, 2\); expected \(\.\.\., 4, 2\)"),
@@ -758,14 +758,14 @@ BAD = {
     "a sparse drive": ({"stages": ones(3, 4, 3, 1).to_sparse()}, "stages is sparse or nested"),
     "a state without memory": ({"state": ones(3, 2).to("meta")}, "the state torch.float64 on meta"),
     "a field without memory": ({"field": made_field(2).to("meta")}, "field is torch.float64 on meta"),
-    "an unknown method": ({"method": "rk5"}, "method 'rk5' is unknown; expected one of rk4, euler, heun"),
-    "a list for a method": ({"method": ["rk4"]}, r"method \['rk4'\] is unknown"),
+    "an unknown method": ({"method": "rk5"}, "method is 'rk5'; expected one of rk4, euler, heun"),
+    "a list for a method": ({"method": ["rk4"]}, r"method is \['rk4'\]; expected one of"),
     "dt NaN": ({"dt": math.nan}, "dt is nan; expected a finite number"),
     "dt infinite": ({"dt": -math.inf}, "dt is -inf"),
     "dt beyond all floats": ({"dt": 10**400}, "expected a finite number"),
     "dt a text": ({"dt": "1"}, "dt is '1'"),
     "dt a tensor": ({"dt": torch.tensor([1.0, 2.0])}, "expected a finite number"),
-    "limit zero": ({"limit": 0}, "limit is 0; expected a positive number"),
+    "limit zero": ({"limit": 0}, "limit is 0; expected a number above 0"),
     "limit negative": ({"limit": -1.0}, "limit is -1.0"),
     "limit NaN": ({"limit": math.nan}, "limit is nan"),
     "no field": ({"field": 3}, "field is a int; expected a module or function"),
@@ -805,12 +805,12 @@ def test_the_operator_itself_trusts_nobody():
         (2, u[:, :, :3], "noise is"),
         (3, w[..., :1], "noise is"),
         (4, ratios[:0], "ratios is"),
-        (5, layout[:5], "describes no field"),
-        (5, layout[:2], "describes no field"),
-        (5, [*layout[:3], 9, *layout[4:]], "describes no field"),
-        (5, [*layout[:5], -4], "describes no field"),
+        (5, layout[:5], "does not describe a field"),
+        (5, layout[:2], "does not describe a field"),
+        (5, [*layout[:3], 9, *layout[4:]], "does not describe a field"),
+        (5, [*layout[:5], -4], "does not describe a field"),
         (5, [*layout[:5], 5], "theta is"),
-        (5, [3, 1, 4, *layout[3:]], "describes no field"),
+        (5, [3, 1, 4, *layout[3:]], "does not describe a field"),
         (6, 7, "method 7 is unknown"),
         (6, -1, "method -1 is unknown"),
     ):
@@ -854,15 +854,15 @@ def test_no_sets_of_weights_are_no_crash():
 def test_a_field_without_drive_runs_by_itself():
     field, generator = made_field(2, 0), seeded(24)
     x, u = randn(generator, 3, 2), ones(3, 5, 3, 0)
-    assert off(rollout(field, x, u), loop(field, x, u)) < 1e-14
+    assert off(rollout(field, x, u), torch_rollout(field, x, u)) < 1e-14
 
 
-@pytest.mark.skipif(len(native.FACTS["simd_offered"]) < 2, reason="one instruction set only")
+@pytest.mark.skipif(len(native.BUILD_INFO["simd_offered"]) < 2, reason="one instruction set only")
 def test_a_tape_of_another_instruction_set_is_not_read(monkeypatch):
     generator, field = seeded(31), made_field(2)
     x, u = randn(generator, 50, 2).requires_grad_(), randn(generator, 50, 7, 3, 1)
     (expected,) = torch.autograd.grad(rollout(field, x, u).square().sum(), x)
-    for first, then in itertools.permutations(native.FACTS["simd_offered"], 2):
+    for first, then in itertools.permutations(native.BUILD_INFO["simd_offered"], 2):
         monkeypatch.setenv("SPINODE_SIMD", first)
         result = rollout(field, x, u).square().sum()
         monkeypatch.setenv("SPINODE_SIMD", then)

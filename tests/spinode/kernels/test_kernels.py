@@ -11,7 +11,7 @@ from torch import nn
 
 from spinode import kernels
 from spinode.dynamics.field import ChainField, GreyBoxField, MLPField
-from spinode.dynamics.integrate import loop
+from spinode.dynamics.integrate import torch_rollout
 from spinode.dynamics.rollout import rollout
 from spinode.errors import ConfigError, KernelWarning
 from spinode.kernels import native
@@ -62,10 +62,10 @@ def test_every_machine_offers_the_portable_set_and_offers_what_was_built():
 @pytest.mark.parametrize("simd", SETS)
 def test_the_environment_forces_a_lower_instruction_set(simd, monkeypatch):
     monkeypatch.setenv("SPINODE_SIMD", simd)
-    if simd in native.FACTS["simd_offered"]:
+    if simd in native.BUILD_INFO["simd_offered"]:
         assert kernels.info()["simd"] == simd
     else:
-        with pytest.raises(ConfigError, match=f"SPINODE_SIMD is '{simd}'; this build on this machine offers portable"):
+        with pytest.raises(ConfigError, match=f"SPINODE_SIMD is '{simd}'; expected one of portable"):
             kernels.info()
 
 
@@ -95,8 +95,8 @@ def test_use_chooses_within_its_block_and_restores_what_was_before():
 @needs_kernels
 def test_only_the_mode_torch_keeps_the_kernels_out(monkeypatch):
     calls = []
-    inner = native.call
-    monkeypatch.setattr(native, "call", lambda *args, **named: (calls.append(1), inner(*args, **named))[1])
+    inner = native.run_rollout
+    monkeypatch.setattr(native, "run_rollout", lambda *args, **named: (calls.append(1), inner(*args, **named))[1])
     for mode, expected in (("torch", 0), ("auto", 1), ("native", 1)):
         calls.clear()
         with kernels.use(mode):
@@ -105,7 +105,7 @@ def test_only_the_mode_torch_keeps_the_kernels_out(monkeypatch):
 
 
 def test_an_unknown_mode_is_refused(monkeypatch):
-    with pytest.raises(ConfigError, match="mode is 'fast'; expected one of auto, native, torch"), kernels.use("fast"):
+    with pytest.raises(ConfigError, match="mode of the kernels is 'fast'; expected one of auto, native, torch"), kernels.use("fast"):
         pass
     monkeypatch.setattr(kernels, "_mode", "fast")  # what SPINODE_KERNELS=fast leaves behind
     with pytest.raises(ConfigError, match="SPINODE_KERNELS is 'fast'; expected one of auto, native, torch"):
@@ -158,14 +158,14 @@ def trained_ratios():
 
 
 BEYOND = {
-    "a function": (lambda: lambda x, u: -x + u, "function is no MLPField"),
-    "a subclass, which may do anything": (lambda: Subclass(2, 1, 2, hidden=(4,)), "Subclass is no MLPField"),
-    "known physics": (lambda: GreyBoxField(lambda x, u: -x, small_field()), "GreyBoxField is no MLPField"),
+    "a function": (lambda: lambda x, u: -x + u, "function is not an MLPField"),
+    "a subclass, which may do anything": (lambda: Subclass(2, 1, 2, hidden=(4,)), "Subclass is not an MLPField"),
+    "known physics": (lambda: GreyBoxField(lambda x, u: -x, small_field()), "GreyBoxField is not an MLPField"),
     "a chain over a chain": (
         lambda: ChainField(
             ChainField(MLPField(1, 2, 1, hidden=(3,)), torch.ones(0).double()), torch.ones(1, dtype=torch.float64)
         ),
-        "ChainField is no MLPField",
+        "ChainField is not an MLPField",
     ),
     "hooks": (hooked, "Linear has hooks"),
     "another layer": (replaced, "a layer is a Sequential"),
@@ -183,7 +183,7 @@ BEYOND = {
 def test_a_field_beyond_reach_runs_in_torch_by_itself(name):
     make, reason = BEYOND[name]
     field, (state, stages) = make(), small_run()
-    expected = loop(field, state, stages)
+    expected = torch_rollout(field, state, stages)
     with kernels.use("auto"):
         assert torch.equal(rollout(field, state, stages), expected)
     with kernels.use("native"), pytest.raises(ConfigError, match=f"kernels do not take this run: .*{reason}"):
@@ -225,14 +225,14 @@ import json, sys, warnings
 sys.modules["spinode.kernels._native"] = None
 import torch
 from spinode import (kernels, rollout, MLPField)
-from spinode.dynamics.integrate import (loop)
+from spinode.dynamics.integrate import (torch_rollout)
 field = MLPField(2, 1, 2, hidden=(4,), generator=torch.Generator().manual_seed(0))
 state, stages = torch.ones(3, 2, dtype=torch.float64), torch.ones(3, 4, 3, 1, dtype=torch.float64)
 with warnings.catch_warnings(record=True) as seen:
     warnings.simplefilter("always")
     first = rollout(field, state, stages)
     second = rollout(field, state, stages)
-right = torch.equal(first, loop(field, state, stages)) and torch.equal(first, second)
+right = torch.equal(first, torch_rollout(field, state, stages)) and torch.equal(first, second)
 print(json.dumps([kernels.info(), right, [[w.category.__name__, str(w.message), w.filename] for w in seen]]))
 """
 

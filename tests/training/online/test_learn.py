@@ -9,13 +9,13 @@ import torch
 from scipy.stats import kstest
 
 from spinode import kernels
-from spinode.counter_noise import normals, philox
+from spinode.random import counter_normals, philox
 from spinode.errors import ConfigError, FitError
 from spinode.kernels import native
 from spinode.training.online import updates as online_torch
 from spinode.training.online.learn import OnlineBGD, OnlineBiMU, OnlineMESU, OnlineSGD, learn_online, run_online
 
-OFFERED = native.FACTS["simd_offered"]
+OFFERED = native.BUILD_INFO["simd_offered"]
 compiled = pytest.mark.skipif(not native.built, reason=f"this installation has no compiled kernels: {native.reason}")
 
 RULES = [
@@ -436,7 +436,7 @@ def test_philox_gives_the_words_of_its_authors():
 
 def test_noise_is_normal_and_independent():
     """Kolmogorov-Smirnov and correlations of 240 000 numbers, at false-alarm rates of 1e-4 (3.9 standard errors) each."""
-    values = normals(2**61 + 17, 5, 400, 600).double()
+    values = counter_normals(2**61 + 17, 5, 400, 600).double()
     assert kstest(values.flatten().numpy(), "norm").pvalue > 1e-4
     for shifted in (values[:, 1:] * values[:, :-1], values[1:] * values[:-1], values[:, 150:] * values[:, :-150]):
         assert abs(float(shifted.mean())) < 3.9 / shifted.numel() ** 0.5
@@ -455,7 +455,7 @@ def test_compiled_noise_is_plain(simd, count, monkeypatch):
     from spinode.kernels.online import normals as ours
 
     torch.testing.assert_close(
-        ours(2**62 + 3, 2**33 - 2, 4, count), normals(2**62 + 3, 2**33 - 2, 4, count), rtol=2e-6, atol=2e-6
+        ours(2**62 + 3, 2**33 - 2, 4, count), counter_normals(2**62 + 3, 2**33 - 2, 4, count), rtol=2e-6, atol=2e-6
     )
 
 

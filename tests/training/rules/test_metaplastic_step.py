@@ -8,7 +8,7 @@ from spinode.errors import ConfigError
 from spinode.kernels import native
 from spinode.training.rules.metaplastic_step import metaplastic_adam
 
-OFFERED = native.FACTS["simd_offered"]
+OFFERED = native.BUILD_INFO["simd_offered"]
 compiled = pytest.mark.skipif(not native.built, reason=f"this installation has no compiled kernels: {native.reason}")
 MODES = pytest.mark.parametrize("mode", ["torch", pytest.param("native", marks=compiled)])
 

@@ -8,8 +8,8 @@ from torch import nn
 
 from spinode import kernels
 from spinode.dynamics.field import ACTIVATIONS, ChainField, MLPField
-from spinode.dynamics.integrate import loop, zero_order_hold
-from spinode.dynamics.layout import describe, ratios_of
+from spinode.dynamics.integrate import torch_rollout, zero_order_hold
+from spinode.dynamics.layout import chain_ratios, kernel_layout
 from spinode.errors import ConfigError
 from spinode.kernels import native
 from spinode.surrogates.neural_ode.fitting.gauss_newton import ParameterVector, Samples, Shooting, minimise
@@ -17,7 +17,7 @@ from spinode.surrogates.neural_ode.fitting.native_shooting import MOST_STATE, eq
 
 pytestmark = pytest.mark.skipif(not native.built, reason=f"this installation has no compiled kernels: {native.reason}")
 
-OFFERED = native.FACTS["simd_offered"]
+OFFERED = native.BUILD_INFO["simd_offered"]
 
 
 @pytest.fixture(params=["portable", "avx2", "avx512"])
@@ -58,7 +58,7 @@ def problem(
     drive = (torch.sin(0.31 * time) + 0.5 * torch.sin(0.083 * time**1.1))[:, None]
     stages = zero_order_hold(drive).contiguous()
     with torch.no_grad():
-        states = loop(truth, torch.zeros(size, dtype=torch.float64), stages[:-1])
+        states = torch_rollout(truth, torch.zeros(size, dtype=torch.float64), stages[:-1])
     through = outputs if feedthrough else 0
     feedthrough_jacobian = 0.3 * torch.randn(samples, size, through, generator=generator, dtype=torch.float64)
     field = field or stable_field(size, outputs, generator, **settings)
@@ -165,7 +165,7 @@ def test_the_gradient_is_half_the_slope_of_the_cost(simd):
     def field(x, u):
         return torch.func.functional_call(shooting.theta.field, named, (x, u))
 
-    states = loop(field, first, shooting.stages)
+    states = torch_rollout(field, first, shooting.stages)
     steps = shooting.starts[:, None] + torch.arange(1, shooting.length + 1)
     truth = shooting.samples.states[steps] + shooting.samples.feedthrough_jacobian[steps] @ through
     residuals = (states[:, 1:] - truth) * torch.linspace(0.5, 1.5, 2, dtype=torch.float64)
@@ -205,7 +205,7 @@ def equations_of(shooting, point):
     found = equations(
         shooting.layout,
         theta,
-        ratios_of(shooting.theta.field, theta),
+        chain_ratios(shooting.theta.field, theta),
         shooting.stages,
         point.states,
         shooting.samples.feedthrough_jacobian[steps],
@@ -273,7 +273,7 @@ def test_the_kernel_trusts_nobody():
     """Beyond it is memory."""
     windows, steps, state, through = 4, 5, 2, 1
     field = stable_field(state, 1, seeded())
-    layout = describe(field)
+    layout = kernel_layout(field)
     good = {
         "theta": torch.zeros(layout.weights),
         "ratios": torch.ones(1),
@@ -293,8 +293,8 @@ def test_the_kernel_trusts_nobody():
     size = MOST_STATE + 1
     with pytest.raises(ConfigError, match=f"has {size} state values .* at most {MOST_STATE}"):
         equations(
-            describe(wide),
-            torch.zeros(describe(wide).weights, dtype=torch.float64),
+            kernel_layout(wide),
+            torch.zeros(kernel_layout(wide).weights, dtype=torch.float64),
             good["ratios"][:0],
             good["stages"],
             torch.zeros(windows, steps + 1, size, dtype=torch.float64),
@@ -308,7 +308,7 @@ def test_the_kernel_trusts_nobody():
 @pytest.mark.parametrize("free", [True, False])
 def test_no_windows_are_no_equations(free):
     field = stable_field(2, 1, seeded())
-    layout = describe(field)
+    layout = kernel_layout(field)
     found = equations(
         layout,
         torch.zeros(layout.weights, dtype=torch.float64),
