@@ -21,9 +21,10 @@ def add_commands(commands: Any) -> None:
 
 def _demo(arguments: argparse.Namespace) -> None:
     from ..datasets import read_trace, sample_path
+    from ..surrogates.neural_ode.evaluation.assessment import assess
     from ..surrogates.neural_ode.evaluation.evaluate import evaluate
     from ..surrogates.neural_ode.fitting.fit import fit
-    from ..surrogates.neural_ode.report import report, verdict
+    from ..surrogates.neural_ode.report import report
 
     folder = Path(arguments.folder)
     try:
@@ -46,6 +47,6 @@ def _demo(arguments: argparse.Namespace) -> None:
     rows = (("the stretch after the fitted one", evaluation), ("another drive: held steps", held))
     for name, scores in rows:
         print(f"{name:34} free-run NRMSE {scores.nrmse:.4f}   linear ARX {scores.baseline_nrmse:.2f}")
-    for sentence in verdict(surrogate, evaluation):
+    for sentence in assess(surrogate, evaluation).sentences:
         print(f"- {sentence}")
     print(f"saved {saved}\nsaved {page}")

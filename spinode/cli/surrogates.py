@@ -160,13 +160,13 @@ def _forget(checkpoint: Path) -> None:
 
 
 def _fit_sentences(surrogate: Any) -> list[str]:
-    from ..surrogates.neural_ode.report import order_verdict
+    from ..surrogates.neural_ode.evaluation.order_remarks import assess_order
 
     kept = [surrogate.record["validation"][index] for index in surrogate.record["kept"]]
     lines = ["validation: free-run NRMSE " + ", ".join(f"{value:.4f}" for value in kept) + " on the last stretch, unseen"]
     if min(kept) > _POOR and surrogate.record["config"]["embedding"] == "derivative":
         lines.append("That is poor. Where the drive moves the output within a sample, --embedding delay may do far better.")
-    return [*lines, *order_verdict(surrogate)]
+    return [*lines, assess_order(surrogate).text]
 
 
 def _evaluate(arguments: argparse.Namespace) -> None:
@@ -174,7 +174,7 @@ def _evaluate(arguments: argparse.Namespace) -> None:
     if arguments.json:
         print(json.dumps(evaluation.to_dict(), allow_nan=False))
         return
-    from ..surrogates.neural_ode.report import verdict
+    from ..surrogates.neural_ode.evaluation.assessment import assess
 
     scores = evaluation.to_dict()
     for name in ("nrmse", "baseline_nrmse", "r2", "spectrum_error", "outside_domain", "coverage"):
@@ -183,7 +183,7 @@ def _evaluate(arguments: argparse.Namespace) -> None:
         print(f"{name:19} {'none' if scores[name] is None else format(scores[name], '.6g')}")
     shown = scores["horizon"][:: max(1, len(scores["horizon"]) // 6)]
     print("horizon          " + "  ".join(f"{t:.3g} s: {value:.3g}" for t, value in shown))
-    for sentence in verdict(surrogate, evaluation):
+    for sentence in assess(surrogate, evaluation).sentences:
         print(f"- {sentence}")
 
 
@@ -209,13 +209,13 @@ def _simulate(arguments: argparse.Namespace) -> None:
     import torch
 
     from ..datasets import write_csv
-    from ..surrogates.neural_ode.evaluation.evaluate import matched
+    from ..surrogates.neural_ode.evaluation.matching import match_channels
     from ..surrogates.neural_ode.serialization import load
     from ..traces.resample import interval_of, is_uniform, resample
 
     check_target(arguments.save, arguments.table, arguments.surrogate)
     surrogate = load(arguments.surrogate)
-    trace = matched(surrogate, read(arguments, arguments.table), arguments.drive, arguments.output)
+    trace = match_channels(surrogate, read(arguments, arguments.table), arguments.drive, arguments.output)
     if not arguments.output:
         trace = replace(trace, output={})  # from rest, unless initial samples are asked for
     if len(trace) < 8:

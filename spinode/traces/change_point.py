@@ -1,4 +1,4 @@
-"""A change of regime within a recording, from the statistics of an output alone."""
+"""A change of regime within a recording, found in the statistics of an output, without any model of the device."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..typing import Array
+from .two_levels import MIN_SCATTER, two_level_split
 
 # Blocks of the recording. More of them place a change better, fewer average a fluctuating drive better.
 _BLOCKS, _SHORTEST_BLOCK, _FEWEST_BLOCKS, _SEGMENT = 60, 16, 40, 4
@@ -16,12 +17,10 @@ _BLOCKS, _SHORTEST_BLOCK, _FEWEST_BLOCKS, _SEGMENT = 60, 16, 40, 4
 _LEAST_FACTOR, _LEAST_EFFECT, _LEAST_SCORE = 2.0, 3.0, 4.5
 # Fluctuations below this part of those of the whole recording count as none: their logarithm means nothing.
 _FLOOR = 1e-3
-# A strictly periodic signal has features without any scatter; no instrument holds them better than this.
-_LEAST_SCATTER = 1e-2
 
 
 @dataclass(frozen=True)
-class RegimeChange:
+class StatisticsChange:
     """Where an output changes its behaviour, and how.
 
     Attributes:
@@ -42,15 +41,12 @@ class RegimeChange:
         return f"{ratio:.2g} times larger" if ratio > 1 else f"{1 / ratio:.2g} times smaller"
 
 
-def regime_change(time: Array, output: Array, drives: Sequence[Array] = ()) -> RegimeChange | None:
-    """The change of regime of an output, if there is one.
+def detect_statistics_change(time: Array, output: Array, drives: Sequence[Array] = ()) -> StatisticsChange | None:
+    """Detect a change of regime of an output from its fluctuations alone; no model is needed.
 
     The recording is cut into blocks, and each is described by two features: the logarithms of the standard deviations
     of the samples and of their increments. With one regime the features scatter about one mean; with two, they do
-    so on either side of block k. The split k maximises the likelihood ratio of the two, which for Gaussian
-    features with a common scatter matrix S grows with Hotelling's statistic
-
-        T2(k) = k (B - k) / B * d(k)' S(k)^-1 d(k),    d(k) = mean after - mean before.
+    so on either side of the split with the largest likelihood ratio (`two_level_split`).
 
     It counts as a change if one of the features moves by at least log 2, by at least 3 deviations of one block, and by
     at least 4.5 standard errors (with the memory from block to block taken into account), and does so within a few
@@ -82,7 +78,7 @@ def regime_change(time: Array, output: Array, drives: Sequence[Array] = ()) -> R
         return None
     raw = _features(output, count)
     features = _without(raw, _explanations(drives, count))
-    split = _best_split(features)
+    split = two_level_split(features, _SEGMENT)
     shift, effect = _shift(features, split)
     best = int(np.argmax(np.abs(effect)))
     if abs(effect[best]) < _LEAST_EFFECT or abs(shift[best]) < np.log(_LEAST_FACTOR):
@@ -92,7 +88,7 @@ def regime_change(time: Array, output: Array, drives: Sequence[Array] = ()) -> R
     if not _is_abrupt(features[:, best], split, shift[best]):
         return None
     ratio = np.exp(raw[split:].mean(axis=0) - raw[:split].mean(axis=0))
-    return RegimeChange(_place(time, output, split, count), float(ratio[0]), float(ratio[1]), float(abs(effect[best])))
+    return StatisticsChange(_place(time, output, split, count), float(ratio[0]), float(ratio[1]), float(abs(effect[best])))
 
 
 def _wakes(output: Array) -> int:
@@ -141,26 +137,6 @@ def _without(features: Array, explanations: Array) -> Array:
     return np.asarray(features - explanations @ weights + features.mean(axis=0))
 
 
-def _best_split(features: Array) -> int:
-    count = len(features)
-    scores = {k: _likelihood_ratio(features, k) for k in range(_SEGMENT, count - _SEGMENT + 1)}
-    return max(scores, key=lambda k: scores[k])
-
-
-def _likelihood_ratio(features: Array, k: int) -> float:
-    count = len(features)
-    difference = features[k:].mean(axis=0) - features[:k].mean(axis=0)
-    scatter = _scatter(features, k)
-    return float(k * (count - k) / count * difference @ np.linalg.solve(scatter, difference))
-
-
-def _scatter(features: Array, k: int) -> Array:
-    """Common covariance of the features on the two sides of block k."""
-    residuals = np.concatenate([side - side.mean(axis=0) for side in (features[:k], features[k:])])
-    covariance = residuals.T @ residuals / (len(features) - 2)
-    return np.asarray(covariance + _LEAST_SCATTER**2 * np.eye(features.shape[1]))
-
-
 def _shift(features: Array, k: int) -> tuple[Array, Array]:
     """Change of each feature at block k, and the same in deviations of one block.
 
@@ -169,7 +145,7 @@ def _shift(features: Array, k: int) -> tuple[Array, Array]:
     """
     difference = features[k:].mean(axis=0) - features[:k].mean(axis=0)
     livelier = np.maximum(features[:k].std(axis=0, ddof=1), features[k:].std(axis=0, ddof=1))
-    return difference, difference / np.hypot(livelier, _LEAST_SCATTER)
+    return difference, difference / np.hypot(livelier, MIN_SCATTER)
 
 
 def _weight(feature: Array, k: int) -> float:

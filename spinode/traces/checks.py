@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from ..typing import Array
 from ..units import readable
-from .change_point import regime_change
+from .change_point import detect_statistics_change
 from .channel_roles import likely_drives
 from .trace import Trace
 
@@ -180,7 +180,7 @@ def about_regime(trace: Trace) -> Iterator[Issue]:
     for name, values in trace.output.items():
         if name in drives:
             continue
-        change = regime_change(trace.time, values, tuple(drives.values()))
+        change = detect_statistics_change(trace.time, values, tuple(drives.values()))
         if change is None:
             continue
         yield Issue(

@@ -51,7 +51,7 @@ def run_along(surrogate: SurrogateModel, trace: Trace, *, from_rest: bool = Fals
     Args:
         surrogate: The model.
         trace: Recording on the surrogate's sample interval (`spinode.traces.resample.resample` makes one), with its drives under
-            the names in `surrogate.ports`; `spinode.surrogates.neural_ode.evaluation.evaluate.matched` renames.
+            the names in `surrogate.ports`; `spinode.surrogates.neural_ode.evaluation.matching.match_channels` renames.
         from_rest: Start from the resting state although the trace holds outputs. Without outputs it starts there anyway.
         solver: As in `Surrogate.simulate`.
 
@@ -119,7 +119,7 @@ def initial_state(surrogate: SurrogateModel, trace: Trace, *, member: int = 0) -
     return best
 
 
-def short_runs(surrogate: SurrogateModel, trace: Trace, steps: int) -> np.ndarray:
+def short_run_errors(surrogate: SurrogateModel, trace: Trace, steps: int) -> np.ndarray:
     """Errors of free runs of a few samples from every measured state (mean over members), in deviations.
 
     Args:

@@ -15,7 +15,7 @@ from ...errors import ConfigError, TraceError
 from ...traces.resample import resample
 from ...traces.trace import Trace
 from .. import artifacts
-from ..neural_ode.evaluation.evaluate import matched
+from ..neural_ode.evaluation.matching import match_channels
 from ..neural_ode.surrogate import Surrogate
 from ..reservoir.readout import RidgeStatistics
 
@@ -139,7 +139,7 @@ def fast_response(
     errors, drives = [], []
     skipped = max(lengths[-1], 20)
     for trace in traces:
-        grid = resample(matched(surrogate, trace), surrogate.interval)
+        grid = resample(match_channels(surrogate, trace), surrogate.interval)
         if len(grid) < 3 * skipped:
             raise TraceError(
                 f"a recording has {len(grid)} samples; {lengths[-1]} taps need {3 * skipped}: pass fewer, taps=(0, 15)."

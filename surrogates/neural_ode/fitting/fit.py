@@ -15,8 +15,8 @@ from ....traces.trace import Trace, TraceSet
 from ..domain import Domain
 from ..embedding import Embedding
 from ..evaluation.linear_baseline import fit_arx
-from ..evaluation.short_runs import clear_steps, steps_of
-from ..free_run import short_runs
+from ..evaluation.short_runs import choose_short_run_steps, short_run_steps
+from ..free_run import short_run_errors
 from ..surrogate import Surrogate
 from .calibration import calibrate, visited_states
 from .checkpoint import Checkpoint
@@ -101,7 +101,7 @@ def fit(
         raise failed
     surrogate = _assemble(prepared, chosen, candidates, say)
     recorded = np.concatenate(columns(on_grid, prepared.ports.output, "output"))
-    surrogate.record["residual_steps"] = clear_steps(recorded, prepared.noise.numpy())
+    surrogate.record["residual_steps"] = choose_short_run_steps(recorded, prepared.noise.numpy())
     surrogate.record["residual_level"] = residual_level(surrogate, on_grid, chosen)
     surrogate.record["arx"] = _linear_baseline(on_grid, surrogate, chosen)
     surrogate.record.update(
@@ -163,7 +163,7 @@ def _assemble(prepared: Prepared, config: FitConfig, candidates: list[Candidate]
 
 def residual_level(surrogate: Surrogate, traces: TraceSet, config: FitConfig) -> list[float]:
     """Root mean square of the short-run errors on the fitted stretches, per output, in deviations."""
-    errors = [short_runs(surrogate, _fitted_part(trace, config), steps_of(surrogate)) for trace in traces]
+    errors = [short_run_errors(surrogate, _fitted_part(trace, config), short_run_steps(surrogate)) for trace in traces]
     return [float(value) for value in np.sqrt(np.mean(np.concatenate(errors) ** 2, 0))]
 
 

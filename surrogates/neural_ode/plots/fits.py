@@ -1,4 +1,4 @@
-"""How the fit went, and where it has seen data."""
+"""Figures of a fit: its history, and the domain of the fitted data."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 
 
 def plot_history(surrogate: Surrogate, *, ax: Axes | None = None) -> Axes:
-    """Validation error (solid) and shooting residual (dotted) after each stage of each restart; kept ones have markers."""
+    """Plot validation error (solid) and shooting residual (dotted) after each stage of each restart; kept ones have markers."""
     ax = new_axes(10.4, 3.4) if ax is None else ax
     history: Sequence[Mapping[str, Any]] = surrogate.record.get("history") or ()
     kept = set(surrogate.record.get("kept") or ())
     windows = {int(entry["stage"]): entry.get("window") for entry in history}
-    for place, restart in enumerate(sorted({int(entry["restart"]) for entry in history})):
+    for index, restart in enumerate(sorted({int(entry["restart"]) for entry in history})):
         own = sorted((e for e in history if int(e["restart"]) == restart), key=lambda e: int(e["stage"]))
-        color = CYCLE[place % len(CYCLE)]
+        color = CYCLE[index % len(CYCLE)]
         mark, width = ("o", 2.2) if restart in kept else ("", 1.1)
         label = f"restart {restart + 1}" + (", kept" if restart in kept else "")
         ax.plot(*_finite(own, "validation"), color=color, marker=mark, linewidth=width, label=label)
@@ -40,12 +40,12 @@ def plot_history(surrogate: Surrogate, *, ax: Axes | None = None) -> Axes:
     if history:
         legend(ax, beside=True)
     else:
-        ax.text(0.5, 0.5, "no history was stored", transform=ax.transAxes, ha="center", color=QUIET)
+        ax.text(0.5, 0.5, "no history stored", transform=ax.transAxes, ha="center", color=QUIET)
     return ax
 
 
 def _finite(entries: Sequence[Mapping[str, Any]], key: str) -> tuple[list[int], list[float]]:
-    """Stages and values of the entries that hold a positive finite number."""
+    """Return stages and values of the entries with a positive finite number."""
     pairs = [(int(e["stage"]), float(e[key])) for e in entries if e.get(key) is not None]
     good = [pair for pair in pairs if np.isfinite(pair[1]) and pair[1] > 0]
     return [stage for stage, _ in good], [value for _, value in good]
@@ -59,26 +59,28 @@ def plot_domain(
     drive: str | None = None,
     ax: Axes | None = None,
 ) -> Axes:
-    """Where the fit has seen data, and the steps of the run outside it, in the plane of a drive and an output.
+    """Plot the fitted data and the steps of a run in the plane of a drive and an output.
 
-    The domain has more dimensions than this plane (rates, further drives): a step may lie outside it and inside the
-    cloud that is drawn. Without any drive or parameter the plane is that of an output and its change per step.
+    The domain has more dimensions than this plane (rates, further drives): a step may lie outside the domain although it is
+    drawn inside the cloud of fitted data. Without any drive or parameter the plane is that of an output and its change
+    per step.
 
     Args:
         surrogate: The model.
         evaluation: Its run on a recording.
-        output: Which output; the first if omitted.
-        drive: Which drive or parameter; the first if omitted.
+        output: Name of the output; the first if omitted.
+        drive: Name of the drive or parameter; the first if omitted.
         ax: Axes to draw into.
 
     Raises:
-        ConfigError: no such drive or parameter.
+        ConfigError: there is no such drive or parameter.
+        TraceError: there is no such output.
     """
     name, column = output_index(evaluation, output)
     ax = new_axes() if ax is None else ax
     if drive is not None and drive not in surrogate.ports.inputs:
         known = ", ".join(surrogate.ports.inputs) or "none"
-        raise ConfigError(f"{drive!r} is no drive or parameter of this surrogate; they are: {known}.")
+        raise ConfigError(f"{drive!r} is not a drive or parameter of this surrogate; it has: {known}.")
     if surrogate.ports.inputs:
         across = drive or surrogate.ports.inputs[0]
         seen, run = _drive_plane(surrogate, evaluation, across, column)
@@ -92,8 +94,8 @@ def plot_domain(
     outside = evaluation.run.outside.numpy()
     size = 14 if surrogate.embedding.order > 1 or surrogate.ports.inputs else 8
     ax.scatter(seen[:, 0] / divide[0], seen[:, 1] / divide[1], s=size, color="#c9c9c9", linewidths=0, label="fitted")
-    for chosen, color, label, dot in ((~outside, MODEL, "inside", 4), (outside, WRONG, "outside", 9)):
-        points = run[chosen] / divide
+    for selected, color, label, dot in ((~outside, MODEL, "inside", 4), (outside, WRONG, "outside", 9)):
+        points = run[selected] / divide
         if len(points):
             points = points[cloud(len(points))]
             ax.scatter(points[:, 0], points[:, 1], s=dot, color=color, alpha=0.6, linewidths=0, label=label)
@@ -105,21 +107,21 @@ def plot_domain(
 
 
 def _drive_plane(surrogate: Surrogate, evaluation: Evaluation, across: str, column: int) -> tuple[Array, Array]:
-    """Fitted points and the run as (drive, output) in SI units, each of shape (points, 2)."""
+    """Return fitted points and the run as (drive, output) in SI units, each of shape (points, 2)."""
     points = surrogate.domain.points.detach()
     count = len(surrogate.ports.inputs)
     inputs = points[:, -count:] * surrogate.scales.drive_scale + surrogate.scales.drive_mean
-    place = surrogate.ports.inputs.index(across)
+    axis = surrogate.ports.inputs.index(across)
     with torch.no_grad():
-        answers = surrogate.read(points[:, :-count], inputs)
-    seen = torch.stack([inputs[:, place], answers[:, column]], -1).numpy()
+        outputs = surrogate.read(points[:, :-count], inputs)
+    seen = torch.stack([inputs[:, axis], outputs[:, column]], -1).numpy()
     trace = evaluation.trace
     values = trace.drive[across] if across in trace.drive else np.full(len(trace), trace.parameters[across])
     return seen, np.stack([values, evaluation.prediction[:, column]], -1)
 
 
 def _rate_plane(surrogate: Surrogate, evaluation: Evaluation, column: int) -> tuple[Array, Array]:
-    """Fitted points and the run as (output, change per step) in SI units; without a second block the change is 0."""
+    """Return fitted points and the run as (output, change per step) in SI units; for order 1 the change is 0."""
     points, outputs = surrogate.domain.points.detach(), len(surrogate.ports.output)
     first = surrogate.scales.output_si(points[:, :outputs])[:, column]
     change = torch.zeros_like(first)

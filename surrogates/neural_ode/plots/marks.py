@@ -1,4 +1,4 @@
-"""What the figures of an evaluation share: the output that is shown, and the instants that are marked."""
+"""Helpers of the figures of an evaluation: the output to show and the times to mark."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ if TYPE_CHECKING:
 
 
 def output_index(evaluation: Evaluation, output: str | None) -> tuple[str, int]:
-    """Name and column of an output; the first one if None.
+    """Return name and column of an output; the first one if None.
 
     Raises:
-        TraceError: no such output.
+        TraceError: there is no such output.
     """
     names = list(evaluation.trace.output)
     if output is None:
         return names[0], 0
     if output not in names:
-        raise TraceError(f"there is no output {output!r} here; the outputs are: {', '.join(names)}.")
+        raise TraceError(f"the surrogate has no output {output!r}; its outputs are: {', '.join(names)}.")
     return output, names.index(output)
 
 
-def mark_instants(
+def mark_events(
     ax: Axes,
     evaluation: Evaluation,
     divide: float,
@@ -35,7 +35,7 @@ def mark_instants(
     since_start: bool = False,
     within: tuple[float, float] = (-math.inf, math.inf),
 ) -> None:
-    """Vertical lines where the device changed and where the run diverged, if these instants [s] are shown."""
+    """Draw vertical lines where the device changes and where the run diverges, if these times [s] are within the limits."""
     origin = float(evaluation.trace.time[0]) if since_start else 0.0
     for at, text, style in (
         (evaluation.regime_change_at, "device changes", "--"),

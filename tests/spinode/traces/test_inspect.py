@@ -3,7 +3,7 @@ import pytest
 from scipy.signal import lfilter
 
 from spinode import Trace
-from spinode.traces.change_point import regime_change
+from spinode.traces.change_point import detect_statistics_change
 from spinode.traces.inspect import Issue, diagnose, summary
 
 TIME = 1e-12 * np.arange(1000)
@@ -177,7 +177,7 @@ def test_false_alarms(kind):
     for seed in range(30):
         for length in (3000, 8000):
             output, drives = ONE_REGIME[kind](np.random.default_rng(seed), length)
-            alarms += regime_change(np.arange(length) * 1.0, output, drives) is not None
+            alarms += detect_statistics_change(np.arange(length) * 1.0, output, drives) is not None
     assert alarms <= 3
 
 
@@ -188,7 +188,7 @@ def test_a_collapse_is_found_where_it_is():
         rng = np.random.default_rng(seed)
         place = int(length * rng.uniform(0.2, 0.8))
         output = resonator(steps(rng, length, 10)) * np.where(np.arange(length) < place, 1.0, 0.1)
-        change = regime_change(np.arange(length) * 1e-12, output)
+        change = detect_statistics_change(np.arange(length) * 1e-12, output)
         if change is not None:
             places.append(change.at / 1e-12 - place)
             assert 0.03 < change.amplitude < 0.4
@@ -201,7 +201,7 @@ def test_a_change_of_frequency_is_found():
         rng = np.random.default_rng(seed)
         place = rng.uniform(0.3, 0.7) * 6000
         phase = np.cumsum(np.where(np.arange(6000) < place, 0.06, 0.18))
-        change = regime_change(np.arange(6000) * 1.0, np.sin(phase) + 0.02 * rng.normal(size=6000))
+        change = detect_statistics_change(np.arange(6000) * 1.0, np.sin(phase) + 0.02 * rng.normal(size=6000))
         assert change is not None
         assert change.at == pytest.approx(place, abs=300)
         assert change.speed == pytest.approx(3.0, rel=0.3)
@@ -212,8 +212,8 @@ def test_the_drive_explains_a_change_that_it_makes_itself():
     drive = steps(rng, 6000, 10) * np.where(np.arange(6000) < 3000, 1.0, 0.1)
     output = resonator(drive)
     time = np.arange(6000) * 1e-12
-    assert regime_change(time, output) is not None
-    assert regime_change(time, output, [drive]) is None
+    assert detect_statistics_change(time, output) is not None
+    assert detect_statistics_change(time, output, [drive]) is None
     assert codes(Trace(time, {"u": drive}, {"m": output})) == []
 
 
@@ -222,8 +222,8 @@ def test_scales_and_offsets_do_not_matter(scale):
     rng = np.random.default_rng(1)
     output = resonator(steps(rng, 6000, 10)) * np.where(np.arange(6000) < 4000, 1.0, 0.05)
     time = np.arange(6000) * 1.0
-    plain = regime_change(time, output)
-    other = regime_change(1e-12 * time + 5.0, scale * (output - 3.0))
+    plain = detect_statistics_change(time, output)
+    other = detect_statistics_change(1e-12 * time + 5.0, scale * (output - 3.0))
     assert plain is not None
     assert other is not None
     assert other.at - 5.0 == pytest.approx(1e-12 * plain.at, abs=1e-14)
@@ -231,7 +231,7 @@ def test_scales_and_offsets_do_not_matter(scale):
 
 @pytest.mark.parametrize("output", [np.zeros(6000), np.full(6000, np.nan), np.zeros(3), np.zeros(0)])
 def test_nothing_to_find(output):
-    assert regime_change(np.arange(len(output)) * 1.0, output) is None
+    assert detect_statistics_change(np.arange(len(output)) * 1.0, output) is None
 
 
 @pytest.mark.parametrize(

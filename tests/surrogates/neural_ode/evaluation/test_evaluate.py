@@ -14,7 +14,7 @@ import spinode
 from spinode import Trace, TraceError, evaluate
 from spinode.surrogates.neural_ode.evaluation.evaluate import _diverged_at, _nrmse, horizon_curve, matched, spectrum_error
 from spinode.surrogates.neural_ode.evaluation.short_runs import clear_steps, regime_change, short_run_residuals, steps_of
-from spinode.surrogates.neural_ode.free_run import short_runs
+from spinode.surrogates.neural_ode.free_run import short_run_errors
 from spinode.surrogates.testing import resonator
 
 INTERVAL, NOISE = 1e-11, 0.01
@@ -57,7 +57,7 @@ def recorded(device, samples, seed, *, drive=None):
 def device():
     """A resonator whose level of short-run errors is known, as a fit would have stored it."""
     made = resonator(noise=NOISE, interval=INTERVAL)
-    errors = short_runs(made, recorded(made, 2000, 99), steps_of(made))
+    errors = short_run_errors(made, recorded(made, 2000, 99), steps_of(made))
     made.record["residual_level"] = np.sqrt(np.mean(errors**2, 0)).tolist()
     return made
 

@@ -1,4 +1,4 @@
-"""Recording against free run: in time, in the phase plane, in frequency."""
+"""Figures of recording and free run: over time, in the phase plane, and over frequency."""
 
 from __future__ import annotations
 
@@ -11,21 +11,22 @@ from ....errors import TraceError
 from ....reporting.canvas import MODEL, TRUTH, WRONG, dress, legend, new_axes, new_pair, prefixed, thin, with_unit
 from ....typing import Array
 from ..embedding import local_polynomial
-from .marks import mark_instants, output_index
+from ..evaluation.metrics import QUANTILE_90
+from .marks import mark_events, output_index
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from ..evaluation.evaluate import Evaluation
 
-#: Samples of a phase portrait; the loops of a longer stretch cover each other.
+#: Samples of a phase portrait; the loops of more samples would cover each other.
 PHASE_SAMPLES = 600
 
-#: Longest segment of a spectrum, in samples: 10 000 samples then give several segments, whose mean is readable.
-SEGMENT = 2048
+#: Maximum samples of a segment of a spectrum: 10 000 samples then give several segments to average.
+MAX_SEGMENT = 2048
 
-#: Spectra are drawn down to this far below the peak of the recording [dB]: what lies deeper is rounding.
-DEPTH = 90.0
+#: Range of the spectra below the peak of the recording [dB]; lower values are rounding errors.
+DYNAMIC_RANGE = 90.0
 
 
 def plot_overlay(
@@ -36,29 +37,38 @@ def plot_overlay(
     stop: float | None = None,
     ax: tuple[Axes, Axes] | None = None,
 ) -> tuple[Axes, Axes]:
-    """Recording and free run above, their difference in a strip below.
+    """Plot recording and free run, and below them a strip with their difference.
 
-    The band is the 90 % interval of the predicted spread; a bar at the foot marks steps outside the domain of validity.
+    The band is the predicted 90 % interval; a bar at the bottom marks steps outside the domain of validity.
 
     Args:
-        evaluation: From `spinode.surrogates.neural_ode.evaluation.evaluate.evaluate`.
-        output: Which output; the first if omitted.
-        start: First instant shown [s].
-        stop: Last instant shown [s].
+        evaluation: From `spinode.evaluate`.
+        output: Name of the output; the first if omitted.
+        start: First time shown [s].
+        stop: Last time shown [s].
         ax: Axes of the curves and of the strip.
 
     Returns:
         Axes of the curves, Axes of the strip.
 
     Raises:
-        TraceError: no such output, or no sample between start and stop.
+        TraceError: there is no such output, or fewer than two samples lie between start and stop.
+
+    Example:
+        >>> import spinode
+        >>> from spinode.datasets import read_trace, sample_path
+        >>> surrogate = spinode.load(spinode.surrogates.zoo.path("macrospin"))
+        >>> trace = read_trace(sample_path("macrospin.csv"), drive="Ku", output="mz")
+        >>> curves, strip = plot_overlay(spinode.evaluate(surrogate, trace.between(40e-9, 42e-9)))
+        >>> strip.get_xlabel()
+        'time (ns)'
     """
     name, column = output_index(evaluation, output)
     curves, strip = new_pair() if ax is None else ax
-    shown = _stretch(evaluation, start, stop)
+    shown = _range(evaluation, start, stop)
     time = np.asarray(evaluation.trace.time)[shown]
     truth, model = evaluation.truth[shown, column], evaluation.prediction[shown, column]
-    band = 1.645 * evaluation.run.spread.numpy()[shown, column]
+    band = QUANTILE_90 * evaluation.run.spread.numpy()[shown, column]
     unit = evaluation.trace.unit(name)
     seconds, time_unit = prefixed(time, evaluation.trace.unit("time"))
     divide, own_unit = prefixed(truth, unit)
@@ -69,13 +79,13 @@ def plot_overlay(
     )  # fmt: skip
     _line(curves, time / seconds, truth / divide, TRUTH, "recorded", linewidth=1.6)
     _line(curves, time / seconds, model / divide, MODEL, "model", linewidth=1.2, linestyle=(0, (4, 1.2)))
-    _flag_outside(curves, time / seconds, evaluation.run.outside.numpy()[shown])
+    _mark_outside(curves, time / seconds, evaluation.run.outside.numpy()[shown])
     _line(strip, time / seconds, (model - truth) / divide, WRONG, "model - recorded", linewidth=1.0)
     strip.axhline(0.0, color=TRUTH, linewidth=0.6)
-    for each in (curves, strip):
-        mark_instants(each, evaluation, seconds, within=(float(time[0]), float(time[-1])))
-        each.set_xlim(time[0] / seconds, time[-1] / seconds)
-    low, high = _view(evaluation.truth[:, column], truth, model)
+    for axes in (curves, strip):
+        mark_events(axes, evaluation, seconds, within=(float(time[0]), float(time[-1])))
+        axes.set_xlim(time[0] / seconds, time[-1] / seconds)
+    low, high = _limits(evaluation.truth[:, column], truth, model)
     curves.set_ylim(low / divide, high / divide)
     dress(curves, "", with_unit(name, own_unit))
     dress(strip, with_unit("time", time_unit), with_unit("error", own_unit))
@@ -83,21 +93,30 @@ def plot_overlay(
     return curves, strip
 
 
-def _view(whole: Array, truth: Array, model: Array) -> tuple[float, float]:
-    """Limits that show a stretch of both; a run that escapes must not flatten the recording to a line."""
-    reach = 0.3 * float(np.ptp(whole))
-    seen = np.concatenate([truth, np.clip(model, whole.min() - reach, whole.max() + reach)])
-    low, high = float(seen.min()), float(seen.max())
-    room = 0.12 * max(high - low, 1e-300)
-    return low - room, high + room
+def _limits(recording: Array, truth: Array, model: Array) -> tuple[float, float]:
+    """Return limits that show both curves, unless the run escapes: it must not flatten the recording to a line.
+
+    Args:
+        recording: The whole recorded output.
+        truth: The part that is shown.
+        model: The free run in that part.
+    """
+    excess = 0.3 * float(np.ptp(recording))
+    visible = np.concatenate([truth, np.clip(model, recording.min() - excess, recording.max() + excess)])
+    low, high = float(visible.min()), float(visible.max())
+    margin = 0.12 * max(high - low, 1e-300)
+    return low - margin, high + margin
 
 
-def _stretch(evaluation: Evaluation, start: float | None, stop: float | None) -> slice:
+def _range(evaluation: Evaluation, start: float | None, stop: float | None) -> slice:
+    """Return the samples between two times [s]."""
     time = np.asarray(evaluation.trace.time)
     first = 0 if start is None else int(np.searchsorted(time, start))
     last = len(time) if stop is None else int(np.searchsorted(time, stop, side="right"))
     if last - first < 2:
-        raise TraceError(f"no two samples lie between {start} and {stop} s; the run covers {time[0]:.6g} .. {time[-1]:.6g} s.")
+        raise TraceError(
+            f"fewer than two samples lie between {start} and {stop} s; the run covers {time[0]:.6g} .. {time[-1]:.6g} s."
+        )
     return slice(first, last)
 
 
@@ -106,22 +125,22 @@ def _line(ax: Axes, x: Array, y: Array, color: str, label: str, **style: object)
     ax.plot(x[keep], y[keep], color=color, label=label, **style)  # type: ignore[arg-type]
 
 
-def _flag_outside(ax: Axes, x: Array, outside: np.ndarray) -> None:
-    """A bar at the foot of the axes over each stretch outside the domain."""
+def _mark_outside(ax: Axes, x: Array, outside: np.ndarray) -> None:
+    """Draw a bar at the bottom of the axes below all steps outside the domain."""
     if not outside.any():
         return
     edges = np.flatnonzero(np.diff(np.concatenate([[0], outside.astype(int), [0]])))
     step = float(x[1] - x[0])
-    # Bars narrower than a pixel would vanish.
-    least = max(step, 0.0015 * float(x[-1] - x[0]))
-    spans = [(float(x[a]), max(float(x[b - 1] - x[a]), least)) for a, b in zip(edges[::2], edges[1::2], strict=True)]
+    # Bars narrower than a pixel would not be visible.
+    min_width = max(step, 0.0015 * float(x[-1] - x[0]))
+    spans = [(float(x[a]), max(float(x[b - 1] - x[a]), min_width)) for a, b in zip(edges[::2], edges[1::2], strict=True)]
     ax.broken_barh(spans, (0.0, 0.035), transform=ax.get_xaxis_transform(), facecolors=WRONG, label="outside the domain")
 
 
 def plot_phase(evaluation: Evaluation, *, output: str | None = None, ax: Axes | None = None) -> Axes:
-    """Phase portrait: an output against its rate of change, recorded and free run.
+    """Plot the phase portrait of an output: its rate of change against its value, recorded and free run.
 
-    Rates come from the local polynomial that the embedding uses, so that noise does not swamp them.
+    The rates come from the local polynomial of the embedding, which suppresses noise.
     """
     name, column = output_index(evaluation, output)
     ax = new_axes() if ax is None else ax
@@ -137,49 +156,49 @@ def plot_phase(evaluation: Evaluation, *, output: str | None = None, ax: Axes | 
         blocks = local_polynomial(values[:, column] / divide, 2)[0][shown]
         ax.plot(blocks[:, 0], blocks[:, 1] / step, color=color, linestyle=style, linewidth=1.0, alpha=0.8, label=label)
     rate = np.gradient(evaluation.truth[:, column][shown] / divide) / step
-    _hold_view(ax, evaluation.truth[shown, column] / divide, rate)
+    _limit_to_recording(ax, evaluation.truth[shown, column] / divide, rate)
     dress(ax, with_unit(name, unit), with_unit(f"d {name} / dt", f"{unit or '1'}/{time_unit}"))
     legend(ax)
     return ax
 
 
-def _hold_view(ax: Axes, x: Array, y: Array) -> None:
-    """Limits by the recording, so that a run that escapes does not shrink it to a dot."""
-    for values, limit in ((x, ax.set_xlim), (y, ax.set_ylim)):
+def _limit_to_recording(ax: Axes, x: Array, y: Array) -> None:
+    """Set the limits by the recording, so that it stays visible if the run escapes."""
+    for values, set_limits in ((x, ax.set_xlim), (y, ax.set_ylim)):
         low, high = float(np.min(values)), float(np.max(values))
-        room = 0.25 * max(high - low, 1e-300)
-        limit(low - room, high + room)
+        margin = 0.25 * max(high - low, 1e-300)
+        set_limits(low - margin, high + margin)
 
 
 def plot_spectrum(evaluation: Evaluation, *, output: str | None = None, ax: Axes | None = None) -> Axes:
-    """Power spectral density (Welch, Hann) of recording, free run and error, in dB below the recording's peak."""
+    """Plot the power spectral density (Welch, Hann) of recording, free run and error, in dB relative to the recorded peak."""
     name, column = output_index(evaluation, output)
     ax = new_axes() if ax is None else ax
     truth, model = evaluation.truth[:, column], evaluation.prediction[:, column]
     step = float(np.median(np.diff(np.asarray(evaluation.trace.time))))
-    segment = min(SEGMENT, len(truth))
+    segment = min(MAX_SEGMENT, len(truth))
     frequency, density = signal.welch(truth, 1 / step, nperseg=segment)
     peak = float(max(density.max(), 1e-300))
     in_seconds = evaluation.trace.unit("time") == "s"
-    reach = _reach(frequency, density)
-    divide, unit = prefixed(reach, "Hz") if in_seconds else (1.0, f"1/{evaluation.trace.unit('time') or 'step'}")
+    highest = _highest_frequency(frequency, density)
+    divide, unit = prefixed(highest, "Hz") if in_seconds else (1.0, f"1/{evaluation.trace.unit('time') or 'step'}")
     for values, color, label, style in (
         (truth, TRUTH, "recorded", "-"),
         (model, MODEL, "model", (0, (4, 1.2))),
         (model - truth, WRONG, "error", ":"),
     ):
         power = signal.welch(values, 1 / step, nperseg=segment)[1]
-        decibel = 10 * np.log10(np.maximum(power / peak, 10 ** (-DEPTH / 10 - 1)))
+        decibel = 10 * np.log10(np.maximum(power / peak, 10 ** (-DYNAMIC_RANGE / 10 - 1)))
         ax.plot(frequency / divide, decibel, color=color, linestyle=style, linewidth=1.3, label=label)
-    ax.set_xlim(0, reach / divide)
-    ax.set_ylim(-DEPTH, 8)
+    ax.set_xlim(0, highest / divide)
+    ax.set_ylim(-DYNAMIC_RANGE, 8)
     dress(ax, with_unit("frequency", unit), "power density of " + with_unit(name, "dB"))
     legend(ax)
     return ax
 
 
-def _reach(frequency: Array, density: Array) -> float:
-    """Up to where a spectrum is worth drawing: twice the frequency below which all but 1e-6 of the power lies."""
+def _highest_frequency(frequency: Array, density: Array) -> float:
+    """Return the highest frequency to draw: twice that below which all but 1e-6 of the power lies."""
     share = np.cumsum(density) / max(float(density.sum()), 1e-300)
     edge = frequency[min(int(np.searchsorted(share, 1 - 1e-6)), len(frequency) - 1)]
     return float(min(frequency[-1], max(2 * edge, frequency[min(8, len(frequency) - 1)])))

@@ -1,0 +1,116 @@
+"""Recordings brought to the channel names and the time grid of a surrogate."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from ....errors import TraceError
+from ....traces.resample import check_samples, interval_of, resample
+from ....traces.trace import Trace
+from ....typing import Array
+from ....units import readable
+from ..model import SurrogateModel
+
+#: Minimum samples, on the grid of the surrogate, of a recording that is scored.
+MIN_SAMPLES = 50
+
+
+def match_channels(surrogate: SurrogateModel, trace: Trace, drive: Sequence[str] = (), output: Sequence[str] = ()) -> Trace:
+    """Return a recording with the channel names of the surrogate.
+
+    Args:
+        surrogate: The model.
+        trace: The recording.
+        drive: Channels to use as the drives of the surrogate, in its order. If omitted, the channels with the names of its
+            drives are used, whether they are drives or outputs of the recording.
+        output: Likewise for the outputs.
+
+    Raises:
+        TraceError: a channel is missing, the number of names differs, or a unit differs from that of the surrogate.
+    """
+    ports = surrogate.ports
+    matched: dict[str, dict[str, Array]] = {}
+    units: dict[str, str] = {name: trace.units.get(name, "") for name in trace.parameters}
+    interpolation: dict[str, str] = {}
+    time_unit = ports.units.get("time", "s")
+    if trace.unit("time") != time_unit:
+        raise TraceError(
+            f"the time of the recording is in {trace.unit('time')!r}, that of the surrogate in {time_unit!r}; "
+            "convert the recording to the unit of the surrogate."
+        )
+    units["time"] = time_unit
+    available = trace.channels
+    for role, own_names, requested in (("drive", ports.drive, tuple(drive)), ("output", ports.output, tuple(output))):
+        complete = all(name in available for name in own_names)
+        by_own_name = complete or role == "drive" or trace.output.keys() & set(own_names)
+        names = requested or (own_names if by_own_name else ())
+        if names and len(names) != len(own_names):
+            raise TraceError(
+                f"{len(names)} {role} channels were named ({', '.join(names)}), but the surrogate has {len(own_names)}: "
+                f"{', '.join(own_names)}; name one channel for each, in this order."
+            )
+        matched[role] = {}
+        for own_name, name in zip(own_names, names, strict=False):
+            if name not in available:
+                raise TraceError(
+                    f"the recording has no channel {name!r} for the {role} {own_name!r}; its channels are: "
+                    f"{', '.join(available) or 'none'}. Name the channel to use instead with --{role} / {role}=."
+                )
+            _check_unit(name, trace.units.get(name), own_name, ports.units.get(own_name))
+            matched[role][own_name] = available[name]
+            units[own_name] = ports.units.get(own_name, "")
+            if name in trace.interpolation:
+                interpolation[own_name] = trace.interpolation[name]
+    return replace(trace, drive=matched["drive"], output=matched["output"], units=units, interpolation=interpolation)
+
+
+def _check_unit(name: str, unit: str | None, own_name: str, own_unit: str | None) -> None:
+    # A channel without a unit is assumed to be in that of the surrogate.
+    if unit and own_unit and unit != own_unit:
+        raise TraceError(
+            f"{name!r} is in {unit}, the surrogate's {own_name!r} is in {own_unit}; convert it, or read the file with "
+            f"units={{{name!r}: '{own_unit}'}} if its header is wrong."
+        )
+
+
+def resample_for_surrogate(surrogate: SurrogateModel, trace: Trace) -> tuple[Trace, list[str]]:
+    """Return a recording on the time grid of the surrogate, and notes on what the resampling changed.
+
+    Args:
+        surrogate: The model.
+        trace: Recording with the channel names of the surrogate.
+
+    Raises:
+        TraceError: NaN, a recording that is too short to be scored, or one sampled too coarsely.
+    """
+    check_samples(trace, 8)
+    step = interval_of(trace)
+    count = trace.duration / surrogate.interval
+    if count < MIN_SAMPLES:
+        raise TraceError(
+            f"the recording lasts {trace.duration:.4g} s, {count:.0f} steps of the surrogate's {surrogate.interval:.4g} s; "
+            f"at least {MIN_SAMPLES} are needed for a score. Use a longer part of the recording."
+        )
+    if step > 2.5 * surrogate.interval:
+        raise TraceError(
+            f"the recording is sampled every {step:.4g} s, the surrogate steps every {surrogate.interval:.4g} s; the values "
+            "between the samples are unknown. Record at a shorter interval, or fit a surrogate with a longer sample_interval."
+        )
+    # The method of the fit: a surrogate of band-limited data does not describe the frequencies that were filtered out.
+    method = surrogate.record.get("config", {}).get("resampling", "spline")
+    grid = resample(trace, surrogate.interval, method=method)
+    details: Mapping[str, Any] = grid.provenance["resampled"]
+    notes = []
+    if abs(step / surrogate.interval - 1) > 0.02:
+        notes.append(
+            f"resampled from {readable(step, 's')} to {readable(surrogate.interval, 's')} by {method} (held drives averaged)."
+        )
+    if details["longest_gap"] is not None:
+        start, stop = details["longest_gap"]
+        notes.append(f"no samples from {start:.6g} s to {stop:.6g} s: the values there are interpolated.")
+    for name, share in details["variance_above_nyquist"].items():
+        if share > 1e-3:
+            notes.append(f"{share:.2%} of the variance of {name!r} lies above the new Nyquist frequency.")
+    return grid, notes

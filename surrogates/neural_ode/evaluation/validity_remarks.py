@@ -1,0 +1,181 @@
+"""Remarks on where a surrogate is valid: its domain, its predicted intervals, other drives, and the data of its fit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from ....reporting.remarks import BAD, CARE, GOOD, NOTE, Remark
+from ....traces.resample import recorded_interpolation
+from ....units import readable
+from ..surrogate import Surrogate
+from .evaluate import Evaluation
+from .scores import nrmse_of_steps, restart_disagreement, validation_nrmse
+from .wording import VERY_CLOSE, interpolation_shape, percent, score, time_of
+
+#: Shares of steps outside the domain. The radius of the domain leaves 0.1 % of the fitted data outside, a short recording a
+#: few more; beyond 5 % the scores mix interpolation and extrapolation; beyond 25 % they are scores of an extrapolation.
+FEW_OUTSIDE, SOME_OUTSIDE, MANY_OUTSIDE = 0.005, 0.05, 0.25
+
+#: Coverage of the 90 % interval: nominal, tolerated deviation, too narrow, misleading, too wide. Errors of a free run are
+#: correlated, so that deviations of a few per cent are chance.
+COVERAGE, TOLERANCE, NARROW, MISLEADING, WIDE = 0.9, 0.04, 0.8, 0.6, 0.985
+
+#: Differences of restarts under a probe drive, in standard deviations of the output. Five fits that were equal on the training
+#: drive and had errors of 0.04 .. 0.12 under another one differed by about 0.05; at 0.2 the choice of restart matters.
+AGREEMENT, DISAGREEMENT = 0.05, 0.2
+
+#: Error over that on the validation data above which the recording differs from the fitted data.
+MAX_VALIDATION_RATIO = 3.0
+
+#: Noise over the standard deviation of the output up to which a recording counts as clean.
+CLEAN = 2e-3
+
+
+def domain_remarks(surrogate: Surrogate, evaluation: Evaluation) -> Iterator[Remark]:
+    """Report the share of steps outside the domain of validity."""
+    share, outside = evaluation.outside_domain, evaluation.run.outside.numpy()
+    if share <= FEW_OUTSIDE:
+        subject = "No step of the run lies" if share == 0 else f"Only {percent(share)} of the steps lie"
+        yield Remark(GOOD, f"{subject} outside the domain that the surrogate was fitted on.")
+        return
+    first = int(np.flatnonzero(outside)[0]) if outside.any() else 0
+    error = nrmse_of_steps(evaluation, outside)
+    nrmse = "" if error is None else f" (NRMSE {score(error)} on these steps)"
+    yield Remark(
+        NOTE if share <= SOME_OUTSIDE else CARE if share <= MANY_OUTSIDE else BAD,
+        f"{percent(share)} of the steps lie outside the domain that the surrogate was fitted on, the first at t = "
+        f"{time_of(evaluation, float(evaluation.trace.time[first]))}{nrmse}: the result there is an extrapolation, which the "
+        "fitted data do not support.",
+        f"{percent(share)} of the steps lie outside the domain it was fitted on",
+    )
+
+
+def validation_remarks(surrogate: Surrogate, evaluation: Evaluation) -> Iterator[Remark]:
+    """Report an error far above that on the validation data of the fit."""
+    expected = validation_nrmse(surrogate.record)
+    if expected is None or evaluation.regime_change_at is not None:
+        return
+    if evaluation.nrmse > MAX_VALIDATION_RATIO * expected and evaluation.nrmse > VERY_CLOSE:
+        ratio = f"{evaluation.nrmse / expected:.2g}"
+        yield Remark(
+            CARE,
+            f"The error is {ratio} times that on the validation data of the fit (NRMSE {score(expected)}): this recording "
+            "differs from the fitted data, or the fit does not generalise.",
+            f"the error is {ratio} times that on the validation data of the fit",
+        )
+
+
+def coverage_remarks(surrogate: Surrogate, evaluation: Evaluation) -> Iterator[Remark]:
+    """Report how many recorded samples lie within the predicted 90 % interval."""
+    coverage = evaluation.coverage
+    text = f"The predicted 90 % interval contains {percent(coverage)} of the recorded samples"
+    if coverage < NARROW:
+        yield Remark(
+            CARE,
+            f"{text}: it is {'much ' if coverage < MISLEADING else ''}too narrow.",
+            f"the 90 % interval contains only {percent(coverage)}",
+            after_change=True,
+        )
+    elif coverage < COVERAGE - TOLERANCE:
+        yield Remark(NOTE, f"{text}: it is somewhat too narrow.")
+    elif coverage > WIDE:
+        yield Remark(NOTE, f"{text}: it is wider than necessary.")
+    else:
+        yield Remark(GOOD, f"{text}, close to the nominal share.")
+    if len(surrogate.members) == 1:
+        yield Remark(
+            NOTE,
+            "With a single member the predicted spread is the error on the validation samples, the same at every step: it does "
+            "not grow where the model extrapolates. members=3 or more gives a spread that does.",
+        )
+
+
+def restart_remarks(surrogate: Surrogate, evaluation: Evaluation) -> Iterator[Remark]:
+    """Report how much equally good restarts of the fit differ under another drive."""
+    if not surrogate.ports.drive:
+        return
+    count = len(surrogate.record.get("validation") or [])
+    difference = restart_disagreement(surrogate.record)
+    if difference is None:
+        reason = "the fit had only one restart" if count == 1 else "no two restarts were equally good on the validation data"
+        yield Remark(
+            NOTE,
+            f"The accuracy under another drive is unknown, since {reason}: fits that are equally good under one drive can "
+            "differ severalfold under another. Evaluate the surrogate on a recording with the drive of its application.",
+        )
+    elif difference <= AGREEMENT:
+        yield Remark(
+            GOOD,
+            f"Under a probe drive of random steps the restarts agree to within {score(difference)} standard deviations: the "
+            "surrogate should be valid for other drives as well.",
+        )
+    else:
+        yield Remark(
+            NOTE if difference <= DISAGREEMENT else CARE,
+            f"Under a probe drive of random steps, restarts that are equally good here differ by {score(difference)} standard "
+            "deviations: expect errors of that size under drives unlike the fitted one.",
+            f"restarts differ by {score(difference)} standard deviations under a probe drive",
+        )
+
+
+def noise_remarks(surrogate: Surrogate, evaluation: Evaluation) -> Iterator[Remark]:
+    """Report the measurement noise of the fitted recordings, which limits the accuracy."""
+    for index, name in enumerate(surrogate.ports.output):
+        noise = float(surrogate.noise[index])
+        share = noise / max(float(surrogate.scales.output_scale[index]), 1e-300)
+        unit = surrogate.ports.units.get(name, "")
+        if share > CLEAN:
+            yield Remark(
+                NOTE,
+                f"The fitted recording of '{name}' contains measurement noise of about {readable(noise, unit)} "
+                f"({percent(share)} of its standard deviation); variations from sample to sample are counted as noise too.",
+            )
+
+
+def overlap_remarks(surrogate: Surrogate, evaluation: Evaluation) -> Iterator[Remark]:
+    """Report an overlap of the recording with the data of the fit."""
+    checksum = evaluation.trace.provenance.get("sha256")
+    low, high = float(evaluation.trace.time[0]), float(evaluation.trace.time[-1])
+    for part in surrogate.record.get("data") or ():
+        if checksum is None or (part.get("provenance") or {}).get("sha256") != checksum:
+            continue
+        shared = min(high, float(part["stop"])) - max(low, float(part["start"]))
+        if shared > 0.01 * (high - low):
+            yield Remark(
+                CARE,
+                f"The fit has used {percent(shared / (high - low))} of this recording: "
+                "the scores are not those of held-out data.",
+                "the fit has used this recording",
+            )
+
+
+def data_remarks(surrogate: Surrogate, evaluation: Evaluation) -> Iterator[Remark]:
+    """Report the amount of fitted data, and drives of another kind than the fitted ones."""
+    parts = surrogate.record.get("data") or ()
+    time_unit = evaluation.trace.unit("time")
+    if parts:
+        total = sum(float(part["stop"]) - float(part["start"]) for part in parts)
+        count = sum(int(part["samples"]) for part in parts)
+        recordings = "one recording" if len(parts) == 1 else f"{len(parts)} recordings"
+        yield Remark(
+            NOTE,
+            f"The fit used {readable(total, time_unit)} of {recordings}: {count} samples "
+            f"every {readable(surrogate.interval, time_unit)}.",
+        )
+    for name in surrogate.ports.drive:
+        fitted = surrogate.ports.interpolation.get(name)
+        here = evaluation.trace.interpolation.get(name) or recorded_interpolation(evaluation.trace.drive[name])
+        if fitted and fitted != here:
+            yield Remark(
+                NOTE,
+                f"The drive '{name}' is {interpolation_shape(here)} here and was {interpolation_shape(fitted)} in the fit: "
+                "the scores are for another kind of drive.",
+            )
+
+
+def resampling_remarks(surrogate: Surrogate, evaluation: Evaluation) -> Iterator[Remark]:
+    """Report what the resampling changed."""
+    for note in evaluation.notes:
+        yield Remark(NOTE, f"The recording was {note}" if note.startswith("resampled") else note[:1].upper() + note[1:])
