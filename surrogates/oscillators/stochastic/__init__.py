@@ -1,4 +1,5 @@
-"""Neural SDEs: drift and noise of a noisy device, learned from its trace."""
+"""Neural SDEs: drift and noise of a noisy device, learned from its recordings."""
 
-from .fit import StochasticConfig as StochasticConfig, fit_stochastic as fit_stochastic
+from .config import StochasticConfig as StochasticConfig
+from .fit import fit_stochastic as fit_stochastic
 from .model import StochasticSurrogate as StochasticSurrogate

@@ -1,153 +1,169 @@
-"""Fit of a `StochasticSurrogate`: likelihood of the recorded increments, order and length of training by held-out
-likelihood.
+"""Fit of a `StochasticSurrogate`: maximum likelihood of the recorded increments, stopped by held-out samples.
+
+The order of the state is chosen by the same held-out samples, unless it is given.
 """
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from ....errors import ConfigError, FitError, TraceError
-from ....traces.trace import Trace
+from ....errors import FitError, TraceError
+from ....traces.trace import Trace, TraceSet
+from ....typing import Progress
+from ....validation import merge_settings
 from ...neural_ode.domain import Domain
 from ...neural_ode.ports import Ports
+from .checkpoint import Checkpoint
+from .config import StochasticConfig
 from .model import ConditionalDensity, StochasticSurrogate, log_density, regression
 
-#: Fewer samples do not tell drift from noise.
-_FEWEST = 200
-
-
-@dataclass(frozen=True)
-class StochasticConfig:
-    """Settings of `fit_stochastic`.
-
-    Attributes:
-        order: Outputs that the state reaches back; None to choose from 1 .. 4 by held-out likelihood.
-        hidden: Widths of the hidden layers.
-        iterations: Most steps of L-BFGS.
-        held_out: Share at the end of each recording that stops the fit and chooses the order.
-        ridge: Penalty on the weights, per sample.
-        seed: Of the first weights.
-
-    Raises:
-        ConfigError: numbers out of range.
-    """
-
-    order: int | None = None
-    hidden: tuple[int, ...] = (24, 24)
-    iterations: int = 300
-    held_out: float = 0.15
-    ridge: float = 1e-6
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        if self.order is not None and (not isinstance(self.order, int) or not 1 <= self.order <= 16):
-            raise ConfigError(f"order is {self.order!r}; expected 1 .. 16, or None to choose it.")
-        if not self.hidden or any(not isinstance(width, int) or width < 1 for width in self.hidden):
-            raise ConfigError(f"hidden is {self.hidden!r}; expected positive whole numbers.")
-        if not isinstance(self.iterations, int) or self.iterations < 1:
-            raise ConfigError(f"iterations is {self.iterations!r}; expected a positive whole number.")
-        if not 0.02 <= self.held_out <= 0.5 or not 0 <= self.ridge < math.inf:
-            raise ConfigError(
-                f"held_out and ridge are {self.held_out!r} and {self.ridge!r}; expected 0.02 .. 0.5, and 0 or more."
-            )
+#: Drift and noise cannot be distinguished in fewer samples.
+MIN_SAMPLES = 200
+#: Orders that are tried where none is given.
+ORDERS = (1, 2, 3, 4)
+#: A higher order must predict better by so much [nat per sample].
+MIN_GAIN = 0.01
+#: L-BFGS steps between two evaluations of the validation samples, and how many evaluations without improvement end a fit.
+BLOCK, PATIENCE = 10, 3
 
 
 @dataclass(frozen=True, eq=False)
 class _Data:
-    """Recordings in deviations, cut in two."""
+    """Recordings in standard units, each split into samples that are fitted and samples that validate."""
 
     fitted: list[tuple[Tensor, Tensor]]
-    unseen: list[tuple[Tensor, Tensor]]
+    validation: list[tuple[Tensor, Tensor]]
     drive_scale: Tensor
     output_scale: Tensor
 
 
+@dataclass(frozen=True, eq=False)
+class _Fitted:
+    """The result for one order: density, scale of the increments, inputs of the fit, validation score [nat per sample]."""
+
+    density: ConditionalDensity
+    step_scale: Tensor
+    inputs: Tensor
+    score: float
+
+
 def fit_stochastic(
-    traces: Trace | Sequence[Trace], config: StochasticConfig | None = None, **settings: object
+    data: Trace | TraceSet | Sequence[Trace],
+    config: StochasticConfig | None = None,
+    *,
+    checkpoint: str | Path | None = None,
+    progress: Progress | None = None,
+    **settings: Any,
 ) -> StochasticSurrogate:
-    """Learn drift and noise of a device from its noisy recording.
+    """Fit drift and noise of a device to its noisy recording.
 
     Args:
-        traces: One recording or several, with the same channels, each uniformly sampled at one interval; drives count as held.
+        data: One recording or several, with the same channels, each uniformly sampled at one interval. Drives count as
+            constant from each sample to the next.
         config: Settings.
-        **settings: Settings by name, which override those of `config`.
+        checkpoint: File of the progress. If it exists and belongs to the same data and settings, the fit resumes from it and
+            ends with the same result. It is not deleted at the end.
+        progress: Receives one line of text about how far the fit has got.
+        **settings: Fields of `StochasticConfig` by name, which override those of `config`.
 
     Returns:
-        The surrogate; its record holds the held-out log likelihood of each order that was tried.
+        The surrogate; its record contains the validation log likelihood of each order that was tried.
 
     Raises:
         TraceError: no drive or output, channels that differ, times that are not uniform, or too few samples.
-        FitError: a likelihood that is not finite.
+        FitError: a likelihood that is not finite, or a checkpoint of another fit.
         ConfigError: settings out of range, or unknown.
+
+    Example:
+        >>> import torch
+        >>> from spinode.datasets import SpinTorqueOscillator
+        >>> from spinode.surrogates import fit_stochastic
+        >>> generator = torch.Generator().manual_seed(0)
+        >>> trace = SpinTorqueOscillator().trace(6e-3 + 1e-3 * torch.rand(400, generator=generator), generator=generator)
+        >>> fit_stochastic(trace, order=1, hidden=(4,), iterations=10).outputs
+        ('V',)
     """
-    config = _settings(config, settings)
-    traces = [traces] if isinstance(traces, Trace) else list(traces)
-    interval = _checked(traces)
-    data = _data(traces, config)
+    config = merge_settings(StochasticConfig, config, settings, what="fit_stochastic")
+    report = progress or (lambda line: None)
+    traces = TraceSet(_checked(data))
+    interval = _sample_interval(traces)
+    split = _split(traces, config)
+    first = traces[0]
+    store = Checkpoint.open(
+        checkpoint,
+        {
+            "data": traces.fingerprint(),
+            # The fingerprint of the data does not depend on the order of the channels; the weights do.
+            "channels": [list(first.drive), list(first.output)],
+            "config": config.to_dict(),
+        },
+    )
     scores: dict[int, float] = {}
-    best: StochasticSurrogate | None = None
-    ports = _ports(traces[0])
-    for order in [config.order] if config.order else range(1, 5):
-        made, score = _fit(data, order, config)
-        scores[order] = score
-        # Another order must foretell the data noticeably better: by a hundredth of a nat for each sample.
-        if best is None or score > scores[best.order] + 0.01:
-            best = _surrogate(made, data, order, ports, interval)
-    assert best is not None
-    best.record = {
-        "config": {**asdict(config), "hidden": list(config.hidden)},
-        "held-out log likelihood by order": {str(order): score for order, score in scores.items()},
+    chosen: tuple[int, _Fitted] | None = None
+    for order in ORDERS if config.order is None else (config.order,):
+        fitted = _fit_order(split, order, config, store, report)
+        scores[order] = fitted.score
+        if chosen is None or fitted.score > chosen[1].score + MIN_GAIN:
+            chosen = (order, fitted)
+    assert chosen is not None
+    surrogate = _surrogate(*chosen, split, _ports(first), interval)
+    surrogate.record = {
+        "config": config.to_dict(),
+        "validation log likelihood by order": {str(order): score for order, score in scores.items()},
         "samples": int(sum(len(trace.time) for trace in traces)),
         "fitted_on": [dict(trace.provenance) for trace in traces],
     }
-    return best
+    return surrogate
 
 
-def _settings(config: StochasticConfig | None, settings: dict[str, object]) -> StochasticConfig:
-    known = asdict(StochasticConfig())
-    unknown = [name for name in settings if name not in known]
-    if unknown:
-        raise ConfigError(f"fit_stochastic has no setting {unknown[0]!r}; it has {', '.join(known)}.")
-    base = config or StochasticConfig()
-    return StochasticConfig(**{**{name: getattr(base, name) for name in known}, **settings})
+# --- the recordings -------------------------------------------------------------------------------------------------------
 
 
-def _checked(traces: Sequence[Trace]) -> float:
-    """The sample interval [s] of all."""
+def _checked(data: Trace | TraceSet | Sequence[Trace]) -> list[Trace]:
+    """Return the recordings as a list, each one checked."""
+    traces = [data] if isinstance(data, Trace) else list(data)
     if not traces:
         raise TraceError("no trace was given; pass one recording, or a list of them.")
-    first, intervals = traces[0], []
-    for trace in traces:
-        if tuple(trace.drive) != tuple(first.drive) or tuple(trace.output) != tuple(first.output):
+    for index, trace in enumerate(traces):
+        if not isinstance(trace, Trace):
+            raise TraceError(f"trace {index} is a {type(trace).__name__}; expected a spinode.Trace.")
+        if tuple(trace.drive) != tuple(traces[0].drive) or tuple(trace.output) != tuple(traces[0].output):
             raise TraceError(
-                f"the traces have channels {tuple(first.channels)} and {tuple(trace.channels)}; expected the same."
+                f"the traces have channels {tuple(traces[0].channels)} and {tuple(trace.channels)}; expected the same."
             )
         if not trace.drive or not trace.output:
             raise TraceError("the trace has no drive, or no output; name them when it is read, drive=... and output=....")
-        if len(trace.time) < _FEWEST:
-            raise TraceError(f"the trace has {len(trace.time)} samples; drift and noise need at least {_FEWEST}.")
+        if len(trace.time) < MIN_SAMPLES:
+            raise TraceError(f"the trace has {len(trace.time)} samples; drift and noise need at least {MIN_SAMPLES}.")
         if not all(bool(np.isfinite(values).all()) for values in trace.channels.values()):
-            raise TraceError("the trace holds NaN or infinite values; cut or replace them.")
+            raise TraceError("the trace contains NaN or infinite values; cut or replace them.")
         steps = np.diff(trace.time)
         if np.ptp(steps) > 0.01 * np.median(steps):
             raise TraceError(
                 f"the sample interval varies from {steps.min():.4g} to {steps.max():.4g} s; resample the trace first, with "
                 "spinode.resample."
             )
-        intervals.append(float(np.median(steps)))
+    return traces
+
+
+def _sample_interval(traces: TraceSet) -> float:
+    """Return the sample interval [s] that all recordings share."""
+    intervals = [float(np.median(np.diff(trace.time))) for trace in traces]
     if max(intervals) > 1.01 * min(intervals):
         raise TraceError(f"the traces are sampled every {min(intervals):.4g} .. {max(intervals):.4g} s; expected one interval.")
     return intervals[0]
 
 
-def _data(traces: Sequence[Trace], config: StochasticConfig) -> _Data:
+def _split(traces: TraceSet, config: StochasticConfig) -> _Data:
+    """Return the recordings in standard units, split into fitted and validation samples."""
     pairs = [
         tuple(torch.tensor(np.stack(list(channels.values()), -1)) for channels in (trace.output, trace.drive))
         for trace in traces
@@ -155,88 +171,154 @@ def _data(traces: Sequence[Trace], config: StochasticConfig) -> _Data:
     scales = []
     for part in (0, 1):
         values = torch.cat([pair[part] for pair in pairs])
-        spread = values.std(0)
-        if part == 0 and bool((spread == 0).any()):
+        deviation = values.std(0)
+        if part == 0 and bool((deviation == 0).any()):
             raise TraceError("an output is constant; there is nothing to learn from it.")
-        scales.append(torch.stack([values.mean(0), torch.where(spread > 0, spread, 1.0)]))
+        scales.append(torch.stack([values.mean(0), torch.where(deviation > 0, deviation, 1.0)]))
     output_scale, drive_scale = scales
-    fitted, unseen = [], []
+    fitted, validation = [], []
     for output, drive in pairs:
         y, u = (output - output_scale[0]) / output_scale[1], (drive - drive_scale[0]) / drive_scale[1]
-        cut = round(len(y) * (1 - config.held_out))
+        cut = round(len(y) * (1 - config.validation))
         fitted.append((y[:cut], u[:cut]))
-        unseen.append((y[cut:], u[cut:]))
-    return _Data(fitted, unseen, drive_scale, output_scale)
+        validation.append((y[cut:], u[cut:]))
+    return _Data(fitted, validation, drive_scale, output_scale)
 
 
-def _fit(data: _Data, order: int, config: StochasticConfig) -> tuple[tuple[ConditionalDensity, Tensor, Tensor], float]:
-    """The law, the scale of its steps and its points; and the mean held-out log likelihood of a sample."""
-    x, increments = (torch.cat(parts) for parts in zip(*(regression(y, u, order) for y, u in data.fitted), strict=True))
-    xs, others = (torch.cat(parts) for parts in zip(*(regression(y, u, order) for y, u in data.unseen), strict=True))
+def _regressions(parts: list[tuple[Tensor, Tensor]], order: int) -> tuple[Tensor, Tensor]:
+    """Return inputs and increments of several recordings, concatenated."""
+    inputs, increments = zip(*(regression(y, u, order) for y, u in parts), strict=True)
+    return torch.cat(inputs), torch.cat(increments)
+
+
+# --- the fit of one order -------------------------------------------------------------------------------------------------
+
+
+def _fit_order(data: _Data, order: int, config: StochasticConfig, checkpoint: Checkpoint, progress: Progress) -> _Fitted:
+    """Fit the density of one order; resume from the checkpoint if it has this order."""
+    inputs, increments = _regressions(data.fitted, order)
+    unseen = _regressions(data.validation, order)
     step_scale = increments.std(0)
-    torch_state = torch.get_rng_state()
-    torch.manual_seed(config.seed)
-    law = ConditionalDensity(x.shape[-1], increments.shape[-1], config.hidden)
-    torch.set_rng_state(torch_state)
-    _linear_start(law, x, increments / step_scale)
+    density = _initial_density(inputs, increments / step_scale, config)
+    finished = checkpoint.finished.get(str(order))
+    if finished is None:
+        finished = _maximise(density, (inputs, increments), unseen, step_scale, order, config, checkpoint, progress)
+        checkpoint.finish(order, finished)
+    progress(f"order {order}: validation log likelihood {finished['score']:.4f} per sample")
+    density.load_state_dict(finished["weights"])
+    return _Fitted(density.requires_grad_(False), step_scale, inputs, finished["score"])
+
+
+def _maximise(
+    density: ConditionalDensity,
+    fitted: tuple[Tensor, Tensor],
+    unseen: tuple[Tensor, Tensor],
+    step_scale: Tensor,
+    order: int,
+    config: StochasticConfig,
+    checkpoint: Checkpoint,
+    progress: Progress,
+) -> dict[str, Any]:
+    """Maximise the likelihood by L-BFGS and return the weights with the best validation score, and that score."""
     optimizer = torch.optim.LBFGS(
-        law.parameters(), max_iter=10, history_size=20, line_search_fn="strong_wolfe", tolerance_change=0.0, tolerance_grad=0.0
+        density.parameters(),
+        max_iter=BLOCK,
+        history_size=20,
+        line_search_fn="strong_wolfe",
+        tolerance_change=0.0,
+        tolerance_grad=0.0,
     )
 
     def closure() -> Tensor:
         optimizer.zero_grad()
-        penalty = config.ridge * sum(p.square().sum() for p in law.parameters())
-        loss: Tensor = penalty - log_density(law, x, increments, step_scale).sum(-1).mean()
+        penalty = config.ridge * sum(p.square().sum() for p in density.parameters())
+        loss: Tensor = penalty - log_density(density, *fitted, step_scale).sum(-1).mean()
         loss.backward()
         return loss
 
-    best, kept, waited = -math.inf, copy.deepcopy(law.state_dict()), 0
-    for _ in range(math.ceil(config.iterations / 10)):
+    best: dict[str, Any] = {"score": -math.inf, "weights": _weights(density)}
+    begin, waited = 0, 0
+    current = checkpoint.current
+    if current is not None and current["order"] == order:
+        best, begin, waited = current["best"], current["blocks"], current["waited"]
+        density.load_state_dict(current["weights"])
+        _load_optimizer(optimizer, current["optimizer"])
+        progress(f"order {order}: resumed after {BLOCK * begin} iterations")
+    for block in range(begin, math.ceil(config.iterations / BLOCK)):
+        if waited >= PATIENCE:
+            break
         optimizer.step(closure)
         with torch.no_grad():
-            score = float(log_density(law, xs, others, step_scale).sum(-1).mean())
+            score = float(log_density(density, *unseen, step_scale).sum(-1).mean())
+        progress(f"order {order}, iteration {BLOCK * (block + 1)}: validation log likelihood {score:.4f} per sample")
         if not math.isfinite(score):
             break
-        waited = 0 if score > best + 1e-4 else waited + 1
-        if score > best:
-            best, kept = score, copy.deepcopy(law.state_dict())
-        if waited >= 3:
-            break
-    if not math.isfinite(best):
-        raise FitError(
-            f"the likelihood of order {order} is not finite; is an output quantised, or held? Pass a longer interval."
+        waited = 0 if score > best["score"] + 1e-4 else waited + 1
+        if score > best["score"]:
+            best = {"score": score, "weights": _weights(density)}
+        checkpoint.update(
+            {
+                "order": order,
+                "blocks": block + 1,
+                "waited": waited,
+                "best": best,
+                "weights": _weights(density),
+                "optimizer": _optimizer_state(optimizer),
+            }
         )
-    law.load_state_dict(kept)
-    return (law.requires_grad_(False), step_scale, x), best
+    if not math.isfinite(best["score"]):
+        raise FitError(
+            f"the likelihood of order {order} is not finite; is an output quantised, or constant over many samples? Pass a "
+            "longer sample interval."
+        )
+    return best
 
 
-def _linear_start(law: ConditionalDensity, x: Tensor, increments: Tensor) -> None:
-    """Begin with the best linear drift, and its residual as the noise."""
-    rows = torch.cat([x, torch.ones(len(x), 1, dtype=x.dtype)], 1)
-    solved = torch.linalg.lstsq(rows, increments, driver="gelsd").solution
-    residual = (increments - rows @ solved).std(0)
+def _weights(density: ConditionalDensity) -> dict[str, Tensor]:
+    return {name: value.detach().clone() for name, value in density.state_dict().items()}
+
+
+def _optimizer_state(optimizer: torch.optim.LBFGS) -> dict[str, Any]:
+    """Return the state of L-BFGS, without its scratch space."""
+    (state,) = optimizer.state_dict()["state"].values()
+    return {name: value for name, value in state.items() if name != "al"}
+
+
+def _load_optimizer(optimizer: torch.optim.LBFGS, state: dict[str, Any]) -> None:
+    optimizer.load_state_dict({"state": {0: state}, "param_groups": optimizer.state_dict()["param_groups"]})
+
+
+def _initial_density(inputs: Tensor, increments: Tensor, config: StochasticConfig) -> ConditionalDensity:
+    """Return a density that begins with the best linear drift, and the residual of that drift as the noise."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        density = ConditionalDensity(inputs.shape[-1], increments.shape[-1], config.hidden)
+    rows = torch.cat([inputs, torch.ones(len(inputs), 1, dtype=inputs.dtype)], 1)
+    linear = torch.linalg.lstsq(rows, increments, driver="gelsd").solution
+    residual = (increments - rows @ linear).std(0)
     with torch.no_grad():
-        law.skip.weight.copy_(solved[:-1].T)
-        law.mean.weight.mul_(0.1)
-        law.mean.bias.copy_(solved[-1])
-        law.spread.weight.mul_(0.1)
-        law.spread.bias.copy_(residual.clamp_min(1e-12).log())
+        density.skip.weight.copy_(linear[:-1].T)
+        density.mean.weight.mul_(0.1)
+        density.mean.bias.copy_(linear[-1])
+        density.spread.weight.mul_(0.1)
+        density.spread.bias.copy_(residual.clamp_min(1e-12).log())
+    return density
 
 
-def _surrogate(
-    made: tuple[ConditionalDensity, Tensor, Tensor], data: _Data, order: int, ports: Ports, interval: float
-) -> StochasticSurrogate:
-    law, step_scale, points = made
-    unseen = torch.cat([regression(y, u, order)[0] for y, u in data.unseen])
+# --- the result -----------------------------------------------------------------------------------------------------------
+
+
+def _surrogate(order: int, fitted: _Fitted, data: _Data, ports: Ports, interval: float) -> StochasticSurrogate:
+    unseen, _ = _regressions(data.validation, order)
     return StochasticSurrogate(
         ports=ports,
         interval=interval,
         order=order,
-        law=law,
+        density=fitted.density,
         drive_scale=data.drive_scale,
         output_scale=data.output_scale,
-        step_scale=step_scale,
-        domain=Domain.around(points, unseen),
+        step_scale=fitted.step_scale,
+        domain=Domain.around(fitted.inputs, unseen),
         rest=data.output_scale[0],
     )
 

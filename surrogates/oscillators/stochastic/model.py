@@ -19,14 +19,15 @@ from ...neural_ode.ports import Ports
 
 
 class ConditionalDensity(nn.Module):
-    """Mean and deviation of the next increment, given the last outputs and the drive.
+    """Mean and standard deviation of the next increment, given the last outputs and the drive.
 
-    f(x) = A x + a + B tanh(C tanh(D x)), and log g(x) likewise; x holds the embedded output and the drive, in deviations.
+    The mean is f(x) = A x + a + B h(x) and the logarithm of the deviation log g(x) = b + C h(x). h is a network of tanh layers;
+    x contains the embedded output and the drive, in standard units.
 
     Args:
-        inputs: Width of x.
-        outputs: Channels.
-        hidden: Widths of the two hidden layers.
+        inputs: Number of components of x.
+        outputs: Number of output channels.
+        hidden: Widths of the hidden layers.
     """
 
     def __init__(self, inputs: int, outputs: int, hidden: Sequence[int]) -> None:
@@ -42,7 +43,7 @@ class ConditionalDensity(nn.Module):
         self.spread = nn.Linear(widths[-1], outputs, dtype=torch.float64)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """F and log g, each of shape (..., outputs)."""
+        """Return f and log g, each of shape (..., outputs)."""
         features = self.body(x)
         return self.skip(x) + self.mean(features), self.spread(features)
 
@@ -52,17 +53,20 @@ class StochasticSurrogate(nn.Module):
 
     y(t + dt) = y(t) + f(z, u) + g(z, u) xi,    z = (y(t), y(t) - y(t - dt), ..., differences of y up to its order),
 
-    with xi standard normal, f and g learned by their likelihood. A held drive u acts from its sample to the next. Past
-    differences make the noise coloured: what of an increment they foretell is drift, and the rest is white.
+    where xi is standard normal, and f and g are fitted by maximum likelihood. The drive u is constant from each sample to the
+    next. Past differences allow for coloured noise: the part of an increment that they predict is drift, the remainder is
+    white.
 
     Attributes:
         ports: Names and units of drives and outputs.
-        interval: Of a sample [s].
-        order: Number of outputs that z reaches back, the present one included.
-        domain: Where, in z and u, it has seen data.
-        record: What it was fitted on and how.
+        interval: Length of a sample [s].
+        order: Number of past outputs in z, the present one included.
+        density: Distribution of the next increment.
+        domain: Region of z and u that the fitted data cover.
+        record: Data and settings of the fit.
 
-    Source: Manneschi et al., Nat. Commun. 16, 9192 (2025), learn drift and diffusion with a critic; likelihood needs none.
+    Source: Manneschi et al., Nat. Commun. 16, 9192 (2025), learn drift and diffusion with a critic; maximum likelihood needs
+    none.
     """
 
     def __init__(
@@ -71,7 +75,7 @@ class StochasticSurrogate(nn.Module):
         ports: Ports,
         interval: float,
         order: int,
-        law: ConditionalDensity,
+        density: ConditionalDensity,
         drive_scale: Tensor,
         output_scale: Tensor,
         step_scale: Tensor,
@@ -81,7 +85,7 @@ class StochasticSurrogate(nn.Module):
     ) -> None:
         super().__init__()
         self.ports, self.interval, self.order = ports, float(interval), order
-        self.law, self.domain = law, domain
+        self.density, self.domain = density, domain
         for name, value in (
             ("drive_scale", drive_scale),
             ("output_scale", output_scale),
@@ -91,24 +95,25 @@ class StochasticSurrogate(nn.Module):
             self.register_buffer(name, value.detach().clone())
         self.record = dict(record or {})
 
-    drive_scale: Tensor  # means and deviations of the drives, shape (2, drives)
-    output_scale: Tensor  # of the outputs, shape (2, outputs)
-    step_scale: Tensor  # deviations of the increments of the normalised outputs, shape (outputs,)
-    rest: Tensor  # mean outputs, where a run begins, shape (outputs,)
+    drive_scale: Tensor  # means and standard deviations of the drives, shape (2, drives)
+    output_scale: Tensor  # the same of the outputs, shape (2, outputs)
+    step_scale: Tensor  # standard deviations of the increments of the normalised outputs, shape (outputs,)
+    rest: Tensor  # mean outputs, at which a run begins, shape (outputs,)
 
     @property
     def drives(self) -> tuple[str, ...]:
-        """Names of the drives."""
+        """Return the names of the drives."""
         return self.ports.drive
 
     @property
     def outputs(self) -> tuple[str, ...]:
-        """Names of the outputs."""
+        """Return the names of the outputs."""
         return self.ports.output
 
     def initial_state(self, drive: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
-        """The last outputs, shape (..., order, outputs): the mean under a drive, by running until it stays; see
-        `spinode.contracts.driven_device.DrivenDevice`.
+        """Return the stationary mean outputs under a constant drive, shape (..., order, outputs).
+
+        See `spinode.contracts.driven_device.DrivenDevice`.
         """
         drive = self._drives(drive.unsqueeze(-2))
         past = ((self.rest - self.output_scale[0]) / self.output_scale[1]).expand(*drive.shape[:-2], self.order, -1)
@@ -117,66 +122,72 @@ class StochasticSurrogate(nn.Module):
         return past
 
     def step_block(self, memory: Tensor, drive: Tensor, *, generator: torch.Generator | None = None) -> Response:
-        """Go on by a stretch of held samples; see `spinode.contracts.driven_device.DrivenDevice`."""
+        """Continue by a block of samples; see `spinode.contracts.driven_device.DrivenDevice`."""
         u = self._drives(drive)
         noise = None
         if generator is not None:
             noise = torch.randn(*u.shape[:-1], len(self.ports.output), generator=generator, dtype=u.dtype)
-        values, points = [], []
+        outputs, points = [], []
         for sample in range(u.shape[-2]):
-            kick = None if noise is None else noise[..., sample, :]
-            memory, x, _ = self._step(memory, u[..., sample, :], kick)
-            values.append(memory[..., 0, :])
+            draw = None if noise is None else noise[..., sample, :]
+            memory, x, _ = self._step(memory, u[..., sample, :], draw)
+            outputs.append(memory[..., 0, :])
             points.append(x)
-        output = torch.stack(values, -2) * self.output_scale[1] + self.output_scale[0]
+        output = torch.stack(outputs, -2) * self.output_scale[1] + self.output_scale[0]
         return Response(output, memory, self.domain.outside(torch.stack(points, -2)))
 
     def simulate(self, drive: Tensor, *, generator: torch.Generator | None = None, memory: Tensor | None = None) -> Tensor:
-        """Outputs at the end of each sample of a held drive, shape (..., time, outputs), in SI units.
+        """Return the outputs at the end of each sample of the drive, shape (..., time, outputs), in SI units.
 
         Args:
-            drive: Shape (..., time, drives), in SI units.
-            generator: Source of the noise; without it the noise is left out, which is near the mean response where the noise
-                is small.
-            memory: As `initial_state` and `step_block` give it; settled under the first sample if omitted.
+            drive: Samples, each constant for `interval`, shape (..., time, drives), in SI units.
+            generator: Source of the noise. Without it the noise is left out, which is close to the mean response where the
+                noise is small.
+            memory: State to continue from, as `initial_state` and `step_block` return it; the stationary one under the first
+                sample if omitted.
         """
         start = self.initial_state(drive[..., 0, :]) if memory is None else memory
         return self.step_block(start, drive, generator=generator).output
 
     def save(self, path: str | Path) -> None:
-        """Write one safetensors file with JSON metadata; see `spinode.surrogates.oscillators.stochastic.serialization`."""
+        """Write one safetensors file with JSON metadata; `spinode.load` reads it."""
         artifacts.save(self, path)
 
     def log_likelihood(self, output: Tensor, drive: Tensor) -> Tensor:
-        """Log density of each recorded sample given those before it, in units of the outputs' deviations, shape (time -
-        order,).
+        """Return the log density of each recorded sample given those before it, shape (time - order,).
+
+        The density is that of the outputs in units of their standard deviations.
 
         Args:
-            output: Shape (time, outputs), in SI units.
-            drive: Shape (time, drives), held.
+            output: Recorded outputs, shape (time, outputs), in SI units.
+            drive: Drive samples, shape (time, drives), in SI units.
         """
         y = (output - self.output_scale[0]) / self.output_scale[1]
-        return log_density(self.law, *regression(y, self._drives(drive), self.order), self.step_scale).sum(-1)
+        return log_density(self.density, *regression(y, self._drives(drive), self.order), self.step_scale).sum(-1)
 
     def _step(self, past: Tensor, drive: Tensor, noise: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
         x = torch.cat([differences(past), drive], -1)
-        mean, spread = self.law(x)
-        move = mean if noise is None else mean + spread.exp() * noise
-        new = past[..., 0, :] + self.step_scale * move
-        return torch.cat([new.unsqueeze(-2), past[..., :-1, :]], -2), x, mean
+        mean, spread = self.density(x)
+        increment = mean if noise is None else mean + spread.exp() * noise
+        newest = past[..., 0, :] + self.step_scale * increment
+        return torch.cat([newest.unsqueeze(-2), past[..., :-1, :]], -2), x, mean
 
     def _drives(self, drive: Tensor) -> Tensor:
         drive = torch.as_tensor(drive).to(self.drive_scale)
         if drive.dim() < 2 or drive.shape[-1] != len(self.ports.drive):
             raise TraceError(f"drive has shape {tuple(drive.shape)}; expected (..., time, {len(self.ports.drive)}).")
         if not bool(torch.isfinite(drive).all()):
-            raise ConfigError("drive holds NaN or infinite values; replace or cut them before simulating.")
+            raise ConfigError("drive contains NaN or infinite values; replace or cut them before simulating.")
         result: Tensor = (drive - self.drive_scale[0]) / self.drive_scale[1]
         return result
 
 
 def differences(past: Tensor) -> Tensor:
-    """Backward differences 0, 1, ... of the newest output, shape (..., order * outputs), of outputs (..., order, outputs)."""
+    """Return the backward differences of order 0, 1, ... of the newest output, shape (..., order * outputs).
+
+    Args:
+        past: Outputs, the newest first, shape (..., order, outputs).
+    """
     parts = []
     for _ in range(past.shape[-2]):
         parts.append(past[..., 0, :])
@@ -185,14 +196,23 @@ def differences(past: Tensor) -> Tensor:
 
 
 def regression(y: Tensor, u: Tensor, order: int) -> tuple[Tensor, Tensor]:
-    """X and the increments that follow, of one recording: shapes (time - order, inputs) and (time - order, outputs)."""
+    """Return the inputs of the density and the increments that follow them.
+
+    Args:
+        y: Outputs of one recording, shape (time, outputs), in standard units.
+        u: Drives, shape (time, drives), likewise.
+        order: Number of past outputs.
+
+    Returns:
+        Inputs of shape (time - order, inputs) and increments of shape (time - order, outputs).
+    """
     past = torch.stack([y[order - 1 - k : len(y) - 1 - k] for k in range(order)], -2)
     return torch.cat([differences(past), u[order - 1 : -1]], -1), y[order:] - y[order - 1 : -1]
 
 
-def log_density(law: ConditionalDensity, x: Tensor, increments: Tensor, step_scale: Tensor) -> Tensor:
-    """Of increments given x, in units of the outputs' deviations, shape (samples, outputs)."""
-    mean, spread = law(x)
+def log_density(density: ConditionalDensity, x: Tensor, increments: Tensor, step_scale: Tensor) -> Tensor:
+    """Return the log density of increments given x, in units of the outputs' deviations, shape (samples, outputs)."""
+    mean, spread = density(x)
     residual = (increments / step_scale - mean) * torch.exp(-spread)
     result: Tensor = -residual.square() / 2 - spread - step_scale.log() - math.log(2 * math.pi) / 2
     return result

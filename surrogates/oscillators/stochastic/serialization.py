@@ -1,4 +1,4 @@
-"""Files of neural SDEs: what is stored of a `StochasticSurrogate`, and how one is built from it."""
+"""Files of neural SDEs: conversion of a `StochasticSurrogate` to metadata and tensors, and back."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ def pack(surrogate: StochasticSurrogate) -> tuple[Metadata, Tensors]:
         "units": dict(ports.units),
         "interval": surrogate.interval,
         "order": surrogate.order,
-        "hidden": list(surrogate.law.hidden),
+        "hidden": list(surrogate.density.hidden),
         "record": plain(surrogate.record),
     }
-    return meta, dict(surrogate.state_dict())
+    return meta, {_stored(name): value for name, value in surrogate.state_dict().items()}
 
 
 def unpack(meta: Any, tensors: Tensors) -> StochasticSurrogate:
@@ -44,11 +44,11 @@ def unpack(meta: Any, tensors: Tensors) -> StochasticSurrogate:
         raise ValueError(f"hidden layers {hidden}")
     inputs = order * len(outputs) + len(drives)
     points = shaped(tensors, "domain.points", (len(tensors["domain.points"]), inputs))
-    made = StochasticSurrogate(
+    surrogate = StochasticSurrogate(
         ports=Ports(drives, outputs, (), dict(meta["units"]), dict.fromkeys(drives, "held")),
         interval=interval,
         order=order,
-        law=ConditionalDensity(inputs, len(outputs), hidden).requires_grad_(False),
+        density=ConditionalDensity(inputs, len(outputs), hidden).requires_grad_(False),
         drive_scale=shaped(tensors, "drive_scale", (2, len(drives))),
         output_scale=shaped(tensors, "output_scale", (2, len(outputs))),
         step_scale=shaped(tensors, "step_scale", (len(outputs),)),
@@ -56,12 +56,22 @@ def unpack(meta: Any, tensors: Tensors) -> StochasticSurrogate:
         rest=shaped(tensors, "rest", (len(outputs),)),
         record=meta["record"],
     )
-    made.load_state_dict(tensors, strict=True)
-    if not all(bool(torch.isfinite(value).all()) for value in made.state_dict().values()):
+    surrogate.load_state_dict({_current(name): value for name, value in tensors.items()}, strict=True)
+    if not all(bool(torch.isfinite(value).all()) for value in surrogate.state_dict().values()):
         raise ValueError("numbers that are not finite")
-    if not bool((made.drive_scale[1] > 0).all() and (made.output_scale[1] > 0).all()):
+    if not bool((surrogate.drive_scale[1] > 0).all() and (surrogate.output_scale[1] > 0).all()):
         raise ValueError("a scale that is not positive")
-    return made
+    return surrogate
+
+
+def _stored(name: str) -> str:
+    """Return the name of a tensor in the file, where the density is called "law", as it has been since the first version."""
+    return f"law.{name.removeprefix('density.')}" if name.startswith("density.") else name
+
+
+def _current(name: str) -> str:
+    """Return the name of a tensor in the module; inverse of `_stored`."""
+    return f"density.{name.removeprefix('law.')}" if name.startswith("law.") else name
 
 
 register(Kind(key=KEY, title="a neural SDE of a noisy device", cls=StochasticSurrogate, pack=pack, unpack=unpack))

@@ -1,4 +1,4 @@
-"""Neural SDEs: drift, noise and their memory are found again where they are known."""
+"""Neural SDEs: the fit recovers drift, noise and their memory where they are known."""
 
 from __future__ import annotations
 
@@ -7,13 +7,15 @@ import math
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save as to_bytes
 from scipy import stats
 
 from spinode import Trace, load
 from spinode.contracts.driven_device import DrivenDevice
 from spinode.datasets import SpinTorqueOscillator
-from spinode.errors import ConfigError, FileFormatError, TraceError
-from spinode.surrogates import StochasticSurrogate, fit_stochastic
+from spinode.errors import ConfigError, FileFormatError, FitError, TraceError
+from spinode.surrogates import StochasticConfig, StochasticSurrogate, fit_stochastic
+from spinode.surrogates.oscillators.stochastic.checkpoint import Checkpoint
 
 
 def generator(seed=0):
@@ -21,7 +23,7 @@ def generator(seed=0):
 
 
 def recording(samples=6000, *, seed=0, second=0.0):
-    """y' = 0.8 y + second (y - y before) + tanh(u) + 0.1 (1 + 0.5 sin y) xi: known law, held drive of ten samples."""
+    """Simulate y(t + 1) = 0.8 y + second (y - y(t - 1)) + tanh(u) + 0.1 (1 + 0.5 sin y) xi; u changes every ten samples."""
     source = np.random.default_rng(seed)
     u = np.repeat(source.uniform(-1, 1, samples // 10 + 1), 10)[:samples]
     y = np.zeros(samples)
@@ -36,11 +38,11 @@ def fitted():
     return fit_stochastic(recording(), order=1, hidden=(12,), iterations=150)
 
 
-def test_it_is_a_driven_device(fitted):
+def test_the_surrogate_is_a_driven_device(fitted):
     assert isinstance(fitted, DrivenDevice)
 
 
-def test_drift_and_state_dependent_noise_are_found(fitted):
+def test_drift_and_state_dependent_noise_are_recovered(fitted):
     y, u = (
         each.reshape(-1, 1) for each in torch.meshgrid(torch.linspace(-2, 2, 7), torch.linspace(-0.8, 0.8, 5), indexing="ij")
     )
@@ -53,26 +55,26 @@ def test_drift_and_state_dependent_noise_are_found(fitted):
     torch.testing.assert_close(drawn.std(1), 0.1 * (1 + 0.5 * torch.sin(y))[:, 0], rtol=0.12, atol=0.005)
 
 
-def test_what_is_drawn_has_the_distribution_of_the_device(fitted):
-    """4000 independent runs against as many of the device: Kolmogorov-Smirnov at 1e-3, after 60 steps."""
+def test_samples_have_the_distribution_of_the_device(fitted):
+    """A run of 12000 samples, thinned to independent ones, against the device: Kolmogorov-Smirnov at 1e-3."""
     other = recording(12_000, seed=1)
     drive = torch.from_numpy(np.array(other.drive["u"]))[:, None]
     drawn = fitted.simulate(drive, generator=generator()).numpy()[:, 0]
-    told = stats.ks_2samp(drawn[100::40], other.output["y"][101::40])
-    assert told.pvalue > 1e-3
+    comparison = stats.ks_2samp(drawn[100::40], other.output["y"][101::40])
+    assert comparison.pvalue > 1e-3
     assert drawn.std() == pytest.approx(other.output["y"].std(), rel=0.05)
 
 
-def test_the_order_is_that_of_the_memory():
-    assert fit_stochastic(recording(3000), hidden=(6,), iterations=40).order == 1
-    found = fit_stochastic(recording(3000, second=0.6), hidden=(6,), iterations=40)
-    assert found.order == 2
-    scores = found.record["held-out log likelihood by order"]
+def test_the_chosen_order_is_that_of_the_memory():
+    assert fit_stochastic(recording(1500), hidden=(4,), iterations=40).order == 1
+    surrogate = fit_stochastic(recording(1500, second=0.6), hidden=(4,), iterations=40)
+    assert surrogate.order == 2
+    scores = surrogate.record["validation log likelihood by order"]
     assert scores["2"] > scores["1"] + 0.1
 
 
-def test_the_likelihood_is_that_of_its_own_noise(fitted):
-    """The mean log density of data is at most that of the law they come from, and near it: entropy of the true noise."""
+def test_the_likelihood_is_close_to_that_of_the_true_distribution(fitted):
+    """The mean log density of data is at most that of the distribution they come from, and close to it."""
     trace = recording(seed=2)
     y, u = (torch.from_numpy(np.array(each))[:, None] for each in (trace.output["y"], trace.drive["u"]))
     found = float(fitted.log_likelihood(y, u).mean() - fitted.output_scale[1].log())
@@ -82,7 +84,7 @@ def test_the_likelihood_is_that_of_its_own_noise(fitted):
     assert true - 0.02 < found < true + 0.01
 
 
-def test_stretches_are_one_run_and_gradients_pass(fitted):
+def test_blocks_continue_one_run_and_gradients_pass(fitted):
     drive = torch.rand(2, 30, 1, generator=generator(), dtype=torch.float64).requires_grad_()
     memory = fitted.initial_state(drive[:, 0])
     whole = fitted.step_block(memory, drive)
@@ -95,13 +97,13 @@ def test_stretches_are_one_run_and_gradients_pass(fitted):
     assert bool(fitted.step_block(memory, drive + 50).outside.all())
 
 
-def test_a_file_brings_it_back(fitted, tmp_path):
+def test_saving_and_loading_changes_nothing(fitted, tmp_path):
     fitted.save(tmp_path / "noisy.safetensors")
-    back = load(tmp_path / "noisy.safetensors")
-    assert isinstance(back, StochasticSurrogate)
-    assert back.record == fitted.record
+    loaded = load(tmp_path / "noisy.safetensors")
+    assert isinstance(loaded, StochasticSurrogate)
+    assert loaded.record == fitted.record
     drive = torch.rand(20, 1, generator=generator(), dtype=torch.float64)
-    one, two = (each.simulate(drive, generator=generator()) for each in (back, fitted))
+    one, two = (each.simulate(drive, generator=generator()) for each in (loaded, fitted))
     torch.testing.assert_close(one, two, rtol=0, atol=0)
     data = (tmp_path / "noisy.safetensors").read_bytes()
     (tmp_path / "cut.safetensors").write_bytes(data[: len(data) // 2])
@@ -109,26 +111,112 @@ def test_a_file_brings_it_back(fitted, tmp_path):
         load(tmp_path / "cut.safetensors")
 
 
+# Settings, progress and checkpoints
+
+
+def small(**arguments):
+    """Fit in a moment: two blocks of iterations for each order."""
+    return fit_stochastic(recording(300), **{"hidden": (2,), "iterations": 20, **arguments})
+
+
+@pytest.fixture(scope="module")
+def uninterrupted():
+    return small()
+
+
+def same(first, second):
+    return first.record == second.record and all(
+        torch.equal(value, second.state_dict()[name]) for name, value in first.state_dict().items()
+    )
+
+
+class Interrupted(Exception):
+    """Stands for a killed process."""
+
+
+def test_settings_override_the_config_and_numpy_numbers_count():
+    config = StochasticConfig(order=np.int64(1), hidden=np.array([2]), iterations=40, validation=np.float32(0.25))
+    surrogate = fit_stochastic(recording(300), config, iterations=20)
+    assert surrogate.record["config"] == {**config.to_dict(), "iterations": 20}
+    assert (surrogate.order, surrogate.density.hidden) == (1, (2,))
+
+
+def test_progress_reports_every_order():
+    lines = []
+    small(progress=lines.append)
+    assert [line for line in lines if line.startswith("order 3: validation log likelihood")]
+
+
+@pytest.mark.parametrize("after", [1, 3, 4, 11])
+def test_an_interrupted_fit_resumes_to_the_same_result(tmp_path, monkeypatch, uninterrupted, after):
+    """Killed within an order, between two orders, and before the end."""
+    monkeypatch.setattr(Checkpoint, "every", 0.0)
+    path, lines = tmp_path / "fit.safetensors", []
+
+    def interrupt(line):
+        lines.append(line)
+        if len(lines) > after:
+            raise Interrupted
+
+    with pytest.raises(Interrupted):
+        small(checkpoint=path, progress=interrupt)
+    resumed = []
+    surrogate = small(checkpoint=path, progress=resumed.append)
+    assert same(surrogate, uninterrupted)
+    assert ("resumed after 10 iterations" in " ".join(resumed)) == (after in (1, 4))
+    again = []
+    assert same(small(checkpoint=path, progress=again.append), surrogate)
+    assert len(again) == 4  # one line for each finished order: nothing is fitted again
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda path: path.write_bytes(path.read_bytes()[:-100]), "cannot be read"),
+        (lambda path: path.write_bytes(path.read_bytes()[:-8] + b"12345678"), "damaged: its contents do not match"),
+        (lambda path: path.write_bytes(to_bytes({"x": torch.ones(1)})), "not a checkpoint of a stochastic fit"),
+    ],
+)
+def test_a_damaged_checkpoint_is_refused(tmp_path, change, message):
+    path = tmp_path / "fit.safetensors"
+    small(order=1, checkpoint=path)
+    change(path)
+    with pytest.raises(FitError, match=message):
+        small(order=1, checkpoint=path)
+
+
+def test_a_checkpoint_of_another_fit_is_refused(tmp_path):
+    path = tmp_path / "fit.safetensors"
+    small(order=1, checkpoint=path)
+    before = path.read_bytes()
+    for data, settings in ((recording(300), {"seed": 1}), (recording(300, seed=1), {})):
+        with pytest.raises(FitError, match="belongs to other data or settings"):
+            fit_stochastic(data, hidden=(2,), iterations=20, order=1, checkpoint=path, **settings)
+    assert path.read_bytes() == before
+    assert [each.name for each in tmp_path.iterdir()] == ["fit.safetensors"]
+
+
 @pytest.mark.slow
-def test_an_oscillator_is_met_in_mean_distribution_and_spectrum():
-    """20 000 samples of the noisy auto-oscillator; then 1000 devices under a fresh drive, and their noise: within 10 %."""
+def test_mean_distribution_and_spectrum_of_an_oscillator_are_reproduced():
+    """Fit 20 000 samples of the noisy auto-oscillator; mean, deviation and spectrum of 1000 devices agree within 10 %."""
     device = SpinTorqueOscillator(interval=100e-9, substeps=8)
     levels = torch.rand(10_000, generator=generator(), dtype=torch.float64).repeat_interleave(2)
-    made = fit_stochastic(device.trace(5.5e-3 + 2e-3 * levels, generator=generator(1)), order=1)
+    surrogate = fit_stochastic(device.trace(5.5e-3 + 2e-3 * levels, generator=generator(1)), order=1)
     drive = (5.5e-3 + 2e-3 * levels[:120])[None, :, None].expand(1000, -1, 1)
-    true, mine = (
+    physical, simulated = (
         each.step_block(each.initial_state(drive[:, 0]), drive, generator=generator(2)).output[..., 20:, 0]
-        for each in (device, made)
+        for each in (device, surrogate)
     )
-    assert float((true.mean(0) - mine.mean(0)).square().mean().sqrt() / true.mean(0).std()) < 0.1
-    assert float((mine.std(0) / true.std(0) - 1).abs().mean()) < 0.1
-    assert stats.ks_2samp(true[:, -1].numpy(), mine[:, -1].numpy()).pvalue > 1e-3
-    rest = torch.full((200, 600, 1), 6.5e-3, dtype=torch.float64)
-    still = [
-        each.step_block(each.initial_state(rest[:, 0]), rest, generator=generator(3)).output[:, 88:, 0]
-        for each in (device, made)
+    error = (physical.mean(0) - simulated.mean(0)).square().mean().sqrt()
+    assert float(error / physical.mean(0).std()) < 0.1
+    assert float((simulated.std(0) / physical.std(0) - 1).abs().mean()) < 0.1
+    assert stats.ks_2samp(physical[:, -1].numpy(), simulated[:, -1].numpy()).pvalue > 1e-3
+    constant = torch.full((200, 600, 1), 6.5e-3, dtype=torch.float64)
+    stationary = [
+        each.step_block(each.initial_state(constant[:, 0]), constant, generator=generator(3)).output[:, 88:, 0]
+        for each in (device, surrogate)
     ]
-    power = [torch.fft.rfft(each - each.mean(1, keepdim=True)).abs().square().mean(0)[1:] for each in still]
+    power = [torch.fft.rfft(each - each.mean(1, keepdim=True)).abs().square().mean(0)[1:] for each in stationary]
     ratio = (power[1] / power[0]).reshape(16, -1).mean(1)  # 16 bands, each known to 2 %
     assert float((ratio - 1).abs().max()) < 0.1
 
@@ -142,16 +230,18 @@ def test_an_oscillator_is_met_in_mean_distribution_and_spectrum():
         (lambda t: Trace(t.time**1.5, {"u": t.drive["u"]}, {"y": t.output["y"]}, units=t.units), "sample interval varies"),
     ],
 )
-def test_recordings_that_cannot_be_used(change, message):
+def test_unusable_recordings_are_refused(change, message):
     with pytest.raises(TraceError, match=message):
         fit_stochastic(change(recording(400)))
 
 
-def test_settings_that_cannot_be(fitted):
+def test_invalid_settings_are_refused(fitted):
     for settings, message in (
         ({"order": 0}, "order is 0"),
         ({"hidden": ()}, "hidden is"),
         ({"layers": 3}, "no setting 'layers'"),
+        ({"held_out": 0.2}, "no setting 'held_out'; the settings are: .*validation"),
+        ({"validation": 0.7}, "validation is 0.7; expected a finite number from 0.02 to 0.5"),
     ):
         with pytest.raises(ConfigError, match=message):
             fit_stochastic(recording(400), **settings)
