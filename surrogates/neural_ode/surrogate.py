@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from torch import nn
 
@@ -53,6 +54,6 @@ class Surrogate(SurrogateModel):
         loaded: Surrogate = artifacts.load(path, expected=cls, field=field)
         return loaded
 
-    def export(self, path: str | Path, *, interpolation: Mapping[str, str] | None = None) -> None:
-        """Write a program that runs without this package; see `spinode.surrogates.exporters`."""
-        export(self, path, interpolation=interpolation)
+    def export(self, path: str | Path, *, interpolation: Mapping[str, str] | None = None, **options: Any) -> None:
+        """Write a program that runs without this package; see `spinode.surrogates.exporters.export`."""
+        export(self, path, interpolation=interpolation, **options)
