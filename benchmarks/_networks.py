@@ -29,7 +29,7 @@ def binary_network(synapse: Synapse, seed: int, hidden: int = 512) -> nn.Sequent
     Every device first gets up to 20 pulses at random: without device-to-device differences all weights would begin alike.
     """
     generator = torch.Generator().manual_seed(seed)
-    programmer = ProportionalProgrammer(pulses_per_unit=1.0, most=14)
+    programmer = ProportionalProgrammer(pulses_per_unit=1.0, max_pulses=14)
     layers: list[DeviceLinear] = []
     for inputs, outputs in ((784, hidden), (hidden, 10)):
         layer = DeviceLinear(

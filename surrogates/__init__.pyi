@@ -7,8 +7,8 @@ from .layers import (
     ProportionalProgrammer as ProportionalProgrammer,
     SignProgrammer as SignProgrammer,
     StochasticProgrammer as StochasticProgrammer,
+    WriteResult as WriteResult,
     WriteVerify as WriteVerify,
-    Written as Written,
 )
 from .layers.convert import WriteError as WriteError, to_devices as to_devices
 from .layers.ideal import IdealSynapse as IdealSynapse

@@ -1,1 +1,1 @@
-"""The contracts between the rooms: `Synapse`, `TaskStream` and `DrivenDevice`."""
+"""The contracts in which the rooms meet: `Synapse`, `TaskStream` and `DrivenDevice`."""

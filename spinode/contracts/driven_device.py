@@ -1,4 +1,4 @@
-"""`DrivenDevice`, the contract of devices that answer a held drive sample by sample, as reservoirs use them."""
+"""`DrivenDevice`, the contract of devices that respond to a sampled drive, as reservoirs use them."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from typing import Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
-#: What a device remembers between two stretches of a run.
+#: State of a device between two blocks of a run; only the device itself knows its content.
 Memory = Tensor
 
 
 @dataclass(frozen=True, eq=False)
 class Response:
-    """What a device did during a stretch.
+    """Response of a device to a block of drive samples.
 
     Attributes:
-        output: At the end of each sample of the drive, shape (..., time, outputs).
-        memory: At the end of the stretch: what the next one begins with.
-        outside: Which samples lie outside what the device is known for, shape (..., time), bool.
+        output: Output at the end of each sample, shape (..., time, outputs).
+        memory: State at the end of the block, with which the next block begins.
+        outside: True for samples outside the domain for which the device is known, shape (..., time).
     """
 
     output: Tensor
@@ -29,12 +29,17 @@ class Response:
 
 @runtime_checkable
 class DrivenDevice(Protocol):
-    """A device under a drive that is held for a sample at a time: a fitted surrogate, or the physics that it was fitted on.
+    """A device under a zero-order-hold drive: a fitted surrogate, a stochastic surrogate, or a physical model.
 
     Attributes:
         interval: Length of a sample [s].
         drives: Names of the drives.
         outputs: Names of the outputs.
+
+    Example:
+        >>> from spinode.datasets import SpinTorqueOscillator
+        >>> isinstance(SpinTorqueOscillator(), DrivenDevice)
+        True
     """
 
     interval: float
@@ -50,20 +55,26 @@ class DrivenDevice(Protocol):
         ...
 
     def initial_state(self, drive: Tensor, *, generator: torch.Generator | None = None) -> Memory:
-        """The state in which a run begins: at rest under a drive, or on the limit cycle.
+        """Return the state at the start of a run: at rest under a constant drive, or on the limit cycle.
 
         Args:
-            drive: Shape (..., drives), in SI units: one device for each.
-            generator: Source of what is drawn; the mean if omitted.
+            drive: Constant drive of each device, shape (..., drives), in SI units.
+            generator: Source of randomness; the mean state if omitted.
+
+        Returns:
+            State of the devices, for `step_block`.
         """
         ...
 
     def step_block(self, memory: Memory, drive: Tensor, *, generator: torch.Generator | None = None) -> Response:
-        """Go on by a stretch.
+        """Continue a run by a block of samples.
 
         Args:
-            memory: Where the last one ended, as `initial_state` and `Response.memory` give it.
-            drive: Samples, each held for `interval`, shape (..., time, drives), in SI units.
+            memory: State at the end of the previous block, from `initial_state` or `Response.memory`.
+            drive: Samples, each applied for `interval`, shape (..., time, drives), in SI units.
             generator: Source of noise; the mean response if omitted.
+
+        Returns:
+            Outputs and final state of the block.
         """
         ...

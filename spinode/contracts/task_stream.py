@@ -1,4 +1,7 @@
-"""`Task`, `TaskStream`: what a network learns in turn. Members are in `spinode.datasets`, users in `spinode.training`."""
+"""`TaskStream`, the contract of sequences of classification tasks, and `Task`.
+
+Streams are in `spinode.datasets`, their users in `spinode.training`.
+"""
 
 from __future__ import annotations
 
@@ -9,22 +12,28 @@ import torch
 from torch import Tensor
 
 from ..errors import ConfigError
+from ..validation import is_whole_number
 
 
 @dataclass(frozen=True, eq=False)
 class Task:
-    """A stretch of a stream: what is learned in it, and what tells whether it was learned.
+    """A classification task: a training set and a test set.
 
     Attributes:
-        name: Such as "permutation 3".
-        inputs: What is learned from, floating-point, shape (samples, *input).
-        labels: Its classes, whole numbers from 0, shape (samples,).
-        test_inputs: What the task is tested with, shape (tests, *input).
-        test_labels: Its classes, shape (tests,).
+        name: Name of the task, such as "permutation 3".
+        inputs: Training inputs, floating-point, shape (samples, *input).
+        labels: Classes of the training inputs, whole numbers from 0, shape (samples,).
+        test_inputs: Test inputs, shape (tests, *input).
+        test_labels: Classes of the test inputs, shape (tests,).
 
     Raises:
-        ConfigError: arrays that do not belong together, no samples, inputs that are not finite, labels that are negative or
-            not whole, tests with inputs of another shape, or training labels of one class only.
+        ConfigError: inputs and labels of different lengths, no samples, inputs that are not finite, labels that are negative
+            or not whole, test inputs of another shape, or training labels of one class only.
+
+    Example:
+        >>> inputs, labels = torch.rand(6, 4), torch.tensor([0, 1, 2, 0, 1, 2])
+        >>> len(Task("first", inputs, labels, inputs, labels))
+        6
     """
 
     name: str
@@ -38,39 +47,39 @@ class Task:
             ("training", self.inputs, self.labels),
             ("test", self.test_inputs, self.test_labels),
         ):
-            self._check(kind, inputs, labels)
+            self._check_set(kind, inputs, labels)
         if self.inputs.shape[1:] != self.test_inputs.shape[1:]:
             raise ConfigError(
-                f"task {self.name!r} learns from inputs of shape {tuple(self.inputs.shape[1:])} and is tested with "
+                f"task {self.name!r} has training inputs of shape {tuple(self.inputs.shape[1:])} and test inputs of shape "
                 f"{tuple(self.test_inputs.shape[1:])}; expected one shape."
             )
         if int(self.labels.min()) == int(self.labels.max()):
             raise ConfigError(
-                f"all {len(self.labels)} training labels of task {self.name!r} are {int(self.labels[0])}; expected two classes "
-                "or more: from one alone nothing can be told apart."
+                f"all {len(self.labels)} training labels of task {self.name!r} are {int(self.labels[0])}; expected at "
+                "least two classes."
             )
 
-    def _check(self, kind: str, inputs: Tensor, labels: Tensor) -> None:
-        where = f"the {kind} set of task {self.name!r}"
-        for what, value in (("inputs", inputs), ("labels", labels)):
+    def _check_set(self, kind: str, inputs: Tensor, labels: Tensor) -> None:
+        label = f"the {kind} set of task {self.name!r}"
+        for name, value in (("inputs", inputs), ("labels", labels)):
             if not isinstance(value, Tensor):
                 raise ConfigError(
-                    f"{what} of {where} are a {type(value).__name__}; expected a tensor (torch.from_numpy(array))."
+                    f"{name} of {label} are a {type(value).__name__}; expected a tensor (torch.from_numpy(array))."
                 )
         if not inputs.dtype.is_floating_point or inputs.ndim < 2:
             raise ConfigError(
-                f"inputs of {where} have type {inputs.dtype} and shape {tuple(inputs.shape)}; expected floating-point "
+                f"inputs of {label} have type {inputs.dtype} and shape {tuple(inputs.shape)}; expected floating-point "
                 "numbers of shape (samples, features) or (samples, channels, height, width)."
             )
         if labels.dtype != torch.int64 or labels.ndim != 1 or len(labels) != len(inputs) or not len(labels):
             raise ConfigError(
-                f"labels of {where} have type {labels.dtype} and shape {tuple(labels.shape)} for {len(inputs)} inputs; "
-                "expected one class for each, torch.int64."
+                f"labels of {label} have type {labels.dtype} and shape {tuple(labels.shape)} for {len(inputs)} inputs; "
+                "expected one class for each input, torch.int64."
             )
         if int(labels.min()) < 0:
-            raise ConfigError(f"a label of {where} is {int(labels.min())}; expected classes from 0 on.")
+            raise ConfigError(f"a label of {label} is {int(labels.min())}; expected classes that count from 0.")
         if not bool(torch.isfinite(inputs.sum())):  # one number: a NaN or an infinity anywhere reaches the sum
-            raise ConfigError(f"inputs of {where} hold NaN or infinite values; clean the data first.")
+            raise ConfigError(f"inputs of {label} contain NaN or infinite values; clean the data first.")
 
     def __len__(self) -> int:
         """Number of training samples."""
@@ -79,77 +88,93 @@ class Task:
 
 @runtime_checkable
 class TaskStream(Protocol):
-    """Tasks in the order in which they are learned, each made when it is asked for.
+    """Tasks in the order in which they are learned; each is generated when it is requested.
 
-    `stream[i]` for i = 0 .. len(stream) - 1 is the same each time; asked for more it raises a `ConfigError`.
+    `stream[i]` for i = 0 .. len(stream) - 1 is the same each time; any other index raises a `ConfigError`.
 
     Attributes:
-        name: Such as "permuted MNIST".
+        name: Name of the stream, such as "permuted MNIST".
         shape: Shape of one input, such as (784,).
         classes: Number of classes over the whole stream.
-        boundaries: Whether the learner may know where a task ends. A learner of a stream without boundaries gets the same
-            batches and is told nothing; its scores are taken at the same places.
+        boundaries: True if the learner may know where a task ends. Without boundaries, a learner gets the same batches but no
+            sign of a new task; its scores are computed at the same times.
+
+    Example:
+        >>> class Parity:
+        ...     name, shape, classes, boundaries = "parity", (8,), 2, True
+        ...     def __len__(self):
+        ...         return 3
+        ...     def __getitem__(self, index):
+        ...         bits = torch.randint(2, (50, 8), generator=torch.Generator().manual_seed(index))
+        ...         labels = bits[:, : index + 2].sum(1) % 2
+        ...         return Task(f"{index + 2} bits", bits[:40].float(), labels[:40], bits[40:].float(), labels[40:])
+        ...     def test(self, index):
+        ...         return self[index].test_inputs, self[index].test_labels
+        >>> isinstance(Parity(), TaskStream), Parity()[1].name
+        (True, '3 bits')
     """
+
+    # Plain attributes implement these properties as well.
 
     @property
     def name(self) -> str:
-        """See above; a plain attribute will do, here and below."""
+        """Name of the stream."""
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Without the dimension of samples."""
+        """Shape of one input, without the dimension of samples."""
 
     @property
     def classes(self) -> int:
-        """Labels are 0 .. classes - 1."""
+        """Number of classes; labels are 0 .. classes - 1."""
 
     @property
     def boundaries(self) -> bool:
-        """False: the learner is told nothing."""
+        """True if the learner may know where a task ends."""
 
     def __len__(self) -> int:
-        """Number of tasks."""
+        """Return the number of tasks."""
 
     def __getitem__(self, index: int) -> Task:
-        """Task number `index`."""
+        """Return the task at an index."""
 
     def test(self, index: int) -> tuple[Tensor, Tensor]:
-        """`test_inputs` and `test_labels` of task number `index` alone: old tasks are tested and not learned."""
+        """Return `test_inputs` and `test_labels` of the task at an index, without generating its training set."""
 
 
-def check_tasks(stream: TaskStream, wanted: int | None) -> int:
-    """How many tasks of a stream are learned: `wanted`, or all.
+def check_tasks(stream: TaskStream, tasks: int | None) -> int:
+    """Return the number of tasks to learn: `tasks`, or all tasks of the stream if None.
 
     Raises:
-        ConfigError: what is no stream, or a stream that is shorter.
+        ConfigError: `stream` is not a task stream, or has fewer tasks.
     """
     if not isinstance(stream, TaskStream):
         raise ConfigError(
             f"stream is a {type(stream).__name__}; expected a task stream, such as PermutedTasks(mnist(), tasks=10) of "
             "spinode.datasets."
         )
-    if wanted is None:
+    if tasks is None:
         return len(stream)
-    if not 1 <= wanted <= len(stream):
-        raise ConfigError(f"{wanted} tasks were asked for, and the stream {stream.name!r} has {len(stream)}.")
-    return wanted
+    if not (is_whole_number(tasks) and 1 <= tasks <= len(stream)):
+        raise ConfigError(f"tasks is {tasks!r}; expected a whole number from 1 to {len(stream)}, the tasks of {stream.name!r}.")
+    return int(tasks)
 
 
 def check_task(stream: TaskStream, task: Task) -> Task:
-    """The task, if it is one of the stream's.
+    """Return the task, after checking that it belongs to the stream.
 
     Raises:
         ConfigError: inputs of another shape, or labels beyond the stream's classes.
     """
     if tuple(task.inputs.shape[1:]) != tuple(stream.shape):
         raise ConfigError(
-            f"inputs of task {task.name!r} have shape {tuple(task.inputs.shape[1:])}; the stream {stream.name!r} is of shape "
-            f"{tuple(stream.shape)}."
+            f"inputs of task {task.name!r} have shape {tuple(task.inputs.shape[1:])}; expected {tuple(stream.shape)}, as in "
+            f"the stream {stream.name!r}."
         )
     largest = max(int(task.labels.max()), int(task.test_labels.max()))
     if largest >= stream.classes:
         raise ConfigError(
-            f"a label of task {task.name!r} is {largest}; the stream {stream.name!r} has {stream.classes} classes, 0 .. "
-            f"{stream.classes - 1}."
+            f"a label of task {task.name!r} is {largest}; expected 0 .. {stream.classes - 1}, the classes of the stream "
+            f"{stream.name!r}."
         )
     return task

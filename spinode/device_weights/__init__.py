@@ -1,1 +1,1 @@
-"""Weights that live in memory devices: storage, programming, and state dicts."""
+"""Weights stored in memory devices: programming, encoding, and state dicts."""

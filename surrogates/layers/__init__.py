@@ -5,7 +5,6 @@ from ...device_weights.programming import (
     ProportionalProgrammer as ProportionalProgrammer,
     SignProgrammer as SignProgrammer,
     StochasticProgrammer as StochasticProgrammer,
-    WriteVerify as WriteVerify,
-    Written as Written,
 )
 from ...device_weights.weights import DeviceWeights as DeviceWeights
+from ...device_weights.write_verify import WriteResult as WriteResult, WriteVerify as WriteVerify

@@ -10,9 +10,11 @@ import torch
 from torch import nn
 
 from ...contracts.synapse import Synapse
-from ...device_weights.programming import Programmer, WriteVerify
-from ...device_weights.weights import NOISE, seeded
+from ...device_weights.programming import Programmer
+from ...device_weights.weights import NOISE
+from ...device_weights.write_verify import WriteVerify
 from ...errors import ConfigError
+from ...random import make_generator
 from .layers import DeviceConv2d, DeviceLayer, DeviceLinear
 
 
@@ -76,7 +78,7 @@ def to_devices(
     if not isinstance(model, nn.Module):
         raise ConfigError(f"model is a {type(model).__name__}; expected an nn.Module, such as nn.Sequential(...).")
     copy = deepcopy(model)
-    source = seeded(seed)
+    source = make_generator(seed)
     verify = write if isinstance(write, WriteVerify) else None
     errors: dict[str, WriteError] = {}
     made: dict[int, DeviceLayer] = {}

@@ -11,16 +11,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ...contracts.synapse import Synapse
-from ...device_weights.programming import (
-    Programmer,
-    ProportionalProgrammer,
-    StochasticProgrammer,
-    WriteVerify,
-    check_programmer,
-)
+from ...device_weights.programming import Programmer, ProportionalProgrammer, StochasticProgrammer, check_programmer
 from ...device_weights.state_dict import check_entry, check_loaded
-from ...device_weights.weights import NOISE, DeviceWeights, seeded
+from ...device_weights.weights import NOISE, DeviceWeights
+from ...device_weights.write_verify import WriteVerify
 from ...errors import ConfigError
+from ...random import make_generator
 
 
 class _StraightThrough(torch.autograd.Function):
@@ -79,7 +75,7 @@ class DeviceLayer(nn.Module):
         bound = 1 / math.sqrt(self.weight[0].numel())
         if w_max is None:
             w_max = 1.0 if kind == "sign" else 4 * bound
-        generator = seeded(seed)
+        generator = make_generator(seed)
         self.clip = clip
         self.weights = DeviceWeights(
             self.weight.shape,

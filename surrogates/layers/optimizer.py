@@ -10,8 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ...device_weights.programming import Programmer, ProportionalProgrammer, WriteVerify, check_programmer
-from ...device_weights.weights import _largest
+from ...device_weights.magnitudes import max_magnitude
+from ...device_weights.programming import Programmer, ProportionalProgrammer, check_programmer
+from ...device_weights.write_verify import WriteVerify
 from ...errors import ConfigError, DeviceWarning
 from .layers import DeviceLayer
 
@@ -126,7 +127,7 @@ class DeviceOptimizer(torch.optim.Optimizer):
             if isinstance(programmer, WriteVerify):
                 self.pulses += programmer.write(layer.weights, numbers).pulses
             else:
-                given = layer.weights._give_counts(numbers, programmer)
+                given = layer.weights.apply_counts(numbers, programmer)
                 self.pulses += given
                 self._watch(name, layer, programmer, given)
             layer.sync()
@@ -147,7 +148,7 @@ class DeviceOptimizer(torch.optim.Optimizer):
             self._quiet.pop(name, None)  # its learning rate is of the right order
         if name not in self._quiet or self._warned or not isinstance(programmer, ProportionalProgrammer):
             return
-        largest = float(_largest(layer.weight)) * programmer.pulses_per_unit
+        largest = float(max_magnitude(layer.weight)) * programmer.pulses_per_unit
         self._quiet[name] += largest > 0  # no gradient, no wish
         if self._quiet[name] >= _QUIET:
             self._warned = True
@@ -166,7 +167,7 @@ class DeviceOptimizer(torch.optim.Optimizer):
         return [each for each in given if each.grad is not None and id(each) not in handles]
 
     def _check_other(self, parameter: Tensor) -> None:
-        if parameter.numel() and not bool(_largest(parameter) < math.inf):
+        if parameter.numel() and not bool(max_magnitude(parameter) < math.inf):
             raise ConfigError(
                 f"the update of {self._name(parameter)} is NaN or infinite; no device was touched. Lower the learning rate."
             )
@@ -199,7 +200,7 @@ class DeviceOptimizer(torch.optim.Optimizer):
         for group in self.param_groups:
             for parameter in group["params"]:
                 gradient = parameter.grad
-                if gradient is not None and gradient.numel() and not bool(_largest(gradient) < math.inf):
+                if gradient is not None and gradient.numel() and not bool(max_magnitude(gradient) < math.inf):
                     raise ConfigError(
                         f"the gradient of {self._name(parameter)} holds {int((~torch.isfinite(gradient)).sum())} values that "
                         "are NaN or infinite; nothing was stepped. Look at the loss, or clip gradients."

@@ -1,4 +1,4 @@
-"""`SynapseSurrogate`: a memory device fitted from its pulses, with its noise, its spread and what is not known of them."""
+"""`SynapseSurrogate`: a memory device fitted from its pulses, with noise, device-to-device spread and their uncertainty."""
 
 from __future__ import annotations
 
@@ -9,51 +9,60 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ...contracts.synapse import RESET, SET, Pulses, State, SynapseModel
+from ...contracts.synapse import SET, Pulses, State, SynapseModel
 from ...errors import ConfigError, DomainError, DomainWarning
-from ...random import bernoulli_indices
 from ...units import readable
+from ...validation import whole_number
 from .. import artifacts
 from .drift import Drift
-from .noise import LOGS, POLYNOMIAL, NoiseModel
+from .noise import NoiseModel
+from .noise_sampler import NoiseSampler, safe_sqrt, standard_normal
 from .population import Population
 from .pulse_data import Inputs, Scale
 from .retention import Retention
 from .telegraph import TelegraphNoise
+from .uncertainty import noise_intervals, sample_normal
 
-#: Fewest devices (or cycles of one device) whose spread is believed.
-FEWEST = 10
+#: Smallest number of devices (or cycles of one device) whose spread is used.
+MIN_DEVICES = 10
 
 
 class SynapseSurrogate(SynapseModel, nn.Module):
     """A Neural-ODE model of a memory device under programming pulses, with noise and device-to-device spread.
 
         dx/dn = f(x, p, V, t; z)                  drift per pulse n of polarity p, see `spinode.surrogates.synapses.drift.Drift`
-        x accumulates noise of deviation sigma_p(x) sqrt(n)
+        x accumulates noise of standard deviation sigma_p(x) sqrt(n)
         G = T(x + a + h), T linear or exponential
 
-    with a the correlated noise that pulses forget, h random telegraph noise, and white noise at each read. `initial` draws
-    devices, `program` advances them by pulses, `read` reads them: see `spinode.Synapse`. Differentiable in state, voltage,
+    with correlated noise a, which decays over pulses, random telegraph noise h, and white noise at each read. `initial` samples
+    devices, `program` applies pulses to them, `read` reads them: see `spinode.Synapse`. Differentiable in state, voltage,
     width, weights and (through a rounding that passes gradients) the number of pulses.
 
     Attributes:
-        drift: The Neural ODE, double precision; a copy in single serves states in single precision. Its weights take no
-            gradient until `drift.requires_grad_()` asks for one.
-        noise_model: Which noise there is; `noise` holds its parameters.
-        population: Distribution over devices (or, from one device, over its cycles); None where they do not differ. Of fewer
+        drift: The Neural ODE in double precision; a copy in single precision is used for states in single precision. Its
+            weights take no gradient until `drift.requires_grad_()` is called.
+        noise_model: Form of the noise; `noise` contains its parameters.
+        population: Distribution over devices (or, from one device, over its cycles); None where they do not differ. From fewer
             than ten, only the mean is used.
-        of_devices: Whether the population is one of devices. From one device it is not: its spread is from cycle to cycle.
-        trap: Rates of random telegraph noise, None where none was found.
-        retention: Drift between pulses, None where the recordings have no pauses.
-        scale: Conductance to state.
-        inputs: How voltage and width enter.
-        seen: Least and greatest state that was seen; a quarter of that span beyond, states stop.
-        chunk: Most pulses of one midpoint step.
-        record: What it was fitted on and how, scores and uncertainties (plain JSON).
+        of_devices: True if the population is one of devices. From one device it is not: its spread is from cycle to cycle.
+        telegraph: Rates of random telegraph noise; None if none was found.
+        retention: Drift between pulses; None if the recordings have no pauses.
+        scale: Conversion of conductance to state.
+        inputs: Scaling of voltage and width.
+        state_range: Smallest and largest state of the fitted recordings. States are clamped a quarter of its span beyond it.
+        chunk: Largest number of pulses in one midpoint step.
+        record: Fitted data, settings, scores and uncertainties (plain JSON).
+
+    Example:
+        >>> import torch, spinode
+        >>> device = spinode.surrogates.zoo.open_synapse("soft-bounds")
+        >>> state = device.initial((3,), generator=torch.Generator().manual_seed(0))
+        >>> after = device.program(state, spinode.Pulses(torch.tensor([0.0, 5.0, 50.0])))
+        >>> (device.read(after) >= device.read(state)).tolist()
+        [True, True, True]
 
     Source: the method is this package's own; noise by state-space likelihood as in R. E. Kalman (1960), populations by
     importance resampling, see `Population`.
@@ -71,13 +80,13 @@ class SynapseSurrogate(SynapseModel, nn.Module):
         noise: Tensor,
         scale: Scale,
         inputs: Inputs,
-        seen: tuple[float, float],
+        state_range: tuple[float, float],
         polarities: Sequence[str],
         unit: str,
         first: float = 0.0,
         population: Population | None = None,
         of_devices: bool = False,
-        trap: TelegraphNoise | None = None,
+        telegraph: TelegraphNoise | None = None,
         retention: Retention | None = None,
         chunk: float = 1.0,
         posterior_noise: Tensor | None = None,
@@ -87,19 +96,23 @@ class SynapseSurrogate(SynapseModel, nn.Module):
         nn.Module.__init__(self)
         self.drift = drift.requires_grad_(False)
         self.noise_model, self.scale, self.inputs = noise_model, scale, inputs
-        self.population, self.of_devices, self.trap, self.retention = population, of_devices, trap, retention
-        self.first, self.seen, self.chunk = float(first), (float(seen[0]), float(seen[1])), float(chunk)
+        self.population, self.of_devices, self.telegraph, self.retention = population, of_devices, telegraph, retention
+        self.first, self.chunk = float(first), float(chunk)
+        self.state_range = (float(state_range[0]), float(state_range[1]))
         self.polarities, self.unit = tuple(polarities), unit
-        size, last = len(noise), _last_layer(drift)
         self.register_buffer("noise", noise.detach().clone().double())
-        none = torch.zeros(size, size, dtype=torch.float64)
-        self.register_buffer("posterior_noise", none if posterior_noise is None else posterior_noise.clone())
-        none = torch.zeros(last, last, dtype=torch.float64)
-        self.register_buffer("posterior_weights", none if posterior_weights is None else posterior_weights.clone())
+        linear = sum(weight.numel() for weight in drift.linear_weights)
+        for name, covariance, size in (
+            ("posterior_noise", posterior_noise, len(noise)),
+            ("posterior_weights", posterior_weights, linear),
+        ):
+            zero = torch.zeros(size, size, dtype=torch.float64)
+            self.register_buffer(name, zero if covariance is None else covariance.clone())
         self.record: dict[str, Any] = dict(record or {})
-        self.with_noise, self.with_traps = True, trap is not None
-        self.with_spread = population is not None and len(population.weights) >= FEWEST
-        self.low, self.high = sorted(float(v) for v in self._conductance(torch.tensor(seen, dtype=torch.float64)))
+        self.with_noise, self.with_telegraph = True, telegraph is not None
+        self.with_spread = population is not None and len(population.weights) >= MIN_DEVICES
+        ends = self.conductance(torch.tensor(self.state_range, dtype=torch.float64))
+        self.low, self.high = sorted(float(value) for value in ends)
         for name in ("voltage", "width"):
             if name in inputs.ranges:
                 setattr(self, f"{name}_range", inputs.ranges[name])
@@ -112,61 +125,72 @@ class SynapseSurrogate(SynapseModel, nn.Module):
     # --- variants ----------------------------------------------------------------------------------------------------
 
     def only(self, *, c2c: bool = True, rtn: bool = True, d2d: bool = True) -> SynapseSurrogate:
-        """A copy with some kinds of randomness left out, sharing the weights.
+        """Return a copy without some kinds of randomness; it shares the weights.
 
         Args:
-            c2c: Accumulating and correlated noise of pulses, and read noise.
-            rtn: Random telegraph noise, where the recordings have it.
-            d2d: Differences between devices.
+            c2c: Include accumulating and correlated noise of pulses, and read noise.
+            rtn: Include random telegraph noise, if the recordings have it.
+            d2d: Include differences between devices.
 
         Raises:
-            ConfigError: `d2d` of a surrogate that was fitted on one device.
+            ConfigError: `d2d` for a surrogate that was fitted on one device.
+
+        Example:
+            >>> import torch, spinode
+            >>> device = spinode.surrogates.zoo.open_synapse("vteam").only(c2c=False, rtn=False, d2d=False)
+            >>> state = device.initial((2,), generator=torch.Generator().manual_seed(0))
+            >>> bool(device.read(state)[0] == device.read(state)[1])
+            True
         """
         if d2d:
             self._check_spread()
-        made = copy.copy(self)
-        made.with_noise, made.with_traps, made.with_spread = c2c, rtn and self.trap is not None, d2d
-        return made
+        variant = copy.copy(self)
+        variant.with_noise, variant.with_telegraph, variant.with_spread = c2c, rtn and self.telegraph is not None, d2d
+        return variant
 
     def posterior(self, generator: torch.Generator) -> SynapseSurrogate:
-        """A copy whose drift, noise and population are drawn from what the data leave open; few data, wide draws.
+        """Return a copy whose drift, noise and population are sampled from their posterior; it is wide for few data.
 
-        The weights of the network's last layer and the noise parameters are drawn from their Laplace approximations, the
-        devices of the population get other weights (a Bayesian bootstrap).
+        The weights of the network's last layer and the noise parameters are sampled from their Laplace approximations, the
+        weights of the population's devices by a Bayesian bootstrap.
         """
-        made = copy.copy(self)
-        made._modules = dict(self._modules)
-        made._buffers = dict(self._buffers)
-        made.drift, made._single = copy.deepcopy(self.drift), None
-        shift = _draw(self.posterior_weights, generator)
+        sample = copy.copy(self)
+        sample._modules = dict(self._modules)
+        sample._buffers = dict(self._buffers)
+        sample.drift, sample._single = copy.deepcopy(self.drift), None
+        shift = sample_normal(self.posterior_weights, generator)
         position = 0
         with torch.no_grad():
-            for weight in _last_weights(made.drift):
+            for weight in sample.drift.linear_weights:
                 weight.add_(shift[position : position + weight.numel()].reshape(weight.shape))
                 position += weight.numel()
-        made.noise = self.noise + _draw(self.posterior_noise, generator)
+        sample.noise = self.noise + sample_normal(self.posterior_noise, generator)
         if self.population is not None:
-            made.population = self.population.resampled(generator)
-        return made
+            sample.population = self.population.resampled(generator)
+        return sample
 
     def devices(self, count: int, generator: torch.Generator) -> Tensor:
-        """Latent parameters of virtual devices (first state, then `drift.latents.names`), shape (count, parameters).
+        """Sample latent parameters of virtual devices.
+
+        Args:
+            count: Number of devices.
+            generator: Source of randomness.
+
+        Returns:
+            First state and then `drift.latents.names` of each device, shape (count, parameters).
 
         Raises:
             ConfigError: the surrogate was fitted on one device.
         """
         self._check_spread()
         assert self.population is not None
-        if not (isinstance(count, int) and count > 0):
-            raise ConfigError(f"count is {count!r}; expected a whole number of devices above zero.")
-        return self.population.draw(count, generator)
+        return self.population.draw(whole_number("count", count, 1), generator)
 
     def _check_spread(self) -> None:
         if not (self.of_devices and self.population is not None):
             raise ConfigError(
-                f"the surrogate was fitted on {self.record.get('devices', 1)} device(s): it knows the spread from cycle to "
-                "cycle but not the one from device to device. Fit it on more devices (ten at least), or ask for cycle-to-cycle "
-                "noise alone."
+                f"the surrogate was fitted on {self.record.get('devices', 1)} device(s), which determines the spread from cycle "
+                f"to cycle but not from device to device. Fit it on {MIN_DEVICES} devices or more, or use d2d=False."
             )
 
     # --- the contract ------------------------------------------------------------------------------------------------
@@ -174,50 +198,50 @@ class SynapseSurrogate(SynapseModel, nn.Module):
     def _initial(self, shape: tuple[int, ...], generator: torch.Generator | None, dtype: torch.dtype) -> State:
         dtype = torch.promote_types(dtype, torch.float32)
         count = math.prod(shape)
-        size = len(self.drift.latents.names)
         if generator is not None and self.population is not None and self.with_spread:
-            drawn = self.population.draw(count, generator)
+            parameters = self.population.draw(count, generator)
+        elif self.population is not None:
+            parameters = self.population.typical.expand(count, -1).clone()
         else:
-            typical = torch.zeros(1 + size, dtype=torch.float64) if self.population is None else self.population.typical
-            drawn = typical.clone().expand(count, -1).clone()
-            if self.population is None:
-                drawn[:, 0] = self.first
-        return self._state(drawn, shape, generator, dtype)
+            parameters = torch.zeros(count, 1 + len(self.drift.latents.names), dtype=torch.float64)
+            parameters[:, 0] = self.first
+        return self._state(parameters, shape, generator, dtype)
 
-    def _state(self, drawn: Tensor, shape: tuple[int, ...], generator: torch.Generator | None, dtype: torch.dtype) -> State:
-        """A state from first states and latents, with noise that has gone on before."""
-        # Devices innermost in memory, as the kernels like it.
-        rows = drawn.T.to(dtype).contiguous()
+    def _state(
+        self, parameters: Tensor, shape: tuple[int, ...], generator: torch.Generator | None, dtype: torch.dtype
+    ) -> State:
+        """Return a state from first states and latents, shape (devices, parameters), with stationary noise."""
+        # Devices innermost in memory: the fastest layout for the kernels.
+        rows = parameters.T.to(dtype).contiguous()
         state = {"state": rows[0].reshape(shape).clone(), "latents": rows[1:].reshape(-1, *shape).movedim(0, -1)}
         if self.drift.tied:
             state["first"] = state["state"].clone()
-        noisy = generator is not None and self.with_noise
         if self.noise_model.memory:
-            state["flicker"] = _normal(shape, generator, dtype) if noisy else torch.zeros(shape, dtype=dtype)
-            state["flicker"] *= math.exp(self._value("log correlated read"))
-        if self.trap is not None:
+            state["flicker"] = self._sampler.initial_correlated(shape, generator if self.with_noise else None, dtype)
+        if self.telegraph is not None:
             state["trap"] = torch.zeros(shape, dtype=dtype)
-            if generator is not None and self.with_traps:
-                filled = torch.rand(shape, generator=generator, dtype=dtype) < self.trap.occupancy
-                state["trap"] = torch.where(filled, self._depth(shape, generator, dtype), state["trap"])
+            if generator is not None and self.with_telegraph:
+                state["trap"] = self._sampler.initial_telegraph(shape, generator, dtype)
         return state
 
     def at(self, conductance: Tensor, *, generator: torch.Generator | None = None) -> State:
-        """Devices that were just read: their state is what the read tells, as uncertain as read noise leaves it.
+        """Return the state of devices that were just read, with the uncertainty that read noise causes.
 
-        Their latent parameters are those of devices of the population that begin there.
+        Their latent parameters are those of devices of the population that begin near this conductance.
 
         Args:
             conductance: Reads [`unit`], shape (devices...).
-            generator: Source of the uncertainty, and of latent parameters; the read itself and typical ones if omitted.
+            generator: Source of the uncertainty and of latent parameters. If omitted, the read is taken as exact and latent
+                parameters are averages.
 
         Raises:
             ConfigError: a read that is not finite, or not positive under a logarithmic scale.
+            DomainError: if `strict`, a read far outside the fitted range.
         """
         read = torch.as_tensor(conductance)
-        if not bool(torch.isfinite(read).all()) or (self.scale.kind == "log" and not bool((read > 0).all())):
-            least = 0.0 if self.scale.kind == "log" else -math.inf
-            wrong = ~(torch.isfinite(read) & (read > least))
+        least = 0.0 if self.scale.kind == "log" else -math.inf
+        wrong = ~(torch.isfinite(read) & (read > least))
+        if bool(wrong.any()):
             raise ConfigError(
                 f"{int(wrong.sum())} of {read.numel()} reads cannot be conductances of this device, such as "
                 f"{float(read[wrong].reshape(-1)[0]):g}; expected finite numbers in {self.unit or 'its unit'}, above "
@@ -232,7 +256,7 @@ class SynapseSurrogate(SynapseModel, nn.Module):
             latents = self.population.given(x.reshape(-1), generator if self.with_spread else None)
         state = self._state(torch.cat([x.reshape(-1, 1).double(), latents], 1), shape, generator, dtype)
         if generator is not None and self.with_noise:
-            x = x - self._read_deviation(x) * _normal(tuple(x.shape), generator, dtype)
+            x = x - self._sampler.read_deviation(x) * standard_normal(tuple(x.shape), generator, dtype)
         for name in ("flicker", "trap"):
             if name in state:
                 x = x - state[name]
@@ -243,53 +267,51 @@ class SynapseSurrogate(SynapseModel, nn.Module):
 
     def _check_range(self, read: Tensor, x: Tensor) -> None:
         low, high = self._limits
-        beyond = (x < low) | (x > high)
-        if not bool(beyond.any()):
+        outside = (x < low) | (x > high)
+        if not bool(outside.any()):
             return
         message = (
-            f"{int(beyond.sum())} of {read.numel()} reads lie far beyond what the surrogate was fitted on "
+            f"{int(outside.sum())} of {read.numel()} reads lie far outside the range that the surrogate was fitted on "
             f"({readable(self.low, self.unit)} .. {readable(self.high, self.unit)}), such as "
-            f"{readable(float(read[beyond].reshape(-1)[0]), self.unit)}"
+            f"{readable(float(read[outside].reshape(-1)[0]), self.unit)}"
         )
         if self.strict:
-            raise DomainError(f"{message}. Begin inside, fit on recordings that go there, or set strict = False.")
-        warnings.warn(f"{message}; they are taken to its edge.", DomainWarning, stacklevel=3)
+            raise DomainError(f"{message}. Start inside it, fit on recordings that cover it, or set strict = False.")
+        warnings.warn(f"{message}; they are clamped to its edge.", DomainWarning, stacklevel=3)
 
     def _program(self, state: State, pulses: Pulses, generator: torch.Generator | None) -> State:
         count = pulses.count
         number = count.abs()
-        most = float(number.detach().max()) if number.numel() else 0.0
-        if most == 0:
+        largest = float(number.detach().max()) if number.numel() else 0.0
+        if largest == 0:
             return dict(state)
         x = state["state"]
-        if x.dtype != torch.float64 and self._learns:  # weights are double: a single copy would keep their gradients
-            wide = Pulses._trusted(count.double(), pulses.voltage, pulses.width)
-            found = self._program({name: value.double() for name, value in state.items()}, wide, generator)
-            return {name: value.to(x.dtype) for name, value in found.items()}
-        drift = self._drift(x.dtype)
+        if x.dtype != torch.float64 and self._weights_need_gradient:  # a copy in single precision would keep their gradients
+            in_double = Pulses.unchecked(count.double(), pulses.voltage, pulses.width)
+            result = self._program({name: value.double() for name, value in state.items()}, in_double, generator)
+            return {name: value.to(x.dtype) for name, value in result.items()}
+        drift, sampler = self._drift(x.dtype), self._sampler
         polarity = torch.where(count < 0, -1.0, 1.0).to(x.dtype) if len(self.polarities) > 1 else self._sign
         extra = self._extra(pulses, x)
-        # Each device takes as many steps as its own pulses ask for: what others get is nothing to it.
-        own = (number.detach() / self.chunk).ceil().clamp(min=1)
-        parts = max(1, math.ceil(most / self.chunk))
-        share = number / own if parts > 1 else number
+        # Each device takes the number of steps that its own pulses need; further steps have zero pulses for it.
+        own_steps = (number.detach() / self.chunk).ceil().clamp(min=1)
+        steps = max(1, math.ceil(largest / self.chunk))
+        per_step = number / own_steps if steps > 1 else number
         noisy = generator is not None and self.with_noise
         after = dict(state)
-        for index in range(parts):
-            part = share if index == 0 else torch.where(own > index, share, torch.zeros_like(share))
-            step = drift.change(x, part, polarity, extra, state["latents"], state.get("first", x))
+        for index in range(steps):
+            now = per_step if index == 0 else torch.where(own_steps > index, per_step, torch.zeros_like(per_step))
+            change = drift.change(x, now, polarity, extra, state["latents"], state.get("first", x))
             if noisy:
-                deviation = self._accumulating(x, polarity) * _root(part)
-                step = torch.addcmul(step, deviation, _normal(tuple(x.shape), generator, x.dtype))
-            x = (x + step).clamp(*self._limits)
+                assert generator is not None
+                deviation = sampler.accumulating_deviation(x, polarity) * safe_sqrt(now)
+                change = torch.addcmul(change, deviation, standard_normal(tuple(x.shape), generator, x.dtype))
+            x = (x + change).clamp(*self._limits)
         after["state"] = x
-        if noisy and "flicker" in state:
-            keep = torch.exp(-number / math.exp(self._value("log memory")))
-            size = math.exp(self._value("log correlated read"))
-            fresh = _normal(tuple(x.shape), generator, x.dtype).mul_(size)
-            after["flicker"] = torch.addcmul(keep * state["flicker"], _root(1 - keep * keep), fresh)
-        if generator is not None and self.with_traps and "trap" in state:
-            after["trap"] = self._trapped(state["trap"], number, generator)
+        if generator is not None and self.with_noise and "flicker" in state:
+            after["flicker"] = sampler.correlated_after(state["flicker"], number, generator)
+        if generator is not None and self.with_telegraph and "trap" in state:
+            after["trap"] = sampler.telegraph_after(state["trap"], number, generator)
         return after
 
     def _read(self, state: State, generator: torch.Generator | None) -> Tensor:
@@ -298,31 +320,35 @@ class SynapseSurrogate(SynapseModel, nn.Module):
             if name in state:
                 x = x + state[name]
         if generator is not None and self.with_noise:
-            x = torch.addcmul(x, self._read_deviation(x), _normal(tuple(x.shape), generator, x.dtype))
-        return self._conductance(x)
+            noise = standard_normal(tuple(x.shape), generator, x.dtype)
+            x = torch.addcmul(x, self._sampler.read_deviation(x), noise)
+        return self.conductance(x)
 
     def relax(self, state: State, seconds: float, *, generator: torch.Generator | None = None) -> State:
-        """The devices after a pause without pulses, see `spinode.surrogates.synapses.retention.Retention`.
+        """Return the devices after a pause without pulses, see `spinode.surrogates.synapses.retention.Retention`.
 
         Raises:
             ConfigError: a negative pause, or a surrogate whose recordings had no pauses.
         """
         if self.retention is None:
-            raise ConfigError("the recordings had no pauses: nothing is known of retention; fit on traces with waiting times.")
+            raise ConfigError("the surrogate has no retention model: its recordings had no pauses. Fit on traces with pauses.")
         after = dict(state)
         after["state"] = self.retention.after(state["state"], seconds, generator).clamp(*self._limits)
         return after
 
     def saturated(self, state: State) -> Tensor:
-        """Whether each device is beyond the states that were seen, shape (devices...): there the drift is an extrapolation."""
-        low, high = self.seen
+        """Return True for devices outside the fitted range of states, where the drift is an extrapolation.
+
+        The result has the shape (devices...).
+        """
+        low, high = self.state_range
         return (state["state"] < low) | (state["state"] > high)
 
-    # --- pieces ------------------------------------------------------------------------------------------------------
+    # --- parts -------------------------------------------------------------------------------------------------------
 
     @property
     def _limits(self) -> tuple[float, float]:
-        low, high = self.seen
+        low, high = self.state_range
         margin = 0.25 * (high - low)
         return low - margin, high + margin
 
@@ -330,39 +356,26 @@ class SynapseSurrogate(SynapseModel, nn.Module):
     def _sign(self) -> Tensor:
         return torch.tensor(1.0 if self.polarities == (SET,) else -1.0)
 
+    @property
+    def _sampler(self) -> NoiseSampler:
+        return NoiseSampler(self.noise_model, self.noise, self.state_range, self.telegraph)
+
     def _drift(self, dtype: torch.dtype) -> Drift:
-        """The drift in the precision of the state; the single-precision copy is made once."""
+        """Return the drift in the precision of the state; the copy in single precision is cached."""
         if dtype == torch.float64:
             return self.drift
         versions = tuple(p._version for p in self.drift.parameters())
-        if self._single is None or self._single[0] != versions:  # weights loaded or trained since
+        if self._single is None or self._single[0] != versions:  # weights were loaded or trained since
             object.__setattr__(self, "_single", (versions, copy.deepcopy(self.drift).to(dtype).requires_grad_(False)))
         assert self._single is not None
         return self._single[1]
 
     @property
-    def _learns(self) -> bool:
+    def _weights_need_gradient(self) -> bool:
         return torch.is_grad_enabled() and any(p.requires_grad for p in self.drift.parameters())
 
-    def _value(self, name: str) -> float:
-        return float(self.noise[self.noise_model.names.index(name)])
-
-    def _accumulating(self, x: Tensor, polarity: Tensor) -> Tensor:
-        """Deviation of the noise that one pulse adds, shape of x."""
-        own = [self._polynomial(x, name) for name in self.noise_model.polarities]
-        return own[0] if len(own) == 1 else torch.where(polarity > 0, own[0], own[1])
-
-    def _polynomial(self, x: Tensor, name: str) -> Tensor:
-        base, slope, curvature = (self._value(f"{part} {name}") for part in POLYNOMIAL)
-        inside = x.clamp(*self.seen)
-        if not (slope or curvature):
-            return inside.new_tensor(math.exp(min(max(base, LOGS[0]), LOGS[1])))
-        return (base + inside * (slope + curvature * inside)).clamp_(*LOGS).exp_()
-
-    def _read_deviation(self, x: Tensor) -> Tensor:
-        return (self._value("log read") + self._value("its slope") * x.clamp(*self.seen)).clamp(*LOGS).exp()
-
     def _extra(self, pulses: Pulses, x: Tensor) -> list[Tensor]:
+        """Return standardised voltage and log width, those of the two that are inputs."""
         values = []
         for name, mean, spread in zip(self.inputs.names, self.inputs.mean, self.inputs.spread, strict=True):
             given = pulses.voltage if name == "voltage" else pulses.width
@@ -370,131 +383,59 @@ class SynapseSurrogate(SynapseModel, nn.Module):
             values.append(((value.log() if name == "width" else value) - mean) / spread)
         return values
 
-    def _depth(self, shape: tuple[int, ...], generator: torch.Generator, dtype: torch.dtype) -> Tensor:
-        mean, deviation = self._value("depth"), math.exp(self._value("log depth deviation"))
-        return mean + deviation * _normal(shape, generator, dtype)
-
-    def _trapped(self, trap: Tensor, number: Tensor, generator: torch.Generator) -> Tensor:
-        """The trap after so many pulses: the chain's n-th power; a depth of its own for each capture."""
-        assert self.trap is not None
-        total = self.trap.fill + self.trap.leave
-        most = float(number.detach().max())
-        likely = -math.expm1(most * math.log1p(-max(self.trap.fill, self.trap.leave)))
-        # Changes are rare: only the devices of a first, coarser draw are looked at.
-        at = bernoulli_indices(trap.numel(), likely, generator)
-        after = trap.clone(memory_format=torch.contiguous_format)
-        flat = after.view(-1)
-        filled = flat.index_select(0, at) != 0
-        settled = -torch.expm1(number.detach().reshape(-1).index_select(0, at) * math.log1p(-total))
-        change = torch.where(filled, self.trap.leave / total, self.trap.fill / total) * settled
-        moves = torch.rand(at.shape, generator=generator, dtype=trap.dtype) * likely < change
-        flat.index_fill_(0, at[moves & filled], 0)
-        new = at[moves & ~filled]
-        flat.index_copy_(0, new, self._depth((len(new),), generator, trap.dtype))
-        return after
-
     def _dimensionless(self, conductance: Tensor) -> Tensor:
         g = conductance.log() if self.scale.kind == "log" else conductance
         return (g - self.scale.centre) / self.scale.spread
 
-    def _conductance(self, x: Tensor) -> Tensor:
+    def conductance(self, x: Tensor) -> Tensor:
+        """Return the conductance [`unit`] of a dimensionless state, shape of x."""
         g = self.scale.centre + self.scale.spread * x
         return g.exp() if self.scale.kind == "log" else g
 
-    # --- files and words ---------------------------------------------------------------------------------------------
+    # --- files and text ----------------------------------------------------------------------------------------------
 
     def save(self, path: str | Path) -> None:
-        """Write one safetensors file with JSON metadata, completely or not at all; `spinode.load` reads it."""
+        """Write one safetensors file with JSON metadata, atomically; `spinode.load` reads it."""
         artifacts.save(self, path)
 
     def uncertainty(self) -> dict[str, tuple[float, float, float]]:
-        """Noise in the unit of the conductance (relative, under a logarithmic scale): value and 95 % interval of each kind.
+        """Return each kind of noise with its 95 % interval, in the unit of the conductance (relative for a logarithmic scale).
 
-        "accumulating SET" is what one pulse adds at the middle of the range and stays; "per pulse SET" counts the correlated
-        part along, which later pulses forget.
+        "accumulating SET" is the part that one pulse adds at the middle of the range and that stays. "per pulse SET" includes
+        the correlated part, which decays over later pulses.
         """
-        draws = torch.Generator().manual_seed(0)
-        factor = torch.linalg.cholesky(self.posterior_noise + 1e-12 * torch.eye(len(self.noise), dtype=torch.float64))
-        normal = torch.randn(4000, len(self.noise), generator=draws, dtype=torch.float64)
-        sampled = torch.cat([self.noise[None], self.noise + normal @ factor.T])
-        own = dict(zip(self.noise_model.names, sampled.T, strict=True))
-        found: dict[str, Tensor] = {"read": own["log read"].exp()}
-        fresh = torch.zeros(len(sampled), dtype=torch.float64)
-        if self.noise_model.memory:
-            found["correlated"] = own["log correlated read"].exp()
-            fresh = found["correlated"] ** 2 * (1 - torch.exp(-2 / own["log memory"].exp()))
-        for name in self.noise_model.polarities:
-            found[f"accumulating {name}"] = own[f"log accumulating {name}"].exp()
-            found[f"per pulse {name}"] = (found[f"accumulating {name}"] ** 2 + fresh).sqrt()
-        result = {}
-        for name, values in found.items():
-            scaled = (values * self.scale.spread).numpy()
-            low, high = np.quantile(scaled[1:], [0.025, 0.975])
-            result[name] = (float(scaled[0]), float(low), float(high))
-        return result
+        return noise_intervals(self.noise_model, self.noise, self.posterior_noise, self.scale.spread)
 
     def describe(self) -> str:
-        """A few plain lines: what it was fitted on, its noise with 95 % intervals, its spread, and what is not known."""
+        """Return a few lines of text: fitted data, noise with 95 % intervals, spread, and what is not known."""
         record, unit = self.record, self.unit if self.scale.kind == "linear" else ""
+        ranges = "".join(
+            f", {name} {readable(self.inputs.ranges[name][0], u)} .. {readable(self.inputs.ranges[name][1], u)}"
+            for name, u in (("voltage", "V"), ("width", "s"))
+            if name in self.inputs.ranges
+        )
         lines = [
             f"device:     {record.get('devices', '?')} device(s), {record.get('recordings', '?')} recording(s), "
             f"{record.get('reads', '?')} reads",
-            f"pulses:     {' and '.join(self.polarities)}"
-            + "".join(
-                f", {name} {readable(low, u)} .. {readable(high, u)}"
-                for name, u in (("voltage", "V"), ("width", "s"))
-                for low, high in [self.inputs.ranges.get(name, (math.nan, math.nan))]
-                if low == low
-            ),
+            f"pulses:     {' and '.join(self.polarities)}{ranges}",
             f"range:      {readable(self.low, self.unit)} .. {readable(self.high, self.unit)}",
         ]
         relative = " (relative)" if self.scale.kind == "log" else ""
         for name, (value, low, high) in self.uncertainty().items():
             if name.startswith("per pulse") and not self.noise_model.memory:
-                continue  # what accumulates is all there is
+                continue  # equal to the accumulating noise
             sizes = [readable(each, unit) for each in (value, low, high)]
             lines.append(f"noise:      {name} {sizes[0]}{relative}, 95 % {sizes[1]} .. {sizes[2]}")
-        if self.trap is not None:
+        if self.telegraph is not None:
+            depth = self._sampler.value("depth") * self.scale.spread
             lines.append(
-                f"telegraph:  depth {self._value('depth') * self.scale.spread:.3g}{relative}, filled {self.trap.occupancy:.0%} "
-                f"of the time, fills {self.trap.fill:.2g} and leaves {self.trap.leave:.2g} times a pulse"
+                f"telegraph:  depth {depth:.3g}{relative}, filled {self.telegraph.occupancy:.0%} of the time, per pulse filled "
+                f"with probability {self.telegraph.fill:.2g} and emptied with {self.telegraph.leave:.2g}"
             )
         if self.of_devices and self.population is not None:
             lines.append(f"population: posteriors of {len(self.population.weights)} devices")
         else:
-            lines.append("population: none: from one device (or too few) only the noise is known, not device-to-device spread")
+            lines.append("population: none; one device (or too few) determines the noise but not device-to-device spread")
         if self.retention is not None:
             lines.append(f"retention:  {self.retention.describe(self.scale.spread)}{relative}")
         return "\n".join(lines)
-
-
-def _normal(shape: tuple[int, ...], generator: torch.Generator | None, dtype: torch.dtype) -> Tensor:
-    return torch.randn(shape, generator=generator, dtype=dtype)
-
-
-def _root(values: Tensor) -> Tensor:
-    """Square root, with the slope zero at zero: a device without pulses must not make the gradient of all NaN."""
-    if not values.requires_grad:
-        return values.sqrt()
-    there = values > 0
-    return torch.where(there, values, torch.ones_like(values)).sqrt() * there
-
-
-def _draw(covariance: Tensor, generator: torch.Generator) -> Tensor:
-    values, vectors = torch.linalg.eigh(covariance)
-    normal = torch.randn(len(values), generator=generator, dtype=torch.float64)
-    drawn: Tensor = vectors @ (values.clamp(min=0).sqrt() * normal)
-    return drawn
-
-
-def _last_weights(drift: Drift) -> list[Tensor]:
-    """Weights in which the network's output is linear."""
-    skip = [] if drift.field.skip is None else [drift.field.skip.weight]
-    return [drift.field.out.weight, drift.field.out.bias, *skip]
-
-
-def _last_layer(drift: Drift) -> int:
-    return sum(weight.numel() for weight in _last_weights(drift))
-
-
-__all__ = ["RESET", "SET", "SynapseSurrogate"]

@@ -369,10 +369,10 @@ class WrongClasses(ToyStream):
 @pytest.mark.parametrize(
     ("stream", "config", "message"),
     [
-        (ToyStream(tasks=4), StreamConfig(tasks=5), "5 tasks were asked for, and the stream 'toy' has 4"),
+        (ToyStream(tasks=4), StreamConfig(tasks=5), "tasks is 5; expected a whole number from 1 to 4, the tasks of 'toy'"),
         ([1, 2], StreamConfig(), "stream is a list; expected a task stream"),
-        (WrongShape(), StreamConfig(), r"have shape \(8,\); the stream 'toy' is of shape \(9,\)"),
-        (WrongClasses(), StreamConfig(), "a label of task 'toy 0' is 2; the stream 'toy' has 2 classes"),
+        (WrongShape(), StreamConfig(), r"have shape \(8,\); expected \(9,\), as in the stream 'toy'"),
+        (WrongClasses(), StreamConfig(), r"a label of task 'toy 0' is 2; expected 0 \.\. 1, the classes of the stream 'toy'"),
     ],
 )
 def test_stream_that_cannot_be_learned(stream, config, message):

@@ -417,9 +417,9 @@ def test_bad_arrays_are_refused():
         ([(x, y / 2, a, b)], {}, "labels of 'task 0' are not whole"),
         ([(x * np.nan, y, a, b)], {}, "NaN or infinite"),
         ([(x, y[1:], a, b)], {}, "for 40 inputs"),
-        ([(x, y, a[:, :2], b)], {}, r"shape \(3,\) and is tested with \(2,\)"),
+        ([(x, y, a[:, :2], b)], {}, r"shape \(3,\) and test inputs of shape \(2,\)"),
         ([(x, y, a, b), (x[:, :2], y, a[:, :2], b)], {}, r"inputs of task 'task 1' have shape \(2,\)"),
-        ([(x, y + 3, a, b)], {"classes": 3}, "a label of task 'task 0' is 4; the stream 'tasks' has 3 classes"),
+        ([(x, y + 3, a, b)], {"classes": 3}, r"a label of task 'task 0' is 4; expected 0 \.\. 2, the classes of the stream 'tasks'"),
         ([(x, y, a, b)], {"classes": 1}, "classes is 1"),
     ):
         with pytest.raises(ConfigError, match=said):

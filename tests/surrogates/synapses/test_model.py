@@ -509,7 +509,7 @@ def test_a_voltage_outside_the_range_stops_at_its_edge_with_one_warning():
 def test_a_strict_surrogate_refuses_it():
     synapse = one_device()
     synapse.strict = True
-    with pytest.raises(DomainError, match=r"outside 1 V \.\. 2 V that the model holds for\. Program inside that range"):
+    with pytest.raises(DomainError, match=r"outside the range 1 V \.\. 2 V of the model\. Program inside that range"):
         synapse.program(synapse.initial((2,)), Pulses(torch.ones(2), voltage=3.0))
 
 
