@@ -145,7 +145,7 @@ def forecast(states: Tensor, series: Tensor, *, discard: int = DISCARD, trained:
     for horizon in HORIZONS:
         target = series[horizon : len(states)]
         rows = states[: len(target)]
-        sums = RidgeStatistics(states.shape[-1], stretch=max(5, trained // 50))
+        sums = RidgeStatistics(states.shape[-1], segment=max(5, trained // 50))
         sums.add(rows[discard : discard + trained], target[discard : discard + trained])
         left = slice(discard + trained, None)
         errors[str(horizon)] = float(

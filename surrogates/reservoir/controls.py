@@ -1,6 +1,4 @@
-"""What a reservoir has to beat: the read-out of the input alone, of a static layer, and of an echo-state network of the same
-size.
-"""
+"""Baselines for a reservoir: the input alone, a static layer, and an echo-state network of the same size."""
 
 from __future__ import annotations
 
@@ -10,44 +8,51 @@ import torch
 from torch import Tensor, nn
 
 from ...errors import ConfigError
+from ...validation import number, whole_number
 
 
 class LinearNodes(nn.Module):
-    """No reservoir: the states are the input.
+    """A baseline without a reservoir: the states are the input.
 
     Args:
         inputs: Width of the input.
+
+    Example:
+        >>> LinearNodes()(torch.tensor([1.0, 2.0])).tolist()
+        [[1.0], [2.0]]
     """
 
     def __init__(self, inputs: int = 1) -> None:
         super().__init__()
-        self.inputs = self.width = inputs
+        self.inputs = self.width = whole_number("inputs", inputs, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """The input, shape (..., time, inputs)."""
-        return _wide(x, self.inputs)
+        """Return the input, shape (..., time, inputs)."""
+        return _checked(x, self.inputs)
 
 
 class TanhNodes(nn.Module):
-    """A static layer: tanh(scale M x + b), with M standard normal over the root of its inputs and b uniform in -1 .. 1.
+    """A static random layer, tanh(scale M x + b).
+
+    The entries of M are normal with variance 1 / inputs, those of b are uniform in -1 .. 1.
 
     Args:
         width: Number of nodes.
         inputs: Width of the input.
-        scale: Of the input.
-        seed: Of the weights.
+        scale: Input scaling.
+        seed: Seed of the weights.
     """
 
     def __init__(self, width: int, inputs: int = 1, *, scale: float = 1.0, seed: int = 0) -> None:
         super().__init__()
         generator = torch.Generator().manual_seed(seed)
-        self.inputs, self.width = inputs, width
+        self.inputs, self.width = whole_number("inputs", inputs, 1), whole_number("width", width, 1)
         self.weight = scale * torch.randn(width, inputs, generator=generator, dtype=torch.float64) / math.sqrt(inputs)
         self.bias = 2 * torch.rand(width, generator=generator, dtype=torch.float64) - 1
 
     def forward(self, x: Tensor) -> Tensor:
-        """States, shape (..., time, width)."""
-        return torch.tanh(_wide(x, self.inputs) @ self.weight.T + self.bias)
+        """Return the states, shape (..., time, width)."""
+        return torch.tanh(_checked(x, self.inputs) @ self.weight.T + self.bias)
 
 
 class EchoState(nn.Module):
@@ -56,11 +61,11 @@ class EchoState(nn.Module):
     Args:
         width: Number of nodes.
         inputs: Width of the input.
-        radius: Spectral radius of W, below 1.
-        leak: 0 .. 1.
-        scale: Of the input.
+        radius: Spectral radius of W, usually below 1.
+        leak: Leaking rate, above 0 and at most 1.
+        scale: Input scaling.
         density: Share of the entries of W that are not 0.
-        seed: Of the weights.
+        seed: Seed of the weights.
 
     Raises:
         ConfigError: numbers out of range.
@@ -80,8 +85,10 @@ class EchoState(nn.Module):
         seed: int = 0,
     ) -> None:
         super().__init__()
-        if not 0 <= radius < 1.5 or not 0 < leak <= 1 or not 0 < density <= 1:
-            raise ConfigError(f"radius, leak and density are {radius!r}, {leak!r} and {density!r}; expected 0 .. 1.")
+        inputs, width = whole_number("inputs", inputs, 1), whole_number("width", width, 1)
+        number("radius", radius, 0, 1.5, below=True)
+        number("leak", leak, 0, 1, above=True)
+        number("density", density, 0, 1, above=True)
         generator = torch.Generator().manual_seed(seed)
 
         def normal(*shape: int) -> Tensor:
@@ -90,14 +97,14 @@ class EchoState(nn.Module):
         self.inputs, self.width, self.leak = inputs, width, leak
         self.input_weight = scale * normal(width, inputs) / math.sqrt(inputs)
         self.bias = 0.2 * normal(width)
-        kept = torch.rand(width, width, generator=generator, dtype=torch.float64) < max(density, 1 / width)
-        weight = normal(width, width) * kept
+        nonzero = torch.rand(width, width, generator=generator, dtype=torch.float64) < max(density, 1 / width)
+        weight = normal(width, width) * nonzero
         largest = float(torch.linalg.eigvals(weight).abs().max())
         self.weight = weight * (radius / largest if largest > 0 else 0.0)
 
     def forward(self, x: Tensor) -> Tensor:
-        """States, shape (..., time, width), from 0."""
-        drive = _wide(x, self.inputs) @ self.input_weight.T + self.bias
+        """Return the states, shape (..., time, width), from an initial state of 0."""
+        drive = _checked(x, self.inputs) @ self.input_weight.T + self.bias
         state = torch.zeros_like(drive[..., 0, :])
         states = []
         for now in drive.unbind(-2):
@@ -106,7 +113,7 @@ class EchoState(nn.Module):
         return torch.stack(states, -2)
 
 
-def _wide(x: Tensor, inputs: int) -> Tensor:
+def _checked(x: Tensor, inputs: int) -> Tensor:
     x = torch.as_tensor(x).to(torch.float64)
     x = x.unsqueeze(-1) if x.dim() == 1 else x
     if x.dim() < 2 or x.shape[-1] != inputs:
