@@ -1,45 +1,40 @@
-"""Settings of learners, checked."""
+"""Settings of learners: defaults by name, and layer sizes."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from ..errors import ConfigError
+from ..validation import whole_numbers
 
 
-def taken(rule: str, given: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings of a rule, those that were given before its defaults.
+def merge_defaults(what: str, settings: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the defaults, with the given settings in their place.
+
+    Args:
+        what: What is configured, for the message, such as the name of a rule.
+        settings: Some settings by name.
+        defaults: All settings with their defaults.
 
     Raises:
-        ConfigError: a setting that the rule does not have.
+        ConfigError: a setting without a default.
     """
-    unknown = sorted(set(given) - set(defaults))
+    unknown = sorted(set(settings) - set(defaults))
     if unknown:
-        raise ConfigError(f"{rule} has no setting {', '.join(unknown)}; its settings are: {', '.join(defaults)}.")
-    return {**defaults, **given}
+        raise ConfigError(f"{what} has no setting {', '.join(unknown)}; its settings are: {', '.join(defaults)}.")
+    return {**defaults, **settings}
 
 
 def layer_sizes(features: int, hidden: Any, classes: int) -> list[int]:
-    """Units of all layers.
+    """Return the number of units of all layers, from the input to the output.
+
+    Args:
+        features: Units of the input.
+        hidden: Units of each hidden layer, a whole number or several.
+        classes: Units of the output.
 
     Raises:
-        ConfigError: hidden layers that are no positive whole numbers.
+        ConfigError: hidden layers that are not positive whole numbers.
     """
-    units = list(hidden) if isinstance(hidden, Sequence) and not isinstance(hidden, str) else [hidden]
-    if not all(isinstance(each, int) and not isinstance(each, bool) and each > 0 for each in units):
-        raise ConfigError(f"hidden is {hidden!r}; expected whole numbers, the units of each hidden layer, such as [200, 200].")
-    return [features, *units, classes]
-
-
-def number(name: str, value: Any, least: float = 0.0, *, above: bool = False) -> float:
-    """A setting as a finite number.
-
-    Raises:
-        ConfigError: anything else, or less than `least`, or, with `above`, as little.
-    """
-    good = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    if not good or value < least or (above and value == least):
-        raise ConfigError(f"{name} is {value!r}; expected a finite number {'above' if above else 'of at least'} {least:g}.")
-    return float(value)
+    return [features, *whole_numbers("hidden", hidden, 1, example=(200, 200), empty=True), classes]

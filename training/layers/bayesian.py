@@ -1,4 +1,4 @@
-"""Bayesian layers: weights that are drawn, of a normal or a binary distribution whose parameters are learned."""
+"""Bayesian layers: weights drawn from a normal or binary distribution whose parameters are learned."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from ...errors import ConfigError
+from ...validation import number, one_of, whole_number
 from .storage import StoredWeights
 
-#: Means begin uniformly within this over the root of the inputs of a unit, as Bonnet et al. have it.
-LIMIT = 4.0
+#: Initial means are uniform within this over the root of the inputs of a unit, as in Bonnet et al.
+INITIAL_LIMIT = 4.0
 #: Keeps the derivative of a root finite where all inputs are zero.
 _TINY = 1e-30
 
@@ -21,23 +21,28 @@ _TINY = 1e-30
 class BayesianLinear(nn.Module):
     """y = x W^T with W ~ N(mean, sigma^2) independently, without bias.
 
-    Two ways to draw, in training and tests:
+    Two ways to sample, in training and tests:
         "weights": W = mean + sigma e, one draw of all weights for the whole batch, as published.
-        "local": y = x mean^T + sqrt(x^2 sigma^2^T) e, by local reparameterisation: for one sample the same distribution of y at
-            a fraction of the random numbers; in a batch each sample then has weights of its own, whose gradient has the same
-            mean and less scatter.
+        "local": y = x mean^T + sqrt(x^2 sigma^2^T) e, by local reparameterisation: for one input the same distribution of y at
+            a fraction of the random numbers; in a batch each input then has its own weights, and gradients of the same mean
+            and lower variance.
 
     Parameters: `mean` and `sigma`, shape (outputs, inputs).
 
     Args:
-        inputs: Features that come in.
-        outputs: Features that go out.
-        spread: Initial sigma, in units of the limit 4 / sqrt(inputs) within which means begin uniformly.
+        inputs: Number of input features.
+        outputs: Number of output features.
+        spread: Initial sigma, in units of 4 / sqrt(inputs), the limit within which initial means are uniform.
         sampling: "weights" or "local".
         generator: Source of the initial means.
 
     Raises:
-        ConfigError: another way to draw, or a spread that is not positive.
+        ConfigError: another way to sample, or a spread that is not positive.
+
+    Example:
+        >>> layer = BayesianLinear(3, 2, spread=0.1)
+        >>> layer(torch.ones(5, 3), samples=4).shape
+        torch.Size([4, 5, 2])
 
     Source: Bonnet et al., arXiv:2504.13569 (2025); local reparameterisation: Kingma et al., NeurIPS (2015).
     """
@@ -52,23 +57,21 @@ class BayesianLinear(nn.Module):
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
-        if sampling not in ("weights", "local"):
-            raise ConfigError(f"sampling is {sampling!r}; expected 'weights' or 'local'.")
-        if not 0 < spread < math.inf:
-            raise ConfigError(f"spread is {spread!r}; expected a finite number above 0.")
-        limit = LIMIT / math.sqrt(inputs)
-        self.sampling = sampling
+        inputs, outputs = whole_number("inputs", inputs, 1), whole_number("outputs", outputs, 1)
+        self.sampling: str = one_of("sampling", sampling, ("weights", "local"))
+        spread = number("spread", spread, 0, above=True)
+        limit = INITIAL_LIMIT / math.sqrt(inputs)
         self.mean = nn.Parameter((2 * torch.rand(outputs, inputs, generator=generator) - 1) * limit)
         self.sigma = nn.Parameter(torch.full((outputs, inputs), spread * limit))
         self.store: StoredWeights | None = None
 
     def forward(self, x: Tensor, samples: int = 1, *, generator: torch.Generator | None = None) -> Tensor:
-        """Draw and multiply.
+        """Return the outputs for several draws of the weights.
 
         Args:
-            x: Shape (batch, inputs), or (samples, batch, inputs) behind another layer.
-            samples: Draws.
-            generator: Their source, on the CPU.
+            x: Shape (batch, inputs), or (samples, batch, inputs) after another layer.
+            samples: Number of draws.
+            generator: Source of the draws, on the CPU.
 
         Returns:
             Shape (samples, batch, outputs).
@@ -79,12 +82,12 @@ class BayesianLinear(nn.Module):
             noise = torch.randn((samples, *self.mean.shape), generator=generator, dtype=self.mean.dtype).to(x.device)
             return x @ (self.mean + self.sigma * noise).transpose(1, 2)
         centre = x @ self.mean.T
-        width = (x.square() @ self.sigma.square().T + _TINY).sqrt()
+        sd = (x.square() @ self.sigma.square().T + _TINY).sqrt()
         noise = torch.randn((samples, *centre.shape[-2:]), generator=generator, dtype=x.dtype).to(x.device)
-        return centre + width * noise
+        return centre + sd * noise
 
     def _from_devices(self, store: StoredWeights, samples: int, generator: torch.Generator | None) -> Tensor:
-        """Noisy reads, and digital noise where sigma asks for more than the devices have."""
+        """Return noisy reads of the devices, with digital noise added where sigma exceeds the read noise."""
         noise = store.noise
         with torch.no_grad():
             reads = torch.stack([store.read() for _ in range(samples)])
@@ -92,12 +95,12 @@ class BayesianLinear(nn.Module):
             extra = torch.randn(reads.shape, generator=generator, dtype=reads.dtype).to(reads.device)
             drawn = reads + missing * extra
             direction = (drawn - self.mean) / self.sigma.clamp(min=max(noise, _TINY))
-        # The value is what was drawn, the derivatives are those of mean + sigma e.
-        formula = self.mean + self.sigma * direction
-        return formula + (drawn - formula).detach()
+        # The value is the draw, the derivatives are those of mean + sigma e.
+        reparameterised = self.mean + self.sigma * direction
+        return reparameterised + (drawn - reparameterised).detach()
 
     def extra_repr(self) -> str:
-        """What `print` shows."""
+        """Return the arguments that `print` shows."""
         outputs, inputs = self.mean.shape
         return f"{inputs}, {outputs}, sampling={self.sampling!r}"
 
@@ -106,12 +109,12 @@ class BinaryBayesianLinear(nn.Module):
     """y = x W^T with weights of -1 and 1, P(W = 1) = sigmoid(2 l), mean tanh(l), without bias.
 
     In training weights are relaxed, W = tanh((l + logit(u) / 2) / temperature) with u uniform; in tests they are binary. The
-    parameter is `field`, l, shape (outputs, inputs), uniform within 1 / sqrt(inputs) at first.
+    parameter is `field`, l, shape (outputs, inputs), initially uniform within 1 / sqrt(inputs).
 
     Args:
-        inputs: Features that come in.
-        outputs: Features that go out.
-        temperature: Of the relaxation.
+        inputs: Number of input features.
+        outputs: Number of output features.
+        temperature: Temperature of the relaxation.
         generator: Source of the initial fields.
 
     Source: Cottart et al., arXiv:2605.30198 (2026).
@@ -121,13 +124,12 @@ class BinaryBayesianLinear(nn.Module):
         self, inputs: int, outputs: int, *, temperature: float = 1.0, generator: torch.Generator | None = None
     ) -> None:
         super().__init__()
-        if not 0 < temperature < math.inf:
-            raise ConfigError(f"temperature is {temperature!r}; expected a finite number above 0.")
-        self.temperature = temperature
+        inputs, outputs = whole_number("inputs", inputs, 1), whole_number("outputs", outputs, 1)
+        self.temperature = number("temperature", temperature, 0, above=True)
         self.field = nn.Parameter((2 * torch.rand(outputs, inputs, generator=generator) - 1) / math.sqrt(inputs))
 
     def forward(self, x: Tensor, samples: int = 1, *, generator: torch.Generator | None = None) -> Tensor:
-        """As `BayesianLinear`; relaxed in training, binary otherwise."""
+        """Return the outputs for several draws, as `BayesianLinear.forward`; relaxed in training, binary otherwise."""
         u = torch.rand((samples, *self.field.shape), generator=generator, dtype=self.field.dtype).to(x.device)
         if self.training:
             u = u.clamp(1e-7, 1 - 1e-7)
@@ -158,12 +160,12 @@ class GateActivation(nn.Module):
     """
 
     def forward(self, x: Tensor) -> Tensor:
-        """Of any shape."""
+        """Return the activation of a tensor of any shape."""
         return cast(Tensor, _Gate.apply(x))  # type: ignore[no-untyped-call]
 
 
 def gaussian_pairs(model: nn.Module) -> Iterator[tuple[nn.Parameter, nn.Parameter]]:
-    """Means and sigmas of all `BayesianLinear` of a model, for the optimisers."""
+    """Yield mean and sigma of each `BayesianLinear` of a model, for the optimisers."""
     for layer in model.modules():
         if isinstance(layer, BayesianLinear):
             yield layer.mean, layer.sigma

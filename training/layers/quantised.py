@@ -1,4 +1,4 @@
-"""Binary and quantised layers: the network sees levels, gradients go straight through to hidden weights."""
+"""Binary and quantised layers: the network sees levels, gradients pass straight through to hidden weights."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from ...errors import ConfigError
-from ..rules.metaplastic_step import level
+from ...validation import number, whole_number
+from ..rules.levels import nearest_level
 
 
-class _Through(torch.autograd.Function):
-    """What the network sees; the gradient goes to the hidden weight."""
+class _StraightThrough(torch.autograd.Function):
+    """Return what the network sees; pass the gradient to the hidden weight."""
 
     @staticmethod
     def forward(ctx: Any, hidden: Tensor, seen: Tensor) -> Tensor:
@@ -27,7 +27,7 @@ class _Sign(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
         ctx.save_for_backward(x)
-        return level(x)
+        return nearest_level(x)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Tensor:
@@ -36,66 +36,73 @@ class _Sign(torch.autograd.Function):
         return slope
 
 
-def through(hidden: Tensor, seen: Tensor) -> Tensor:
-    """`seen`, with the derivative 1 in `hidden` (straight through)."""
-    return cast(Tensor, _Through.apply(hidden, seen.detach()))  # type: ignore[no-untyped-call]
+def straight_through(hidden: Tensor, seen: Tensor) -> Tensor:
+    """Return `seen`, with the derivative 1 with respect to `hidden`."""
+    return cast(Tensor, _StraightThrough.apply(hidden, seen.detach()))  # type: ignore[no-untyped-call]
 
 
 class SignActivation(nn.Module):
     """sign(x), 1 at zero, with the derivative 1 where |x| <= 1 and 0 elsewhere (hard tanh, straight through)."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """Of any shape."""
+        """Return the sign of a tensor of any shape."""
         return cast(Tensor, _Sign.apply(x))  # type: ignore[no-untyped-call]
 
 
 class QuantisedLinear(nn.Module):
-    """y = x q(W)^T, without bias; q(W) the nearest of `levels` levels, evenly spaced from -1 to 1, dq/dW = 1.
+    """y = x q(W)^T, without bias; q(W) is the nearest of `levels` levels, evenly spaced from -1 to 1, dq/dW = 1.
 
-    The parameter `weight` is the hidden weight W, shape (outputs, inputs), which an optimiser moves freely. Shapes of x and y:
+    The parameter `weight` is the hidden weight W, shape (outputs, inputs), which an optimiser changes freely. Shapes of x and y:
     (..., inputs) and (..., outputs).
 
     Attributes:
         interval: (spacing, levels), for `MetaplasticAdam`; None for the two levels -1 and 1.
 
     Args:
-        inputs: Features that come in.
-        outputs: Features that go out.
+        inputs: Number of input features.
+        outputs: Number of output features.
         levels: Number of levels, at least 2.
-        init_width: Hidden weights begin uniformly within half of it on both sides of zero.
+        init_width: Width of the uniform distribution of initial hidden weights, centred on zero.
         generator: Source of the initial weights.
 
     Raises:
         ConfigError: fewer than two levels, or a width that is not positive.
+
+    Example:
+        >>> layer = QuantisedLinear(4, 2, levels=3)
+        >>> sorted({*layer.seen().unique().tolist(), -1.0, 0.0, 1.0})
+        [-1.0, 0.0, 1.0]
     """
 
     def __init__(
         self, inputs: int, outputs: int, *, levels: int = 8, init_width: float = 1.0, generator: torch.Generator | None = None
     ) -> None:
         super().__init__()
-        if not isinstance(levels, int) or isinstance(levels, bool) or levels < 2:
-            raise ConfigError(f"levels is {levels!r}; expected a whole number of at least 2.")
-        if not 0 < init_width < float("inf"):
-            raise ConfigError(f"init_width is {init_width!r}; expected a positive number.")
+        levels = whole_number("levels", levels, 2)
+        init_width = number("init_width", init_width, 0, above=True)
         self.interval = None if levels == 2 else (2 / (levels - 1), levels)
         self.weight = nn.Parameter((torch.rand(outputs, inputs, generator=generator) - 0.5) * init_width)
 
     def seen(self) -> Tensor:
-        """q(W), without gradient."""
-        return level(self.weight.detach(), self.interval)
+        """Return q(W), without gradient."""
+        return nearest_level(self.weight.detach(), self.interval)
 
     def forward(self, x: Tensor) -> Tensor:
-        """See the class."""
-        return nn.functional.linear(x, through(self.weight, self.seen()))
+        """Return y; see the class."""
+        return nn.functional.linear(x, straight_through(self.weight, self.seen()))
 
     def extra_repr(self) -> str:
-        """What `print` shows."""
+        """Return the arguments that `print` shows."""
         outputs, inputs = self.weight.shape
         return f"{inputs}, {outputs}, levels={2 if self.interval is None else self.interval[1]}"
 
 
 class BinaryLinear(QuantisedLinear):
-    """y = x sign(W)^T, without bias: `QuantisedLinear` with the levels -1 and 1. Arguments as there.
+    """y = x sign(W)^T, without bias: `QuantisedLinear` with the levels -1 and 1, with the same arguments.
+
+    Example:
+        >>> set(BinaryLinear(4, 2).seen().flatten().tolist()) <= {-1.0, 1.0}
+        True
 
     Source: Courbariaux et al., arXiv:1602.02830 (2016).
     """

@@ -79,9 +79,9 @@ class StoredLevels(nn.Module):
         if len(changed):
             self._write(changed)
 
-    def _write(self, at: Tensor) -> None:
-        written = self.weights.write(self.contrast * self.target, self.verify, indices=at)
-        self.counts += torch.stack([torch.tensor(len(at)), written.unreached.sum()])
+    def _write(self, indices: Tensor) -> None:
+        written = self.weights.write(self.contrast * self.target, self.verify, indices=indices)
+        self.counts += torch.stack([torch.tensor(len(indices)), written.unreached.sum()])
 
     def read(self, *, noisy: bool = True) -> Tensor:
         """Return the weights as read from the devices.

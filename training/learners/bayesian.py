@@ -1,4 +1,4 @@
-"""`BayesianLearner`: perceptrons of drawn weights, in mini-batches, of any depth, on exact weights or in devices."""
+"""`BayesianLearner`: Bayesian perceptrons of any depth, in mini-batches, on exact weights or in devices."""
 
 from __future__ import annotations
 
@@ -13,13 +13,15 @@ from torch import Tensor, distributed, nn
 from ...contracts.synapse import Synapse
 from ...contracts.task_stream import TaskStream
 from ...errors import ConfigError
-from ..layers.bayesian import LIMIT, BayesianLinear, BinaryBayesianLinear, GateActivation, gaussian_pairs
+from ...validation import number, one_of, whole_number
+from ..layers.bayesian import INITIAL_LIMIT, BayesianLinear, BinaryBayesianLinear, GateActivation, gaussian_pairs
 from ..layers.storage import StoredWeights, device_footprint, drawing_from
 from ..rules.bayesian import BGD, MESU, BiMU, TorchMESU
-from ..settings import layer_sizes, number, taken
+from ..settings import layer_sizes, merge_defaults
+from .learner import count_bytes
 from .stepping import SteppingLearner
 
-#: Settings of the rules and their defaults; those of the optimisers of the same names.
+#: Optimiser of each rule, and its settings with their defaults.
 RULES: dict[str, tuple[Callable[..., torch.optim.Optimizer], dict[str, Any]]] = {
     "mesu": (
         MESU,
@@ -45,33 +47,43 @@ RULES: dict[str, tuple[Callable[..., torch.optim.Optimizer], dict[str, Any]]] = 
 
 
 class BayesianLearner(SteppingLearner):
-    """Learns distributions of weights: a perceptron without biases, whose loss is summed over a batch.
+    """Learn distributions of weights of a perceptron without biases; the loss is summed over a batch.
 
-    The rules, with their settings beside these arguments:
+    The rules, with their settings besides these arguments:
         "mesu", "torch-mesu", "bgd": those of `MESU`, `TorchMESU`, `BGD`; and spread, 0.5, and sampling, "weights", of
             `BayesianLinear`. ReLU between layers.
         "bimu": those of `BiMU`, and temperature, 1, of `BinaryBayesianLinear`. Each layer is followed by a layer norm without
             gains, and between them is a `GateActivation`.
 
-    In devices ("mesu", "torch-mesu", "bgd") the means live in pairs of them, steps become pulses, and each draw of the weights
-    is a noisy read; where sigma is more than the noise of a read, digital noise adds the difference, and where it is less the
-    weight is drawn with the noise of the device, whose share the footprint tells. At batch size 1 with one hidden layer
-    `OnlineLearner` does the same in compiled code.
+    With a synapse ("mesu", "torch-mesu", "bgd") the means are stored in pairs of devices, steps become pulses, and each draw of
+    the weights is a noisy read. Where sigma exceeds the read noise, digital noise adds the difference; where it is below, the
+    weight is drawn with the read noise of the device, and the footprint reports the share of such weights. At batch size 1 with
+    one hidden layer `OnlineLearner` does the same in compiled code.
 
     Args:
         stream: What will be learned.
         rule: Name of the rule.
         hidden: Units of each hidden layer.
-        samples: Draws in each step.
-        test_samples: Draws in tests.
-        synapse: None for exact numbers.
+        samples: Draws of the weights in each step.
+        test_samples: Draws of the weights in tests.
+        synapse: Model of the memory devices; None for exact weights.
         w_max: Largest mean in devices, in units of the limit 4 / sqrt(inputs) of initial means.
-        seed: Seed of initial weights, draws, devices.
+        seed: Seed of initial weights, draws and devices.
         **settings: Those of the rule.
 
     Raises:
-        ConfigError: an unknown rule, settings that it does not have or out of range, binary weights in devices; by learning,
+        ConfigError: an unknown rule, settings that it does not have or out of range, binary weights in devices; while learning,
             local draws shared among processes.
+
+    Example:
+        >>> from spinode.datasets import PermutedTasks, made_digits
+        >>> stream = PermutedTasks(made_digits(train=20, test=10), tasks=2)
+        >>> BayesianLearner(stream, rule="bgd", hidden=[6, 5], samples=2).layers
+        ModuleList(
+          (0): BayesianLinear(256, 6, sampling='weights')
+          (1): BayesianLinear(6, 5, sampling='weights')
+          (2): BayesianLinear(5, 10, sampling='weights')
+        )
 
     Source: those of the rules.
     """
@@ -90,43 +102,44 @@ class BayesianLearner(SteppingLearner):
         **settings: Any,
     ) -> None:
         super().__init__(stream, seed=seed)
-        if rule not in RULES:
-            raise ConfigError(f"there is no Bayesian rule {rule!r}; choose one of: {', '.join(RULES)}.")
-        for name, value in (("samples", samples), ("test_samples", test_samples)):
-            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-                raise ConfigError(f"{name} is {value!r}; expected a whole number of at least 1.")
+        self.rule: str = one_of("rule", rule, RULES)
+        self.samples, self.test_samples = whole_number("samples", samples, 1), whole_number("test_samples", test_samples, 1)
         sizes = layer_sizes(self.features, hidden, self.classes)
-        optimiser, own = RULES[rule]
-        binary = rule == "bimu"
-        rest: dict[str, Any] = {"temperature": 1.0} if binary else {"spread": 0.5, "sampling": "weights"}
-        values = taken(rule, settings, {**own, **rest})
-        self.rule, self.samples, self.test_samples = rule, samples, test_samples
-        layer = BinaryBayesianLinear if binary else BayesianLinear
-        given = {name: values[name] for name in rest}
-        self.layers = nn.ModuleList(layer(*each, **given, generator=self.generator) for each in pairwise(sizes))
-        self.activation = GateActivation() if binary else nn.ReLU()
-        parameters = [each.field for each in self.layers] if binary else gaussian_pairs(self)
-        self.optimiser = optimiser(parameters, **{name: values[name] for name in own})
+        optimiser, optimiser_defaults = RULES[rule]
+        is_binary = rule == "bimu"
+        layer_defaults: dict[str, Any] = {"temperature": 1.0} if is_binary else {"spread": 0.5, "sampling": "weights"}
+        values = merge_defaults(rule, settings, {**optimiser_defaults, **layer_defaults})
+        layer = BinaryBayesianLinear if is_binary else BayesianLinear
+        for name in ("temperature", "spread"):
+            if name in layer_defaults:
+                values[name] = number(name, values[name], 0, above=True)
+        layer_settings = {name: values[name] for name in layer_defaults}
+        self.layers = nn.ModuleList(layer(*shape, **layer_settings, generator=self.generator) for shape in pairwise(sizes))
+        self.activation = GateActivation() if is_binary else nn.ReLU()
+        parameters = [layer.field for layer in self.layers] if is_binary else gaussian_pairs(self)
+        self.optimiser = optimiser(parameters, **{name: values[name] for name in optimiser_defaults})
         self.stores = nn.ModuleList()
         if synapse is not None:
-            self._to_devices(synapse, number("w_max", w_max, above=True))
+            self._to_devices(synapse, number("w_max", w_max, 0, above=True))
+        values |= {name: self.optimiser.defaults[name] for name in optimiser_defaults}  # as plain numbers
         plain = {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
         devices = {"synapse": "ideal"} if synapse is None else {"synapse": repr(synapse), "w_max": w_max}
-        self._settings = {"hidden": sizes[1:-1], "samples": samples, "test_samples": test_samples, **plain, **devices}
+        draws = {"samples": self.samples, "test_samples": self.test_samples}
+        self._settings = {"hidden": sizes[1:-1], **draws, **plain, **devices}
 
     def _to_devices(self, synapse: Synapse, w_max: float) -> None:
         if self.rule == "bimu":
-            raise ConfigError("the fields of bimu do not live in devices; take mesu or bgd there, or bnn for binary weights.")
+            raise ConfigError("bimu cannot store its weights in devices; use mesu or bgd there, or bnn for binary weights.")
         for layer in self.layers:
-            limit = w_max * LIMIT / math.sqrt(layer.mean.shape[1])
+            limit = w_max * INITIAL_LIMIT / math.sqrt(layer.mean.shape[1])
             store = StoredWeights(layer.mean, synapse, kind="pair", w_max=limit, generator=self.generator)
             self.stores.append(store)
-            object.__setattr__(layer, "store", store)  # it is this module's, and must not be saved twice
+            object.__setattr__(layer, "store", store)  # registered in `stores` only, so that it is saved once
 
     # --- forward ------------------------------------------------------------------------------------------------------
 
     def _forward(self, x: Tensor, samples: int, generator: torch.Generator) -> Tensor:
-        """Logits of each draw, shape (samples, batch, classes)."""
+        """Return the logits of each draw, shape (samples, batch, classes)."""
         for index, layer in enumerate(self.layers):
             x = layer(x, samples, generator=generator)
             if self.rule == "bimu":
@@ -136,42 +149,42 @@ class BayesianLearner(SteppingLearner):
         return x
 
     def loss(self, inputs: Tensor, labels: Tensor) -> Tensor:
-        """-log p(label), mean over draws, sum over the batch."""
+        """Return -log p(label), mean over draws, sum over the batch."""
         log_p = self._forward(inputs, self.samples, self.generator).log_softmax(-1)
-        picked = log_p.gather(-1, labels.expand(len(log_p), -1)[..., None])
-        return -picked.sum() / len(log_p)
+        log_p_label = log_p.gather(-1, labels.expand(len(log_p), -1)[..., None])
+        return -log_p_label.sum() / len(log_p)
 
     def learn(self, inputs: Tensor, labels: Tensor, batch_size: int) -> Tensor:
-        """One step, on the sum over the batch of all processes."""
+        """Take one step, on the sum over the batch of all processes."""
         processes = 1
         if distributed.is_available() and distributed.is_initialized():
             processes = distributed.get_world_size()
         if processes > 1 and (self.stores or getattr(self.layers[0], "sampling", "weights") == "local"):
-            raise ConfigError("draws for each sample, and devices, are not shared by several processes; take processes=1.")
+            raise ConfigError("draws for each sample, and devices, cannot be shared by several processes; use processes=1.")
         loss = self.finite(self.loss(self.flat(inputs), labels))
         self.optimiser.zero_grad()
-        self.manual_backward(loss * processes)  # gradients are averaged over processes, and here a sum is meant
+        self.manual_backward(loss * processes)  # gradients are averaged over processes, but the loss is a sum
         self.optimiser.step()
         for layer, store in zip(self.layers, self.stores, strict=False):
-            store.follow(layer.mean)
+            store.update(layer.mean)
         return loss.detach() / len(labels)
 
     def log_probabilities(self, inputs: Tensor, *, generator: torch.Generator, task: int, view: str) -> Tensor:
-        """Of `test_samples` draws of the weights."""
+        """Return the responses of `test_samples` draws of the weights."""
         with drawing_from(self.stores, generator):
             return self._forward(self.flat(inputs), self.test_samples, generator).log_softmax(-1)
 
-    # --- what is told -------------------------------------------------------------------------------------------------
+    # --- settings and cost --------------------------------------------------------------------------------------------
 
     def settings(self) -> dict[str, Any]:
-        """All but the stream and the seed."""
+        """Return all settings but the stream and the seed."""
         return dict(self._settings)
 
     def footprint(self) -> dict[str, float]:
-        """Bytes of the distributions; devices."""
-        figures = {"memory [B]": float(sum(each.numel() * each.element_size() for each in self.parameters()))}
+        """Return the bytes of the distributions and the cost of the devices."""
+        figures = {"memory [B]": float(count_bytes(self.parameters()))}
         if self.stores:
             below = sum(int((layer.sigma < store.noise).sum()) for layer, store in zip(self.layers, self.stores, strict=True))
             weights = sum(layer.sigma.numel() for layer in self.layers)
-            figures |= {"weights less certain than sigma says [share]": below / weights, **device_footprint(self.stores)}
+            figures |= {"weights with sigma below read noise [share]": below / weights, **device_footprint(self.stores)}
         return figures

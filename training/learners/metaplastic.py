@@ -1,4 +1,4 @@
-"""`MetaplasticBNN`, `MetaplasticQNN`, `MetaplasticReal`: perceptrons whose hidden weights hold on to what they have learned."""
+"""`MetaplasticBNN`, `MetaplasticQNN`, `MetaplasticReal`: perceptrons whose hidden weights resist unlearning."""
 
 from __future__ import annotations
 
@@ -12,24 +12,26 @@ from torch import Tensor, nn
 from ...contracts.synapse import Synapse
 from ...contracts.task_stream import Task, TaskStream
 from ...errors import ConfigError
+from ...validation import number, one_of, whole_number
 from ..layers.norm import TaskNorm
-from ..layers.quantised import QuantisedLinear, SignActivation, through
+from ..layers.quantised import QuantisedLinear, SignActivation, straight_through
 from ..layers.storage import StoredLevels, StoredWeights, device_footprint, drawing_from
 from ..rules.elastic import EWC, fisher_information
 from ..rules.metaplastic import MetaplasticAdam
-from ..settings import layer_sizes, number
+from ..settings import layer_sizes
+from .learner import count_bytes
 from .stepping import SteppingLearner
 
-#: Samples from which the Fisher information of a task is taken, as Laborieux et al. do.
+#: Samples from which the Fisher information of a task is computed, as in Laborieux et al.
 FISHER_SAMPLES = 5000
 
 
 class MetaplasticReal(SteppingLearner):
-    """A perceptron with metaplastic Adam on real weights: the control that the rule does not help.
+    """A perceptron with metaplastic Adam on real weights: the control experiment, in which the rule should not help.
 
     Layers without biases, each followed by a `TaskNorm`; between them ReLU. Cross entropy. Where the stream has boundaries each
-    task begins with a new Adam, as published; else one goes on throughout. It is tested in two views: "task", with the norms of
-    the tested task, which needs to know the task, and "shared", with the newest ones.
+    task begins with a new Adam, as published; else one Adam is used throughout. It is tested in two views: "task", with the
+    norms of the tested task, which requires the identity of the task, and "shared", with the newest ones.
 
     Args:
         stream: What will be learned.
@@ -37,16 +39,22 @@ class MetaplasticReal(SteppingLearner):
         metaplasticity: m, one number, or one for each layer.
         rate: Learning rate.
         weight_decay: L2 penalty on hidden weights.
-        init_width: Hidden weights begin uniformly within half of it on both sides of zero.
-        norm: "batch"; or "none", which divides pre-activations by the root of the number of inputs instead, and learns from
-            single samples too.
+        init_width: Width of the uniform distribution of initial hidden weights, centred on zero.
+        norm: "batch"; or "none", which divides pre-activations by the root of the number of inputs instead, and also learns
+            from single samples.
         ewc: Strength of EWC by task on what the network sees of the weights; 0 for none. Fisher information of 5000 samples,
-            with the norms' mean and variance held.
-        synapse: None for exact numbers.
+            with mean and variance of the norms as constants.
+        synapse: Model of the memory devices; None for exact weights.
         seed: Seed of initial weights, devices and noise.
 
     Raises:
-        ConfigError: settings out of range, or devices, which real weights here do not take.
+        ConfigError: settings out of range, or a synapse, which this learner does not support.
+
+    Example:
+        >>> from spinode.datasets import PermutedTasks, made_digits
+        >>> learner = MetaplasticReal(PermutedTasks(made_digits(train=20, test=10), tasks=2), hidden=[8])
+        >>> learner.views
+        ('task', 'shared')
 
     Source: Laborieux et al., Nat. Commun. 12, 2549 (2021).
     """
@@ -72,31 +80,30 @@ class MetaplasticReal(SteppingLearner):
     ) -> None:
         super().__init__(stream, seed=seed)
         sizes = layer_sizes(self.features, hidden, self.classes)
-        if norm not in ("batch", "none"):
-            raise ConfigError(f"norm is {norm!r}; expected 'batch' or 'none'.")
+        norm = one_of("norm", norm, ("batch", "none"))
         if synapse is not None and self._levels is None:
-            raise ConfigError("real weights with metaplastic Adam are a control on exact numbers; take bnn or qnn for devices.")
+            raise ConfigError("real weights with metaplastic Adam are a control on exact weights; use bnn or qnn for devices.")
         self._m = _per_layer(metaplasticity, len(sizes) - 1)
         self._settings: dict[str, Any] = {
             "hidden": sizes[1:-1],
             "metaplasticity": self._m,
-            "rate": number("rate", rate, above=True),
-            "weight_decay": number("weight_decay", weight_decay),
-            "init_width": number("init_width", self._width if init_width is None else init_width, above=True),
+            "rate": number("rate", rate, 0, above=True),
+            "weight_decay": number("weight_decay", weight_decay, 0),
+            "init_width": number("init_width", self._width if init_width is None else init_width, 0, above=True),
             "norm": norm,
-            "ewc": number("ewc", ewc),
+            "ewc": number("ewc", ewc, 0),
             "synapse": "ideal" if synapse is None else repr(synapse),
         }
         self._boundaries = bool(stream.boundaries)
         if ewc and not self._boundaries:
-            raise ConfigError(f"EWC holds on where a task ends, and the stream {stream.name!r} does not say where; pass ewc=0.")
+            raise ConfigError(f"EWC consolidates where a task ends, and the stream {stream.name!r} has no boundaries; pass ewc=0.")
         self.views = ("task", "shared") if norm == "batch" and self._boundaries else ("shared",)
-        self.layers = nn.ModuleList(self._layer(*each) for each in pairwise(sizes))
+        self.layers = nn.ModuleList(self._layer(*shape) for shape in pairwise(sizes))
         tasks = len(stream) if self._boundaries else 0
-        self.norms = nn.ModuleList(TaskNorm(each, tasks) for each in sizes[1:]) if norm == "batch" else None
+        self.norms = nn.ModuleList(TaskNorm(units, tasks) for units in sizes[1:]) if norm == "batch" else None
         self.activation = nn.ReLU() if self._levels is None else SignActivation()
         self.stores = nn.ModuleList()
-        self._renew()
+        self._new_optimiser()
         self.elastic = EWC([layer.weight for layer in self.layers], ewc) if ewc else None
 
     def _layer(self, inputs: int, outputs: int) -> nn.Module:
@@ -108,7 +115,7 @@ class MetaplasticReal(SteppingLearner):
             layer.weight.uniform_(-width / 2, width / 2, generator=self.generator)
         return layer
 
-    def _renew(self) -> None:
+    def _new_optimiser(self) -> None:
         groups: list[dict[str, Any]] = [
             {"params": [layer.weight], "m": m, "interval": getattr(layer, "interval", None)}
             for layer, m in zip(self.layers, self._m, strict=True)
@@ -121,33 +128,36 @@ class MetaplasticReal(SteppingLearner):
     # --- forward ------------------------------------------------------------------------------------------------------
 
     def _seen(self, index: int) -> Tensor:
-        """Weights of a layer as the network sees them, with the gradient to the hidden ones."""
+        """Return the weights of a layer as the network sees them, with the gradient passed to the hidden ones."""
         layer = self.layers[index]
         if len(self.stores):
-            return through(layer.weight, self.stores[index].read())
+            return straight_through(layer.weight, self.stores[index].read())
         weight: Tensor = layer.weight
-        return through(weight, layer.seen()) if isinstance(layer, QuantisedLinear) else weight
+        return straight_through(weight, layer.seen()) if isinstance(layer, QuantisedLinear) else weight
 
     def _forward(
-        self, x: Tensor, task: int | None = None, *, still: bool = False
+        self, x: Tensor, task: int | None = None, *, detach_moments: bool = False
     ) -> tuple[Tensor, list[tuple[Tensor, Tensor]]]:
-        """Logits, and input and output of each layer."""
+        """Return the logits, and input and output of each layer."""
         traced = []
         for index in range(len(self.layers)):
             weight = self._seen(index)
-            before, x = x, nn.functional.linear(x, weight)
-            traced.append((before, x))
-            x = x / weight.shape[1] ** 0.5 if self.norms is None else self.norms[index](x, task, still=still)
+            layer_input, x = x, nn.functional.linear(x, weight)
+            traced.append((layer_input, x))
+            if self.norms is None:
+                x = x / weight.shape[1] ** 0.5
+            else:
+                x = self.norms[index](x, task, detach_moments=detach_moments)
             if index + 1 < len(self.layers):
                 x = self.activation(x)
         return x, traced
 
     def loss(self, inputs: Tensor, labels: Tensor) -> Tensor:
-        """Cross entropy."""
+        """Return the cross entropy, mean over the batch."""
         return nn.functional.cross_entropy(self._forward(inputs)[0], labels)
 
     def log_probabilities(self, inputs: Tensor, *, generator: torch.Generator, task: int, view: str) -> Tensor:
-        """Of one read of the weights."""
+        """Return the responses of one read of the weights."""
         with drawing_from(self.stores, generator):
             logits, _ = self._forward(self.flat(inputs), task if view == "task" else None)
         return logits.log_softmax(-1)[None]
@@ -155,58 +165,58 @@ class MetaplasticReal(SteppingLearner):
     # --- learning -----------------------------------------------------------------------------------------------------
 
     def learn(self, inputs: Tensor, labels: Tensor, batch_size: int) -> Tensor:
-        """One step; with batch norms a last batch of one sample, which has no variance, is left out."""
+        """Take one step; with batch norms skip a last batch of one sample, which has no variance."""
         if len(inputs) == 1 < batch_size and self.norms is not None:
             return torch.zeros(())
         return super().learn(inputs, labels, batch_size)
 
     def step(self) -> None:
-        """Metaplastic Adam, after EWC has added its gradient; devices follow."""
+        """Step metaplastic Adam, after EWC has added its gradient, and update the devices."""
         if self.elastic is not None:
-            self.elastic.add_gradient([self._exact(index) for index in range(len(self.layers))])
+            self.elastic.add_gradient([self._seen_exactly(index) for index in range(len(self.layers))])
         self.optimiser.step()
         for layer, store in zip(self.layers, self.stores, strict=False):
-            store.follow(layer.weight)
+            store.update(layer.weight)
 
-    def _exact(self, index: int) -> Tensor:
+    def _seen_exactly(self, index: int) -> Tensor:
         layer = self.layers[index]
         seen: Tensor = layer.seen() if isinstance(layer, QuantisedLinear) else layer.weight.detach()
         return seen
 
     def begin_task(self, index: int) -> None:
-        """A new Adam."""
-        self._renew()
+        """Start with a new Adam."""
+        self._new_optimiser()
 
     def end_task(self, index: int, task: Task) -> None:
-        """Keep the norms of the task, and with EWC its weights."""
+        """Store the norms of the task, and with EWC consolidate its weights."""
         for norm in self.norms or ():
-            norm.keep(index)
+            norm.store(index)
         if self.elastic is not None:
             chosen = torch.randperm(len(task.inputs), generator=self.generator)[:FISHER_SAMPLES]
             rows, labels = self.flat(task.inputs[chosen].to(self.device)), task.labels[chosen].to(self.device)
-            found = fisher_information(lambda x: self._forward(x, still=True), rows, labels)
-            self.elastic.end_task(found, [self._exact(index) for index in range(len(self.layers))])
+            fisher = fisher_information(lambda x: self._forward(x, detach_moments=True), rows, labels)
+            self.elastic.end_task(fisher, [self._seen_exactly(index) for index in range(len(self.layers))])
 
-    # --- what is kept and told ----------------------------------------------------------------------------------------
+    # --- settings, state and cost -------------------------------------------------------------------------------------
 
     def settings(self) -> dict[str, Any]:
-        """All but the stream and the seed."""
+        """Return all settings but the stream and the seed."""
         return dict(self._settings)
 
-    def held(self) -> Iterator[tuple[str, Any]]:
-        """Optimiser, and penalty if there is one."""
-        yield from super().held()
+    def stateful_parts(self) -> Iterator[tuple[str, Any]]:
+        """Yield the optimiser, and the penalty if there is one."""
+        yield from super().stateful_parts()
         if self.elastic is not None:
             yield "elastic", self.elastic
 
     def footprint(self) -> dict[str, float]:
-        """Bytes of hidden weights, norms and Adam; what the network needs alone; devices."""
-        held = [*self.parameters(), *(each for norm in self.norms or () for each in norm.buffers())]
-        moments = sum(each.numel() * 8 for each in self.parameters())
+        """Return the bytes of hidden weights, norms and Adam, those of the network alone, and the cost of the devices."""
+        tensors = [*self.parameters(), *(buffer for norm in self.norms or () for buffer in norm.buffers())]
+        moments = sum(parameter.numel() * 8 for parameter in self.parameters())
         bits = 32 if self._levels is None else (self._levels - 1).bit_length()
         weights = sum(layer.weight.numel() for layer in self.layers)
         return {
-            "memory [B]": float(sum(each.numel() * each.element_size() for each in held) + moments),
+            "memory [B]": float(count_bytes(tensors) + moments),
             "memory of the network alone [B]": weights * bits / 8,
             **device_footprint(self.stores),
         }
@@ -215,20 +225,26 @@ class MetaplasticReal(SteppingLearner):
 class MetaplasticBNN(MetaplasticReal):
     """A binary perceptron with metaplastic hidden weights.
 
-    The network sees the signs of hidden weights, and its activations are signs; otherwise as `MetaplasticReal`. With a synapse
-    the signs are those of differences between pairs of devices, read with noise; the hidden weights stand
+    The network sees the signs of hidden weights, and its activations are signs; otherwise it equals `MetaplasticReal`. With a
+    synapse the signs are those of differences between pairs of devices, read with noise; the hidden weights are stored
 
     - "digital": in memory, and a pair is written when its sign changes; or
-    - "devices": in the pairs themselves, as their conductance difference: steps become pulses, and the device's own way of
-      changing the less, the further it is gone, adds to the metaplasticity.
+    - "devices": in the pairs themselves, as their conductance difference: steps become pulses, and the saturation of the
+      devices, which change less the further they have moved, adds to the metaplasticity.
 
     Args:
         storage: "digital" or "devices"; only with a synapse.
 
-    The others are those of `MetaplasticReal`.
+    The other arguments are those of `MetaplasticReal`.
 
     Raises:
-        ConfigError: settings out of range; a synapse that cannot do it.
+        ConfigError: settings out of range; a synapse that cannot store signs.
+
+    Example:
+        >>> from spinode.datasets import PermutedTasks, made_digits
+        >>> learner = MetaplasticBNN(PermutedTasks(made_digits(train=20, test=10), tasks=2), hidden=[8], metaplasticity=2.0)
+        >>> sorted(learner.layers[0].seen().unique().tolist())
+        [-1.0, 1.0]
 
     Source: Laborieux et al., Nat. Commun. 12, 2549 (2021); in devices: Majumdar et al., IEEE Trans. Electron Devices (2021).
     """
@@ -240,8 +256,7 @@ class MetaplasticBNN(MetaplasticReal):
         self, stream: TaskStream, *, storage: str = "digital", synapse: Synapse | None = None, **settings: Any
     ) -> None:
         super().__init__(stream, synapse=synapse, **settings)
-        if storage not in ("digital", "devices"):
-            raise ConfigError(f"storage is {storage!r}; expected 'digital' or 'devices'.")
+        storage = one_of("storage", storage, ("digital", "devices"))
         if synapse is None and storage == "devices":
             raise ConfigError("storage='devices' needs devices; pass a synapse.")
         self._settings["storage"] = storage
@@ -259,14 +274,14 @@ class MetaplasticQNN(MetaplasticBNN):
     """A perceptron of few levels with metaplastic hidden weights.
 
     The network sees the nearest of `levels` levels, evenly spaced from -1 to 1; the rule damps steps towards the next
-    transition, its distance taken in units of half the spacing. With two levels it is `MetaplasticBNN`. With a synapse, levels
-    are conductance differences of pairs, written by write and verify when they change and read with noise, while the hidden
-    weights stay digital.
+    transition, with its distance in units of half the spacing. With two levels it equals `MetaplasticBNN`. With a synapse,
+    levels are conductance differences of pairs, written by write and verify when they change and read with noise, while the
+    hidden weights remain digital.
 
     Args:
         levels: Number of levels.
 
-    The others are those of `MetaplasticReal`.
+    The other arguments are those of `MetaplasticReal`.
 
     Raises:
         ConfigError: settings out of range; devices whose steps are too coarse for the levels.
@@ -278,10 +293,9 @@ class MetaplasticQNN(MetaplasticBNN):
     _width = 1.0
 
     def __init__(self, stream: TaskStream, *, levels: int = 8, synapse: Synapse | None = None, **settings: Any) -> None:
-        if not isinstance(levels, int) or isinstance(levels, bool) or levels < 2:
-            raise ConfigError(f"levels is {levels!r}; expected a whole number of at least 2.")
+        levels = whole_number("levels", levels, 2)
         if settings.get("storage", "digital") != "digital":
-            raise ConfigError(f"storage is {settings['storage']!r}; the hidden weights of a quantised network are 'digital'.")
+            raise ConfigError(f"storage is {settings['storage']!r}; expected 'digital', the only one for quantised networks.")
         self._levels = levels
         super().__init__(stream, synapse=synapse, **settings)
         self._settings["levels"] = levels
@@ -290,5 +304,5 @@ class MetaplasticQNN(MetaplasticBNN):
 def _per_layer(metaplasticity: Any, layers: int) -> list[float]:
     values = list(metaplasticity) if isinstance(metaplasticity, list | tuple) else [metaplasticity] * layers
     if len(values) != layers:
-        raise ConfigError(f"metaplasticity has {len(values)} numbers for {layers} layers; expected one, or one for each.")
-    return [number("metaplasticity", each) for each in values]
+        raise ConfigError(f"metaplasticity has {len(values)} numbers for {layers} layers; expected one, or one per layer.")
+    return [number("metaplasticity", value, 0) for value in values]

@@ -1,4 +1,4 @@
-"""`SteppingLearner`: what learners with layers and an optimiser of torch share."""
+"""`SteppingLearner`: the base of learners with layers and an optimiser of torch."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from torch import Tensor
 
 from ...contracts.task_stream import TaskStream
 from ...errors import ConfigError, FitError
-from .learner import Learner, check_sizes, sizes
+from .learner import Learner, check_sizes, stream_sizes
 
 
 class SteppingLearner(Learner):
-    """A learner whose rule is an optimiser: a member sets `optimiser` and writes `loss` and what `Learner` asks for.
+    """A learner whose rule is an optimiser: a member sets `optimiser` and writes `loss` and what `Learner` requires.
 
-    Optimiser and penalties are in its checkpoints.
+    Optimiser and penalties are part of its checkpoints.
 
     Args:
         stream: What will be learned.
@@ -25,19 +25,19 @@ class SteppingLearner(Learner):
     """
 
     optimiser: torch.optim.Optimizer
-    layers: Any  # nn.ModuleList, of which type checkers do not know what it holds
+    layers: Any  # nn.ModuleList, whose element type is unknown to type checkers
     stores: Any  # likewise, one for each layer, or none on exact numbers
 
     def __init__(self, stream: TaskStream, *, seed: int = 0) -> None:
         super().__init__(seed=seed)
-        self.features, self.classes = sizes(stream)
+        self.features, self.classes = stream_sizes(stream)
 
     def check(self, stream: TaskStream) -> None:
-        """See that the stream has the features and classes that the learner was made for."""
+        """Check that the stream has the features and classes for which the learner was made."""
         check_sizes(stream, self.features, self.classes)
 
     def loss(self, inputs: Tensor, labels: Tensor) -> Tensor:
-        """Loss of a batch, mean over its samples, with its graph.
+        """Return the loss of a batch, mean over its samples, with its graph.
 
         Args:
             inputs: Shape (samples, features), of the type of the weights.
@@ -46,7 +46,7 @@ class SteppingLearner(Learner):
         raise NotImplementedError
 
     def learn(self, inputs: Tensor, labels: Tensor, batch_size: int) -> Tensor:
-        """One step of the optimiser."""
+        """Take one step of the optimiser."""
         loss = self.finite(self.loss(self.flat(inputs), labels))
         self.optimiser.zero_grad()
         self.manual_backward(loss)  # averages gradients over processes
@@ -54,46 +54,47 @@ class SteppingLearner(Learner):
         return loss.detach()
 
     def finite(self, loss: Tensor) -> Tensor:
-        """The loss, if it is a number.
+        """Return the loss if it is finite.
 
         Raises:
-            FitError: it is not; the weights are as before the step.
+            FitError: it is not; the weights are those before the step.
         """
         if not math.isfinite(float(loss.detach())):
             raise FitError(
-                f"{self.rule} diverged: the loss of a batch is {float(loss.detach())}. Take smaller rates; look at the inputs."
+                f"{self.rule} diverged: the loss of a batch is {float(loss.detach())}. Use smaller rates; check the inputs."
             )
         return loss
 
     def step(self) -> None:
-        """What follows the gradients."""
+        """Apply the gradients."""
         self.optimiser.step()
 
     def flat(self, inputs: Tensor) -> Tensor:
-        """Inputs as rows of the weights' type.
+        """Return the inputs as rows, in the dtype of the weights.
 
         Raises:
-            ConfigError: inputs of another size than the stream said, or not finite: a sign would make numbers of them again.
+            ConfigError: another number of features than the stream has, or values that are not finite, which a sign activation
+                would turn into finite ones.
         """
         rows = inputs.flatten(1).to(next(self.parameters()))
         if rows.shape[1] != self.features:
-            raise ConfigError(f"inputs have {rows.shape[1]} features; expected {self.features}, as the stream has.")
+            raise ConfigError(f"inputs have {rows.shape[1]} features; expected {self.features}, those of the stream.")
         if not math.isfinite(float(rows.sum())):
             bad = int((~torch.isfinite(rows)).sum())
             raise ConfigError(f"{bad} of {rows.numel()} inputs are NaN or infinite; expected finite numbers of moderate size.")
         return rows
 
-    def held(self) -> Iterator[tuple[str, Any]]:
-        """What has a `state_dict` of its own beside the module's, by name."""
+    def stateful_parts(self) -> Iterator[tuple[str, Any]]:
+        """Yield the parts with a `state_dict` of their own besides the module's, by name."""
         yield "optimiser", self.optimiser
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """With the optimiser."""
+        """Add the states of optimiser and penalty."""
         super().on_save_checkpoint(checkpoint)
-        checkpoint["learner"]["held"] = {name: each.state_dict() for name, each in self.held()}
+        checkpoint["learner"]["parts"] = {name: part.state_dict() for name, part in self.stateful_parts()}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """With the optimiser."""
+        """Restore the states of optimiser and penalty."""
         super().on_load_checkpoint(checkpoint)
-        for name, each in self.held():
-            each.load_state_dict(checkpoint["learner"]["held"][name])
+        for name, part in self.stateful_parts():
+            part.load_state_dict(checkpoint["learner"]["parts"][name])

@@ -1,1 +1,1 @@
-"""Learning rules as optimisers for loops of your own: MESU, BGD, BiMU, metaplastic Adam, EWC and SI."""
+"""Learning rules as optimisers for your own training loop: MESU, BGD, BiMU, metaplastic Adam, EWC and SI."""

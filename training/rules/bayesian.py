@@ -1,62 +1,39 @@
-"""Optimisers of Bayesian weights: MESU as published, MESU as its authors' torch code has it, BGD, BiMU."""
+"""Optimisers of Bayesian weights: MESU as published, MESU as in its authors' torch code, BGD, BiMU."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from ...errors import ConfigError
+from ...validation import flag, number
+from .optimizer import RuleOptimizer, gradient_of
 
-_Pair = tuple[nn.Parameter, nn.Parameter]
+Pair = tuple[nn.Parameter, nn.Parameter]
 
 
-class _Rule(torch.optim.Optimizer):
-    """Steps of all groups, each in one go."""
+class _GaussianOptimizer(RuleOptimizer):
+    """Base of the optimisers of pairs of a mean and a sigma; a member writes `_update_pair`."""
 
-    def _check(self, **least: tuple[Any, bool]) -> None:
-        for name, (value, above) in least.items():
-            good = isinstance(value, int | float) and not isinstance(value, bool) and not math.isnan(value)
-            if not good or value < 0 or (above and value == 0):
-                raise ConfigError(
-                    f"{name} of {type(self).__name__} is {value!r}; expected a number {'above' if above else 'of at least'} 0."
-                )
+    def __init__(self, pairs: Iterable[Pair], defaults: dict[str, Any]) -> None:
+        pairs = list(pairs)
+        if not pairs or not all(len(pair) == 2 and pair[0].shape == pair[1].shape for pair in pairs):
+            raise ConfigError("expected pairs of a mean and a sigma of the same shape, such as gaussian_pairs(model).")
+        super().__init__([{"params": list(pair)} for pair in pairs], defaults)
 
-    @torch.no_grad()
-    def step(self, closure: Callable[[], Any] | None = None) -> Any:
-        """One step.
+    def update_group(self, group: dict[str, Any]) -> None:
+        mean, sigma = group["params"]
+        if mean.grad is not None and sigma.grad is not None:
+            self._update_pair(mean, sigma, group)
 
-        Args:
-            closure: Computes the loss and its gradients.
-
-        Returns:
-            The loss that the closure gave.
-        """
-        loss = None
-        if closure is not None:
-            with torch.enable_grad():
-                loss = closure()
-        for group in self.param_groups:
-            if all(each.grad is not None for each in group["params"]):
-                self._move(group)
-        return loss
-
-    def _move(self, group: dict[str, Any]) -> None:
+    def _update_pair(self, mean: nn.Parameter, sigma: nn.Parameter, group: dict[str, Any]) -> None:
         raise NotImplementedError
 
 
-class _Gaussian(_Rule):
-    def __init__(self, pairs: Iterable[_Pair], defaults: dict[str, Any]) -> None:
-        pairs = list(pairs)
-        if not pairs or not all(len(each) == 2 and each[0].shape == each[1].shape for each in pairs):
-            raise ConfigError("expected pairs of a mean and a sigma of one shape, such as gaussian_pairs(model).")
-        super().__init__([{"params": list(each)} for each in pairs], defaults)
-
-
-class MESU(_Gaussian):
+class MESU(_GaussianOptimizer):
     """Metaplasticity from synaptic uncertainty, as published.
 
     With C the loss summed over the batch, the mean over draws of -log p(label), mu the mean and s the sigma of a weight:
@@ -65,22 +42,33 @@ class MESU(_Gaussian):
 
     Args:
         pairs: Means and sigmas, `gaussian_pairs(model)`.
-        mean_rate: Rate of the means.
-        sigma_rate: Rate of the sigmas.
+        mean_rate: Learning rate of the means.
+        sigma_rate: Learning rate of the sigmas.
         prior_mean: Mean of the prior.
         prior_sigma: Sigma of the prior.
-        memory: N, in batches; infinite for one that never forgets.
-        clamp: Both gradients are cut to +-clamp / |s|; 0 for no cut.
+        memory: N, in batches; infinite never forgets.
+        clamp: Both gradients are clipped to +-clamp / |s|; 0 for no clipping.
 
     Raises:
         ConfigError: no pairs, or settings out of range.
+
+    Example:
+        >>> import torch
+        >>> from spinode.training import BayesianLinear, gaussian_pairs
+        >>> layer = BayesianLinear(3, 2, generator=torch.Generator().manual_seed(0))
+        >>> optimizer = MESU(gaussian_pairs(layer), memory=1000)
+        >>> sigma = layer.sigma.detach().clone()
+        >>> layer(torch.ones(1, 3), samples=4, generator=torch.Generator().manual_seed(1)).square().sum().backward()
+        >>> optimizer.step()
+        >>> bool((layer.sigma < sigma).any())
+        True
 
     Source: Bonnet et al., arXiv:2504.13569 (2025).
     """
 
     def __init__(
         self,
-        pairs: Iterable[_Pair],
+        pairs: Iterable[Pair],
         *,
         mean_rate: float = 1.0,
         sigma_rate: float = 1.0,
@@ -89,36 +77,34 @@ class MESU(_Gaussian):
         memory: float = 300_000.0,
         clamp: float = 0.0,
     ) -> None:
-        self._check(
-            mean_rate=(mean_rate, False),
-            sigma_rate=(sigma_rate, False),
-            prior_sigma=(prior_sigma, True),
-            memory=(memory, True),
-            clamp=(clamp, False),
-        )
-        names = ("mean_rate", "sigma_rate", "prior_mean", "prior_sigma", "memory", "clamp")
-        values = (mean_rate, sigma_rate, prior_mean, prior_sigma, memory, clamp)
-        super().__init__(pairs, dict(zip(names, values, strict=True)))
+        defaults = {
+            "mean_rate": number("mean_rate of MESU", mean_rate, 0),
+            "sigma_rate": number("sigma_rate of MESU", sigma_rate, 0),
+            "prior_mean": number("prior_mean of MESU", prior_mean),
+            "prior_sigma": number("prior_sigma of MESU", prior_sigma, 0, above=True),
+            "memory": number("memory of MESU", memory, 0, above=True, finite=False),
+            "clamp": number("clamp of MESU", clamp, 0),
+        }
+        super().__init__(pairs, defaults)
 
-    def _move(self, group: dict[str, Any]) -> None:
-        mean, sigma = group["params"]
-        slope_mean, slope_sigma = mean.grad, sigma.grad
+    def _update_pair(self, mean: nn.Parameter, sigma: nn.Parameter, group: dict[str, Any]) -> None:
+        mean_grad, sigma_grad = gradient_of(mean), gradient_of(sigma)
         if group["clamp"]:
-            most = group["clamp"] / sigma.abs()
-            slope_mean, slope_sigma = slope_mean.clamp(-most, most), slope_sigma.clamp(-most, most)
-        variance, prior = sigma.square(), group["prior_sigma"] ** 2
-        back = 1 / (group["memory"] * prior)
-        mean.add_(variance * (back * (group["prior_mean"] - mean) - slope_mean), alpha=group["mean_rate"])
-        sigma.add_(back * sigma * (prior - variance) - variance * slope_sigma, alpha=group["sigma_rate"] / 2)
+            bound = group["clamp"] / sigma.abs()
+            mean_grad, sigma_grad = mean_grad.clamp(-bound, bound), sigma_grad.clamp(-bound, bound)
+        variance, prior_variance = sigma.square(), group["prior_sigma"] ** 2
+        forget = 1 / (group["memory"] * prior_variance)
+        mean.add_(variance * (forget * (group["prior_mean"] - mean) - mean_grad), alpha=group["mean_rate"])
+        sigma.add_(forget * sigma * (prior_variance - variance) - variance * sigma_grad, alpha=group["sigma_rate"] / 2)
 
 
-class TorchMESU(_Gaussian):
-    """The variant of MESU in its authors' torch code: momentum, a denominator, bounded steps. Another optimiser than `MESU`.
+class TorchMESU(_GaussianOptimizer):
+    """The variant of MESU in its authors' torch code: momentum, a denominator, bounded steps. It differs from `MESU`.
 
     With g the running averages of the gradients and D = 1 + s |g_s| (1 without `second_order`):
         mu <- mu - mean_rate  (s^2 g_mu + s^2 (mu - prior_mean) / (memory prior_sigma^2)) / D
         s  <- s  - sigma_rate (s^2 g_s  + s (s^2 - prior_sigma^2) / (memory prior_sigma^2)) / D
-    each step cut to +-ratio_max s, and s to `bounds`. There is no factor 1/2 before the step of sigma.
+    each step clipped to +-ratio_max s, and s to `bounds`. There is no factor 1/2 before the step of sigma.
 
     Args:
         pairs: Means and sigmas, `gaussian_pairs(model)`.
@@ -127,8 +113,8 @@ class TorchMESU(_Gaussian):
         prior_mean: Mean of the prior.
         prior_sigma: Sigma of the prior.
         memory: N, in batches.
-        momentum: Of the averages.
-        second_order: With the denominator.
+        momentum: Momentum of the averages.
+        second_order: True to use the denominator.
         ratio_max: Largest step, in units of sigma.
         bounds: Smallest and largest sigma.
 
@@ -140,7 +126,7 @@ class TorchMESU(_Gaussian):
 
     def __init__(
         self,
-        pairs: Iterable[_Pair],
+        pairs: Iterable[Pair],
         *,
         mean_rate: float = 1.0,
         sigma_rate: float = 1.0,
@@ -152,37 +138,38 @@ class TorchMESU(_Gaussian):
         ratio_max: float = 0.5,
         bounds: tuple[float, float] = (1e-6, 1.0),
     ) -> None:
-        self._check(
-            mean_rate=(mean_rate, False),
-            sigma_rate=(sigma_rate, False),
-            prior_sigma=(prior_sigma, True),
-            memory=(memory, True),
-            ratio_max=(ratio_max, True),
-        )
-        if not 0 <= momentum < 1 or not 0 < bounds[0] < bounds[1]:
-            raise ConfigError(f"momentum is {momentum}, bounds are {bounds}; expected 0 .. 1, and two rising numbers above 0.")
-        names = ("mean_rate", "sigma_rate", "prior_mean", "prior_sigma", "memory", "momentum", "second_order", "ratio_max")
-        values = (mean_rate, sigma_rate, prior_mean, prior_sigma, memory, momentum, bool(second_order), ratio_max)
-        super().__init__(pairs, {**dict(zip(names, values, strict=True)), "bounds": tuple(bounds)})
+        lowest = number("the lower one of bounds of TorchMESU", bounds[0], 0, above=True)
+        highest = number("the upper one of bounds of TorchMESU", bounds[1], lowest, above=True)
+        defaults = {
+            "mean_rate": number("mean_rate of TorchMESU", mean_rate, 0),
+            "sigma_rate": number("sigma_rate of TorchMESU", sigma_rate, 0),
+            "prior_mean": number("prior_mean of TorchMESU", prior_mean),
+            "prior_sigma": number("prior_sigma of TorchMESU", prior_sigma, 0, above=True),
+            "memory": number("memory of TorchMESU", memory, 0, above=True, finite=False),
+            "momentum": number("momentum of TorchMESU", momentum, 0, 1, below=True),
+            "second_order": flag("second_order of TorchMESU", second_order),
+            "ratio_max": number("ratio_max of TorchMESU", ratio_max, 0, above=True, finite=False),
+            "bounds": (lowest, highest),
+        }
+        super().__init__(pairs, defaults)
 
-    def _move(self, group: dict[str, Any]) -> None:
-        mean, sigma = group["params"]
+    def _update_pair(self, mean: nn.Parameter, sigma: nn.Parameter, group: dict[str, Any]) -> None:
         averages = []
         for parameter in (mean, sigma):
             state = self.state[parameter]
             average = state.setdefault("average", torch.zeros_like(parameter))
-            averages.append(average.mul_(group["momentum"]).add_(parameter.grad, alpha=1 - group["momentum"]))
-        variance, prior = sigma.square(), group["prior_sigma"] ** 2
-        back = 1 / (group["memory"] * prior)
-        damping = 1 + sigma * averages[1].abs() if group["second_order"] else 1.0
-        most = group["ratio_max"] * sigma
-        step_mean = group["mean_rate"] * variance * (averages[0] + back * (mean - group["prior_mean"])) / damping
-        step_sigma = group["sigma_rate"] * (variance * averages[1] + back * sigma * (variance - prior)) / damping
-        mean.sub_(step_mean.clamp(-most, most))
-        sigma.sub_(step_sigma.clamp(-most, most)).clamp_(*group["bounds"])
+            averages.append(average.mul_(group["momentum"]).add_(gradient_of(parameter), alpha=1 - group["momentum"]))
+        variance, prior_variance = sigma.square(), group["prior_sigma"] ** 2
+        forget = 1 / (group["memory"] * prior_variance)
+        denominator = 1 + sigma * averages[1].abs() if group["second_order"] else 1.0
+        bound = group["ratio_max"] * sigma
+        mean_step = group["mean_rate"] * variance * (averages[0] + forget * (mean - group["prior_mean"])) / denominator
+        sigma_step = group["sigma_rate"] * (variance * averages[1] + forget * sigma * (variance - prior_variance)) / denominator
+        mean.sub_(mean_step.clamp(-bound, bound))
+        sigma.sub_(sigma_step.clamp(-bound, bound)).clamp_(*group["bounds"])
 
 
-class BGD(_Gaussian):
+class BGD(_GaussianOptimizer):
     """Bayesian gradient descent (FOO-VB, diagonal): Gaussian weights that never forget.
 
     With C the loss summed over the batch and u = s dC/ds / 2:
@@ -191,8 +178,8 @@ class BGD(_Gaussian):
 
     Args:
         pairs: Means and sigmas, `gaussian_pairs(model)`.
-        mean_rate: Rate of the means.
-        published_code: s <- s (2 - u - sqrt(1 + u^2)) instead: the sign slip of the code behind the figures of the MESU paper.
+        mean_rate: Learning rate of the means.
+        published_code: s <- s (2 - u - sqrt(1 + u^2)) instead: the sign error in the code behind the figures of the MESU paper.
 
     Raises:
         ConfigError: no pairs, or a negative rate.
@@ -200,31 +187,33 @@ class BGD(_Gaussian):
     Source: Zeno et al., Neural Computation 33, 3139 (2021).
     """
 
-    def __init__(self, pairs: Iterable[_Pair], *, mean_rate: float = 1.0, published_code: bool = False) -> None:
-        self._check(mean_rate=(mean_rate, False))
-        super().__init__(pairs, {"mean_rate": mean_rate, "published_code": bool(published_code)})
+    def __init__(self, pairs: Iterable[Pair], *, mean_rate: float = 1.0, published_code: bool = False) -> None:
+        defaults = {
+            "mean_rate": number("mean_rate of BGD", mean_rate, 0),
+            "published_code": flag("published_code of BGD", published_code),
+        }
+        super().__init__(pairs, defaults)
 
-    def _move(self, group: dict[str, Any]) -> None:
-        mean, sigma = group["params"]
-        u = sigma * sigma.grad / 2
+    def _update_pair(self, mean: nn.Parameter, sigma: nn.Parameter, group: dict[str, Any]) -> None:
+        u = sigma * gradient_of(sigma) / 2
         root = (1 + u.square()).sqrt()
-        mean.sub_(sigma.square() * mean.grad, alpha=group["mean_rate"])
+        mean.sub_(sigma.square() * gradient_of(mean), alpha=group["mean_rate"])
         sigma.mul_(2 - u - root if group["published_code"] else root - u)
 
 
-class BiMU(_Rule):
-    """Binary metaplasticity from uncertainty: fields l of binary weights of mean tanh(l), which forget beyond their memory.
+class BiMU(RuleOptimizer):
+    """Binary metaplasticity from uncertainty: binary weights of mean tanh(l), which forget what is older than their memory.
 
     With C the loss summed over the batch, g = likelihood dC/dl and s = divergence (1 - tanh(l)^2):
         l <- l - (rate g + s l / memory) / (s + 2 g tanh(l) + 2 |g| + 1 / largest_rate)
-    A step in which all gradients are zero is left out.
+    A step in which all gradients are zero is skipped.
 
     Args:
-        params: Fields, such as [layer.field for layer in layers].
+        params: The natural parameters l, such as [layer.field for layer in layers].
         rate: Learning rate.
-        largest_rate: Greatest rate of a weight.
-        likelihood: Weight of the evidence.
-        divergence: Weight of the prior.
+        largest_rate: Largest learning rate of a weight.
+        likelihood: Factor of the evidence.
+        divergence: Factor of the prior.
         memory: N, in batches.
 
     Raises:
@@ -243,34 +232,28 @@ class BiMU(_Rule):
         divergence: float = 3.76,
         memory: float = 700.0,
     ) -> None:
-        self._check(
-            rate=(rate, False),
-            largest_rate=(largest_rate, True),
-            likelihood=(likelihood, False),
-            divergence=(divergence, False),
-            memory=(memory, True),
-        )
-        names = ("rate", "largest_rate", "likelihood", "divergence", "memory")
-        super().__init__(params, dict(zip(names, (rate, largest_rate, likelihood, divergence, memory), strict=True)))
+        defaults = {
+            "rate": number("rate of BiMU", rate, 0),
+            "largest_rate": number("largest_rate of BiMU", largest_rate, 0, above=True, finite=False),
+            "likelihood": number("likelihood of BiMU", likelihood, 0),
+            "divergence": number("divergence of BiMU", divergence, 0),
+            "memory": number("memory of BiMU", memory, 0, above=True, finite=False),
+        }
+        super().__init__(params, defaults)
 
-    @torch.no_grad()
-    def step(self, closure: Callable[[], Any] | None = None) -> Any:
-        """One step, unless nothing was learned."""
-        if closure is not None:
-            return super().step(closure)
-        slopes = [each.grad for group in self.param_groups for each in group["params"] if each.grad is not None]
-        return super().step() if any(bool(each.any()) for each in slopes) else None
+    def has_evidence(self) -> bool:
+        """Return True if any gradient differs from zero."""
+        parameters = [parameter for group in self.param_groups for parameter in group["params"]]
+        return any(parameter.grad is not None and bool(parameter.grad.any()) for parameter in parameters)
 
-    def _move(self, group: dict[str, Any]) -> None:
+    def update_group(self, group: dict[str, Any]) -> None:
+        """Change the natural parameters of a group; see the class."""
+        if any(parameter.grad is None for parameter in group["params"]):
+            return
         for field in group["params"]:
-            g = group["likelihood"] * _slope(field)
+            g = group["likelihood"] * gradient_of(field)
             mean = field.tanh()
             s = group["divergence"] * (1 - mean.square())
             field.sub_(
                 (group["rate"] * g + s * field / group["memory"]) / (s + 2 * g * mean + 2 * g.abs() + 1 / group["largest_rate"])
             )
-
-
-def _slope(parameter: Tensor) -> Tensor:
-    assert parameter.grad is not None
-    return parameter.grad

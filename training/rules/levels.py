@@ -1,0 +1,43 @@
+"""`nearest_level`: what a network sees of the hidden weights of binary and quantised layers."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+#: Spacing and number of evenly spaced levels around zero; None for the sign.
+Interval = tuple[float, int] | None
+
+
+def nearest_level(weight: Tensor, interval: Interval = None) -> Tensor:
+    """Return what a network sees of hidden weights: the sign, 1 for zero, or the nearest level.
+
+    Args:
+        weight: Hidden weights, any shape.
+        interval: None for the sign. (spacing, levels): the levels spacing (k - (levels - 1) / 2) for k = 0 .. levels - 1.
+
+    Example:
+        >>> import torch
+        >>> nearest_level(torch.tensor([-0.2, 0.0, 0.9])).tolist()
+        [-1.0, 1.0, 1.0]
+        >>> nearest_level(torch.tensor([-0.2, 0.4, 3.0]), (1.0, 3)).tolist()
+        [0.0, 0.0, 1.0]
+    """
+    if interval is None:
+        return (weight >= 0).to(weight.dtype).mul_(2).sub_(1)  # several times as fast as where()
+    spacing, levels = interval
+    middle = (levels - 1) / 2
+    return spacing * ((weight * (1 / spacing) + middle).clamp(0, levels - 1).round() - middle)
+
+
+def distance_to_transition(weight: Tensor, interval: Interval = None) -> Tensor:
+    """Return the signed distance of hidden weights from the nearest place where `nearest_level` changes.
+
+    Args:
+        weight: Hidden weights, any shape.
+        interval: As for `nearest_level`.
+    """
+    if interval is None:
+        return weight
+    spacing, levels = interval
+    middle = (levels - 2) / 2
+    return weight - spacing * ((weight * (1 / spacing) + middle).clamp(0, levels - 2).round() - middle)
