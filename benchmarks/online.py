@@ -2,9 +2,9 @@
 
     python benchmarks/online.py [--only learn noise adam] [--rounds 5] [--steps 4000] [--plain-steps 40] [--quick]
 
-learn: microseconds a step of `spinode.training.online.learn.run_online`, noise included, for each rule at the sizes of the published protocol
+learn: microseconds a step of `spinode.training.online.run_online`, noise included, for each rule at the sizes of the published protocol
 (784-50-10; BiMU 784-100-10), float32, batch size 1. noise: the normal numbers of such a step, 10 x 60, drawn by torch's
-generator, by ours compiled, and by ours in plain torch. adam: nanoseconds a weight of `metaplastic_adam` with m = 1.35 and a
+generator, by ours compiled, and by ours in plain torch. adam: nanoseconds a weight of `metaplastic_update` with m = 1.35 and a
 binary copy, beside our plain one and torch's fused Adam, which does less.
 
 Protocol. One process on one core; in each of `--rounds` rounds every side runs once, one after the other, so that a disturbance
@@ -25,8 +25,8 @@ from torch import Tensor
 
 from spinode import kernels
 from spinode.random import counter_normals
-from spinode.training.online.learn import OnlineBGD, OnlineBiMU, OnlineMESU, OnlineRule, OnlineSGD, run_online
-from spinode.training.rules.metaplastic_step import metaplastic_adam
+from spinode.training.online import OnlineBGD, OnlineBiMU, OnlineMESU, OnlineRule, OnlineSGD, run_online
+from spinode.training.rules.metaplastic_update import metaplastic_update
 
 FEATURES, CLASSES = 784, 10
 
@@ -46,7 +46,7 @@ def state_of(rule: OnlineRule, hidden: int) -> dict[str, Tensor]:
     for layer, (rows, columns) in enumerate(((hidden, FEATURES), (CLASSES, hidden))):
         width = 4 / columns**0.5
         weight = width * (2 * torch.rand(rows, columns, generator=generator) - 1)
-        for name in rule.needs:
+        for name in rule.arrays:
             zero = name in ("sigma", "importance")
             state[f"{name}{layer}"] = torch.full_like(weight, 0.5 * width) if name == "sigma" else weight.clone() * (not zero)
     return state
@@ -64,7 +64,7 @@ def learn(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
             with kernels.use(mode):
                 return run_online(rule, state, inputs[:steps], labels[:steps], generator=torch.Generator().manual_seed(2))
 
-        line = {"part": "learn", "rule": name, "hidden": hidden, "samples": rule.samples}
+        line = {"part": "learn", "rule": name, "hidden": hidden, "samples": rule.draws}
         yield line | sides(
             {
                 "native": (lambda run=run: run("native", options.steps), options.steps),
@@ -115,9 +115,9 @@ class Steps:
         with kernels.use(self.mode):
             for _ in range(steps):
                 self.step += 1
-                metaplastic_adam(
+                metaplastic_update(
                     self.weight, self.gradient, self.average, self.square,
-                    step=self.step, rate=0.005, m=1.35, binary=self.binary,
+                    step=self.step, rate=0.005, m=1.35, seen=self.binary,
                 )  # fmt: skip
         return self.weight
 

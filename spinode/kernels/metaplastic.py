@@ -1,4 +1,4 @@
-"""The compiled metaplastic step of Adam; its plain-torch twin is `spinode.training.rules.metaplastic_step`."""
+"""The compiled metaplastic step of Adam; its plain-torch twin is `spinode.training.rules.metaplastic_update`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-// Online learning, one sample a step, of a two-layer perceptron; the twin stands in online_torch.py.
+// Online learning, one sample a step, of a two-layer perceptron; the plain-torch twin is training/online.
 //
 // The first layer holds nearly all weights. Its rows pass through the caches once a step: a row takes the update of this step and
 // at once gives its sums for the next sample. Everything else works on arrays that the first cache holds, whose rows are padded with

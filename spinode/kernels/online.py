@@ -1,4 +1,4 @@
-"""Compiled online learning; its plain-torch twins are `spinode.training.online.updates` and `spinode.random`."""
+"""Compiled online learning; its plain-torch twins are `spinode.training.online` (one file per rule) and `spinode.random`."""
 
 from __future__ import annotations
 
