@@ -1,10 +1,14 @@
 from collections.abc import Sequence
 from typing import Any
 
+from numpy.typing import NDArray
+from torch import Tensor
+
 _Address = Sequence[int]
+Array = NDArray[Any]
 
 def info() -> dict[str, Any]: ...
-def tape(simd: str, f64: bool, layout: Sequence[int], method: int, sizes: Sequence[int], /) -> int: ...
+def tape(simd: str, f64: bool, layout: Sequence[int], method: int, sizes: Sequence[int]) -> int: ...
 def forward(
     simd: str,
     f64: bool,
@@ -18,7 +22,6 @@ def forward(
     views: Sequence[_Address],
     initial: bool,
     tape: int,
-    /,
 ) -> bool: ...
 def backward(
     simd: str,
@@ -34,47 +37,100 @@ def backward(
     initial: bool,
     tape: int,
     gradients: Sequence[_Address],
-    /,
 ) -> None: ...
 def shooting(
     simd: str,
+    *,
     layout: Sequence[int],
     ratios: Sequence[float],
-    sizes: Sequence[int],
     threads: int,
-    views: Sequence[_Address],
-    feedthrough: int,
-    feedthrough_jacobian: _Address,
-    residuals: _Address,
+    theta: Tensor,
+    stages: Tensor,
+    states: Tensor,
+    jacobian: Tensor,
+    residuals: Tensor,
     weights: Sequence[float],
-    results: Sequence[int],
-    /,
+    matrix: Tensor,
+    gradient: Tensor,
+    blocks: Tensor | None,
+    coupling: Tensor | None,
+    pull: Tensor | None,
 ) -> None: ...
-def filter(sizes: Sequence[int], at: Sequence[int], /) -> None: ...  # noqa: A001
-def filter_gradient(sizes: Sequence[int], at: Sequence[int], gradient: int, /) -> None: ...
+def filter(  # noqa: A001
+    *,
+    reads: Array,
+    drift: Array,
+    slope: Array,
+    reference: Array,
+    process: Array,
+    read: Array,
+    decay: Array,
+    memory: Array,
+    depth: Array,
+    depth_variance: Array,
+    seen: Array,
+    filled: Array,
+    loglik: Array,
+    innovation: Array,
+    variance: Array,
+    mean: Array,
+    gain: Array,
+) -> None: ...
+def filter_gradient(
+    *,
+    slope: Array,
+    decay: Array,
+    seen: Array,
+    filled: Array,
+    innovation: Array,
+    variance: Array,
+    gain: Array,
+    gradient: Array,
+) -> None: ...
 def learn(
     simd: str,
-    f64: bool,
+    *,
     rule: int,
-    sizes: Sequence[int],
     numbers: Sequence[float],
-    data: Sequence[int],
+    inputs: Tensor,
+    labels: Tensor,
+    noise: Tensor | None,
+    samples: int,
     key: int,
-    first: Sequence[int],
-    second: Sequence[int],
-    /,
+    first: Sequence[Tensor | None],
+    second: Sequence[Tensor | None],
+    losses: Tensor,
 ) -> int: ...
-def noise(simd: str, f64: bool, key: int, sizes: Sequence[int], out: int, /) -> None: ...
-def metaplastic(simd: str, f64: bool, sizes: Sequence[int], numbers: Sequence[float], data: Sequence[int], /) -> None: ...
+def noise(simd: str, out: Tensor, *, key: int, first: int) -> None: ...
+def metaplastic(
+    simd: str,
+    *,
+    weight: Tensor | None,
+    gradient: Tensor | None,
+    average: Tensor | None,
+    square: Tensor | None,
+    quantised: Tensor | None,
+    betas: tuple[float, float],
+    rate: float,
+    root_scale: float,
+    eps: float,
+    decay: float,
+    m: float,
+    spacing: float,
+    levels: int,
+    threads: int,
+) -> None: ...
 def film(
     simd: str,
-    sizes: Sequence[int],
+    *,
+    m: Tensor,
+    cells: Tensor,
+    stray: Tensor,
+    steps: int,
     dt: float,
     numbers: Sequence[float],
-    begin: Sequence[float],
-    end: Sequence[float],
-    data: Sequence[int],
+    start: Sequence[float],
+    stop: Sequence[float],
     first: int,
     key: int,
-    /,
 ) -> None: ...

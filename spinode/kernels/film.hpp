@@ -1,5 +1,5 @@
-// A film of one layer of cells: Landau-Lifshitz-Gilbert steps between two evaluations of its stray field. The twin stands in
-// datasets/film/terms.py, with the equations.
+// A film of one layer of cells: Landau-Lifshitz-Gilbert steps between two evaluations of its stray field. Its plain-torch twin
+// is in datasets/film/terms.py, with the equations.
 #pragma once
 
 #include "normal.hpp"
@@ -61,14 +61,17 @@ struct FilmRun {
         const auto& n = job.numbers;
         const Three here = at(from, i);
         const Three east = at(from, i + 1), west = at(from, i - 1), north = at(from, i + stride), south = at(from, i - stride);
-        const V be = load(cell[EAST] + i), bw = load(cell[EAST] + i - 1), bn = load(cell[NORTH] + i), bs = load(cell[NORTH] + i - stride);
+        const V be = load(cell[EAST] + i), bw = load(cell[EAST] + i - 1), bn = load(cell[NORTH] + i),
+                bs = load(cell[NORTH] + i - stride);
         const T exchange = T(n[1]), per_dmi = T(n[2]);
-        // What is parallel to m turns nothing: neighbours stand for differences.
+        // A component parallel to m exerts no torque, so neighbours may replace differences.
         Three h{exchange * (be * east.x + bw * west.x + bn * north.x + bs * south.x),
                 exchange * (be * east.y + bw * west.y + bn * north.y + bs * south.y),
                 exchange * (be * east.z + bw * west.z + bn * north.z + bs * south.z)};
-        const V de = per_dmi * (load(cell[DMI_EAST] + i) + t.dmi * be), dw = per_dmi * (load(cell[DMI_EAST] + i - 1) + t.dmi * bw);
-        const V dn = per_dmi * (load(cell[DMI_NORTH] + i) + t.dmi * bn), ds = per_dmi * (load(cell[DMI_NORTH] + i - stride) + t.dmi * bs);
+        const V de = per_dmi * (load(cell[DMI_EAST] + i) + t.dmi * be),
+                dw = per_dmi * (load(cell[DMI_EAST] + i - 1) + t.dmi * bw);
+        const V dn = per_dmi * (load(cell[DMI_NORTH] + i) + t.dmi * bn),
+                ds = per_dmi * (load(cell[DMI_NORTH] + i - stride) + t.dmi * bs);
         h.x += de * east.z - dw * west.z;
         h.y += dn * north.z - ds * south.z;
         h.z += dw * west.x - de * east.x + ds * south.y - dn * north.y;
@@ -91,7 +94,8 @@ struct FilmRun {
         if constexpr (SPIN) {
             const Three p{splat(T(n[5])), splat(T(n[6])), splat(T(n[7]))};
             const T square = T(n[9] * n[9]);
-            const V damping_like = t.spin * T(n[8]) * square / (square + T(1) + (square - T(1)) * (p.x * here.x + p.y * here.y + p.z * here.z));
+            const V damping_like =
+                t.spin * T(n[8]) * square / (square + T(1) + (square - T(1)) * (p.x * here.x + p.y * here.y + p.z * here.z));
             const Three turn = cross(here, p);
             h.x += damping_like * (turn.x + T(n[10]) * p.x);
             h.y += damping_like * (turn.y + T(n[10]) * p.y);
@@ -100,9 +104,12 @@ struct FilmRun {
         Three torque = cross(h, here);
         if constexpr (FLOW) {
             const T fx = t.flow[0], fy = t.flow[1];
-            const Three along_flow{fx * (be * (east.x - here.x) - bw * (west.x - here.x)) + fy * (bn * (north.x - here.x) - bs * (south.x - here.x)),
-                                   fx * (be * (east.y - here.y) - bw * (west.y - here.y)) + fy * (bn * (north.y - here.y) - bs * (south.y - here.y)),
-                                   fx * (be * (east.z - here.z) - bw * (west.z - here.z)) + fy * (bn * (north.z - here.z) - bs * (south.z - here.z))};
+            const Three along_flow{fx * (be * (east.x - here.x) - bw * (west.x - here.x)) +
+                                       fy * (bn * (north.x - here.x) - bs * (south.x - here.x)),
+                                   fx * (be * (east.y - here.y) - bw * (west.y - here.y)) +
+                                       fy * (bn * (north.y - here.y) - bs * (south.y - here.y)),
+                                   fx * (be * (east.z - here.z) - bw * (west.z - here.z)) +
+                                       fy * (bn * (north.z - here.z) - bs * (south.z - here.z))};
             const Three across = cross(here, along_flow);
             torque.x += T(n[11]) * across.x - along_flow.x;
             torque.y += T(n[11]) * across.y - along_flow.y;
@@ -110,7 +117,8 @@ struct FilmRun {
         }
         const T alpha = T(n[0]), scale = T(1 / (1 + n[0] * n[0]));
         const Three damping = cross(here, torque);
-        return {scale * (torque.x + alpha * damping.x), scale * (torque.y + alpha * damping.y), scale * (torque.z + alpha * damping.z)};
+        return {scale * (torque.x + alpha * damping.x), scale * (torque.y + alpha * damping.y),
+                scale * (torque.z + alpha * damping.z)};
     }
 
     // One stage for all cells: k = rate(from), sum (+)= weight k, to = m + ahead k; the last one ends the step.

@@ -57,6 +57,17 @@ def advance(
     if len(numbers) != _NUMBERS or any(len(each) != _DRIVES for each in drives):
         lengths = [len(each) for each in drives]
         raise ConfigError(f"the kernel takes {_NUMBERS} numbers and {_DRIVES} drives; got {len(numbers)} and {lengths}.")
-    data = (cells.data_ptr(), stray.data_ptr(), m.data_ptr())
-    native.library.film(native.simd(), (rows - 2, stride, steps), dt, numbers, drives[0], drives[1], data, first, key)
+    native.library.film(
+        native.simd(),
+        m=m.detach(),
+        cells=cells,
+        stray=stray,
+        steps=steps,
+        dt=dt,
+        numbers=numbers,
+        start=drives[0],
+        stop=drives[1],
+        first=first,
+        key=key,
+    )
     torch.autograd.graph.increment_version(m)

@@ -1,4 +1,4 @@
-// The Kalman filter of spinode/surrogates/kalman.py and its adjoint, many recordings side by side. Double precision; lanes are
+// The Kalman filter of surrogates/synapses/kalman.py and its adjoint, many recordings side by side. Double precision; lanes are
 // walked in blocks that stay in the nearest cache, whose inner loops the compiler turns into vectors.
 #include "filter.hpp"
 

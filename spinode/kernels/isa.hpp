@@ -1,5 +1,6 @@
-// The kernels for one instruction set. A file that includes this has defined SPINODE_ISA (a namespace), SPINODE_BYTES (the width
-// of a register), SPINODE_REGISTERS (their number) and, unless it is the portable one, SPINODE_TARGET (what the compiler may use).
+// The kernels for one instruction set. A file that includes this has defined SPINODE_ISA (a namespace), SPINODE_BYTES (the
+// width of a register), SPINODE_REGISTERS (their number) and, unless it is the portable one, SPINODE_TARGET (what the compiler
+// may use).
 //
 // The target is set here and not on the compiler's command line: everything of the standard library is defined before it, for
 // the least of machines. Else the linker could merge its functions into the copy that an older machine cannot run.
@@ -43,9 +44,10 @@ SPINODE_APPLY(SPINODE_TARGET)
 namespace spinode {
 namespace SPINODE_ISA {
 
-const Kernels f32{&tape<float>, &forward<float>, &backward<float>, nullptr, &learn<float>, &metaplastic<float>, &noise<float>, nullptr};
-const Kernels f64{&tape<double>,        &forward<double>, &backward<double>, &equations, &learn<double>,
-                  &metaplastic<double>, &noise<double>,   &film<double>};
+const Kernels f32{&tape<float>,  &forward<float>,     &backward<float>, nullptr,
+                  &learn<float>, &metaplastic<float>, &noise<float>,    nullptr};
+const Kernels f64{&tape<double>,  &forward<double>,     &backward<double>, &equations,
+                  &learn<double>, &metaplastic<double>, &noise<double>,    &film<double>};
 
 }  // namespace SPINODE_ISA
 }  // namespace spinode

@@ -1,4 +1,4 @@
-// What a kernel is asked to do: plain numbers and strided views, the same for every instruction set.
+// The arguments of the kernels: plain numbers and strided views, the same for every instruction set.
 #pragma once
 
 #include <array>
@@ -15,7 +15,7 @@ struct Field {
     int state, drive, rates;
     std::vector<int> hidden;
     Activation activation;
-    bool skip;                   // the linear path S z + s beside the hidden layers
+    bool skip;                   // the linear path S z + s parallel to the hidden layers
     std::vector<double> ratios;  // dx_j/dt = ratios[j] x_{j + rates}, for the state - rates values above the learned ones
 
     int inputs() const { return state + drive; }
@@ -42,18 +42,18 @@ struct Rollout {
     int64_t members, lanes, steps;
     double dt, limit;
     int threads;
-    View theta;   // (member, , , , weights); weights contiguous
-    View state;   // (member, lane, , , state)
-    View stages;  // (member, lane, time, 3, drive)
-    View noise;   // (member, lane, time, , state); no data for none
-    View states;  // (member, lane, time + 1, , state): written forward, read backward
-    bool initial; // whether `states`, and their gradient, hold the initial state; else their time 0 is not there
-    void* tape;   // what the stages of every step leave for the adjoint, or null: then it evaluates them anew
+    View theta;    // (member, , , , weights); weights contiguous
+    View state;    // (member, lane, , , state)
+    View stages;   // (member, lane, time, 3, drive)
+    View noise;    // (member, lane, time, , state); no data for none
+    View states;   // (member, lane, time + 1, , state): written forward, read backward
+    bool initial;  // true if `states`, and their gradient, include the initial state
+    void* tape;    // intermediate results of every step for the adjoint, or null: then it evaluates the stages again
 };
 
 struct Adjoint {
-    View grad;    // (member, lane, time + 1, , state)
-    View theta;   // gradients out; no data where none is asked for
+    View grad;   // (member, lane, time + 1, , state)
+    View theta;  // gradients out; no data if not requested
     View state;
     View stages;
     View noise;
@@ -61,22 +61,36 @@ struct Adjoint {
 
 // Gauss-Newton equations of free runs through windows, see shooting.hpp. The windows are the lanes of `run`, one step a sample.
 struct Shooting {
-    Rollout run;                 // one member; its states are those of the free runs
-    int64_t feedthrough;         // unknowns beside the weights
-    View jets;                   // (, window, time + 1, feedthrough, state): d measured state / d feedthrough
-    View residuals;              // (, window, time, , state): weighted, of compared values
-    std::vector<double> weights; // (state): of each state value in the residual, 0 where it is not compared
-    bool free;                   // whether the initial states are unknowns, to be eliminated by the caller
-    double* matrix;              // (size, size) with size = weights + feedthrough; its lower triangle is written
-    double* gradient;            // (size)
-    double* blocks;              // (window, state, state): initial' initial
-    double* coupling;            // (window, state, size): initial' slopes
-    double* pull;                // (window, state): initial' residuals
+    Rollout run;                  // one member; its states are those of the free runs
+    int64_t feedthrough;          // number of unknowns in addition to the weights
+    View jacobian;                // (, window, time + 1, feedthrough, state): d measured state / d feedthrough
+    View residuals;               // (, window, time, , state): weighted, of compared values
+    std::vector<double> weights;  // (state): of each state value in the residual, 0 where it is not compared
+    bool free;                    // true if the initial states are unknowns, to be eliminated by the caller
+    double* matrix;               // (size, size) with size = weights + feedthrough; its lower triangle is written
+    double* gradient;             // (size)
+    double* blocks;               // (window, state, state): initial' initial
+    double* coupling;             // (window, state, size): initial' slopes
+    double* pull;                 // (window, state): initial' residuals
 };
 
-enum OnlineRule { SGD, SGD_PENALTY, SGD_STREAM, MESU, MESU_CLAMP, BGD, BGD_PUBLISHED,
-    BIMU_RELU, BIMU_GATE, BIMU_RELU_NORMALISED, BIMU_GATE_NORMALISED, BIMU_RELU_RELAXED, BIMU_GATE_RELAXED, BIMU_RELU_NORMALISED_RELAXED,
-    BIMU_GATE_NORMALISED_RELAXED };
+enum OnlineRule {
+    SGD,
+    SGD_PENALTY,
+    SGD_STREAM,
+    MESU,
+    MESU_CLAMP,
+    BGD,
+    BGD_PUBLISHED,
+    BIMU_RELU,
+    BIMU_GATE,
+    BIMU_RELU_NORMALISED,
+    BIMU_GATE_NORMALISED,
+    BIMU_RELU_RELAXED,
+    BIMU_GATE_RELAXED,
+    BIMU_RELU_NORMALISED_RELAXED,
+    BIMU_GATE_NORMALISED_RELAXED
+};
 
 // Online learning of a two-layer perceptron, see online.hpp. Arrays are contiguous; their type is that of the kernel.
 struct Online {
@@ -95,22 +109,25 @@ struct Online {
 struct Metaplastic {
     int64_t count, levels;  // levels of the quantiser, 0 for a sign
     int threads;
-    double beta1, beta2, rate, root_scale, eps, decay, m, spacing;  // rate / (1 - beta1^t), 1 / sqrt(1 - beta2^t); of the levels
-    std::array<void*, 5> data;  // weight, gradient, averages of it and of its square; what the network sees of the weight, or null
+    double beta1, beta2, rate, root_scale, eps, decay, m,
+        spacing;  // rate / (1 - beta1^t), 1 / sqrt(1 - beta2^t); of the levels
+    std::array<void*, 5>
+        data;  // weight, gradient, averages of it and of its square; quantised weight that the network uses, or null
 };
 
-// Steps of a magnetic film between two evaluations of its stray field, see film.hpp. Arrays are contiguous, (rows + 2, stride) a cell
-// value: a frame of empty cells around the film. Their type is that of the kernel.
+// Steps of a magnetic film between two evaluations of its stray field, see film.hpp. Arrays are contiguous, (rows + 2, stride)
+// a cell value: a frame of empty cells around the film. Their type is that of the kernel.
 struct Film {
     int64_t rows, stride, steps;
-    double dt;                       // gamma0 times the step [m/A]
-    std::array<double, 13> numbers;  // alpha, exchange, per DMI, per DMI^2, demagnetising; p (3), P, asymmetry, field-like; beta; thermal
+    double dt;  // gamma0 times the step [m/A]
+    std::array<double, 13>
+        numbers;  // alpha, exchange, per DMI, per DMI^2, demagnetising; p (3), P, asymmetry, field-like; beta; thermal
     std::array<double, 8> begin, end;  // anisotropy, DMI, field (3), spin, flow (2) at the start and at the end, linear between
-    const void* cells;               // (11) constants of the cells
-    const void* stray;               // (6): stray field at the start, and its change in a step
-    void* m;                         // (3), in place
-    int64_t first;                   // number of the first step, for the noise
-    uint64_t key;                    // of the noise
+    const void* cells;                 // (11) constants of the cells
+    const void* stray;                 // (6): stray field at the start, and its change in a step
+    void* m;                           // (3), in place
+    int64_t first;                     // number of the first step, for the noise
+    uint64_t key;                      // of the noise
 };
 
 // One entry for each instruction set and precision.
@@ -125,8 +142,14 @@ struct Kernels {
     void (*film)(const Film&);
 };
 
-namespace portable { extern const Kernels f32, f64; }
-namespace avx2 { extern const Kernels f32, f64; }
-namespace avx512 { extern const Kernels f32, f64; }
+namespace portable {
+extern const Kernels f32, f64;
+}
+namespace avx2 {
+extern const Kernels f32, f64;
+}
+namespace avx512 {
+extern const Kernels f32, f64;
+}
 
 }  // namespace spinode

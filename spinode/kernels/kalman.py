@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 import numpy.typing as npt
 
@@ -13,8 +11,8 @@ from . import native
 
 Mask = npt.NDArray[np.bool_]
 
-#: Input arrays, in the order in which the compiled code takes them.
-_ORDER = ("reads", "drift", "slope", "reference", "process", "read", "decay", "memory", "depth", "depth_variance")
+#: Input arrays.
+_INPUTS = ("reads", "drift", "slope", "reference", "process", "read", "decay", "memory", "depth", "depth_variance")
 #: Those with a row for each read, and those without rows; all others have one row less than reads.
 _PER_READ, _PER_LANE = ("reads", "read"), ("memory", "depth", "depth_variance")
 
@@ -37,8 +35,8 @@ def forward(inputs: dict[str, Array], seen: Mask, filled: Mask) -> tuple[Array, 
     """
     count, lanes = seen.shape
     loglik, pair, triple = np.empty(lanes), np.empty((2, count, lanes)), np.empty((2, 3, count, lanes))
-    addresses, _arrays = _addresses(inputs, seen, filled, (loglik, pair[0], pair[1], triple[0], triple[1]))
-    native.library.filter((count, lanes), addresses)
+    arrays = _arrays(inputs, seen, filled)
+    native.library.filter(**arrays, loglik=loglik, innovation=pair[0], variance=pair[1], mean=triple[0], gain=triple[1])
     return loglik, pair[0], pair[1], triple[0], triple[1]
 
 
@@ -58,29 +56,29 @@ def gradient(inputs: dict[str, Array], seen: Mask, filled: Mask, innovation: Arr
     """
     count, lanes = seen.shape
     result = np.empty((count - 1, lanes))
-    outputs = tuple(np.ascontiguousarray(value) for value in (innovation, variance, gain))
-    for value, shape in zip(outputs, ((count, lanes), (count, lanes), (3, count, lanes)), strict=True):
-        _check("a result of forward", value, shape)
-    addresses, _arrays = _addresses(inputs, seen, filled, (None, outputs[0], outputs[1], None, outputs[2]))
-    native.library.filter_gradient((count, lanes), addresses, result.ctypes.data)
+    arrays = _arrays(inputs, seen, filled)
+    outputs = {"innovation": innovation, "variance": variance, "gain": gain}
+    outputs = {name: np.ascontiguousarray(value) for name, value in outputs.items()}
+    for (name, value), shape in zip(outputs.items(), ((count, lanes), (count, lanes), (3, count, lanes)), strict=True):
+        _check(name, value, shape)
+    used = {name: arrays[name] for name in ("slope", "decay", "seen", "filled")}
+    native.library.filter_gradient(**used, **outputs, gradient=result)
     return result
 
 
-def _addresses(
-    inputs: dict[str, Array], seen: Mask, filled: Mask, outputs: Sequence[Array | None]
-) -> tuple[list[int], list[Array | Mask]]:
-    """Return the addresses in the order of the compiled code, and the arrays, which must outlive the call."""
+def _arrays(inputs: dict[str, Array], seen: Mask, filled: Mask) -> dict[str, Array | Mask]:
+    """Return the arrays by the names that the compiled code gives them, contiguous and of matching shapes."""
     count, lanes = seen.shape
-    arrays: list[Array | Mask] = []
-    for name in _ORDER:
+    arrays: dict[str, Array | Mask] = {}
+    for name in _INPUTS:
         value = np.ascontiguousarray(inputs[name], dtype=np.float64)
         _check(name, value, (lanes,) if name in _PER_LANE else (count - (name not in _PER_READ), lanes))
-        arrays.append(value)
+        arrays[name] = value
     for name, mask in (("seen", seen), ("filled", filled)):
         flags = np.ascontiguousarray(mask, dtype=np.bool_)
         _check(name, flags, (count, lanes))
-        arrays.append(flags)
-    return [value.ctypes.data for value in arrays] + [0 if value is None else value.ctypes.data for value in outputs], arrays
+        arrays[name] = flags
+    return arrays
 
 
 def _check(name: str, value: Array | Mask, shape: tuple[int, ...]) -> None:

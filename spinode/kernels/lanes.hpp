@@ -1,5 +1,5 @@
-// The network with the batch in the lanes: features x lanes, the lanes innermost, REGS registers wide. Every weight is broadcast
-// to a block of rows whose sums stay in registers.
+// The network with the batch in the lanes: features x lanes, the lanes innermost, REGS registers wide. Every weight is
+// broadcast to a block of rows whose sums stay in registers.
 #pragma once
 
 #include <array>
@@ -9,18 +9,20 @@
 namespace spinode {
 namespace SPINODE_ISA {
 
-// Rows whose sums are held at once: what the registers allow beside the inputs and one weight.
+// Rows whose sums are kept in registers at once: as many as fit next to the inputs and one weight.
 constexpr int most_rows(int regs) { return std::min(16, (SPINODE_REGISTERS - regs - (SPINODE_REGISTERS > 16 ? 4 : 2)) / regs); }
 
 // Sides of the square of weights whose gradients are summed at once.
 constexpr int SQUARE = SPINODE_REGISTERS > 16 ? 5 : 3;
 
-// sum over slots and lanes of d[a] x[b], for A rows of d and B rows of x, `apart` from each other, of which `width` lanes count, onto A * B registers at `total`.
+// sum over slots and lanes of d[a] x[b], for A rows of d and B rows of x, `apart` from each other, of which `width` lanes
+// count, onto A * B registers at `total`.
 template <class T, int A, int B>
 void add_products(int width, int apart, const T* d, int64_t d_step, const T* x, int64_t x_step, int64_t count, T* total) {
     constexpr int N = LANES<T>;
     Vec<T> sums[A][B];
-    each<A>([&](auto a) SPINODE_INLINE { each<B>([&](auto b) SPINODE_INLINE { sums[a][b] = load(total + (a * B + b) * N); }); });
+    each<A>([&](auto a)
+                SPINODE_INLINE { each<B>([&](auto b) SPINODE_INLINE { sums[a][b] = load(total + (a * B + b) * N); }); });
     for (int64_t i = 0; i < count; ++i, d += d_step, x += x_step) {
         for (int v = 0; v < width; v += N) {
             Vec<T> left[A];
@@ -31,7 +33,8 @@ void add_products(int width, int apart, const T* d, int64_t d_step, const T* x, 
             });
         }
     }
-    each<A>([&](auto a) SPINODE_INLINE { each<B>([&](auto b) SPINODE_INLINE { store<T>(total + (a * B + b) * N, sums[a][b]); }); });
+    each<A>([&](auto a)
+                SPINODE_INLINE { each<B>([&](auto b) SPINODE_INLINE { store<T>(total + (a * B + b) * N, sums[a][b]); }); });
 }
 
 template <class T>
@@ -84,7 +87,7 @@ class LaneNet {
                 store<T>(rates + j * W + i, load(slot + (j + w_.field.rates) * W + i) * T(w_.field.ratios[j]));
     }
 
-    // Adjoint of the inputs for the adjoint of the rates; what the weights need goes to `deltas`.
+    // Adjoint of the inputs for the adjoint of the rates; the part that the weights need goes to `deltas`.
     void back(const T* slot, const T* adjoint, T* deltas, T* inputs) const {
         const int depth = int(w_.forward.size()), chain = w_.field.state - w_.field.rates;
         T* top = deltas + w_.deltas[depth];
@@ -92,7 +95,8 @@ class LaneNet {
         for (int l = depth - 1; l >= 0; --l) {
             T* delta = deltas + w_.deltas[l];
             w_.backward[l].apply(deltas + w_.deltas[l + 1], w_.backward[l].columns, nullptr, 0, delta);
-            differentiate<T>(w_.field.activation, slot + w_.values[l], slot + w_.slopes[l], delta, int64_t(w_.forward[l].rows) * W);
+            differentiate<T>(w_.field.activation, slot + w_.values[l], slot + w_.slopes[l], delta,
+                             int64_t(w_.forward[l].rows) * W);
         }
         w_.in.apply(deltas + w_.deltas[0], w_.forward[0].rows, top, w_.layers.skip.columns ? w_.field.rates : 0, inputs);
         for (int j = 0; j < chain; ++j)
@@ -109,8 +113,8 @@ class LaneNet {
             for (size_t i = 0; i + 1 < s.rows.size(); ++i)
                 for (size_t j = 0; j + 1 < s.columns.size(); ++j) {
                     const int a = s.rows[i + 1] - s.rows[i], b = s.columns[j + 1] - s.columns[j];
-                    products_of<T>(a, b)(
-                        W, W, deltas + s.delta + s.rows[i] * W, w_.delta_slot, slots + s.values + s.columns[j] * W, w_.slot, count, total);
+                    products_of<T>(a, b)(W, W, deltas + s.delta + s.rows[i] * W, w_.delta_slot,
+                                         slots + s.values + s.columns[j] * W, w_.slot, count, total);
                     total += a * b * N;
                 }
             for (int r = 0; r < s.layer.rows; ++r) {
@@ -126,7 +130,7 @@ class LaneNet {
         }
     }
 
-    // Adds the gradients to a total laid out like theta, and starts anew.
+    // Adds the gradients to a total laid out like theta, and resets them.
     void collect(double* total) {
         for (Sums& s : sums_) {
             T* part = s.matrix.get();
@@ -175,9 +179,8 @@ class LaneNet {
         };
         segment(a, ka);
         if (kb) segment(b, kb);
-        each<R>([&](auto r) SPINODE_INLINE {
-            each<REGS>([&](auto v) SPINODE_INLINE { store<T>(out + r * W + v * N, sums[r][v]); });
-        });
+        each<R>([&](auto r)
+                    SPINODE_INLINE { each<REGS>([&](auto v) SPINODE_INLINE { store<T>(out + r * W + v * N, sums[r][v]); }); });
     }
 
     using Rows = void (*)(const T*, const T*, const T*, int, const T*, int, T*);
@@ -208,7 +211,8 @@ class LaneNet {
             static constexpr auto table = rows_table(std::make_integer_sequence<int, MOST>{});
             for (size_t i = 0; i + 1 < firsts.size(); ++i) {
                 const int first = firsts[i], count = firsts[i + 1] - first;
-                table[count - 1](weights.get() + int64_t(first) * columns, biases.get() + first, a, ka, b, kb, out + int64_t(first) * W);
+                table[count - 1](weights.get() + int64_t(first) * columns, biases.get() + first, a, ka, b, kb,
+                                 out + int64_t(first) * W);
             }
         }
     };

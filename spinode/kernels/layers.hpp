@@ -67,7 +67,8 @@ struct Wired {
             [&](int r, int k) { return k < top.columns ? element(top)(r, k) : element(skip)(r, k - top.columns); },
             [&](int r) { return theta[top.bias() + r] + (skip.columns ? theta[skip.bias() + r] : T(0)); });
         if (!adjoint) return;
-        // Transposed: adjoints of the hidden values from the layer above, and those of the inputs from the first layer and skip.
+        // Transposed: adjoints of the hidden values from the layer above, and those of the inputs from the first layer and
+        // skip.
         const auto none = [](int) { return T(0); };
         for (size_t l = 0; l < layers.hidden.size(); ++l) {
             const Affine& above = l + 1 < layers.hidden.size() ? layers.hidden[l + 1] : top;

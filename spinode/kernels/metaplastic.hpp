@@ -1,4 +1,4 @@
-// The metaplastic update of Adam in one pass; the twin stands in spinode/metaplastic.py.
+// The metaplastic update of Adam in one pass; its plain-torch twin is in training/rules/.
 #pragma once
 
 #include "normal.hpp"
@@ -16,9 +16,17 @@ struct MetaAdam {
     T first, second, rate, root_scale, eps, decay, slope, density, offset, top, spacing;
 
     explicit MetaAdam(const Metaplastic& job)
-        : first(T(1 - job.beta1)), second(T(job.beta2)), rate(T(job.rate)), root_scale(T(job.root_scale)), eps(T(job.eps)),
-          decay(T(job.decay)), slope(T(-2 * job.m)), density(T(1 / job.spacing)), offset(T(job.levels - 2) / 2),
-          top(T(job.levels - 2)), spacing(T(job.spacing)) {}
+        : first(T(1 - job.beta1)),
+          second(T(job.beta2)),
+          rate(T(job.rate)),
+          root_scale(T(job.root_scale)),
+          eps(T(job.eps)),
+          decay(T(job.decay)),
+          slope(T(-2 * job.m)),
+          density(T(1 / job.spacing)),
+          offset(T(job.levels - 2) / 2),
+          top(T(job.levels - 2)),
+          spacing(T(job.spacing)) {}
 
     static SPINODE_INLINE V whole(V x) { return (x + Simd<T>::magic) - Simd<T>::magic; }  // ties to even, as torch rounds
 

@@ -41,14 +41,22 @@ def update(
             "the kernel takes contiguous tensors, 0 or at least 2 levels, and a positive spacing; got "
             f"levels={levels}, spacing={spacing}."
         )
+    names = ("weight", "gradient", "average", "square", "quantised")
+    arrays: dict[str, Tensor | None] = dict.fromkeys(names)
+    arrays.update(zip(names, (value.detach() for value in tensors), strict=False))
     rate, root_scale, eps, decay, m = numbers
-    data = [value.data_ptr() for value in tensors]
     native.library.metaplastic(
         native.simd(),
-        weight.dtype == torch.float64,
-        (weight.numel(), levels, native.threads()),
-        (*betas, rate, root_scale, eps, decay, m, spacing),
-        (*data, 0)[:5],
+        **arrays,
+        betas=betas,
+        rate=rate,
+        root_scale=root_scale,
+        eps=eps,
+        decay=decay,
+        m=m,
+        spacing=spacing,
+        levels=levels,
+        threads=native.threads(),
     )
     # Autograd must notice a change between a forward and its backward pass, as it does with torch's own in-place operators.
     for value in (weight, *tensors[2:]):

@@ -1,5 +1,5 @@
 // Standard normal numbers by their place: Philox4x32-10 of a counter, then Box and Muller's transform. Any of them can be had
-// without those before it. The twin stands in online_noise.py.
+// without those before it. Its plain-torch twin is in spinode/random.py.
 //
 // Sources: Salmon et al., SC11 (2011); Box and Muller, Ann. Math. Stat. 29, 610 (1958).
 #pragma once
@@ -26,7 +26,8 @@ SPINODE_INLINE inline Wide halves(Wide a, Wide b) {
 #endif
 }
 
-// The four words of N counters (first, first + 1, ...; step, in two words; 0). In between, the upper halves hold what nobody reads.
+// The four words of N counters (first, first + 1, ...; step, in two words; 0). In between, the upper halves hold what nobody
+// reads.
 template <int N>
 inline void philox(uint64_t key, uint64_t first, uint64_t step, uint32_t (&words)[4][N]) {
     Wide count;
@@ -90,7 +91,8 @@ inline int64_t stretch(int64_t count) { return (count + 3) / 4; }
 constexpr int COUNTERS = 32;
 inline int64_t normal_space(int64_t count) { return 4 * stretch(count) + 2 * COUNTERS; }
 
-// `out` has room for normal_space(count) numbers. Registers that reach beyond their stretch are written before what they disturb.
+// `out` has room for normal_space(count) numbers. Registers that reach beyond their stretch are written before what they
+// disturb.
 inline void normal(uint64_t key, uint64_t step, int64_t count, float* out) {
     const int64_t length = stretch(count);
     uint32_t words[4][COUNTERS];
@@ -98,7 +100,8 @@ inline void normal(uint64_t key, uint64_t step, int64_t count, float* out) {
         philox(key, uint64_t(j), step, words);
         for (int i = COUNTERS - LANES<float>; i >= 0; i -= LANES<float>)
             for (int pair = 0; pair < 4; pair += 2)
-                box_muller(&words[pair][i], &words[pair + 1][i], out + pair * length + j + i, out + (pair + 1) * length + j + i);
+                box_muller(&words[pair][i], &words[pair + 1][i], out + pair * length + j + i,
+                           out + (pair + 1) * length + j + i);
     }
 }
 

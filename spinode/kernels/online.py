@@ -87,14 +87,16 @@ def learn(
     noise = None if noise is None else noise.contiguous()
     last = native.library.learn(
         native.simd(),
-        first.dtype == torch.float64,
-        number,
-        (steps, features, hidden, classes, samples),
-        (*numbers, *[0.0] * (6 - len(numbers))),
-        (_address(inputs), _address(labels), _address(noise), _address(losses)),
-        key,
-        [_address(value) for value in (*layers[0], *[None] * 5)][:5],
-        [_address(value) for value in (*layers[1], *[None] * 5)][:5],
+        rule=number,
+        numbers=(*numbers, *[0.0] * (6 - len(numbers))),
+        inputs=inputs.detach(),
+        labels=labels,
+        noise=noise,
+        samples=samples,
+        key=key,
+        first=[None if value is None else value.detach() for value in layers[0]],
+        second=[None if value is None else value.detach() for value in layers[1]],
+        losses=losses,
     )
     # Autograd must notice a change between a forward and its backward pass, as it does with torch's own in-place operators.
     for value in (*layers[0], *layers[1]):
@@ -112,9 +114,5 @@ def normals(key: int, first: int, steps: int, count: int) -> Tensor:
     if min(key, first, steps, count) < 0:
         raise ConfigError(f"key, first, steps and count are {(key, first, steps, count)}; expected none below 0.")
     out = torch.empty(steps, count)
-    native.library.noise(native.simd(), False, key, (first, steps, count), out.data_ptr())
+    native.library.noise(native.simd(), out, key=key, first=first)
     return out
-
-
-def _address(value: Tensor | None) -> int:
-    return 0 if value is None else value.data_ptr()

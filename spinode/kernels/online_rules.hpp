@@ -1,7 +1,8 @@
-// What an update of online learning does to the weights of one register. A rule holds its constants; `at` holds the arrays of a row.
-// `gradient` is dC/dm in the mean of a weight, `spread` twice dC/dv in its variance, both times the scale that the rule asks for.
-// Each function gives mean and variance of the weights for the next sample. `gate` and `normalised` say what the units do. A rule
-// with `scratch` has as many more arrays behind its first, which `read` fills; one that `skips` changes nothing in a step without gradients.
+// The updates of online learning, on the weights of one register. A rule contains its constants; `at` points to the arrays of a
+// row. `gradient` is dC/dm in the mean of a weight, `spread` twice dC/dv in its variance, both times the scale that the rule
+// asks for. Each function gives mean and variance of the weights for the next sample. `gate` and `normalised` say what the
+// units do. A rule with `scratch` has as many more arrays behind its first, which `read` fills; one that `skips` changes
+// nothing in a step without gradients.
 #pragma once
 
 #include "simd.hpp"
@@ -19,7 +20,8 @@ struct Weights {
     Vec<T> mean, variance;
 };
 
-// Numbers: rate, penalty, decay of the stream. Arrays: weight, importance, anchor, Fisher information, path; the last two or none.
+// Numbers: rate, penalty, decay of the stream. Arrays: weight, importance, anchor, Fisher information, path; the last two or
+// none.
 template <class T, int PENALTY>
 struct Descent {
     static constexpr bool draws = false, quick = false, gate = false, normalised = false, skips = false;
@@ -54,8 +56,8 @@ struct Descent {
 };
 
 // Numbers: rates of mean and sigma, mean and sigma of the prior, 1 / memory, clamp. Arrays: mean, sigma.
-// With dC/dsigma = sigma spread, both updates are sigma^2 times something: no division is needed, nor for gradients that are cut
-// to +-clamp / |sigma|, as sigma^2 cut(g) = sigma cut'(sigma g) with the cut' at +-clamp.
+// With dC/dsigma = sigma spread, both updates are sigma^2 times something: no division is needed, nor for gradients that are
+// cut to +-clamp / |sigma|, as sigma^2 cut(g) = sigma cut'(sigma g) with the cut' at +-clamp.
 template <class T, bool CLAMP>
 struct Mesu {
     static constexpr bool draws = true, quick = false, gate = false, normalised = false, skips = false;
@@ -133,18 +135,18 @@ struct Bgd {
     }
 };
 
-// The relaxed weight w = tanh(l + xi) with 2 xi the logit of a uniform number, of which tanh(xi) = y is uniform on -1 .. 1, so that
-// w = (t + y) / (1 + t y) with t = tanh(l). With q = 1 - t^2 and
+// The relaxed weight w = tanh(l + xi) with 2 xi the logit of a uniform number, of which tanh(xi) = y is uniform on -1 .. 1, so
+// that w = (t + y) / (1 + t y) with t = tanh(l). With q = 1 - t^2 and
 //     E = (l / t - 1) / t^2 = sum_k t^2k / (2k + 3),    H = (E - 1/3) / t^2 = sum_k t^2k / (2k + 5)
-// its mean is t (1 - q E), of derivative 2 q E in l; its variance q (1 - (2 + t^2 E) q E), of derivative 2 q t (3 (H - E) + 2 q E^2).
-// None of them loses digits as |t| approaches 1. H takes its series where dividing by t^4 would cost digits.
+// its mean is t (1 - q E), of derivative 2 q E in l; its variance q (1 - (2 + t^2 E) q E), of derivative 2 q t (3 (H - E) + 2 q
+// E^2). None of them loses digits as |t| approaches 1. H takes its series where dividing by t^4 would cost digits.
 template <class T>
 struct Relaxed {
     static constexpr bool single = std::is_same_v<T, float>;
     static constexpr T from = single ? T(0.5) : T(0.25);  // of t^2: here the closed form begins
     static constexpr int terms = 24;
-    static constexpr T most = std::is_same_v<T, float> ? T(8) : T(20);      // where tanh() ends
-    Vec<T> t, square, q, e, h, shrink;                                      // shrink: q E
+    static constexpr T most = std::is_same_v<T, float> ? T(8) : T(20);  // where tanh() ends
+    Vec<T> t, square, q, e, h, shrink;                                  // shrink: q E
 
     SPINODE_INLINE Relaxed(Vec<T> t, Vec<T> h, int) : t(t), square(t * t), h(h) { derive(); }
     SPINODE_INLINE Relaxed(Vec<T> l, Vec<T> t) : t(t), square(t * t) {
@@ -183,8 +185,9 @@ struct Relaxed {
     }
 };
 
-// Numbers: rate, greatest rate, weights of evidence and prior, 1 / memory. Arrays: lambda; and its hyperbolic tangent, and of relaxed
-// weights H, kept from one step to the next. RELAXED: mean and variance of the pre-activations are those of relaxed weights, else of binary ones.
+// Numbers: rate, greatest rate, weights of evidence and prior, 1 / memory. Arrays: lambda; and its hyperbolic tangent, and of
+// relaxed weights H, kept from one step to the next. RELAXED: mean and variance of the pre-activations are those of relaxed
+// weights, else of binary ones.
 template <class T, bool GATE, bool NORMALISED, bool RELAXED>
 struct Bimu {
     static constexpr bool draws = true, quick = false, gate = GATE, normalised = NORMALISED, skips = true;

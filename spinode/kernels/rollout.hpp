@@ -19,7 +19,7 @@ struct Scheme {
     double reach[4];   // stage i starts from x + reach dt k_{i-1}
     double weight[4];  // x + dt sum weight k
     int node[4];       // which of (start, middle, end) its drive is
-    bool noisy;        // whether later stages see the step's increment of the noise
+    bool noisy;        // true if later stages include the step's noise increment
 };
 
 inline const Scheme& scheme(Method method) {
@@ -113,13 +113,19 @@ class Stepper {
     static constexpr int W = Net::W, N = LANES<T>;
 
     Stepper(const Rollout& job, int64_t member, bool adjoint)
-        : job_(job), scheme_(scheme(job.method)), member_(member), size_((job.field.state * W + N - 1) / N * N),
+        : job_(job),
+          scheme_(scheme(job.method)),
+          member_(member),
+          size_((job.field.state * W + N - 1) / N * N),
           net_(job.field, static_cast<const T*>(job.theta.data) + member * job.theta.member, adjoint),
-          slots_(scheme_.stages * net_.slot()), deltas_(scheme_.stages * net_.delta_slot()), scratch_(scheme_.stages * net_.slot()) {
+          slots_(scheme_.stages * net_.slot()),
+          deltas_(scheme_.stages * net_.delta_slot()),
+          scratch_(scheme_.stages * net_.slot()) {
         const size_t inputs = size_ + size_t(job.field.drive) * W;
         x_.clear(size_), rates_.clear(size_t(4) * size_ + N), noise_.clear(size_);
         if (!adjoint) return;
-        capacity_ = std::max<int64_t>(4 / scheme_.stages, std::min<int64_t>(16, KEPT_BYTES / ((slots_ + deltas_) * int64_t(sizeof(T)))));
+        capacity_ = std::max<int64_t>(4 / scheme_.stages,
+                                      std::min<int64_t>(16, KEPT_BYTES / ((slots_ + deltas_) * int64_t(sizeof(T)))));
         if (!job.tape) scratch_.resize(capacity_ * slots_);
         kept_.resize(capacity_ * deltas_);
         adjoint_.clear(size_), noise_adjoint_.clear(size_), pull_.clear(size_), inputs_.clear(inputs);
@@ -140,8 +146,8 @@ class Stepper {
         }
     }
 
-    // Adjoint of `run`, from the states that it wrote. The stages of each step come from the tape, or are evaluated anew. The
-    // weights' gradients of several steps are summed at once; `total` takes them, if wanted.
+    // Adjoint of `run`, from the states that it wrote. The stages of each step come from the tape, or are evaluated again. The
+    // weights' gradients of several steps are summed at once; `total` receives them, if requested.
     void run_back(const Adjoint& out, int64_t tile, double* total) {
         const Field& field = job_.field;
         const int state = field.state, drive = field.drive;
@@ -165,8 +171,10 @@ class Stepper {
             back(adjoint, slots, deltas);
             if (out.stages.data)
                 for (int s = 0; s < 3; ++s)
-                    write<T, W>(out.stages, at<T>(out.stages, member_, lane_, t, s), valid_, drive, drives_.get() + s * drive * W);
-            if (out.noise.data) write<T, W>(out.noise, at<T>(out.noise, member_, lane_, t), valid_, state, noise_adjoint_.get());
+                    write<T, W>(out.stages, at<T>(out.stages, member_, lane_, t, s), valid_, drive,
+                                drives_.get() + s * drive * W);
+            if (out.noise.data)
+                write<T, W>(out.noise, at<T>(out.noise, member_, lane_, t), valid_, state, noise_adjoint_.get());
             if (held_ == capacity_ || (tape_ && t == 0)) sum(total, slots);
         }
         if (out.state.data) {
@@ -175,7 +183,7 @@ class Stepper {
         }
     }
 
-    // What `run_back` still holds of the weights' gradients.
+    // The part of the weights' gradients that `run_back` has not added yet.
     void finish(double* total) {
         sum(total, scratch_.get() + (capacity_ - held_) * slots_);
         if (total) net_.collect(total);
@@ -203,7 +211,8 @@ class Stepper {
                 for (int i = 0; i < size_; i += N) store<T>(slots + i, load(x + i));
             if (s && scheme_.noisy && job_.noise.data) add_to(slots, noise_.get(), T(1));
             // After the state, over what it was padded with.
-            read<T, W>(job_.stages, at<T>(job_.stages, member_, lane_, time, scheme_.node[s]), valid_, field.drive, slots + field.state * W);
+            read<T, W>(job_.stages, at<T>(job_.stages, member_, lane_, time, scheme_.node[s]), valid_, field.drive,
+                       slots + field.state * W);
             net_.eval(slots, rates_.get() + s * size_);
         }
     }
@@ -211,7 +220,8 @@ class Stepper {
     // From the adjoint of the state after a step to that before it; those of its drives and noise are left in the buffers.
     void back(T* adjoint, const T* slots, T* deltas) {
         const int drive = job_.field.drive * W;
-        T *end = rates_.get(), *noise = noise_adjoint_.get(), *drives = drives_.get(), *pull = pull_.get(), *inputs = inputs_.get();
+        T *end = rates_.get(), *noise = noise_adjoint_.get(), *drives = drives_.get(), *pull = pull_.get(),
+          *inputs = inputs_.get();
         for (int i = 0; i < size_; i += N) store<T>(end + i, load(adjoint + i)), store<T>(noise + i, load(adjoint + i));
         for (int i = 0; i < 3 * drive; ++i) drives[i] = T(0);
         for (int s = scheme_.stages - 1; s >= 0; --s) {
@@ -272,13 +282,16 @@ class Stepper {
 constexpr double WORTH_A_THREAD = 4e6;
 
 inline int threads_for(const Rollout& job) {
-    const double work = double(job.members) * double(job.lanes) * double(job.steps) * scheme(job.method).stages * double(job.field.weights());
+    const double work =
+        double(job.members) * double(job.lanes) * double(job.steps) * scheme(job.method).stages * double(job.field.weights());
     return work < WORTH_A_THREAD ? 1 : job.threads;
 }
 
 // Tiles of lanes that one thread takes at a time. Gradients are summed within a group, then group by group in their order: the
 // result depends on the shapes alone, not on the number of threads.
-inline int64_t groups_of(int64_t members, int64_t tiles) { return std::max<int64_t>(1, std::min(tiles, 16 / std::max<int64_t>(1, members))); }
+inline int64_t groups_of(int64_t members, int64_t tiles) {
+    return std::max<int64_t>(1, std::min(tiles, 16 / std::max<int64_t>(1, members)));
+}
 
 template <class T, class Net>
 void forward_tiles(const Rollout& job) {
@@ -300,7 +313,8 @@ void backward_tiles(const Rollout& job, const Adjoint& out) {
         const int64_t group = unit % groups;
         double* total = wanted ? totals.get() + unit * size : nullptr;
         Stepper<T, Net> stepper(job, unit / groups, true);
-        for (int64_t tile = tiles * group / groups; tile < tiles * (group + 1) / groups; ++tile) stepper.run_back(out, tile, total);
+        for (int64_t tile = tiles * group / groups; tile < tiles * (group + 1) / groups; ++tile)
+            stepper.run_back(out, tile, total);
         stepper.finish(total);
     });
     if (!wanted) return;
@@ -332,10 +346,10 @@ void forward(const Rollout& job) {
     choose<T>(
         job.lanes, [&] { forward_tiles<T, RowNet<T>>(job); }, [&] { forward_tiles<T, LaneNet<T, 1>>(job); },
         [&] { forward_tiles<T, LaneNet<T, 2>>(job); },
-        [&] { forward_tiles<T, LaneNet<T, SPINODE_REGISTERS < 32 ? 2 : 4>>(job); });
+        [&] { forward_tiles < T, LaneNet<T, SPINODE_REGISTERS<32 ? 2 : 4>>(job); });
 }
 
-// Length of the tape that would hold all stages of a run.
+// Length of a tape for all stages of a run.
 template <class T>
 int64_t tape(const Rollout& job) {
     int64_t length = 0;
@@ -345,8 +359,9 @@ int64_t tape(const Rollout& job) {
     choose<T>(
         job.lanes, [&] { measure(1, RowNet<T>::slot_of(job.field)); },
         [&] { measure(LaneNet<T, 1>::W, LaneNet<T, 1>::slot_of(job.field)); },
-        [&] { measure(LaneNet<T, 2>::W, LaneNet<T, 2>::slot_of(job.field)); }, [&] {
-            using Four = LaneNet<T, SPINODE_REGISTERS < 32 ? 2 : 4>;
+        [&] { measure(LaneNet<T, 2>::W, LaneNet<T, 2>::slot_of(job.field)); },
+        [&] {
+            using Four = LaneNet < T, SPINODE_REGISTERS<32 ? 2 : 4>;
             measure(Four::W, Four::slot_of(job.field));
         });
     return length;
@@ -357,7 +372,7 @@ void backward(const Rollout& job, const Adjoint& out) {
     choose<T>(
         job.lanes, [&] { backward_tiles<T, RowNet<T>>(job, out); }, [&] { backward_tiles<T, LaneNet<T, 1>>(job, out); },
         [&] { backward_tiles<T, LaneNet<T, 2>>(job, out); },
-        [&] { backward_tiles<T, LaneNet<T, SPINODE_REGISTERS < 32 ? 2 : 4>>(job, out); });
+        [&] { backward_tiles < T, LaneNet<T, SPINODE_REGISTERS<32 ? 2 : 4>>(job, out); });
 }
 
 }  // namespace SPINODE_ISA

@@ -12,7 +12,8 @@ class RowNet {
   public:
     static constexpr int N = LANES<T>, W = 1;
 
-    RowNet(const Field& field, const T* theta, bool adjoint) : w_(field, theta, adjoint, padded), inputs_(padded(field.inputs())) {
+    RowNet(const Field& field, const T* theta, bool adjoint)
+        : w_(field, theta, adjoint, padded), inputs_(padded(field.inputs())) {
         if (!adjoint) return;
         w_.every_layer([&](const Affine& layer, int64_t delta, int64_t values) {
             sums_.push_back(Sums{layer, delta, values, {}});
@@ -63,8 +64,10 @@ class RowNet {
             for (int64_t r = 0; r < rows; r += N) {
                 const T* d = deltas + s.delta + r;
                 int k = 0;
-                for (; k + 8 <= s.layer.columns; k += 8) s.template add<8>(d, w_.delta_slot, slots + s.values + k, w_.slot, count, k * rows + r);
-                for (; k < s.layer.columns; ++k) s.template add<1>(d, w_.delta_slot, slots + s.values + k, w_.slot, count, k * rows + r);
+                for (; k + 8 <= s.layer.columns; k += 8)
+                    s.template add<8>(d, w_.delta_slot, slots + s.values + k, w_.slot, count, k * rows + r);
+                for (; k < s.layer.columns; ++k)
+                    s.template add<1>(d, w_.delta_slot, slots + s.values + k, w_.slot, count, k * rows + r);
                 T* bias = s.total.get() + int64_t(s.layer.columns) * rows + r;
                 Vec<T> sum = load(bias);
                 for (int64_t c = 0; c < count; ++c, d += w_.delta_slot) sum += load(d);
@@ -109,9 +112,15 @@ class RowNet {
             int64_t r = 0;
             for (; r + 4 * N <= height; r += 4 * N) part<4, 2, TANHED>(r, height, a, ka, b, kb, out);
             switch ((height - r) / N) {
-                case 3: part<3, 3, TANHED>(r, height, a, ka, b, kb, out); break;
-                case 2: part<2, 4, TANHED>(r, height, a, ka, b, kb, out); break;
-                case 1: part<1, 8, TANHED>(r, height, a, ka, b, kb, out); break;
+                case 3:
+                    part<3, 3, TANHED>(r, height, a, ka, b, kb, out);
+                    break;
+                case 2:
+                    part<2, 4, TANHED>(r, height, a, ka, b, kb, out);
+                    break;
+                case 1:
+                    part<1, 8, TANHED>(r, height, a, ka, b, kb, out);
+                    break;
             }
         }
 
@@ -144,7 +153,8 @@ class RowNet {
                 if constexpr (CHAINS == 3) total += sums[1][v] + sums[2][v];
                 if constexpr (CHAINS == 4) total = (total + sums[1][v]) + (sums[2][v] + sums[3][v]);
                 if constexpr (CHAINS == 8)
-                    total = ((total + sums[1][v]) + (sums[2][v] + sums[3][v])) + ((sums[4][v] + sums[5][v]) + (sums[6][v] + sums[7][v]));
+                    total = ((total + sums[1][v]) + (sums[2][v] + sums[3][v])) +
+                            ((sums[4][v] + sums[5][v]) + (sums[6][v] + sums[7][v]));
                 store<T>(out + r + v * N, TANHED ? tanh(total) : total);
             });
         }

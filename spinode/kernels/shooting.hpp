@@ -17,11 +17,21 @@ class Equations {
     static constexpr int N = LANES<T>;
 
     explicit Equations(const Shooting& job)
-        : job_(job), stepper_(job.run, 0, true), state_(job.run.field.state), theta_(job.run.field.weights()),
-          size_(theta_ + job.feedthrough), columns_(size_ + (job.free ? state_ : 0)), stages_(scheme(job.run.method).stages),
-          slots_(stages_ * stepper_.net().slot()), deltas_(size_t(state_) * stages_ * stepper_.net().delta_slot()), x_(state_ * N),
-          slopes_(size_t(columns_) * state_ * N), jacobian_(size_t(state_) * state_ * N), row_(size_t(columns_) * N),
-          coupling_(job.free ? size_t(state_) * (size_ + 1) * N : 0), blocks_(job.free ? size_t(state_) * state_ * N : 0) {
+        : job_(job),
+          stepper_(job.run, 0, true),
+          state_(job.run.field.state),
+          theta_(job.run.field.weights()),
+          size_(theta_ + job.feedthrough),
+          columns_(size_ + (job.free ? state_ : 0)),
+          stages_(scheme(job.run.method).stages),
+          slots_(stages_ * stepper_.net().slot()),
+          deltas_(size_t(state_) * stages_ * stepper_.net().delta_slot()),
+          x_(state_ * N),
+          slopes_(size_t(columns_) * state_ * N),
+          jacobian_(size_t(state_) * state_ * N),
+          row_(size_t(columns_) * N),
+          coupling_(job.free ? size_t(state_) * (size_ + 1) * N : 0),
+          blocks_(job.free ? size_t(state_) * state_ * N : 0) {
         // The residuals are one more row: their products with the slopes are the gradient.
         width_ = std::max<int64_t>(64, std::min<int64_t>(512, (1 << 17) / (size_ + 1) / 64 * 64));
         rows_.resize(size_t(size_ + 1) * width_);
@@ -46,11 +56,20 @@ class Equations {
                 stepper_.back(seed, slots_.get(), deltas_.get() + i * delta);
             }
             switch (state_) {
-                case 1: carry<1>(slot, delta); break;
-                case 2: carry<2>(slot, delta); break;
-                case 3: carry<3>(slot, delta); break;
-                case 4: carry<4>(slot, delta); break;
-                default: carry<0>(slot, delta);
+                case 1:
+                    carry<1>(slot, delta);
+                    break;
+                case 2:
+                    carry<2>(slot, delta);
+                    break;
+                case 3:
+                    carry<3>(slot, delta);
+                    break;
+                case 4:
+                    carry<4>(slot, delta);
+                    break;
+                default:
+                    carry<0>(slot, delta);
             }
             for (int q = 0; q < state_; ++q)
                 if (job_.weights[q] != 0) compare(lane, valid, t, q, exists);
@@ -58,7 +77,7 @@ class Equations {
         if (job_.free) finish(lane, valid);
     }
 
-    // Adds what is there to the totals. Lower triangle.
+    // Adds the accumulated products to the totals. Lower triangle.
     void flush() {
         if (!filled_) return;
         for (int64_t r = 0; r < size_ + 1; ++r)
@@ -74,7 +93,8 @@ class Equations {
                     for (int c = 0; c < b; ++c) {
                         const int64_t row = cuts[i] + r, column = cuts[j] + c;
                         if (column > row || column == size_) continue;
-                        (row == size_ ? gradient_[column] : matrix_[row * size_ + column]) += sum<T>(load(sums.get() + (r * b + c) * N));
+                        (row == size_ ? gradient_[column] : matrix_[row * size_ + column]) +=
+                            sum<T>(load(sums.get() + (r * b + c) * N));
                     }
             }
         filled_ = 0;
@@ -87,11 +107,12 @@ class Equations {
         products_of<T>(a, b)(int((filled_ + N - 1) / N * N), int(width_), left, 0, right, 0, 1, sums);
     }
 
-    // Slopes of the initial states: none in the weights, the jets in the feedthrough, one in themselves.
+    // Slopes of the initial states: none in the weights, the Jacobian in the feedthrough, one in themselves.
     void start(int64_t lane, int valid) {
         std::fill(slopes_.get(), slopes_.get() + int64_t(columns_) * state_ * N, T(0));
         for (int64_t f = 0; f < job_.feedthrough; ++f)
-            read<T, N>(job_.jets, at<T>(job_.jets, 0, lane, 0, f), valid, state_, slopes_.get() + (theta_ + f) * state_ * N);
+            read<T, N>(job_.jacobian, at<T>(job_.jacobian, 0, lane, 0, f), valid, state_,
+                       slopes_.get() + (theta_ + f) * state_ * N);
         if (!job_.free) return;
         for (int j = 0; j < state_; ++j) store<T>(slopes_.get() + ((size_ + j) * state_ + j) * N, splat(T(1)));
         std::fill(coupling_.get(), coupling_.get() + int64_t(state_) * (size_ + 1) * N, T(0));
@@ -118,12 +139,13 @@ class Equations {
                 const T* d = deltas_.get() + s.delta + r * N;
                 for (int k = 0; k < s.layer.columns; ++k) {
                     const T* x = slots_.get() + s.values + k * N;
-                    advance(slopes_.get() + (s.layer.offset + int64_t(r) * s.layer.columns + k) * state * N, [&](int i) SPINODE_INLINE {
-                        Vec<T> sum{};
-                        for (int stage = 0; stage < stages_; ++stage)
-                            sum += load(d + i * delta + stage * delta_slot) * load(x + stage * slot);
-                        return sum;
-                    });
+                    advance(slopes_.get() + (s.layer.offset + int64_t(r) * s.layer.columns + k) * state * N,
+                            [&](int i) SPINODE_INLINE {
+                                Vec<T> sum{};
+                                for (int stage = 0; stage < stages_; ++stage)
+                                    sum += load(d + i * delta + stage * delta_slot) * load(x + stage * slot);
+                                return sum;
+                            });
                 }
                 advance(slopes_.get() + (s.layer.bias() + r) * state * N, [&](int i) SPINODE_INLINE {
                     Vec<T> sum{};
@@ -132,7 +154,8 @@ class Equations {
                 });
             }
         }
-        for (int64_t c = theta_; c < columns_; ++c) advance(slopes_.get() + c * state * N, [](int) SPINODE_INLINE { return Vec<T>{}; });
+        for (int64_t c = theta_; c < columns_; ++c)
+            advance(slopes_.get() + c * state * N, [](int) SPINODE_INLINE { return Vec<T>{}; });
     }
 
     // One row of the residuals' slopes, for each window of the tile.
@@ -142,7 +165,7 @@ class Equations {
         T* row = row_.get();
         for (int64_t c = 0; c < columns_; ++c) store<T>(row + c * N, load(slopes_.get() + (c * state_ + q) * N) * weight);
         T jet[N];
-        View one = job_.jets;
+        View one = job_.jacobian;
         for (int64_t f = 0; f < job_.feedthrough; ++f) {
             read<T, N>(one, at<T>(one, 0, lane, t + 1, f) + q * one.feature, valid, 1, jet);
             T* to = row + (theta_ + f) * N;

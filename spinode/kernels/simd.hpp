@@ -63,8 +63,8 @@ inline T sum(Vec<T> v) {
     return total;
 }
 
-// f(0), f(1), ... f(N - 1), each with its index as a type: unrolled before the compiler decides what lives in registers, which a
-// loop is not.
+// f(0), f(1), ... f(N - 1), each with its index as a type: unrolled before the compiler decides what lives in registers, which
+// a loop is not.
 template <class F, int... I>
 __attribute__((always_inline)) inline void each(F&& f, std::integer_sequence<int, I...>) {
     (f(std::integral_constant<int, I>{}), ...);
@@ -81,7 +81,7 @@ inline Vec<T> exp_less(Vec<T> x, T less) {
     using S = Simd<T>;
     x = x < S::lowest ? splat<T>(S::lowest) : x;
     x = x > S::highest ? splat<T>(S::highest) : x;
-    const Vec<T> shifted = x * S::log2e + S::magic;  // the low bits of the mantissa now hold k
+    const Vec<T> shifted = x * S::log2e + S::magic;  // the low bits of the mantissa are now k
     const Vec<T> k = shifted - S::magic;
     const Vec<T> r = (x - k * S::ln2_high) - k * S::ln2_low;
     // Taylor's series of (e^r - 1 - r) / r^2 on |r| <= ln(2) / 2, which ends below the precision of T.

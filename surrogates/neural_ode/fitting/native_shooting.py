@@ -87,27 +87,22 @@ def equations(
         theta.new_empty(windows if free else 0, state, size),
         theta.new_empty(windows if free else 0, state),
     )
-    jet, rest, slope = feedthrough_jacobian.stride(), residuals.stride(), states.stride()
     native.library.shooting(
         native.simd(),
-        layout.encode(),
-        ratios.tolist(),
-        (windows, steps),
-        native.threads(),
-        (
-            (theta.data_ptr(), 0, 0, 0, 0, 1),
-            (stages.data_ptr(), 0, *stages.stride()),
-            (states.data_ptr(), 0, slope[0], slope[1], 0, slope[2]),
-        ),
-        through,
-        (feedthrough_jacobian.data_ptr(), 0, jet[0], jet[1], jet[3], jet[2]),
-        (residuals.data_ptr(), 0, rest[0], rest[1], 0, rest[2]),
-        weights.tolist(),
-        (
-            results.matrix.data_ptr(),
-            results.gradient.data_ptr(),
-            *(value.data_ptr() if free else 0 for value in (results.blocks, results.coupling, results.pull)),
-        ),
+        layout=layout.encode(),
+        ratios=ratios.tolist(),
+        threads=native.threads(),
+        theta=theta.detach(),
+        stages=stages.detach(),
+        states=states.detach(),
+        jacobian=feedthrough_jacobian.detach(),
+        residuals=residuals.detach(),
+        weights=weights.tolist(),
+        matrix=results.matrix,
+        gradient=results.gradient,
+        blocks=results.blocks if free else None,
+        coupling=results.coupling if free else None,
+        pull=results.pull if free else None,
     )
     results.matrix.copy_(results.matrix.tril() + results.matrix.tril(-1).T)
     return results
