@@ -1,7 +1,7 @@
-"""Checks of values that a caller passes: numbers, choices and settings, with one wording for all of the package.
+"""Checks of arguments: numbers, choices and settings, with the same wording in the whole package.
 
-Every check returns the value in plain Python, so that a NumPy scalar becomes an `int` or `float` that JSON knows. What counts as a
-whole number is what `operator.index` takes, what counts as a number is a `numbers.Real`; booleans are neither.
+Every check returns a plain Python value: a NumPy scalar becomes an `int` or `float`, which JSON can store. A whole number is
+anything that `operator.index` accepts, a number is a `numbers.Real`; booleans are neither.
 """
 
 from __future__ import annotations
@@ -49,13 +49,13 @@ def whole_number(name: str, value: Any, low: int | None = 0, high: int | None = 
     """Return a whole number within bounds.
 
     Args:
-        name: What the value is called, for the message.
+        name: Name of the value in messages.
         value: Anything.
         low: Smallest value accepted; None for no bound.
         high: Largest value accepted; None for no bound.
 
     Raises:
-        ConfigError: another type, or a number outside the bounds.
+        ConfigError: a value of another type, or outside the bounds.
 
     Example:
         >>> whole_number("seed", 3)
@@ -86,7 +86,7 @@ def number(
     """Return a real number within bounds.
 
     Args:
-        name: What the value is called, for the message.
+        name: Name of the value in messages.
         value: Anything.
         low: Smallest value accepted; None for no bound.
         high: Largest value accepted; None for no bound.
@@ -96,7 +96,7 @@ def number(
         unit: SI unit that the message names.
 
     Raises:
-        ConfigError: another type, NaN, or a number outside the bounds.
+        ConfigError: a value of another type, NaN, or outside the bounds.
 
     Example:
         >>> number("validation", 0.1, 0.02, 0.5)
@@ -131,15 +131,15 @@ def whole_numbers(
     """Return whole numbers within bounds as a tuple; a single one counts as a sequence of one.
 
     Args:
-        name: What the value is called, for the message.
+        name: Name of the value in messages.
         value: A whole number or an iterable of them.
         low: Smallest value accepted; None for no bound.
         high: Largest value accepted; None for no bound.
         empty: Accept an empty sequence.
-        example: What the message shows as an example.
+        example: Example in the message.
 
     Raises:
-        ConfigError: something else.
+        ConfigError: a value of another type, an empty sequence, or a number outside the bounds.
 
     Example:
         >>> whole_numbers("hidden", [50]), whole_numbers("hidden", 50)
@@ -154,10 +154,15 @@ def whole_numbers(
 
 
 def one_of(name: str, value: Any, choices: Iterable[str | None]) -> Any:
-    """Return a value that is among the choices.
+    """Return a value that is one of the choices.
+
+    Args:
+        name: Name of the value in messages.
+        value: Anything.
+        choices: Accepted values; None may be one of them.
 
     Raises:
-        ConfigError: it is not; the message names the closest choice.
+        ConfigError: another value; the message suggests the closest choice.
 
     Example:
         >>> one_of("method", "adm", ("gauss-newton", "adam"))
@@ -177,8 +182,16 @@ def one_of(name: str, value: Any, choices: Iterable[str | None]) -> Any:
 def flag(name: str, value: Any) -> bool:
     """Return a boolean.
 
+    Args:
+        name: Name of the value in messages.
+        value: Anything.
+
     Raises:
-        ConfigError: it is neither True nor False.
+        ConfigError: something other than True or False, such as 0 or "yes".
+
+    Example:
+        >>> flag("skip", True)
+        True
     """
     if not _is_boolean(value):
         raise ConfigError(f"{name} is {_shown(value)}; expected True or False.")
@@ -186,23 +199,26 @@ def flag(name: str, value: Any) -> bool:
 
 
 def merge_settings(kind: type[Config], config: Config | None, settings: Mapping[str, Any], *, what: str = "") -> Config:
-    """Return a configuration from one and single settings; the single settings take precedence.
+    """Return a configuration in which single settings replace those of `config`.
 
-    This is the one rule by which `fit`, `fit_synapse`, `fit_stochastic` and `train` read `(config, **settings)`.
+    `fit`, `fit_synapse`, `fit_stochastic` and `train` read their arguments `(config, **settings)` by this rule.
 
     Args:
         kind: Dataclass of the configuration.
         config: An instance, or None for the defaults.
         settings: Fields of `kind` by name.
-        what: What is configured, for the message, such as "fit"; the name of the class if omitted.
+        what: Name of the function in messages, such as "fit"; the name of the class if omitted.
 
     Raises:
         ConfigError: `config` is of another class, or a setting that `kind` does not have or does not accept.
 
     Example:
-        >>> from spinode.surrogates import SynapseConfig
-        >>> merge_settings(SynapseConfig, SynapseConfig(seed=1), {"rounds": 2}).seed
-        1
+        >>> @dataclasses.dataclass
+        ... class Config:
+        ...     seed: int = 0
+        ...     iterations: int = 100
+        >>> merge_settings(Config, Config(seed=1), {"iterations": 20})
+        Config(seed=1, iterations=20)
     """
     if config is not None and not isinstance(config, kind):
         raise ConfigError(f"config is a {type(config).__name__}; expected {kind.__name__}(...), or the settings by name.")
@@ -221,11 +237,12 @@ def _as_float(value: Any) -> float:
     try:
         return float(value)
     except OverflowError:  # a whole number beyond the range of floats
-        return math.copysign(math.inf, value)
+        return math.inf if value > 0 else -math.inf
 
 
 def _is_boolean(value: object) -> bool:
-    return isinstance(value, bool) or type(value).__name__ in ("bool_", "bool")
+    # The type of a NumPy or torch scalar, which need not be imported here.
+    return isinstance(value, bool) or str(getattr(value, "dtype", "")) in ("bool", "torch.bool")
 
 
 def _shown(value: object) -> str:

@@ -67,12 +67,11 @@ class WriteVerify:
         ConfigError: a tolerance that is negative or not finite, or fewer than one pulse.
 
     Example:
-        >>> from spinode.datasets import WeakReset
-        >>> from spinode.surrogates import DeviceWeights
-        >>> weights = DeviceWeights((4,), WeakReset(), seed=0, noise=())
-        >>> result = weights.write(torch.tensor([-0.5, 0.0, 0.2, 0.5]), WriteVerify(0.02))
-        >>> bool(result.unreached.any())
-        False
+        >>> from spinode.surrogates import DeviceWeights, IdealSynapse
+        >>> weights = DeviceWeights((3,), IdealSynapse(step=0.01), seed=0)
+        >>> result = weights.write(torch.tensor([-0.5, 0.2, 9.0]), WriteVerify(0.02, max_pulses=500))
+        >>> result.unreached.tolist()
+        [False, False, True]
     """
 
     tolerance: float

@@ -57,6 +57,7 @@ def rollout(
             or the mode "native" for a field that the kernels do not support.
 
     Example:
+        >>> from spinode import zero_order_hold
         >>> drive = torch.zeros(2, 1, dtype=torch.float64)
         >>> decay = rollout(lambda x, u: -x, torch.ones(1, dtype=torch.float64), zero_order_hold(drive), dt=0.1)
         >>> decay.squeeze(-1)  # 1, exp(-0.1), exp(-0.2)

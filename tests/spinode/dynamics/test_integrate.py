@@ -10,7 +10,7 @@ from spinode.dynamics.field import MLPField
 from spinode.dynamics.integrate import ADAPTIVE, STATE_LIMIT, adaptive_rollout, rk4_step
 from spinode.dynamics.rollout import rollout
 from spinode.errors import ConfigError, DomainError
-from spinode.surrogates.neural_ode.embedding import stage_drive
+from spinode.surrogates.neural_ode.drive_interpolation import stage_drive
 
 A = torch.tensor([[-0.1, 1.0], [-1.0, -0.3]], dtype=torch.float64)
 B = torch.tensor([[0.0], [1.0]], dtype=torch.float64)
