@@ -13,7 +13,8 @@ from ...dynamics.rollout import rollout
 from ...errors import TraceError
 from ...traces.resample import check_samples, interval_of, is_uniform, recorded_interpolation
 from ...traces.trace import Trace
-from .embedding import BLOCK_FLOOR, settled_drive
+from .drive_interpolation import settled_drive
+from .embedding import BLOCK_FLOOR
 from .model import SurrogateModel
 
 #: Samples from which an initial state is estimated. The derivative at the edge of a recording is poor; a run through a few

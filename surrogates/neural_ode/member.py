@@ -6,7 +6,12 @@ from torch import Tensor, nn
 
 
 class Member(nn.Module):
-    """One vector field with its feedthrough D, shape (outputs, drives), in deviations per deviation."""
+    """One vector field of a surrogate, with its feedthrough.
+
+    Args:
+        vector_field: Module f(x, u) in deviations and samples: (..., state), (..., drive) -> (..., state).
+        feedthrough: D in y = b_0 + D u, in deviations per deviation, shape (outputs, drives).
+    """
 
     field: nn.Module
     feedthrough: nn.Parameter

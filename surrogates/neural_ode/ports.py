@@ -1,4 +1,4 @@
-"""`Ports`: names and units at the edges of a surrogate."""
+"""`Ports`: names and units of the drives, outputs and parameters of a surrogate."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class Ports:
-    """Names and units at the edges of a surrogate.
+    """Names and units of the drives, outputs and parameters of a surrogate.
 
     Attributes:
         drive: Names of the drive channels.
         output: Names of the output channels.
-        parameters: Names of per-trace constants.
+        parameters: Names of the constants of a recording.
         units: SI unit of each name.
-        interpolation: How each drive ran between samples where it was fitted.
+        interpolation: "held", "linear" or "spline": how each drive ran between samples in the fitted recordings.
     """
 
     drive: tuple[str, ...]

@@ -13,8 +13,11 @@ from ...artifact import MAX_COUNT, Kind, Metadata, Tensors, plain, register, sha
 from ...dynamics.field import ChainField, MLPField, bind_physics
 from ...dynamics.scales import Scales
 from ...errors import ConfigError
+from ...traces.trace import INTERPOLATIONS
+from ...validation import is_number
 from .domain import Domain
 from .embedding import Embedding
+from .embeddings.base import embedding_names
 from .fit_record import checked_record
 from .member import Member
 from .ports import Ports
@@ -55,44 +58,74 @@ def unpack(meta: Mapping[str, Any], tensors: Tensors, *, field: nn.Module | None
         field: Module of the same layout as the learned part, where it is not the default network; one member only.
 
     Raises:
-        ConfigError: the file contains a vector field of the user's own and `field` was not given.
+        ConfigError: the file contains a vector field of the user's own and `field` was not given; or its embedding is not
+            registered.
         ValueError, KeyError, TypeError: metadata and tensors contradict each other.
     """
     _check_field(meta, field)
-    return _build(meta, tensors, field)
+    embedding, ports, interval, count = _embedding(meta["embedding"]), _ports(meta["ports"]), meta["interval"], meta["members"]
+    if not (type(count) is int and 1 <= count <= MAX_COUNT):
+        raise ValueError(f"{count!r} members")
+    if not (is_number(interval) and 0 < interval < math.inf):
+        raise ValueError(f"sample interval {interval!r}")
+    if not ports.output:
+        raise ValueError("no outputs")
+    scales = _scales(tensors, embedding, ports)
+    noise = torch.zeros(len(ports.output), dtype=torch.float64)
+    surrogate = Surrogate(
+        ports=ports,
+        embedding=embedding,
+        interval=interval,
+        scales=scales,
+        members=[_member(meta, tensors, field, embedding, scales, ports, index) for index in range(count)],
+        domain=Domain(_domain_points(tensors, embedding, ports), 0.0, len(ports.parameters)),
+        noise=noise,
+        record=checked_record(meta["record"], ports),
+    )
+    for name, shape in {"domain.radius": (), "noise": noise.shape, "spread_factor": (), "spread_floor": noise.shape}.items():
+        if not bool((shaped(tensors, name, tuple(shape)) >= 0).all()):
+            raise ValueError(f"{name} is negative")
+    surrogate.load_state_dict(tensors, strict=True)
+    return surrogate
 
 
 def _network(field: nn.Module) -> dict[str, Any] | None:
-    """Layout of the default network, or None for a field of the user's own."""
-    top = field.top if isinstance(field, ChainField) else field
-    if type(top) is not MLPField:
+    """Return the layout of the default network, or None for a field of the user's own."""
+    learned = field.top if isinstance(field, ChainField) else field
+    if type(learned) is not MLPField:
         return None
-    return {"hidden": [layer.out_features for layer in top.layers], "activation": top.activation}
+    return {"hidden": [layer.out_features for layer in learned.layers], "activation": learned.activation}
 
 
 def _check_field(meta: Mapping[str, Any], field: nn.Module | None) -> None:
-    own = "network" in meta and meta["network"] is None
-    if own and field is None:
+    """Check that a field of the user's own is passed where the file needs one."""
+    is_custom = "network" in meta and meta["network"] is None
+    if is_custom and field is None:
         raise ConfigError(
-            "the file holds a vector field of your own, of which only the weights are stored; "
+            "the file contains a vector field of your own, of which only the weights are stored; "
             "pass load(path, field=module) with a module of the same layout."
         )
-    if own and meta.get("members") != 1:
+    if is_custom and meta.get("members") != 1:
         raise ConfigError("an ensemble of custom fields cannot be loaded; save its members one by one.")
 
 
-def _build(meta: Mapping[str, Any], tensors: dict[str, Tensor], field: nn.Module | None) -> Surrogate:
-    ports = _ports(meta["ports"])
-    embedding = Embedding(meta["embedding"]["kind"], meta["embedding"]["order"])
-    count = meta["members"]
-    if not (isinstance(count, int) and 1 <= count <= MAX_COUNT):
-        raise ValueError(f"{count!r} members")
-    interval = meta["interval"]
-    if not (isinstance(interval, (int, float)) and 0 < interval < math.inf):
-        raise ValueError(f"sample interval {interval!r}")
+def _embedding(stored: Mapping[str, Any]) -> Embedding:
+    kind, order = stored["kind"], stored["order"]
+    if not isinstance(kind, str):
+        raise ValueError(f"embedding {kind!r}")
+    if kind not in embedding_names():
+        raise ConfigError(
+            f"the file uses the embedding {kind!r}, which is not registered; the registered ones are: "
+            f"{', '.join(embedding_names())}. Import the module that defines it before loading."
+        )
+    try:
+        return Embedding(kind, order)
+    except ConfigError as error:
+        raise ValueError(str(error)) from None
+
+
+def _scales(tensors: Mapping[str, Tensor], embedding: Embedding, ports: Ports) -> Scales:
     outputs, inputs = len(ports.output), len(ports.inputs)
-    if not outputs:
-        raise ValueError("no outputs")
     shapes = {
         "output_mean": (outputs,),
         "output_scale": (outputs,),
@@ -104,27 +137,15 @@ def _build(meta: Mapping[str, Any], tensors: dict[str, Tensor], field: nn.Module
     for name in ("output_scale", "state_scale", "drive_scale"):
         if not bool((parts[name] > 0).all()):
             raise ValueError(f"{name} is not positive")
-    scales = Scales(**parts)
-    members = [_member(meta, tensors, field, embedding, scales, ports, index) for index in range(count)]
+    return Scales(**parts)
+
+
+def _domain_points(tensors: Mapping[str, Tensor], embedding: Embedding, ports: Ports) -> Tensor:
     points = tensors["domain.points"]
-    if points.ndim != 2 or not len(points) or points.shape[1] != embedding.order * outputs + inputs:
-        raise ValueError("no domain points, or of another width")
-    single = {"domain.radius": (), "noise": (outputs,), "spread_factor": (), "spread_floor": (outputs,)}
-    for name, shape in {**single, "domain.points": tuple(points.shape)}.items():
-        if not bool((shaped(tensors, name, shape) >= 0).all()) and name in single:
-            raise ValueError(f"{name} is negative")
-    surrogate = Surrogate(
-        ports=ports,
-        embedding=embedding,
-        interval=interval,
-        scales=scales,
-        members=members,
-        domain=Domain(points, 0.0, len(ports.parameters)),
-        noise=torch.zeros(outputs, dtype=torch.float64),
-        record=checked_record(meta["record"], ports),
-    )
-    surrogate.load_state_dict(tensors, strict=True)
-    return surrogate
+    width = embedding.order * len(ports.output) + len(ports.inputs)
+    if points.ndim != 2 or not len(points) or points.shape[1] != width:
+        raise ValueError(f"domain.points has shape {tuple(points.shape)}, expected (points, {width})")
+    return shaped(tensors, "domain.points", tuple(points.shape))
 
 
 def _member(
@@ -136,54 +157,48 @@ def _member(
     ports: Ports,
     index: int,
 ) -> Member:
-    chain = embedding.kind == "derivative"
-    state, outputs = embedding.order * len(ports.output), len(ports.output)
     if meta["network"] is None:
         assert field is not None  # see _check_field
         learned = field
         bind_physics(learned, scales, float(meta["interval"]))
     else:
-        learned = _default_network(meta["network"], tensors, index, state, embedding, ports)
-    whole = ChainField(learned, scales.ratios) if chain else learned
-    return Member(whole, torch.zeros(outputs, len(ports.drive), dtype=torch.float64))
+        learned = _default_network(meta["network"], tensors, index, embedding, ports)
+    feedthrough = torch.zeros(len(ports.output), len(ports.drive), dtype=torch.float64)
+    return Member(embedding.vector_field(learned, scales.ratios), feedthrough)
 
 
 def _default_network(
-    network: Mapping[str, Any],
-    tensors: Mapping[str, Tensor],
-    index: int,
-    state: int,
-    embedding: Embedding,
-    ports: Ports,
+    network: Mapping[str, Any], tensors: Mapping[str, Tensor], index: int, embedding: Embedding, ports: Ports
 ) -> MLPField:
-    hidden, outputs = network["hidden"], len(ports.output)
-    inputs = embedding.drive_size(len(ports.inputs))
-    top = "top." if embedding.kind == "derivative" else ""
+    """Build the default network after its size was checked against the tensors of the file."""
+    hidden = network["hidden"]
     if not isinstance(hidden, list) or not all(type(width) is int and width > 0 for width in hidden):
         raise ValueError(f"hidden widths {hidden!r}")
-    rates = outputs if embedding.kind == "derivative" else state
-    # The numbers in the file, not the header, say how large the network may be: a header is free, numbers take space.
-    widths = [state + inputs, *hidden]
+    outputs = len(ports.output)
+    state, drive, rates = embedding.order * outputs, embedding.drive_size(len(ports.inputs)), embedding.rates(outputs)
+    # A header can claim any size at no cost, tensors take space in the file: they say how large the network may be.
+    widths = [state + drive, *hidden]
     layers = {f"layers.{i}": (after, before) for i, (before, after) in enumerate(zip(widths[:-1], hidden, strict=True))}
+    prefix = f"members.{index}.field.{'top.' if embedding.chain else ''}"
     for name, shape in {**layers, "out": (rates, widths[-1]), "skip": (rates, widths[0])}.items():
-        shaped(tensors, f"members.{index}.field.{top}{name}.weight", shape)
-        shaped(tensors, f"members.{index}.field.{top}{name}.bias", shape[:1])
-    return MLPField(state, inputs, rates, hidden=hidden, activation=network["activation"])
+        shaped(tensors, f"{prefix}{name}.weight", shape)
+        shaped(tensors, f"{prefix}{name}.bias", shape[:1])
+    return MLPField(state, drive, rates, hidden=hidden, activation=network["activation"])
 
 
 def _ports(stored: Mapping[str, Any]) -> Ports:
     names = {role: stored[role] for role in ("drive", "output", "parameters")}
     for role, values in names.items():
         if not isinstance(values, list) or not all(isinstance(v, str) for v in values) or len(values) > MAX_COUNT:
-            raise ValueError(f"{role} is no list of names")
+            raise ValueError(f"{role} is not a list of names")
     every = [name for values in names.values() for name in values]
     if len(set(every)) < len(every):
         raise ValueError("a name is used twice")
     maps = {key: stored[key] for key in ("units", "interpolation")}
     for key, mapping in maps.items():
         if not isinstance(mapping, dict) or not all(isinstance(v, str) for v in mapping.values()):
-            raise ValueError(f"{key} is no table of texts")
-    if not all(kind in ("held", "linear", "spline") for kind in maps["interpolation"].values()):
+            raise ValueError(f"{key} is not a mapping of names to texts")
+    if not all(kind in INTERPOLATIONS for kind in maps["interpolation"].values()):
         raise ValueError("unknown interpolation")
     drive, output, parameters = (tuple(values) for values in names.values())
     return Ports(drive, output, parameters, maps["units"], maps["interpolation"])

@@ -87,14 +87,14 @@ def small_surrogate(
 
     def member() -> Member:
         seen = embedding.drive_size(inputs)
-        field = MLPField(state, seen, outputs if kind == "derivative" else state, hidden=(4,), generator=generator)
+        field = MLPField(state, seen, embedding.rates(outputs), hidden=(4,), generator=generator)
         assert field.skip is not None
         with torch.no_grad():
             field.out.weight.mul_(0.3)
             field.out.bias.zero_()
-            field.skip.weight[:, :state] = _damped(kind, order, outputs, rate)
-        whole = ChainField(field, scales.ratios) if kind == "derivative" else field
-        return Member(whole, (0.1 if kind == "derivative" else 0.0) * random(outputs, drives))
+            field.skip.weight[:, :state] = _damped(embedding.chain, order, outputs, rate)
+        feedthrough = (0.1 if embedding.method.feedthrough else 0.0) * random(outputs, drives)
+        return Member(embedding.vector_field(field, scales.ratios), feedthrough)
 
     names = {"drive": "u", "output": "y", "parameters": "p"}
     counts = {"drive": drives, "output": outputs, "parameters": parameters}
@@ -126,9 +126,9 @@ def _cloud(width: int, seed: int) -> Tensor:
     return points
 
 
-def _damped(kind: str, order: int, outputs: int, rate: float) -> Tensor:
+def _damped(chain: bool, order: int, outputs: int, rate: float) -> Tensor:
     """Linear part with all eigenvalues at -rate: (s + rate)^order in the scaled blocks of a chain."""
     eye = torch.eye(outputs, dtype=torch.float64)
-    if kind == "delay":
+    if not chain:
         return -rate * torch.eye(order * outputs, dtype=torch.float64)
     return torch.cat([-rate * math.comb(order, j) * eye for j in range(order)], -1)

@@ -10,7 +10,7 @@ import numpy as np
 
 from ....dynamics.field import ACTIVATIONS
 from ....errors import ConfigError
-from ..embedding import HIGHEST, KINDS
+from ..embeddings.base import embedding_kind, embedding_names
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ class FitConfig:
             object.__setattr__(self, name, _plain(getattr(self, name)))
         if self.feedthrough not in (None, True, False):
             raise ConfigError(f"feedthrough is {self.feedthrough!r}; expected True, False or None.")
-        _one_of("embedding", self.embedding, KINDS)
+        _one_of("embedding", self.embedding, tuple(embedding_names()))
         _one_of("activation", self.activation, tuple(ACTIVATIONS))
         _one_of("method", self.method, ("gauss-newton", "adam"))
         _one_of("resampling", self.resampling, ("spline", "band-limited"))
@@ -81,7 +81,7 @@ class FitConfig:
             _whole(name, getattr(self, name), 1)
         _whole("seed", self.seed, 0)
         if self.order is not None:
-            _whole("order", self.order, 1, HIGHEST[self.embedding])
+            _whole("order", self.order, 1, embedding_kind(self.embedding).max_order)
         for name in ("windows", "hidden"):
             if not getattr(self, name):
                 raise ConfigError(f"{name} is empty; expected whole numbers, e.g. {getattr(type(self)(), name)}.")

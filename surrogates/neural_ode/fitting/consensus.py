@@ -45,9 +45,7 @@ def probe_runs(members: Sequence[Member], prepared: Prepared, *, seed: int) -> T
     picks = torch.randint(len(prepared.drive), (PROBES,), generator=generator)
     steps[..., drives:] = prepared.drive[picks][:, None, drives:]
     held = steps.repeat_interleave(HOLD, dim=1)
-    if prepared.embedding.kind == "delay":
-        held = held.tile(prepared.embedding.order)
-    stages = held[:, :, None, :].expand(-1, -1, 3, -1)
+    stages = prepared.embedding.constant_field_drive(held)[:, :, None, :].expand(-1, -1, 3, -1)
     chosen = torch.randint(len(prepared.samples.states), (PROBES,), generator=generator)
     states, feedthrough_jacobian = prepared.samples.states[chosen], prepared.samples.feedthrough_jacobian[chosen]
     count = len(prepared.ports.output)

@@ -10,7 +10,8 @@ import numpy as np
 
 from ....errors import FitError
 from ....traces.trace import TraceSet
-from ..embedding import HIGHEST, Embedding
+from ..embedding import Embedding
+from ..embeddings.base import embedding_kind
 from .checkpoint import Checkpoint
 from .config import FitConfig
 from .gauss_newton_stages import fit_gauss_newton
@@ -29,7 +30,9 @@ def choose_order(traces: TraceSet, config: FitConfig, say: Progress, note: Check
     Where the order is given, it and the next one are tried, so that the report can say whether it suffices.
     """
     known = note.read("order_scan") or []
-    tried = ORDERS if config.order is None else (config.order, min(config.order + 1, HIGHEST[config.embedding]))
+    tried = (
+        ORDERS if config.order is None else (config.order, min(config.order + 1, embedding_kind(config.embedding).max_order))
+    )
     for order in list(dict.fromkeys(tried))[len(known) :]:
         error = quick_error(traces, order, config)
         known = [*known, {"order": order, "error": error}]

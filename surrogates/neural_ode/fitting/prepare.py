@@ -13,7 +13,8 @@ from ....errors import TraceError
 from ....traces.resample import check_samples, interval_of, recorded_interpolation, resample
 from ....traces.trace import Trace, TraceSet
 from ....typing import Array
-from ..embedding import BLOCK_FLOOR, OUTPUT_FLOOR, Embedding, delayed, drive_blocks, embed, stage_drive
+from ..drive_interpolation import stage_drive
+from ..embedding import BLOCK_FLOOR, OUTPUT_FLOOR, Embedding
 from ..ports import Ports
 from .config import FitConfig
 from .gauss_newton import Samples
@@ -123,7 +124,7 @@ def prepare(traces: TraceSet, embedding: Embedding, config: FitConfig) -> Prepar
     outputs = columns(traces, ports.output, "output")
     drives = columns(traces, ports.drive, "drive")
     constants = columns(traces, ports.parameters, "parameters")
-    blocks = [embed(embedding, values) for values in outputs]
+    blocks = [embedding.embed(values) for values in outputs]
     lengths = [len(block.values) for block in blocks]
     cuts = [round(length * (1 - config.validation)) for length in lengths]
 
@@ -133,19 +134,18 @@ def prepare(traces: TraceSet, embedding: Embedding, config: FitConfig) -> Prepar
     inputs = [np.concatenate(pair, -1) for pair in zip(drives, constants, strict=True)]
     scales = _scales(fitted(outputs), fitted([block.values for block in blocks]), fitted(inputs))
 
-    feedthrough = config.feedthrough if config.feedthrough is not None else embedding.kind == "derivative"
+    feedthrough = config.feedthrough if config.feedthrough is not None else embedding.method.feedthrough
     states, stages, feedthrough_jacobian, scaled = [], [], [], []
     for trace, block, values, length in zip(traces, blocks, inputs, lengths, strict=True):
         # Each recording as it was driven: held steps and smooth drives may stand in one set.
         kinds = tuple(trace.interpolation[name] for name in ports.drive)
         all_kinds = kinds + ("held",) * len(ports.parameters)
         u = scales.drive(torch.as_tensor(values))
-        steps = stage_drive(u, all_kinds)
-        steps = delayed(steps, embedding.order) if embedding.kind == "delay" else steps
+        steps = embedding.field_drive(stage_drive(u, all_kinds))
         # One more row than steps, so that every sample has an entry; no window uses the last.
         stages.append(torch.cat([steps, steps[-1:]])[:length])
         states.append(scales.blocks(torch.as_tensor(block.values)))
-        jet = drive_blocks(u[:, : len(kinds)], kinds, embedding.order)[:length]
+        jet = embedding.drive_blocks(u[:, : len(kinds)], kinds)
         taken = scales.feedthrough_blocks(jet)
         feedthrough_jacobian.append(taken if feedthrough else taken[..., :0])
         scaled.append(u[:length])

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ....dynamics.field import ChainField, MLPField, bind_physics
+from ....dynamics.field import MLPField, bind_physics
 from ....dynamics.rollout import rollout
 from ....errors import ConfigError
 from ..member import Member
@@ -56,20 +56,20 @@ def new_member(prepared: Prepared, build: Builder, seed: int) -> Member:
     size = prepared.samples.states.shape[-1]
     inputs = prepared.samples.stages.shape[-1]
     outputs = len(prepared.ports.output)
-    chain = prepared.embedding.kind == "derivative"
+    rates = prepared.embedding.rates(outputs)
     # A field of the user's own may draw its weights from torch's global generator; it follows the seed all the same.
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        made = build(size, inputs, outputs if chain else size, generator).to(torch.float64)
+        made = build(size, inputs, rates, generator).to(torch.float64)
     bind_physics(made, prepared.scales, prepared.interval)
     drives = len(prepared.ports.drive)
-    whole = ChainField(made, prepared.scales.ratios) if chain else made
+    whole = prepared.embedding.vector_field(made, prepared.scales.ratios)
     with torch.no_grad():
-        rates = whole(prepared.samples.states[:4], prepared.samples.stages[:4, 0])
-    if rates.shape != (4, size):
+        found = whole(prepared.samples.states[:4], prepared.samples.stages[:4, 0])
+    if found.shape != (4, size):
         raise ConfigError(
-            f"the vector field returned {rates.shape[-1] - (size - outputs if chain else 0)} rates for 4 states; expected "
-            f"{(4, outputs) if chain else (4, size)} from (4, {size}) states and (4, {inputs}) drives."
+            f"the vector field returned {found.shape[-1] - size + rates} rates for 4 states; expected "
+            f"{(4, rates)} from (4, {size}) states and (4, {inputs}) drives."
         )
     return Member(whole, torch.zeros(outputs, drives, dtype=torch.float64))
 
