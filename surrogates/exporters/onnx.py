@@ -78,7 +78,7 @@ class Rollout(nn.Module):
         return self.step.read(states, settled_drive(inputs, self.interpolation)[..., : self.step.drives]), last_state
 
 
-@register(".onnx", "whole rollouts, for ONNX runtimes")
+@register(".onnx", "whole rollouts, for an ONNX runtime")
 def write_onnx(surrogate: SurrogateModel, interpolation: tuple[str, ...]) -> bytes:
     """Return the content of an ONNX file; see the description of this module.
 

@@ -83,7 +83,7 @@ def find_exporter(path: str | Path) -> Exporter:
 
     Example:
         >>> find_exporter("device.onnx").summary
-        'whole rollouts, for ONNX runtimes'
+        'whole rollouts, for an ONNX runtime'
     """
     _discover()
     suffix = Path(path).suffix.lower()

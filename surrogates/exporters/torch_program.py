@@ -39,7 +39,7 @@ from .tracing import suppress_output, trace_module
 FACTS_FILE = "spinode.json"
 
 
-@register(".pt2", "one step, differentiable, for torch")
+@register(".pt2", "one step, for torch.export.load")
 def write_torch_program(surrogate: SurrogateModel, interpolation: tuple[str, ...]) -> bytes:
     """Return the content of a .pt2 file; see the description of this module.
 

@@ -10,7 +10,7 @@ from scipy import signal
 from ....errors import TraceError
 from ....reporting.canvas import MODEL, TRUTH, WRONG, dress, legend, new_axes, new_pair, prefixed, thin, with_unit
 from ....typing import Array
-from ..embedding import local_polynomial
+from ..embeddings.local_polynomial import local_polynomial
 from ..evaluation.metrics import QUANTILE_90
 from .marks import mark_events, output_index
 

@@ -1,4 +1,4 @@
-"""Figures: they draw the data they were given, into the Axes they were given."""
+"""Figures of an evaluation: they draw its data into the given Axes."""
 
 import subprocess
 import sys
@@ -15,7 +15,6 @@ from matplotlib.figure import Figure
 from spinode.dynamics.field import MLPField
 from spinode.dynamics.scales import Scales
 from spinode.errors import ConfigError, TraceError
-from spinode.reporting.canvas import prefixed, thin, with_unit
 from spinode.surrogates.neural_ode import plots
 from spinode.surrogates.neural_ode.domain import Domain
 from spinode.surrogates.neural_ode.embedding import Embedding
@@ -68,19 +67,19 @@ def evaluation_of(count=400, drives=("Ku",), outputs=OUTPUTS, shift=0.01, **scor
     spread = torch.as_tensor(np.tile(0.02 * truth.std(0), (count, 1)))
     outside = torch.arange(count) >= 0.9 * count
     run = FreeRun(torch.as_tensor(time), predicted, predicted[None], spread, outside, None)
-    made = Evaluation(
+    evaluation = Evaluation(
         trace=trace, run=run, nrmse=shift, r2=1 - shift**2, spectrum_error=0.01,
         horizon=((5e-12, 0.5 * shift), (1e-10, shift), (2e-9, shift)), diverged_at=None, outside_domain=0.1,
         coverage=1.0, regime_change_at=None, nrmse_before_change=None, baseline_nrmse=0.5,
         residuals=np.full((count - 4, len(outputs)), 0.7),
     )  # fmt: skip
-    return replace(made, **scores)
+    return replace(evaluation, **scores)
 
 
 def line(ax, label):
-    found = [each for each in ax.get_lines() if each.get_label() == label]
-    assert found, f"{label!r} is not among {[each.get_label() for each in ax.get_lines()]}"
-    return np.asarray(found[0].get_xdata(), float), np.asarray(found[0].get_ydata(), float)
+    lines = {each.get_label(): each for each in ax.get_lines()}
+    assert label in lines, f"{label!r} is not among {list(lines)}"
+    return np.asarray(lines[label].get_xdata(), float), np.asarray(lines[label].get_ydata(), float)
 
 
 def draw(ax):
@@ -88,7 +87,7 @@ def draw(ax):
     return ax
 
 
-def test_the_overlay_shows_recording_run_and_their_difference_in_readable_units():
+def test_overlay_shows_recording_run_and_their_difference_with_si_prefixes():
     evaluation = evaluation_of()
     curves, strip = plots.plot_overlay(evaluation, output="V")
     draw(curves)
@@ -103,7 +102,7 @@ def test_the_overlay_shows_recording_run_and_their_difference_in_readable_units(
     assert strip.get_xlabel() == "time (ns)"
 
 
-def test_the_overlay_marks_what_went_wrong_and_where():
+def test_overlay_marks_change_divergence_and_steps_outside_the_domain():
     evaluation = evaluation_of(regime_change_at=1.1e-8, diverged_at=1.15e-8)
     curves, _ = plots.plot_overlay(evaluation)
     assert line(curves, "device changes")[0][0] == pytest.approx(11.0)
@@ -113,7 +112,7 @@ def test_the_overlay_marks_what_went_wrong_and_where():
     np.testing.assert_allclose([left, right], evaluation.trace.time[[360, 399]] / 1e-9)
 
 
-def test_the_overlay_shows_the_asked_stretch_only():
+def test_overlay_shows_only_the_requested_time_range():
     evaluation = evaluation_of()
     curves, _ = plots.plot_overlay(evaluation, start=1.1e-8, stop=1.12e-8)
     time, _ = line(curves, "recorded")
@@ -121,11 +120,11 @@ def test_the_overlay_shows_the_asked_stretch_only():
     changed = replace(evaluation, regime_change_at=1.15e-8)
     early, _ = plots.plot_overlay(changed, stop=1.1e-8)
     assert "device changes" not in [each.get_label() for each in early.get_lines()]
-    with pytest.raises(TraceError, match="no two samples"):
+    with pytest.raises(TraceError, match="fewer than two samples"):
         plots.plot_overlay(evaluation, start=1.0)
 
 
-def test_an_escaped_run_leaves_the_recording_visible():
+def test_recording_stays_visible_if_the_run_escapes():
     evaluation = evaluation_of()
     escaped = evaluation.run.output.clone()
     escaped[200:] = 1e6
@@ -134,10 +133,10 @@ def test_an_escaped_run_leaves_the_recording_visible():
     assert 0.3 < low < 0.4 < 0.6 < high < 0.75
 
 
-def test_every_figure_draws_into_given_axes_and_returns_them():
+def test_every_figure_draws_into_the_given_axes_and_returns_them():
     evaluation, surrogate = evaluation_of(), surrogate_of()
     figure = Figure()
-    for index, draw_it in enumerate(
+    for index, plot in enumerate(
         (
             plots.plot_horizon, plots.plot_parity, plots.plot_phase, plots.plot_spectrum, plots.plot_coverage,
             plots.plot_residuals, lambda e, ax: plots.plot_domain(surrogate, e, ax=ax),
@@ -146,8 +145,8 @@ def test_every_figure_draws_into_given_axes_and_returns_them():
         start=1,
     ):  # fmt: skip
         ax = figure.add_subplot(3, 4, index)
-        assert draw_it(evaluation, ax=ax) is ax
-        assert isinstance(draw_it(evaluation, ax=None), Axes)
+        assert plot(evaluation, ax=ax) is ax
+        assert isinstance(plot(evaluation, ax=None), Axes)
         assert ax.get_xlabel()
         assert ax.get_ylabel()
     pair = figure.add_subplot(3, 4, 11), figure.add_subplot(3, 4, 12)
@@ -155,12 +154,12 @@ def test_every_figure_draws_into_given_axes_and_returns_them():
     FigureCanvasAgg(figure).draw()
 
 
-def test_the_running_residual_keeps_its_level_up_to_the_ends():
+def test_running_residual_keeps_its_level_up_to_the_ends():
     ax = draw(plots.plot_residuals(evaluation_of()))
     np.testing.assert_allclose(line(ax, "running rms")[1], 0.7)
 
 
-def test_horizon_holds_the_scores_and_the_baseline():
+def test_horizon_shows_the_scores_and_the_baseline():
     evaluation = evaluation_of()
     ax = draw(plots.plot_horizon(evaluation))
     time, score = line(ax, "model")
@@ -185,7 +184,7 @@ def test_spectrum_peaks_at_the_frequency_of_the_recording():
     assert ax.get_xlabel() == "frequency (GHz)"
 
 
-def test_parity_holds_recorded_and_predicted_samples():
+def test_parity_shows_recorded_and_predicted_samples():
     evaluation = evaluation_of(outputs=("V",))
     ax = draw(plots.plot_parity(evaluation))
     inside, outside = (np.asarray(each.get_offsets()) for each in ax.collections)
@@ -194,7 +193,7 @@ def test_parity_holds_recorded_and_predicted_samples():
     np.testing.assert_allclose(outside, pairs[360:])
 
 
-def test_coverage_of_gaussian_errors_is_what_it_promises():
+def test_coverage_of_gaussian_errors_is_nominal():
     evaluation = evaluation_of(20_000, outputs=("V",))
     noise = np.random.default_rng(0).normal(size=(20_000, 1))
     run = replace(
@@ -207,7 +206,7 @@ def test_coverage_of_gaussian_errors_is_what_it_promises():
     np.testing.assert_allclose(coverage_curve(replace(evaluation, run=run), nominal), nominal, atol=0.014)
 
 
-def test_history_has_a_line_for_each_restart_and_leaves_out_what_is_not_finite():
+def test_history_has_a_line_for_each_restart_and_omits_values_that_are_not_finite():
     entries = [
         {"restart": r, "stage": s, "window": w, "validation": v, "residual": 0.1 * v, "steps": 3}
         for r, values in enumerate(((0.5, 0.1), (float("inf"), 0.2)))
@@ -219,7 +218,7 @@ def test_history_has_a_line_for_each_restart_and_leaves_out_what_is_not_finite()
     assert [text.get_text() for text in ax.get_xticklabels()] == ["1", "8"]
 
 
-def test_history_of_nothing_says_so():
+def test_missing_history_is_reported_in_the_figure():
     ax = draw(plots.plot_history(surrogate_of()))
     assert "no history" in ax.texts[0].get_text()
 
@@ -233,7 +232,7 @@ def test_domain_shows_fitted_points_and_the_steps_outside():
     np.testing.assert_allclose(fitted[:, 1], 0.5 + 0.1 * points[:, 0])
     assert (len(inside), len(outside)) == (360, 40)
     np.testing.assert_allclose(outside[:, 1], evaluation.prediction[360:, 0])
-    with pytest.raises(ConfigError, match="no drive or parameter"):
+    with pytest.raises(ConfigError, match="not a drive or parameter"):
         plots.plot_domain(surrogate, evaluation, drive="B")
 
 
@@ -243,50 +242,22 @@ def test_domain_of_an_autonomous_device_needs_no_drive(order):
     assert "change" in ax.get_ylabel()
 
 
-def test_an_unknown_output_is_refused_by_name():
+def test_unknown_output_is_refused_with_the_known_names():
     with pytest.raises(TraceError, match=r"'mx'.*m\$z_, V"):
         plots.plot_parity(evaluation_of(), output="mx")
 
 
-def test_thinning_keeps_every_extreme_of_a_long_line():
-    values = np.zeros(100_000)
-    values[[123, 77_777]] = 1.0, -1.0
-    kept = thin(values, 1000)
-    assert len(kept) <= 1002
-    assert {123, 77_777} <= set(kept)
-    assert np.all(np.diff(kept) > 0)
-    assert len(thin(values[:1000], 1000)) == 1000
+PYPLOT_FREE = """
+import sys
+import spinode.surrogates.neural_ode.plots as plots
+assert not [name for name in sys.modules if "matplotlib" in name]
+sys.path.insert(0, sys.argv[1])
+import test_plots
+from spinode.reporting.page import png
+assert png(plots.plot_overlay(test_plots.evaluation_of())[0])[1:4] == b"PNG"
+assert "matplotlib.pyplot" not in sys.modules
+"""
 
 
-@pytest.mark.parametrize(
-    ("value", "unit", "expected"),
-    [
-        (5.85e-8, "s", (1e-9, "ns")),
-        (0.02, "V", (1e-3, "mV")),
-        (8e5, "J/m3", (1e3, "kJ/m3")),
-        (0.3, "", (1.0, "")),
-        (0.0, "V", (1.0, "V")),
-        (5e-4, "m2", (1.0, "m2")),
-        (5e-4, "bananas", (1.0, "bananas")),
-        (float("nan"), "V", (1.0, "V")),
-    ],
-)
-def test_prefixes_mean_their_power_or_are_left_out(value, unit, expected):
-    assert prefixed(value, unit) == expected
-
-
-def test_labels_print_hostile_names_as_text():
-    assert with_unit("a$\\frac{", "uV") == "a\\$\\\\frac{ (µV)"
-    assert len(with_unit("x" * 500, "")) == 40
-
-
-def test_matplotlib_is_imported_late_and_pyplot_never():
-    code = (
-        "import sys, spinode, spinode.surrogates.neural_ode.plots, spinode.report\n"
-        "assert not [name for name in sys.modules if 'matplotlib' in name]\n"
-        "sys.path.insert(0, sys.argv[1])\n"
-        "import test_plot\n"
-        "assert spinode.surrogates.neural_ode.report.png(spinode.surrogates.neural_ode.plots.plot_overlay(test_plot.evaluation_of())[0])[1:4] == b'PNG'\n"
-        "assert 'matplotlib.pyplot' not in sys.modules"
-    )
-    subprocess.run([sys.executable, "-P", "-c", code, str(Path(__file__).parent)], check=True)
+def test_matplotlib_is_imported_when_the_first_figure_is_drawn_and_pyplot_never():
+    subprocess.run([sys.executable, "-P", "-c", PYPLOT_FREE, str(Path(__file__).parent)], check=True)

@@ -1,4 +1,4 @@
-"""The linear baseline: recovers a linear device, and never breaks a score."""
+"""The linear baseline recovers a linear device and never makes a score fail."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def as_trace(y, u):
     return Trace(np.arange(len(y)), {"u": u}, {"y": y})
 
 
-def test_a_linear_device_is_recovered_and_predicted():
+def test_linear_device_is_recovered_and_predicted():
     y, u = linear_device(500, 0)
     model = fit_arx([y[:, None]], [u[:, None]], [400], orders=(2,))
     sy, su = model["scale"][0][0], model["scale"][1][0]
@@ -37,7 +37,7 @@ def test_a_linear_device_is_recovered_and_predicted():
     assert arx_baseline(model, as_trace(*linear_device(300, 1)), PORTS) < 1e-6
 
 
-def test_the_order_is_the_one_whose_free_run_validates_best():
+def test_order_is_that_of_the_best_free_run():
     y, u = linear_device(800, 0, noise=0.01)
     model = fit_arx([y[:, None]], [u[:, None]], [600])
     errors = {
@@ -47,7 +47,7 @@ def test_the_order_is_the_one_whose_free_run_validates_best():
     assert errors[model["order"]] == pytest.approx(min(errors.values()), rel=0.1)
 
 
-def test_several_recordings_outputs_and_a_parameter():
+def test_several_recordings_with_two_outputs_and_a_parameter():
     (y, u), (z, v) = linear_device(400, 0), linear_device(300, 1)
     outputs = [np.stack([y, 2 * y], -1), np.stack([z, 2 * z], -1)]
     inputs = [np.stack([u, np.full(400, 5.0)], -1), np.stack([v, np.full(300, 6.0)], -1)]
@@ -56,7 +56,7 @@ def test_several_recordings_outputs_and_a_parameter():
     assert arx_baseline(model, trace, Ports(("u",), ("y", "z"), ("T",))) < 1e-6
 
 
-def test_too_short_a_recording_has_no_baseline():
+def test_recording_too_short_for_a_fit_has_no_baseline():
     y, u = linear_device(20, 0)
     assert fit_arx([y[:6, None]], [u[:6, None]], [5]) is None
     assert arx_baseline(None, as_trace(y, u), PORTS) is None
@@ -64,7 +64,7 @@ def test_too_short_a_recording_has_no_baseline():
     assert arx_baseline(model, as_trace(y, u), PORTS) is None
 
 
-def test_an_unstable_model_stays_finite():
+def test_unstable_model_stays_finite():
     y = 1.02 ** np.arange(300)
     u = np.random.default_rng(0).standard_normal(300)
     model = fit_arx([y[:, None]], [u[:, None]], [250])
@@ -72,13 +72,13 @@ def test_an_unstable_model_stays_finite():
     assert np.isfinite(arx_baseline(model, as_trace(y, u), PORTS))
 
 
-def test_without_a_drive():
+def test_device_without_a_drive():
     y = np.cos(0.2 * np.arange(400)) * np.exp(-np.arange(400) / 300)
     model = fit_arx([y[:, None]], [np.zeros((400, 0))], [300])
     assert arx_baseline(model, Trace(np.arange(400), {}, {"y": y}), Ports((), ("y",))) < 1e-3
 
 
-def test_the_model_is_plain_json():
+def test_model_is_plain_json():
     y, u = linear_device(200, 0)
     model = fit_arx([y[:, None]], [u[:, None]], [150])
     assert json.loads(json.dumps(model)) == model

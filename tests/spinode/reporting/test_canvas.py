@@ -1,0 +1,38 @@
+"""Labels with SI prefixes, and thinning of long curves."""
+
+import numpy as np
+import pytest
+
+from spinode.reporting.canvas import prefixed, thin, with_unit
+
+
+def test_thinning_keeps_every_extreme_of_a_long_curve():
+    values = np.zeros(100_000)
+    values[[123, 77_777]] = 1.0, -1.0
+    kept = thin(values, 1000)
+    assert len(kept) <= 1002
+    assert {123, 77_777} <= set(kept)
+    assert np.all(np.diff(kept) > 0)
+    assert len(thin(values[:1000], 1000)) == 1000
+
+
+@pytest.mark.parametrize(
+    ("value", "unit", "expected"),
+    [
+        (5.85e-8, "s", (1e-9, "ns")),
+        (0.02, "V", (1e-3, "mV")),
+        (8e5, "J/m3", (1e3, "kJ/m3")),
+        (0.3, "", (1.0, "")),
+        (0.0, "V", (1.0, "V")),
+        (5e-4, "m2", (1.0, "m2")),
+        (5e-4, "bananas", (1.0, "bananas")),
+        (float("nan"), "V", (1.0, "V")),
+    ],
+)
+def test_prefix_has_its_usual_power_or_is_omitted(value, unit, expected):
+    assert prefixed(value, unit) == expected
+
+
+def test_labels_print_special_characters_as_text():
+    assert with_unit("a$\\frac{", "uV") == "a\\$\\\\frac{ (µV)"
+    assert len(with_unit("x" * 500, "")) == 40

@@ -1,0 +1,221 @@
+"""The assessment: sentences and grades follow from the scores and never sound better than they are."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+import spinode
+from spinode.reporting.remarks import BAD, CARE, GOOD, Remark
+from spinode.surrogates.neural_ode.evaluation.assessment import MAX_REASONS, _reasons, assess
+from spinode.surrogates.neural_ode.evaluation.order_remarks import assess_order
+from spinode.traces.trace import Trace
+
+
+@pytest.fixture
+def sentences(surrogate_with_record, evaluation_with_scores):
+    """Function that returns the headline and all other sentences, joined."""
+
+    def assessed(surrogate=None, evaluation=None):
+        headline, *remarks = assess(surrogate or surrogate_with_record(), evaluation or evaluation_with_scores()).sentences
+        return headline, "\n".join(remarks)
+
+    return assessed
+
+
+def test_good_model_is_trusted_within_its_domain(sentences):
+    headline, remarks = sentences()
+    assert headline.startswith("Trust it within its domain: the free run follows the recording very closely (NRMSE 0.012)")
+    assert "Over the whole run (4.995 ns) the rms error since the start stays below 5 %" in remarks
+    assert "linear ARX model fitted to the same data reaches NRMSE 0.5, 42 times as much" in remarks
+    assert "Order 2 is enough: in quick fits order 3 reaches an error of 0.03, order 2 0.02." in remarks
+    assert "The fit used 50 ns of one recording: 10000 samples every 5 ps." in remarks
+
+
+def test_single_restart_is_trusted_only_for_drives_like_the_fitted_one(surrogate_with_record, sentences):
+    surrogate = surrogate_with_record(validation=[0.012], disagreement=[0.0], kept=[0], members=1)
+    headline, remarks = sentences(surrogate)
+    assert headline.startswith("Trust it for drives like the fitted one:")
+    assert "The accuracy under another drive is unknown, since the fit had only one restart" in remarks
+    assert "With a single member" in remarks
+
+
+# --- embedding order ------------------------------------------------------------------------------------------------------
+
+
+def test_insufficient_order_is_the_first_reason(surrogate_with_record, evaluation_with_scores, sentences):
+    headline, remarks = sentences(surrogate_with_record(order=1), evaluation_with_scores(0.6))
+    assert headline.startswith("Do not rely on it: order 1 is not enough for this device;")
+    assert remarks.startswith(
+        "Order 1 is not enough for this device: in quick fits order 2 reaches an error of 0.02, order 1 0.8."
+    )
+    assert assess_order(surrogate_with_record(order=1)).text.startswith("Order 1 is not enough for this device")
+    assert assess_order(surrogate_with_record(order=2)).text.startswith("Order 2 is enough")
+
+
+def test_inaccurate_fit_of_order_one_without_order_scan_is_doubted(surrogate_with_record, evaluation_with_scores, sentences):
+    surrogate = surrogate_with_record(order=1, order_scan=[])
+    assert "try order=2" in sentences(surrogate, evaluation_with_scores(0.6))[1]
+    assert "it is unknown whether a larger one would be better" in sentences(surrogate)[1]
+
+
+def test_two_inaccurate_orders_leave_the_order_unknown(surrogate_with_record):
+    scan = [{"order": 2, "error": 0.5}, {"order": 3, "error": 0.45}]
+    text = assess_order(surrogate_with_record(order_scan=scan)).text
+    assert "neither order 2 (0.5) nor order 3 (0.45) follows the device" in text
+
+
+def test_failed_quick_fit_counts_as_infinite_error(surrogate_with_record):
+    scan = [{"order": 1, "error": float("inf")}, {"order": 2, "error": 0.02}]
+    assert "Order 1 is not enough" in assess_order(surrogate_with_record(order=1, order_scan=scan)).text
+    scan = [{"order": 1, "error": 0.5}, {"order": 2, "error": float("inf")}]
+    assert "it is unknown whether" in assess_order(surrogate_with_record(order=1, order_scan=scan)).text
+
+
+def test_large_short_run_error_overrides_the_order_scan(surrogate_with_record, evaluation_with_scores, sentences):
+    # Over 4 samples of 5 ps a sine of 4 GHz changes by 0.35 of its standard deviation, rms.
+    evaluation = evaluation_with_scores(0.4)
+    assert "order 2 is not enough" in sentences(surrogate_with_record(residual_level=[0.2]), evaluation)[0]
+    assert "order 2 is not enough" not in sentences(surrogate_with_record(residual_level=[0.01]), evaluation)[0]
+
+
+# --- change of the device -------------------------------------------------------------------------------------------------
+
+
+def test_change_of_the_device_limits_the_trust_in_time(surrogate_with_record, evaluation_with_scores, sentences):
+    evaluation = evaluation_with_scores(
+        3.0, regime_change_at=6.2e-8, nrmse_before_change=0.01, diverged_at=6.3e-8, coverage=0.4
+    )
+    headline, remarks = sentences(evaluation=evaluation)
+    assert headline.startswith("Trust it up to t = 62 ns and not beyond")
+    assert "NRMSE 0.01 before that, 3 over the whole recording" in headline
+    assert "From t = 62 ns on the device no longer behaves like the fitted one; up to there the NRMSE is 0.01" in remarks
+    assert assess(surrogate_with_record(), evaluation).grade == BAD
+
+
+@pytest.mark.parametrize(
+    ("before", "outside", "start"),
+    [
+        (0.01, 0.15, "Use it with care up to t = 62 ns, and not beyond"),
+        (0.01, 0.50, "Do not rely on it"),
+        (0.10, 0.0, "Use it with care up to t = 62 ns, and not beyond"),
+        (0.50, 0.0, "Do not rely on it"),
+        (None, 0.0, "Do not rely on it"),
+    ],
+)
+def test_model_is_trusted_up_to_a_change_only_if_it_was_good(evaluation_with_scores, sentences, before, outside, start):
+    evaluation = evaluation_with_scores(3.0, outside=outside, regime_change_at=6.2e-8, nrmse_before_change=before)
+    assert sentences(evaluation=evaluation)[0].startswith(start)
+
+
+def test_another_device_from_the_start_is_reported(evaluation_with_scores, sentences):
+    headline, remarks = sentences(evaluation=evaluation_with_scores(1.5, regime_change_at=6e-8))
+    assert headline.startswith("Do not rely on it: the device is not the one that was fitted")
+    assert "From the start of this recording" in remarks
+
+
+# --- single scores --------------------------------------------------------------------------------------------------------
+
+
+def test_steps_outside_the_domain_are_extrapolation(evaluation_with_scores, sentences):
+    headline, remarks = sentences(evaluation=evaluation_with_scores(outside=0.4))
+    assert headline == "Do not rely on it: 40 % of the steps lie outside the domain it was fitted on."
+    assert "the first at t = 63 ns" in remarks
+    assert "extrapolation" in remarks
+    assert sentences(evaluation=evaluation_with_scores(outside=0.1))[0].startswith("Use it with care: 10 % of the steps")
+    assert sentences(evaluation=evaluation_with_scores(outside=0.001))[0].startswith("Trust it")
+
+
+def test_diverged_run_is_not_reliable(evaluation_with_scores, sentences):
+    headline, remarks = sentences(evaluation=evaluation_with_scores(0.9, diverged_at=6.3e-8))
+    assert headline.startswith("Do not rely on it: the run diverges after 3 ns")
+    assert "The free run diverges at t = 63 ns" in remarks
+
+
+@pytest.mark.parametrize(
+    ("scores", "reason"),
+    [
+        ({"nrmse": 0.12, "baseline_nrmse": 0.12}, "a linear model is as good"),
+        ({"nrmse": 0.12, "baseline_nrmse": 0.18}, "a linear model is almost as good"),
+        ({"coverage": 0.5}, "the 90 % interval contains only 50 %"),
+    ],
+)
+def test_reasons_for_doubt_are_in_the_headline(evaluation_with_scores, sentences, scores, reason):
+    headline, _ = sentences(evaluation=evaluation_with_scores(**scores))
+    assert not headline.startswith("Trust")
+    assert reason in headline
+
+
+def test_restarts_that_differ_call_for_care(surrogate_with_record, sentences):
+    headline, remarks = sentences(surrogate_with_record(disagreement=[0.5, 0.1, 0.1]))
+    assert headline == "Use it with care: restarts differ by 0.5 standard deviations under a probe drive."
+    assert "expect errors of that size under drives unlike the fitted one" in remarks
+
+
+def test_error_far_above_the_validation_error_is_reported(evaluation_with_scores, sentences):
+    headline, _ = sentences(evaluation=evaluation_with_scores(0.04))
+    assert "3.3 times that on the validation data of the fit" in headline
+
+
+def test_recording_that_the_fit_has_used_is_not_held_out(surrogate_with_record, sentences):
+    used = [{"start": 0.0, "stop": 6.25e-8, "samples": 12_500, "provenance": {"sha256": "bb"}}]
+    headline, remarks = sentences(surrogate_with_record(data=used))
+    assert headline.startswith("Use it with care: the fit has used this recording")
+    assert "The fit has used 50.1 % of this recording" in remarks or "The fit has used 50 % of this recording" in remarks
+    other = [{**used[0], "provenance": {"sha256": "cc"}}]
+    assert sentences(surrogate_with_record(data=other))[0].startswith("Trust it")
+
+
+def test_several_outputs_are_graded_by_the_worst(surrogate_with_record, evaluation_with_scores):
+    evaluation = evaluation_with_scores(0.03)
+    trace, run = evaluation.trace, evaluation.run
+    truth = trace.output["mz"]
+    two_outputs = replace(trace, output={"mz": truth, "V": 5 * truth}, units={**trace.units, "V": "V"})
+    predicted = torch.as_tensor(np.stack([truth, 5 * truth + truth.std()], -1))
+    run = replace(run, output=predicted, members=predicted[None], spread=predicted * 0 + 1.0)
+    assessment = assess(surrogate_with_record(validation=[]), replace(evaluation, trace=two_outputs, run=run))
+    assert assessment.grade == CARE
+    assert any("worst output: 'V', 0.2" in remark.text for remark in assessment.remarks)
+
+
+def test_drive_of_another_interpolation_is_reported(evaluation_with_scores, sentences):
+    evaluation = evaluation_with_scores()
+    held = replace(evaluation.trace, interpolation={"Ku": "held"})
+    remarks = sentences(evaluation=replace(evaluation, trace=held))[1]
+    assert "'Ku' is held between samples here and was smooth in the fit" in remarks
+
+
+def test_measurement_noise_is_reported(surrogate_with_record, sentences):
+    surrogate = surrogate_with_record()
+    surrogate.noise.fill_(0.002)
+    assert "measurement noise of about 2 mV (2 % of its standard deviation)" in sentences(surrogate)[1]
+
+
+# --- grades ---------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("nrmse", [0.001, 0.02, 0.05, 0.0501, 0.15, 0.3, 0.301, 1.0, 5.0, float("nan")])
+def test_grade_never_improves_with_the_error(surrogate_with_record, evaluation_with_scores, nrmse):
+    evaluation = evaluation_with_scores(nrmse, baseline_nrmse=None)
+    grade = assess(surrogate_with_record(validation=[]), evaluation).grade
+    assert grade == (GOOD if nrmse <= 0.05 else CARE if nrmse <= 0.3 else BAD)
+
+
+def test_remarks_are_sorted_by_grade(surrogate_with_record, evaluation_with_scores):
+    evaluation = evaluation_with_scores(0.2, outside=0.4, coverage=0.5)
+    grades = [max(remark.grade, 1) for remark in assess(surrogate_with_record(), evaluation).remarks]
+    assert grades == sorted(grades, reverse=True)
+    assert grades[0] == BAD
+
+
+def test_headline_counts_the_reasons_it_leaves_out():
+    remarks = [Remark(CARE, "A sentence.", f"reason {index}") for index in range(MAX_REASONS + 2)]
+    assert _reasons(remarks, CARE) == "reason 0; reason 1; reason 2; and 2 more"
+
+
+def test_evaluation_of_a_run_is_assessed(surrogate_with_record):
+    surrogate = surrogate_with_record()
+    time = 5e-12 * np.arange(200)
+    trace = Trace(time, drive={"Ku": 7e5 + 1e4 * np.sin(2e10 * time)}, output={"mz": 0.1 * np.cos(2e10 * time)})
+    assert len(assess(surrogate, spinode.evaluate(surrogate, trace)).sentences) > 5
