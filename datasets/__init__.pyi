@@ -42,11 +42,15 @@ from .images import (
 )
 from .macrospin.macrospin import Macrospin as Macrospin
 from .oscillators import SpinTorqueOscillator as SpinTorqueOscillator
-from .pulses.columns import PulseLayout as PulseLayout
+from .parsing.parts import SeveralParts as SeveralParts
+from .parsing.reader import register_reader as register_reader, unregister_reader as unregister_reader
+from .parsing.table import Table as Table
+from .pulses.layout import PulseLayout as PulseLayout
 from .pulses.simulated import pulse_traces as pulse_traces
 from .pulses.write import write_pulses as write_pulses
 from .read import read_trace as read_trace
 from .read_many import read_traces as read_traces
+from .reading.file_names import is_set_of_files as is_set_of_files
 from .samples import sample_path as sample_path, samples as samples
 from .streams import (
     ClassSplit as ClassSplit,

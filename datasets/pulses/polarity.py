@@ -8,9 +8,9 @@ import numpy as np
 
 from ...errors import TraceError
 from ...typing import Array
-from ..readers.grid import number
-from .columns import Quantities
-from .table import Words, shown
+from ..parsing.grid import parse_number
+from .columns import PulseColumns
+from .table import Words, quoted
 
 #: Directions of the reads without a pulse before them, and of the first read of a recording where it was not recorded.
 NO_PULSE, UNKNOWN = "none", "unknown"
@@ -25,37 +25,42 @@ _ACCEPTED = "; ".join(", ".join(words) for words in _DIRECTIONS.values())
 
 
 def sign_of(word: str) -> float | None:
-    """1 for a word that means SET, -1 for RESET, 0 for no pulse, None for any other."""
+    """Return 1 for a word that means SET, -1 for RESET, 0 for no pulse, None for any other.
+
+    Example:
+        >>> sign_of("potentiation"), sign_of("LTD"), sign_of("read"), sign_of("left")
+        (1.0, -1.0, 0.0, None)
+    """
     return _SIGN_OF.get(word.strip().casefold())
 
 
 def polarities(
-    found: Quantities, roles: Mapping[str, str], values: Mapping[str, Array], words: Mapping[str, Words], *, timed: bool
+    columns: PulseColumns, roles: Mapping[str, str], values: Mapping[str, Array], words: Mapping[str, Words], *, timed: bool
 ) -> Array:
-    """Polarity of the pulse before each read: 1 SET, -1 RESET, 0 none, NaN not recorded; shape (rows,).
+    """Return the polarity of the pulse before each read: 1 SET, -1 RESET, 0 none, NaN not recorded; shape (rows,).
 
     Args:
-        found: The columns and what is known about them.
+        columns: The columns of the file.
         roles: Column name by role.
         values: Columns of numbers by role.
         words: Columns of words by role.
-        timed: Whether instants are known, so that reads without pulses make sense.
+        timed: True if times are known, so that reads without pulses make sense.
 
     Raises:
-        TraceError: a word that is no direction, or nothing that tells the polarity.
+        TraceError: a word that is not a direction, or nothing that gives the polarity.
     """
-    polarity, rows = found.layout.polarity, found.table.rows
+    polarity, rows = columns.layout.polarity, columns.table.rows
     if "direction" in words:
         if polarity is not None:
             raise TraceError(
                 f"column {roles['direction']!r} gives directions, and polarity={polarity!r} another; leave polarity "
                 "out, or the column: PulseLayout(columns={'direction': ''})."
             )
-        return _of_words(found, roles["direction"], words["direction"], values.get("pulse"))
+        return _from_words(columns, roles["direction"], words["direction"], values.get("pulse"))
     if polarity is not None:
         return np.full(rows, 1.0 if polarity == "SET" else -1.0)
     if "voltage" in values:
-        return _of_voltages(found, roles["voltage"], values["voltage"])
+        return _from_voltages(columns, roles["voltage"], values["voltage"])
     if "pulse" in values or not timed:
         raise TraceError(
             "pulses of unknown polarity: there is no column of directions and no signed voltage; "
@@ -65,36 +70,37 @@ def polarities(
     return np.zeros(rows)
 
 
-def _of_words(found: Quantities, column: str, words: Words, index: Array | None) -> Array:
+def _from_words(columns: PulseColumns, name: str, words: Words, index: Array | None) -> Array:
     signs = []
-    for code, name in enumerate(words.names):
-        if not name and index is not None and np.all(index[words.codes == code] == 0):
+    for code, text in enumerate(words.names):
+        if not text and index is not None and np.all(index[words.codes == code] == 0):
             signs.append(0.0)  # the read before the first pulse has no direction
             continue
-        word = name.casefold()
-        sign = np.nan if word == UNKNOWN else _SIGN_OF.get(word, number(name) if name else None)
+        word = text.casefold()
+        sign = np.nan if word == UNKNOWN else _SIGN_OF.get(word, parse_number(text) if text else None)
         if sign is None or (word != UNKNOWN and sign not in _DIRECTIONS):
             rows = np.flatnonzero(words.codes == code)
-            row = int(rows[0] if name or index is None else rows[index[rows] != 0][0])
+            row = int(rows[0] if text or index is None else rows[index[rows] != 0][0])
             raise TraceError(
-                f"{found.table.where(row)}: pulses of unknown polarity: column {column!r} holds {shown(name)}; "
+                f"{columns.table.where(row)}: pulses of unknown polarity: column {name!r} contains {quoted(text)}; "
                 f"accepted are: {_ACCEPTED} (in upper or lower case)."
             )
         signs.append(sign)
     return np.array(signs, dtype=np.float64)[words.codes]
 
 
-def _of_voltages(found: Quantities, column: str, voltage: Array) -> Array:
+def _from_voltages(columns: PulseColumns, name: str, voltage: Array) -> Array:
     bad = np.flatnonzero(~np.isfinite(voltage) | (voltage == 0))
     if len(bad):
         raise TraceError(
-            f"{found.table.where(int(bad[0]))}: pulses of unknown polarity: the voltage in column {column!r} is "
-            f"{voltage[bad[0]]:g}, and its sign is all that tells; add a column of directions ({NO_PULSE!r} for no pulse)."
+            f"{columns.table.where(int(bad[0]))}: pulses of unknown polarity: the voltage in column {name!r} is "
+            f"{voltage[bad[0]]:g}, and only its sign gives the polarity; add a column of directions ({NO_PULSE!r} for no "
+            "pulse)."
         )
     if np.all(voltage > 0):
         raise TraceError(
-            f"pulses of unknown polarity: there is no column of directions, and all voltages in column {column!r} are "
+            f"pulses of unknown polarity: there is no column of directions, and all voltages in column {name!r} are "
             "positive, as amplitudes are; pass pulses=PulseLayout(polarity='SET') or 'RESET'."
         )
-    found.assumed.append(f"the sign of {column!r} is the polarity: positive SET, negative RESET")
+    columns.assumed.append(f"the sign of {name!r} is the polarity: positive SET, negative RESET")
     return np.sign(voltage)

@@ -1,4 +1,4 @@
-"""Reads of memory devices with the pulses between them, and the traces that they make."""
+"""Reads of memory devices with the pulses between them, and their traces."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ import numpy.typing as npt
 from ...errors import TraceError
 from ...traces.trace import Trace, TraceSet
 from ...typing import Array
-from .columns import UNITS, Quantities
+from .columns import UNITS, PulseColumns
 from .table import counted
 
 Index = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
 
-# Normalised conductances are of the order of one; siemens are not.
-_SMALL = 0.01
+# Normalised conductances are of the order of one; those in siemens are smaller.
+_MIN_NORMALISED = 0.01
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,14 +27,14 @@ class Reads:
     """The reads of all recordings, one recording after the other.
 
     Attributes:
-        edges: Where the recordings begin and end, shape (recordings + 1,).
-        count: Pulses between the read before and this one, above zero SET and below RESET, shape (reads,). Those before the
+        edges: Positions at which the recordings begin and end, shape (recordings + 1,).
+        count: Pulses between the previous read and this one, above zero SET and below RESET, shape (reads,). Those before the
             first read of a recording count in the number of pulses received, and nowhere else.
         conductance: Shape (reads,).
         unit: SI unit of the conductance: "S", or "" for a normalised one.
         device: Number of the device, shape (recordings,).
         cycle: Number of the cycle, shape (recordings,).
-        time: Instants [s]; None where the number of pulses is the time.
+        time: Times [s]; None where the number of pulses is the time.
         amplitudes: "voltage" [V] and "width" [s] of the pulses before each read, where they are known.
         names: Names of devices and cycles that are not numbers, shape (recordings,).
     """
@@ -52,84 +52,84 @@ class Reads:
     def traces(
         self, parameters: Mapping[str, float], units: Mapping[str, str], provenance: Mapping[str, Any], doubts: list[str]
     ) -> TraceSet:
-        """One trace for each recording of two or more reads.
+        """Return one trace for each recording of two or more reads.
 
         Drive sample k is applied after read k and leads to read k + 1, so the columns move up by one: the pulse before the
-        first read is no part of the dynamics, and none follows the last one, whose amplitudes repeat.
+        first read is not part of the dynamics, and none follows the last one, whose amplitudes repeat.
 
         Raises:
-            TraceError: every recording holds a single read.
+            TraceError: every recording contains a single read.
         """
-        ends = self.edges[1:] - 1
-        after = np.append(self.count[1:], 0.0)
-        after[ends] = 0.0
-        drives = {"SET": np.maximum(after, 0.0), "RESET": np.maximum(-after, 0.0)}
+        last = self.edges[1:] - 1
+        next_count = np.append(self.count[1:], 0.0)
+        next_count[last] = 0.0
+        drives = {"SET": np.maximum(next_count, 0.0), "RESET": np.maximum(-next_count, 0.0)}
         for name, values in self.amplitudes.items():
             drives[name] = np.append(values[1:], values[-1])
-            drives[name][ends] = values[ends]
+            drives[name][last] = values[last]
         time = self._received() if self.time is None else self.time
         symbols = {**units, "time": "" if self.time is None else "s", "conductance": self.unit, "SET": "", "RESET": ""}
         symbols |= {name: UNITS[name] for name in self.amplitudes} | {"device": "", "cycle": ""}
-        made = []
-        for which, (first, end) in enumerate(zip(self.edges[:-1].tolist(), self.edges[1:].tolist(), strict=True)):
+        traces = []
+        for index, (first, end) in enumerate(zip(self.edges[:-1].tolist(), self.edges[1:].tolist(), strict=True)):
             if end - first < 2:
                 continue
-            part = slice(first, end)
+            own = slice(first, end)
             trace = Trace(
-                time[part],
-                {name: values[part] for name, values in drives.items()},
-                {"conductance": self.conductance[part]},
-                {**parameters, "device": float(self.device[which]), "cycle": float(self.cycle[which])},
+                time[own],
+                {name: values[own] for name, values in drives.items()},
+                {"conductance": self.conductance[own]},
+                {**parameters, "device": float(self.device[index]), "cycle": float(self.cycle[index])},
                 symbols,
                 dict.fromkeys(drives, "held"),
-                {**provenance, **{role: names[which] for role, names in self.names.items()}},
+                {**provenance, **{role: names[index] for role, names in self.names.items()}},
             )
-            made.append(trace)
-        self._check_singles(len(made), doubts)
-        return TraceSet(made)
+            traces.append(trace)
+        self._report_single_reads(len(traces), doubts)
+        return TraceSet(traces)
 
     def _received(self) -> Array:
-        """Number of pulses that the device has received in this recording at each read."""
+        """Return the number of pulses that the device has received in its recording at each read."""
         total = np.cumsum(np.abs(self.count))
         before = np.append(0.0, total)[self.edges[:-1]]
         return np.asarray(total - np.repeat(before, np.diff(self.edges)))
 
-    def _check_singles(self, kept: int, doubts: list[str]) -> None:
+    def _report_single_reads(self, kept: int, doubts: list[str]) -> None:
         singles = np.flatnonzero(np.diff(self.edges) < 2)
         if not len(singles):
             return
-        which = f"device {self.device[singles[0]]:g}, cycle {self.cycle[singles[0]]:g}"
+        example = f"device {self.device[singles[0]]:g}, cycle {self.cycle[singles[0]]:g}"
         if len(self.conductance) == 1:
-            raise TraceError("the file holds one read only, and a pulse shows between two reads; is it cut off?")
+            raise TraceError("the file contains one read only, and the effect of a pulse needs two; is it cut off?")
         if not kept:
             raise TraceError(
-                f"each of the {len(singles)} recordings holds one single read (such as {which}), and a pulse shows between two "
-                "reads. Is the right column the cycle? Leave a role out with PulseLayout(columns={'cycle': ''})."
+                f"each of the {len(singles)} recordings contains a single read (such as {example}), and the effect of a pulse "
+                "needs two. Is the right column the cycle? Leave a role out with PulseLayout(columns={'cycle': ''})."
             )
         doubts.append(
-            f"{len(singles)} of {len(self.edges) - 1} recordings {'holds' if len(singles) == 1 else 'hold'} one single read "
-            f"(such as {which}) and {'is' if len(singles) == 1 else 'are'} left out"
+            f"{len(singles)} of {len(self.edges) - 1} recordings {'contains' if len(singles) == 1 else 'contain'} a single "
+            f"read (such as {example}) and {'is' if len(singles) == 1 else 'are'} left out"
         )
 
 
 def to_conductance(
-    found: Quantities, name: str, role: str, values: Array, where: Callable[[int], str], voltage: Array | float | None
+    columns: PulseColumns, name: str, role: str, values: Array, where: Callable[[int], str], voltage: Array | float | None
 ) -> tuple[Array, str]:
-    """Reads of a column as conductances, and their unit "S" or "".
+    """Return the reads of a column as conductances, and their unit "S" or "".
 
     Args:
-        found: The columns and what is known about them.
-        name: The column.
+        columns: The columns of the file.
+        name: Name of the column.
         role: "conductance", "resistance" or "current".
         values: Its reads as the file has them.
-        where: What to call a row in a message.
+        where: Returns the name of a row for a message.
         voltage: Voltage [V] of the reads, for currents.
 
     Raises:
         TraceError: a read that is missing, infinite, or gives no finite conductance; with its row.
         UnitError: a unit of another kind than the role has.
     """
-    converted, unit = found.to_si(name, role, values)
+    converted, unit = columns.to_si(name, role, values)
     with np.errstate(divide="ignore", invalid="ignore"):
         if role == "resistance":
             converted, unit = 1.0 / converted, "S"
@@ -139,16 +139,16 @@ def to_conductance(
     if len(bad):
         raise TraceError(
             f"{where(int(bad[0]))}: the {role} in column {name!r} is {values[bad[0]]:g}, which gives no finite conductance "
-            f"({counted(len(bad), 'such read')}). Remove such rows; a pulse index that skips them stays true."
+            f"({counted(len(bad), 'such read')}). Remove such rows; a pulse index that skips them stays valid."
         )
     low = np.flatnonzero(converted <= 0)
     if unit == "S" and len(low):
-        found.doubts.append(
+        columns.doubts.append(
             f"{len(low)} of {len(converted)} conductances in column {name!r} are not above zero (the first in "
             f"{where(int(low[0]))}: {converted[low[0]]:.4g} S): offset or noise of the instrument"
         )
-    if role == "conductance" and found.unit(name, role) is None and is_small(converted):
-        found.doubts.append(
+    if role == "conductance" and columns.unit(name, role) is None and is_small(converted):
+        columns.doubts.append(
             f"column {name!r} has no unit and is taken as normalised, but its values are small (up to "
             f"{np.abs(converted).max():.3g}); if they are siemens, pass pulses=PulseLayout(conductance_unit='S')"
         )
@@ -156,13 +156,12 @@ def to_conductance(
 
 
 def is_small(values: Array) -> bool:
-    """Whether reads are far too small for normalised ones."""
-    return bool(len(values)) and bool(np.nanmax(np.abs(values)) < _SMALL)
+    """Return True if reads are far too small for normalised ones."""
+    return bool(len(values)) and bool(np.nanmax(np.abs(values)) < _MIN_NORMALISED)
 
 
 def no_read_voltage(name: str) -> TraceError:
-    """The error of currents whose voltage nobody told."""
+    """Return the error for currents without a read voltage."""
     return TraceError(
-        f"the reads in column {name!r} are currents, and nothing says at which voltage; "
-        "pass it: pulses=PulseLayout(..., read_voltage=0.1)."
+        f"the reads in column {name!r} are currents at an unknown voltage; pass it: pulses=PulseLayout(..., read_voltage=0.1)."
     )

@@ -1,4 +1,4 @@
-"""`pulse_traces`: what a measurement of a synapse under programming pulses would record, one trace for each device."""
+"""`pulse_traces`: a simulated measurement of a synapse under programming pulses, one trace for each device."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from torch import Tensor
 from ...contracts.synapse import RESET, SET, Pulses, State, Synapse
 from ...errors import ConfigError
 from ...traces.trace import Trace, TraceSet
+from ...validation import whole_number
 from ..sampled_drive import Values, float64
 
 
@@ -26,30 +27,38 @@ def pulse_traces(
 ) -> TraceSet:
     """Program devices by a schedule and read each of them between the steps.
 
-    Read k + 1 follows the pulses that drive sample k holds; the last sample holds none. Each trace has
+    Read k + 1 follows the pulses in drive sample k; the last sample contains none. Each trace has
 
-    - `time`: number of pulses that its device has had at each read, 0 at the first; it stands still where a step has none,
+    - `time`: number of pulses that its device has received at each read, 0 at the first; it does not grow in a step without
+      pulses,
     - `output`: "conductance" [unit of the synapse],
-    - `drive`, held: "SET" and "RESET", the number of pulses, and "voltage" [V] and "width" [s] where they were given (their
-      last sample repeats the one before),
+    - `drive`, with a zero-order hold: "SET" and "RESET", the number of pulses, and "voltage" [V] and "width" [s] where they
+      were given (their last sample repeats the one before),
     - `parameters`: "device", its index, and "cycle", 0.
 
     Args:
         synapse: Any synapse.
         pulses: Signed number of pulses of each step, above zero SET, below RESET; shape (steps,) for all devices or
             (devices, steps).
-        devices: Number of fresh devices, or the state of devices in one dimension, which is left as it was.
+        devices: Number of fresh devices, or the state of devices in one dimension, which is not changed.
         voltage: Amplitude [V], a number or the shape of the pulses; the synapse's own if omitted.
         width: Width [s], likewise.
-        every: Read after every so many steps, and after the last; the drive then holds the pulses of all these steps.
-        generator: Source of device-to-device differences, cycle-to-cycle noise and read noise; none of them if omitted.
+        every: Number of steps between reads; there is also a read after the last step. A drive sample contains the pulses of
+            all steps up to the next read.
+        generator: Random source of device-to-device differences, cycle-to-cycle noise and read noise; none of them if omitted.
 
     Returns:
         A trace for each device.
 
     Raises:
-        ConfigError: shapes that do not fit, counts that are not whole, pulses that the synapse does not answer, or an
+        ConfigError: shapes that do not fit, counts that are not whole, pulses that the synapse does not accept, or an
             amplitude that changes between two reads.
+
+    Example:
+        >>> from spinode.datasets import ExponentialStep, pulse_traces
+        >>> trace = pulse_traces(ExponentialStep(), [3, -2, 0])[0]
+        >>> trace.time.tolist(), trace.drive["SET"].tolist(), trace.drive["RESET"].tolist()
+        ([0.0, 3.0, 5.0, 5.0], [3.0, 0.0, 0.0, 0.0], [0.0, 2.0, 0.0, 0.0])
     """
     count = _table(pulses, "pulses")
     state = _devices(synapse, devices, generator)
@@ -59,17 +68,16 @@ def pulse_traces(
             f"pulses has shape {tuple(count.shape)} for {len(conductance)} devices; expected (steps,) or ({len(conductance)}, "
             "steps)."
         )
-    if isinstance(every, bool) or not isinstance(every, int) or every < 1:
-        raise ConfigError(f"every is {every!r}; expected a whole number of steps between reads, 1 or more.")
+    every = whole_number("every", every, 1)
     count = count.expand(len(conductance), -1)
-    Pulses(count)  # a fault of the whole schedule is named before the first step
-    extra = {name: _amplitude(value, name, count, every) for name, value in (("voltage", voltage), ("width", width))}
-    reads = _measure(synapse, state, count, extra, every, generator)
-    return _as_traces(synapse, reads, count, extra, every)
+    Pulses(count)  # an error in the schedule is reported before the first step
+    amplitudes = {name: _amplitude(value, name, count, every) for name, value in (("voltage", voltage), ("width", width))}
+    reads = _measure(synapse, state, count, amplitudes, every, generator)
+    return _as_traces(synapse, reads, count, amplitudes, every)
 
 
 def _devices(synapse: Synapse, devices: int | State, generator: torch.Generator | None) -> State:
-    """Fresh devices in double precision, or those given."""
+    """Return fresh devices in double precision, or those given."""
     if not isinstance(devices, dict):
         return synapse.initial((devices,), generator=generator, dtype=torch.float64)
     first = next(iter(devices.values()))
@@ -79,15 +87,17 @@ def _devices(synapse: Synapse, devices: int | State, generator: torch.Generator 
 
 
 def _table(values: Values, name: str) -> Tensor:
-    """A schedule as a table, shape (devices or 1, steps)."""
+    """Return a schedule as a table, shape (devices or 1, steps)."""
     table = float64(values, name)
     if table.dim() not in (1, 2) or not table.numel():
-        raise ConfigError(f"{name} has shape {tuple(table.shape)}; expected (steps,) or (devices, steps), one step at least.")
+        raise ConfigError(
+            f"{name} has shape {tuple(table.shape)}; expected (steps,) or (devices, steps), with at least one step."
+        )
     return table.reshape(-1, table.shape[-1])
 
 
 def _amplitude(values: Values | None, name: str, count: Tensor, every: int) -> Tensor | None:
-    """Voltages or widths, shape (devices, steps); the same from one read to the next, for a trace holds one of them."""
+    """Return voltages or widths, shape (devices, steps), constant from one read to the next: a trace has one value there."""
     if values is None:
         return None
     given = float64(values, name)
@@ -110,30 +120,30 @@ def _measure(
     synapse: Synapse,
     state: State,
     count: Tensor,
-    extra: dict[str, Tensor | None],
+    amplitudes: dict[str, Tensor | None],
     every: int,
     generator: torch.Generator | None,
 ) -> Tensor:
-    """Conductance at each read, shape (devices, reads)."""
+    """Return the conductance at each read, shape (devices, reads)."""
     steps = count.shape[1]
     with torch.no_grad():
         reads = [synapse.read(state, generator=generator)]
         for k in range(steps):
-            chosen = {name: None if table is None else table[:, k] for name, table in extra.items()}
-            state = synapse.program(state, Pulses(count[:, k], **chosen), generator=generator)
+            step_amplitudes = {name: None if table is None else table[:, k] for name, table in amplitudes.items()}
+            state = synapse.program(state, Pulses(count[:, k], **step_amplitudes), generator=generator)
             if (k + 1) % every == 0 or k + 1 == steps:
                 reads.append(synapse.read(state, generator=generator))
     return torch.stack(reads, 1).to(torch.float64)
 
 
-def _as_traces(synapse: Synapse, reads: Tensor, count: Tensor, extra: dict[str, Tensor | None], every: int) -> TraceSet:
+def _as_traces(synapse: Synapse, reads: Tensor, count: Tensor, amplitudes: dict[str, Tensor | None], every: int) -> TraceSet:
     edges = torch.tensor([*range(0, count.shape[1], every), count.shape[1]])
     total = torch.nn.functional.pad(count.abs().cumsum(1), (1, 0))[:, edges]
     channels: dict[str, Tensor] = {}
-    for name, some in ((SET, count.clamp(min=0)), (RESET, (-count).clamp(min=0))):
-        summed = torch.nn.functional.pad(some.cumsum(1), (1, 0))[:, edges].diff(dim=1)
+    for name, pulses in ((SET, count.clamp(min=0)), (RESET, (-count).clamp(min=0))):
+        summed = torch.nn.functional.pad(pulses.cumsum(1), (1, 0))[:, edges].diff(dim=1)
         channels[name] = torch.nn.functional.pad(summed, (0, 1))
-    for name, table in extra.items():
+    for name, table in amplitudes.items():
         if table is not None:
             channels[name] = torch.cat((table[:, edges[:-1]], table[:, edges[-2:-1]]), 1)
     units = {
@@ -146,7 +156,7 @@ def _as_traces(synapse: Synapse, reads: Tensor, count: Tensor, extra: dict[str, 
         "device": "",
         "cycle": "",
     }
-    units = {name: unit for name, unit in units.items() if name not in extra or name in channels}
+    units = {name: unit for name, unit in units.items() if name not in amplitudes or name in channels}
     columns = {name: table.numpy() for name, table in channels.items()}
     time, conductance, provenance = total.numpy(), reads.numpy(), _provenance(synapse)
     return TraceSet(
@@ -166,12 +176,12 @@ def _as_traces(synapse: Synapse, reads: Tensor, count: Tensor, extra: dict[str, 
 
 
 def _provenance(synapse: Synapse) -> dict[str, Any]:
-    """Which simulator, and its constants as far as they are plain."""
+    """Return the name of the simulator, and its constants of plain types."""
     kind = type(synapse)
-    found: dict[str, Any] = {"simulator": f"{kind.__module__}.{kind.__qualname__}"}
+    provenance: dict[str, Any] = {"simulator": f"{kind.__module__}.{kind.__qualname__}"}
     device: Any = synapse
     if is_dataclass(device):
         values = {part.name: getattr(device, part.name) for part in fields(device)}
         plain = (bool, int, float, str, tuple, list, type(None))
-        found["device"] = {name: value for name, value in values.items() if isinstance(value, plain)}
-    return found
+        provenance["device"] = {name: value for name, value in values.items() if isinstance(value, plain)}
+    return provenance

@@ -1,4 +1,4 @@
-"""Tables whose columns may hold words (names of devices, directions of pulses) beside numbers."""
+"""Tables whose columns may contain words (names of devices, directions of pulses) besides numbers."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ import numpy.typing as npt
 
 from ...errors import TraceError
 from ...typing import Array
-from ..readers import Table
-from ..readers.grid import number
+from ..parsing.grid import parse_number
+from ..parsing.table import Table
 
 Codes = npt.NDArray[np.int64]
 
-# So many rows stay in the cache of the processor while their cells go to the columns: twice as fast as all at once.
+# This many rows stay in the processor's cache while their cells go to the columns: twice as fast as all at once.
 _CHUNK = 1 << 10
-_SHOWN = 40
+_MAX_QUOTED = 40
 _DECIMAL_COMMA = re.compile(r"[+-]?\d*,\d+(?:[eE][+-]?\d+)?")
 _THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}(?:,\d{3})+")
 _WITH_UNIT = re.compile(r"[+-]?[\d.]+(?:[eE][+-]?\d+)?\s*[^\W\d_]+", re.ASCII)
@@ -28,7 +28,7 @@ _WITH_UNIT = re.compile(r"[+-]?[\d.]+(?:[eE][+-]?\d+)?\s*[^\W\d_]+", re.ASCII)
 
 @dataclass(frozen=True, eq=False)
 class Words:
-    """A column of words: the distinct ones in the order of their appearance, and for each row which of them it holds."""
+    """A column of words: the distinct words in the order of their appearance, and for each row the index of its word."""
 
     codes: Codes
     names: list[str]
@@ -36,16 +36,16 @@ class Words:
 
 @dataclass(frozen=True, eq=False)
 class PulseTable:
-    """Named columns of a file, each read as numbers or as words when it is asked for.
+    """Named columns of a file, each read as numbers or as words when it is requested.
 
     Attributes:
         names: Column names, all distinct; "column 1", ... where the file has no header.
-        units: Unit text per column as the file has it; None where it says nothing.
-        headed: Whether the file names its columns.
-        source: The columns as numbers, or the lines of text that hold them.
+        units: Unit text per column as the file has it; None where the file gives none.
+        headed: True if the file names its columns.
+        source: The columns as numbers, or the lines of text that contain them.
         parameters: Constants that the file names.
         parameter_units: Unit text of the constants, where the file has it.
-        metadata: Whatever else the file says.
+        metadata: Everything else in the file.
     """
 
     names: tuple[str, ...]
@@ -57,8 +57,8 @@ class PulseTable:
     metadata: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, table: Table, headed: bool = True) -> PulseTable:
-        """The columns that a reader of numbers found."""
+    def from_table(cls, table: Table, headed: bool = True) -> PulseTable:
+        """Return the columns of a table of numbers."""
         return cls(table.names, table.units, headed, table, table.parameters, table.parameter_units, table.metadata)
 
     @property
@@ -67,20 +67,20 @@ class PulseTable:
         return self.source.rows if isinstance(self.source, Table) else len(self.source.texts)
 
     def where(self, row: int) -> str:
-        """What to call a row in a message: its line in a text file, its number from 1 elsewhere."""
+        """Return the name of a row for a message: its line in a text file, its number from 1 elsewhere."""
         return f"row {row + 1}" if isinstance(self.source, Table) else f"line {self.source.positions[row]}"
 
-    def cut(self) -> str:
-        """What to say of a last line without an end, which a writer that was stopped leaves; "" where nothing is odd."""
+    def doubt_about_last_line(self) -> str:
+        """Return a doubt if the last line has no line break, as after an interrupted writer; else ""."""
         if isinstance(self.source, Table) or self.source.complete:
             return ""
         return (
-            f"line {self.source.positions[-1]} is the last one and has no end: its last number may be cut "
-            f"({shown(self.source.texts[-1])}); end the line if it is right, or remove it"
+            f"line {self.source.positions[-1]} is the last one and has no line break: its last number may be cut "
+            f"({quoted(self.source.texts[-1])}); end the line if it is right, or remove it"
         )
 
     def columns(self, numbers: Sequence[str], words: Sequence[str]) -> tuple[dict[str, Array], dict[str, Words]]:
-        """These columns as numbers, NaN where a cell is empty, and those as words.
+        """Return some columns as numbers, NaN where a cell is empty, and others as words.
 
         Raises:
             TraceError: a row of another length, or a cell that is not a number; with line, column and cell.
@@ -92,17 +92,17 @@ class PulseTable:
     def _from_lines(self, lines: Lines, numbers: list[str], words: list[str]) -> tuple[dict[str, Array], dict[str, Words]]:
         values: dict[str, list[Array]] = {name: [] for name in numbers}
         codes: dict[str, list[Codes]] = {name: [] for name in words}
-        known: dict[str, dict[str, int]] = {name: {} for name in words}
+        code_of: dict[str, dict[str, int]] = {name: {} for name in words}
         for first, cells in lines.chunks(len(self.names)):
             for name in numbers:
                 column = self.names.index(name)
                 values[name].append(_numbers(cells[column], lines, first, column, name))
             for name in words:
-                seen = known[name]
-                rows = (seen.setdefault(cell, len(seen)) for cell in cells[self.names.index(name)])
+                own = code_of[name]
+                rows = (own.setdefault(cell, len(own)) for cell in cells[self.names.index(name)])
                 codes[name].append(np.fromiter(rows, np.int64))
-        read = {name: np.concatenate(parts) for name, parts in values.items()}
-        return read, {name: _stripped(np.concatenate(codes[name]), list(known[name])) for name in words}
+        columns = {name: np.concatenate(parts) for name, parts in values.items()}
+        return columns, {name: _stripped(np.concatenate(codes[name]), list(code_of[name])) for name in words}
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,14 +115,14 @@ class Lines:
     complete: bool
 
     def chunks(self, width: int) -> Iterator[tuple[int, list[tuple[str, ...]]]]:
-        """The cells of a thousand rows at a time, by column, with the first row's number."""
+        """Yield the cells of a thousand rows at a time by column, with the index of the first row."""
         for first in range(0, len(self.texts), _CHUNK):
             texts = self.texts[first : first + _CHUNK]
             rows = self._split(texts, first)
             if set(map(len, rows)) != {width}:
                 for row, cells in enumerate(rows):
                     if len(cells) < width or any(cell.strip() for cell in cells[width:]):
-                        raise self._ragged(first + row, len(cells), width)
+                        raise self._wrong_width(first + row, len(cells), width)
                     del cells[width:]
             yield first, list(zip(*rows, strict=True))
 
@@ -132,34 +132,34 @@ class Lines:
         try:
             rows = list(csv.reader(texts, delimiter=self.delimiter, skipinitialspace=True))
         except csv.Error as error:
-            raise TraceError(f"the lines from {self.positions[first]} on cannot be cut into cells ({error}).") from None
+            raise TraceError(f"the lines from {self.positions[first]} on cannot be split into cells ({error}).") from None
         if len(rows) != len(texts):
             raise TraceError(
-                f"below line {self.positions[first]} a quotation mark opens a cell that does not end in its line; close it."
+                f"below line {self.positions[first]} a quotation mark opens a cell that does not end on its line; close it."
             )
         return rows
 
-    def _ragged(self, row: int, count: int, width: int) -> TraceError:
-        message = f"line {self.positions[row]} has {counted(count, 'cell')}, expected {width}: {shown(self.texts[row])}"
+    def _wrong_width(self, row: int, count: int, width: int) -> TraceError:
+        message = f"line {self.positions[row]} has {counted(count, 'cell')}, expected {width}: {quoted(self.texts[row])}"
         if row == len(self.texts) - 1 and not self.complete:
-            return TraceError(f"{message}. It is the last line and has no end: the file was cut off; remove that line.")
+            return TraceError(f"{message}. It is the last line and has no line break: the file was cut off; remove that line.")
         return TraceError(f"{message}. Correct or remove that line.")
 
 
 def counted(number: float, word: str) -> str:
-    """A number of things, with the plural of their word: "1 pulse", "2 pulses"."""
+    """Return a number of things, such as "1 pulse" or "2 pulses"."""
     return f"{number:.0f} {word}{'' if number == 1 else 's'}"
 
 
-def shown(text: str) -> str:
-    """A cell or line for a message, cut where it is long."""
-    return repr(text if len(text) <= _SHOWN else text[:_SHOWN] + "...")
+def quoted(text: str) -> str:
+    """Return a cell or line for a message, cut where it is long."""
+    return repr(text if len(text) <= _MAX_QUOTED else text[:_MAX_QUOTED] + "...")
 
 
 def _numbers(cells: Sequence[str], lines: Lines, first: int, column: int, name: str) -> Array:
-    """Cells to numbers: `float` where it cannot be wrong, else cell by cell."""
+    """Parse cells as numbers: by `float` where that is safe, else cell by cell."""
     joined = "\n".join(cells)
-    # float() would also take "1_000" and Arabic digits.
+    # float() would also accept "1_000" and Arabic digits.
     if joined.isascii() and "_" not in joined:
         try:
             return np.fromiter(map(float, cells), np.float64, len(cells))
@@ -171,10 +171,10 @@ def _numbers(cells: Sequence[str], lines: Lines, first: int, column: int, name: 
             if all(_THOUSANDS.fullmatch(cell) for cell in with_comma):
                 raise TraceError(
                     f"column {name!r}: the commas of {with_comma[0]!r} can be decimal marks or thousands separators, and no "
-                    "other number of the column tells; write it with a decimal point."
+                    "other number of the column decides it; write it with a decimal point."
                 )
             cells = [cell.replace(",", ".") for cell in cells]
-    values = [number(cell) for cell in cells]
+    values = [parse_number(cell) for cell in cells]
     if None in values:
         row = values.index(None)
         cell = cells[row].strip()
@@ -182,19 +182,19 @@ def _numbers(cells: Sequence[str], lines: Lines, first: int, column: int, name: 
         if _WITH_UNIT.fullmatch(cell):
             hint = f" Write plain numbers of one unit, and the unit into the header: {name} (uS)."
         place = f"line {lines.positions[first + row]}, column {column + 1} ({name!r})"
-        raise TraceError(f"{place}: {shown(cell)} is not a number.{hint}")
+        raise TraceError(f"{place}: {quoted(cell)} is not a number.{hint}")
     return np.array(values, dtype=np.float64)
 
 
 def _stripped(codes: Codes, names: list[str]) -> Words:
-    """Words without the blanks around them; those that differed by blanks only become one."""
-    known: dict[str, int] = {}
-    merged = np.array([known.setdefault(name.strip(), len(known)) for name in names], dtype=np.int64)
-    return Words(merged[codes], list(known))
+    """Remove the blanks around words; those that differ by blanks only become one."""
+    code_of: dict[str, int] = {}
+    merged = np.array([code_of.setdefault(name.strip(), len(code_of)) for name in names], dtype=np.int64)
+    return Words(merged[codes], list(code_of))
 
 
 def _distinct_values(column: Array) -> Words:
-    """Numbers as words, for the files that hold numbers only."""
+    """Return numbers as words, for files that contain numbers only."""
     values, first, inverse = np.unique(column, return_index=True, return_inverse=True)
     order = np.argsort(first, kind="stable")
     rank = np.empty(len(order), dtype=np.int64)

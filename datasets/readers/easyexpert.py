@@ -1,8 +1,8 @@
-"""Keysight EasyEXPERT (B1500A, B1505A): a tag in front of each line, then `DataName, V1, I1` and `DataValue, ...` for each row.
+"""Keysight EasyEXPERT (B1500A, B1505A): a tag at the start of each line, `DataName, V1, I1` and `DataValue, ...` for each row.
 
-`SetupTitle`, `TestParameter`, `MetaData` and `AnalysisSetup` lines hold the settings. Columns are volts or amperes as the lists
-`Channel.VName` and `Channel.IName` say. A file may hold several measurements, each with a `SetupTitle` of its own. A sweep has
-no time, and its columns then run over the sample number.
+`SetupTitle`, `TestParameter`, `MetaData` and `AnalysisSetup` lines contain the settings. The lists `Channel.VName` and
+`Channel.IName` name the columns in volts and amperes. A file may contain several measurements, each with its own `SetupTitle`.
+A sweep has no time; its samples are numbered.
 """
 
 from __future__ import annotations
@@ -12,14 +12,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ...errors import TraceError
-from .grid import Line, read_grid, split, whole
-from .table import Part, Progress, Table, chosen
-from .text import read_text
-
-NAME = "easyexpert"
+from ...typing import Progress
+from ..parsing.grid import Line, parse_whole_number, read_grid, split_cells
+from ..parsing.parts import Part, choose_part
+from ..parsing.reader import register_reader
+from ..parsing.table import Table
+from ..parsing.text import read_text
 
 _BEGIN = re.compile(rb"(?:\xef\xbb\xbf)?\s*(?:SetupTitle|PrimitiveTest|TestParameter|MetaData|DataName) *,")
-_KEPT = 400
+_MAX_SETTINGS = 400
 
 
 @dataclass
@@ -29,76 +30,81 @@ class _Measurement:
     names: list[str] = field(default_factory=list)
     rows: list[Line] = field(default_factory=list)
 
-    def described(self) -> str:
+    def describe(self) -> str:
         return f"{self.title}, {len(self.rows)} rows of {', '.join(self.names)}"
 
 
 def sniff(head: bytes) -> bool:
-    """Whether the first line that is not empty has one of its tags."""
+    """Return True if the first line that is not empty has one of the tags."""
     return bool(_BEGIN.match(head))
 
 
-def read(path: Path, part: Part = None, progress: Progress = None) -> Table:
-    """The columns of a measurement.
+def read(path: Path, part: Part = None, progress: Progress | None = None) -> Table:
+    """Read the columns of a measurement.
 
     Raises:
         SeveralParts: several measurements, and no `part`.
         TraceError: no rows, or a bad one.
     """
     text = read_text(path)
-    found = [each for each in _measurements(text.lines) if each.rows]
-    if not found:
+    measurements = [each for each in _measurements(text.lines) if each.rows]
+    if not measurements:
         raise TraceError("there are settings in this file, but no rows of data (DataValue); export the list of data as well.")
-    each = chosen({f"{each.title} #{k}" if len(found) > 1 else each.title: each for k, each in enumerate(found, start=1)},
-                  part, _Measurement.described)  # fmt: skip
-    columns = read_grid(each.rows, ",", each.names, complete=text.complete)
+    several = len(measurements) > 1
+    parts = {f"{each.title} #{k}" if several else each.title: each for k, each in enumerate(measurements, start=1)}
+    measurement = choose_part(parts, part, _Measurement.describe)
+    columns = read_grid(measurement.rows, ",", measurement.names, complete=text.complete)
+    settings = measurement.settings
     doubts: tuple[str, ...] = ()
-    expected = whole(each.settings.get("Dimension1", "").split(",")[0])
-    if expected is not None:
-        promised = expected * (whole(each.settings.get("Dimension2", "1").split(",")[0]) or 1)
-        if promised > len(each.rows):
-            doubts = (f"its head says {promised} rows, and it has {len(each.rows)}; was it cut off?",)
-    clock = next((name for name in each.names if name == each.settings.get("Channel.Time") or name.casefold() == "time"), None)
-    units = [("s" if name == clock else _unit(name, each.settings)) for name in each.names]
-    settings = dict([item for item in each.settings.items() if not item[0].startswith("Analysis.")][:_KEPT])
+    size = parse_whole_number(settings.get("Dimension1", "").split(",")[0])
+    if size is not None:
+        expected = size * (parse_whole_number(settings.get("Dimension2", "1").split(",")[0]) or 1)
+        if expected > len(measurement.rows):
+            doubts = (f"its header gives {expected} rows, but the file has {len(measurement.rows)}; was it cut off?",)
+    time = next((name for name in measurement.names if name == settings.get("Channel.Time") or name.casefold() == "time"), None)
+    units = [("s" if name == time else _unit(name, settings)) for name in measurement.names]
+    header = dict([item for item in settings.items() if not item[0].startswith("Analysis.")][:_MAX_SETTINGS])
     return Table(
-        tuple(each.names),
+        tuple(measurement.names),
         tuple(columns),
         tuple(units),
-        metadata={"title": each.title, "header": settings},
-        time=clock,
+        metadata={"title": measurement.title, "header": header},
+        time=time,
         doubts=doubts,
     )
 
 
 def _measurements(lines: list[str]) -> list[_Measurement]:
-    found = [_Measurement("measurement")]
-    for place, line in enumerate(lines, start=1):
-        tag, _, rest = line.partition(",")
-        tag, rest = tag.strip(), rest.strip()
+    measurements = [_Measurement("measurement")]
+    for number, line in enumerate(lines, start=1):
+        tag, _, content = line.partition(",")
+        tag, content = tag.strip(), content.strip()
         if tag == "SetupTitle":
-            if found[-1].rows or found[-1].names:
-                found.append(_Measurement(rest))
-            found[-1].title = rest or "measurement"
+            if measurements[-1].rows or measurements[-1].names:
+                measurements.append(_Measurement(content))
+            measurements[-1].title = content or "measurement"
         elif tag == "DataName":
-            if found[-1].rows:
-                found.append(_Measurement(found[-1].title, dict(found[-1].settings)))
-            found[-1].names = [cell for cell in split(rest, ",") if cell]
+            if measurements[-1].rows:
+                measurements.append(_Measurement(measurements[-1].title, dict(measurements[-1].settings)))
+            measurements[-1].names = [cell for cell in split_cells(content, ",") if cell]
         elif tag == "DataValue":
-            found[-1].rows.append(Line(place, rest))
+            measurements[-1].rows.append(Line(number, content))
         elif tag in ("TestParameter", "MetaData", "AnalysisSetup"):
-            key, _, value = rest.partition(",")
-            found[-1].settings[key.strip()] = value.strip()
+            key, _, value = content.partition(",")
+            measurements[-1].settings[key.strip()] = value.strip()
         elif tag.startswith("Dimension") or tag == "PrimitiveTest":
-            found[-1].settings[tag] = rest
-    if any(each.rows and not each.names for each in found):
+            measurements[-1].settings[tag] = content
+    if any(each.rows and not each.names for each in measurements):
         raise TraceError("there are rows of data (DataValue) without their names (DataName); is the file damaged?")
-    return found
+    return measurements
 
 
 def _unit(name: str, settings: dict[str, str]) -> str | None:
     for key, unit in (("Channel.VName", "V"), ("Channel.IName", "A"), ("Channel.FName", "Hz")):
-        if name in split(settings.get(key, ""), ","):
+        if name in split_cells(settings.get(key, ""), ","):
             return unit
-    # The names that the program gives by itself, V1, I1, Vg, Id, Idrain.
+    # The default names of the program: V1, I1, Vg, Id, Idrain.
     return {"V": "V", "I": "A"}[name[0]] if re.fullmatch(r"[VI](?:\d+|[dgsb]|drain|gate|source|bulk|sub)", name) else None
+
+
+register_reader("easyexpert", sniff, read, priority=130)

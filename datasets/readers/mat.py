@@ -13,24 +13,25 @@ from typing import Any
 import numpy as np
 import scipy.io
 
-from .arrays import Member, to_table
-from .mat_check import check
-from .optional import library, refusing
-from .probe import probe
-from .table import Part, Progress, Table
+from ...typing import Progress
+from ..parsing.arrays import NamedArray, table_from_arrays
+from ..parsing.hdf5_process import check_hdf5
+from ..parsing.libraries import import_library, translated_errors
+from ..parsing.mat_check import check_mat
+from ..parsing.parts import Part
+from ..parsing.reader import register_reader
+from ..parsing.table import Table
 
-NAME = "mat"
-
-_DEEPEST = 20
+_MAX_DEPTH = 20
 
 
 def sniff(head: bytes) -> bool:
-    """Whether the file begins as one of version 5 or later, or with a matrix of version 4."""
+    """Return True for a file of version 5 or later, or one that begins with a matrix of version 4."""
     return head.startswith((b"MATLAB 5.0 MAT-file", b"MATLAB 7.3 MAT-file", b"MATLAB 7.0 MAT-file")) or _is_version_4(head)
 
 
 def _is_version_4(head: bytes) -> bool:
-    """Kind of number, rows, columns, whether complex, length of the name, and the name with its end."""
+    """Return True for a plausible header of version 4: number type, rows, columns, complex flag, name length, name."""
     if len(head) < 24:
         return False
     kind, rows, columns, imaginary, length = struct.unpack("<5i", head[:20])
@@ -38,8 +39,8 @@ def _is_version_4(head: bytes) -> bool:
     return kind in (0, 10, 20, 30, 40, 50) and sizes and head[20 : 20 + length].rstrip(b"\0").isalnum()
 
 
-def read(path: Path, part: Part = None, progress: Progress = None) -> Table:
-    """The arrays of a struct, or of the top.
+def read(path: Path, part: Part = None, progress: Progress | None = None) -> Table:
+    """Read the arrays of a struct, or of the top level.
 
     Raises:
         SeveralParts: several structs, or arrays of several lengths, and no `part`.
@@ -48,38 +49,41 @@ def read(path: Path, part: Part = None, progress: Progress = None) -> Table:
     with path.open("rb") as file:
         head = file.read(116)
     if head.startswith(b"MATLAB 7.3"):
-        reader = library("pymatreader", "hdf5", "a MATLAB 7.3 file")
-        probe(path)
-        with refusing("MATLAB file"):
-            content = reader.read_mat(str(path))
+        pymatreader = import_library("pymatreader", "hdf5", "a MATLAB 7.3 file")
+        check_hdf5(path)
+        with translated_errors("MATLAB file"):
+            content = pymatreader.read_mat(str(path))
     else:
         if not _is_version_4(head):
-            with refusing("MATLAB file"):
-                check(path.read_bytes())  # SciPy's compiled reader ends the process where a type is none
-        with refusing("MATLAB file"):
+            with translated_errors("MATLAB file"):
+                check_mat(path.read_bytes())  # SciPy's compiled reader crashes the process on an invalid type
+        with translated_errors("MATLAB file"):
             content = scipy.io.loadmat(path, simplify_cells=True)
-    about = {"header": "" if _is_version_4(head) else head.split(b"\0")[0].decode("latin-1").strip()}
-    with refusing("MATLAB file"):
-        members = [each for each in _members(content, "", 0) if not each.name.startswith("__")]
-    return to_table(members, part, about)
+    metadata = {"header": "" if _is_version_4(head) else head.split(b"\0")[0].decode("latin-1").strip()}
+    with translated_errors("MATLAB file"):
+        arrays = [each for each in _arrays(content, "", 0) if not each.name.startswith("__")]
+    return table_from_arrays(arrays, part, metadata)
 
 
-def _members(content: Mapping[Any, Any], group: str, depth: int) -> Iterator[Member]:
+def _arrays(content: Mapping[Any, Any], group: str, depth: int) -> Iterator[NamedArray]:
     for name, value in content.items():
         path = f"{group}.{name}" if group else str(name)
         if isinstance(value, Mapping):
-            if depth < _DEEPEST:
-                yield from _members(value, path, depth + 1)
+            if depth < _MAX_DEPTH:
+                yield from _arrays(value, path, depth + 1)
         elif isinstance(value, list) and value and all(isinstance(each, Mapping) for each in value):
             # An array of structs: a field of numbers becomes an array.
             for key in value[0]:
-                found = [each.get(key) for each in value]
-                if all(isinstance(each, int | float | np.number) for each in found):
-                    yield Member(path, str(key), np.array(found, dtype=np.float64))
+                field = [each.get(key) for each in value]
+                if all(isinstance(each, int | float | np.number) for each in field):
+                    yield NamedArray(path, str(key), np.array(field, dtype=np.float64))
         elif isinstance(value, int | float | complex | bool | np.number | str | np.ndarray | list):
             try:
                 array = np.asarray(value)
             except ValueError:  # a list of arrays of several lengths
                 continue
             if array.dtype.kind in "buifcU":
-                yield Member(group, str(name), array)
+                yield NamedArray(group, str(name), array)
+
+
+register_reader("mat", sniff, read, priority=30)

@@ -1,6 +1,6 @@
 """NumPy `.npz`: arrays of one length are channels, scalars are parameters; of several lengths, one is chosen by `part`.
 
-An optional member `units` holds a JSON object as text, such as '{"t": "ns", "V": "mV"}'. Pickled members are refused:
+An optional member `units` contains a JSON object as text, such as '{"t": "ns", "V": "mV"}'. Pickled members are refused:
 loading one can run any code.
 """
 
@@ -16,36 +16,37 @@ from typing import Any
 import numpy as np
 
 from ...errors import TraceError
-from .arrays import Member, to_table
-from .own import KEY, own_table
-from .table import Part, Progress, Table
-
-NAME = "npz"
+from ...typing import Progress
+from ..parsing.arrays import NamedArray, table_from_arrays
+from ..parsing.parts import Part
+from ..parsing.reader import register_reader
+from ..parsing.table import Table
+from ..parsing.written_trace import KEY, table_of_written_trace
 
 
 def sniff(head: bytes) -> bool:
-    """Whether the file is a ZIP archive whose first member is a NumPy array."""
+    """Return True for a ZIP archive whose first member is a NumPy array."""
     return (head.startswith(b"PK\x03\x04") and b".npy" in head[:300]) or head.startswith(b"PK\x05\x06")
 
 
-def read(path: Path, part: Part = None, progress: Progress = None) -> Table:
-    """The members of an .npz file as columns and parameters.
+def read(path: Path, part: Part = None, progress: Progress | None = None) -> Table:
+    """Read the members of an .npz file as columns and parameters.
 
     Raises:
         SeveralParts: arrays of several lengths, and no `part`.
-        TraceError: a damaged archive, a member that is pickled or no numbers, or none that can be a channel.
+        TraceError: a damaged archive, a member that is pickled or not numeric, or none that can be a channel.
     """
-    arrays = _members(path)
-    bad = next((name for name, array in arrays.items() if array.dtype.kind not in "buifcSU"), None)
+    members = _members(path)
+    bad = next((name for name, array in members.items() if array.dtype.kind not in "buifcSU"), None)
     if bad is not None:
-        raise TraceError(f"member {bad!r} is of type {arrays[bad].dtype}; a channel must hold real numbers.")
-    units = {} if KEY in arrays else _units(arrays.pop("units", None))
-    members = [Member("", name, array, units.get(name)) for name, array in arrays.items()]
-    return own_table(members, {}) or to_table(members, part, {})
+        raise TraceError(f"member {bad!r} is of type {members[bad].dtype}; a channel must contain real numbers.")
+    units = {} if KEY in members else _units(members.pop("units", None))
+    arrays = [NamedArray("", name, array, units.get(name)) for name, array in members.items()]
+    return table_of_written_trace(arrays, {}) or table_from_arrays(arrays, part, {})
 
 
 def _members(path: Path) -> dict[str, Any]:
-    """All members, each an array."""
+    """Return all members, each an array."""
     members = {}
     name = ""
     try:
@@ -53,10 +54,10 @@ def _members(path: Path) -> dict[str, Any]:
             for name in archive.files:
                 members[name] = archive[name]
                 if not isinstance(members[name], np.ndarray):
-                    raise TraceError(f"member {name!r} is no NumPy array; an .npz file must hold only arrays.")
+                    raise TraceError(f"member {name!r} is not a NumPy array; an .npz file must contain only arrays.")
     except ValueError as error:
         if not name:
-            raise TraceError("the file is no NumPy archive, or its first bytes are damaged; save it again.") from None
+            raise TraceError("the file is not a NumPy archive, or its first bytes are damaged; save it again.") from None
         if "allow_pickle" not in str(error):
             raise TraceError(f"member {name!r} is damaged ({error}); save the file again.") from None
         raise TraceError(
@@ -68,7 +69,7 @@ def _members(path: Path) -> dict[str, Any]:
     except (SyntaxError, tokenize.TokenError, TypeError, KeyError, OverflowError) as error:
         raise TraceError(f"member {name!r} is damaged ({error}); save the file again.") from None
     except MemoryError:
-        raise TraceError(f"member {name!r} claims more values than memory holds; is the file damaged?") from None
+        raise TraceError(f"member {name!r} claims more values than fit into memory; is the file damaged?") from None
     return members
 
 
@@ -81,7 +82,10 @@ def _units(member: Any) -> dict[str, str]:
         units = None
     if not isinstance(units, dict) or not all(isinstance(unit, str) for unit in units.values()):
         raise TraceError(
-            "the member 'units' must hold one JSON object as text, for example "
+            "the member 'units' must contain one JSON object as text, for example "
             'numpy.savez(path, t=t, V=v, units=\'{"t": "ns", "V": "mV"}\').'
         )
     return units
+
+
+register_reader("npz", sniff, read, priority=10)

@@ -1,8 +1,8 @@
-"""OOMMF data tables (.odt): `# Columns:` and `# Units:` are Tcl lists, in which braces hold names with blanks, then rows of
-blanks.
+"""OOMMF data tables (.odt): `# Columns:` and `# Units:` are Tcl lists, in which braces enclose names with blanks, then rows
+between blanks.
 
-The time is the column that ends in "Simulation time"; a field sweep has none. A file may hold several tables, and a line of the
-head that ends in a backslash goes on in the next.
+The time is the column that ends in "Simulation time"; a field sweep has none. A file may contain several tables, and a header
+line that ends in a backslash continues in the next.
 
 Source: OOMMF user's guide, "Data table format (ODT)".
 """
@@ -15,11 +15,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ...errors import TraceError
-from .grid import Line, read_grid
-from .table import Part, Progress, Table, chosen
-from .text import read_text
-
-NAME = "odt"
+from ...typing import Progress
+from ..parsing.grid import Line, read_grid
+from ..parsing.parts import Part, choose_part
+from ..parsing.reader import register_reader
+from ..parsing.table import Table
+from ..parsing.text import read_text
 
 _WORD = re.compile(r"\{(?P<braced>[^{}]*)\}|(?P<plain>[^\s{}]+)")
 
@@ -31,17 +32,17 @@ class _Section:
     rows: list[Line] = field(default_factory=list)
     title: str = ""
 
-    def described(self) -> str:
+    def describe(self) -> str:
         return f"{len(self.rows)} rows of {len(self.names)} columns"
 
 
 def sniff(head: bytes) -> bool:
-    """Whether the first line is that of a table."""
+    """Return True if the first line is that of an OOMMF table."""
     return bool(re.match(rb"(?:\xef\xbb\xbf)?\s*#+ *ODT ", head, re.IGNORECASE))
 
 
-def read(path: Path, part: Part = None, progress: Progress = None) -> Table:
-    """The columns of a table.
+def read(path: Path, part: Part = None, progress: Progress | None = None) -> Table:
+    """Read the columns of a table.
 
     Raises:
         SeveralParts: several tables, and no `part`.
@@ -51,7 +52,7 @@ def read(path: Path, part: Part = None, progress: Progress = None) -> Table:
     sections = [each for each in _sections(text.lines) if each.rows]
     if not sections:
         raise TraceError("there is no table with rows in this file.")
-    section = chosen({f"table {k}": each for k, each in enumerate(sections, start=1)}, part, _Section.described)
+    section = choose_part({f"table {k}": each for k, each in enumerate(sections, start=1)}, part, _Section.describe)
     if not section.names:
         raise TraceError("the table has no line of names (# Columns:); is the file damaged?")
     if section.units and len(section.units) != len(section.names):
@@ -67,40 +68,43 @@ def read(path: Path, part: Part = None, progress: Progress = None) -> Table:
 
 
 def _sections(lines: Sequence[str]) -> list[_Section]:
-    found = [_Section()]
-    for place, line in _joined(lines):
+    sections = [_Section()]
+    for number, line in _joined_lines(lines):
         if not line.startswith("#"):
             if line.strip():
-                found[-1].rows.append(Line(place, line.strip()))
+                sections[-1].rows.append(Line(number, line.strip()))
             continue
         key, _, value = line.lstrip("#").strip().partition(":")
         if key.casefold().startswith("table start"):
-            found.append(_Section())
+            sections.append(_Section())
         elif key.casefold() == "columns":
-            if found[-1].rows:
-                found.append(_Section(title=found[-1].title))
-            found[-1].names = _words(value)
+            if sections[-1].rows:
+                sections.append(_Section(title=sections[-1].title))
+            sections[-1].names = _words(value)
         elif key.casefold() == "units":
-            found[-1].units = _words(value)
+            sections[-1].units = _words(value)
         elif key.casefold() == "title":
-            found[-1].title = value.strip()
-    return found
+            sections[-1].title = value.strip()
+    return sections
 
 
-def _joined(lines: Sequence[str]) -> Iterator[tuple[int, str]]:
-    """Lines with their numbers, those of the head with what follows a backslash."""
-    held, begin = "", 0
-    for place, line in enumerate(lines, start=1):
-        begin = begin if held else place
-        text = held + (line.lstrip("#").strip() if held else line)
+def _joined_lines(lines: Sequence[str]) -> Iterator[tuple[int, str]]:
+    """Yield lines with their numbers, header lines joined with the next one after a backslash."""
+    unfinished, first = "", 0
+    for number, line in enumerate(lines, start=1):
+        first = first if unfinished else number
+        text = unfinished + (line.lstrip("#").strip() if unfinished else line)
         if text.startswith("#") and text.endswith("\\"):
-            held = text[:-1] + " "
+            unfinished = text[:-1] + " "
             continue
-        held = ""
-        yield begin, text
-    if held:
-        yield begin, held
+        unfinished = ""
+        yield first, text
+    if unfinished:
+        yield first, unfinished
 
 
 def _words(text: str) -> list[str]:
     return [found["braced"] if found["braced"] is not None else found["plain"] for found in _WORD.finditer(text)]
+
+
+register_reader("odt", sniff, read, priority=100)

@@ -1,4 +1,4 @@
-"""LabVIEW TDMS, by npTDMS (extra `tdms`): each group a recording, time = wf_start_offset + i wf_increment.
+"""LabVIEW TDMS, by npTDMS (extra `tdms`): each group is a recording, time = wf_start_offset + i wf_increment.
 
 Scales of the channels (DAQmx, linear, polynomial, ...) are applied as NI defines them. LabVIEW's "g" is the standard gravity.
 """
@@ -13,80 +13,83 @@ from typing import Any
 import numpy as np
 
 from ...errors import TraceError
-from ...typing import Array
-from .arrays import plain
-from .labview import UNITS
-from .optional import library, overheard, refusing
-from .table import Part, Progress, Table, chosen, ticks
-
-NAME = "tdms"
+from ...typing import Array, Progress
+from ..parsing.arrays import to_plain
+from ..parsing.labview_units import LABVIEW_UNITS
+from ..parsing.libraries import captured_warnings, import_library, translated_errors
+from ..parsing.parts import Part, choose_part
+from ..parsing.reader import register_reader
+from ..parsing.table import Table, sample_times
 
 
 def sniff(head: bytes) -> bool:
-    """Whether the file begins as one, or as the index of one."""
+    """Return True for a TDMS file, or the index of one."""
     return head.startswith(b"TDS")
 
 
-def read(path: Path, part: Part = None, progress: Progress = None) -> Table:
-    """The channels of a group.
+def read(path: Path, part: Part = None, progress: Progress | None = None) -> Table:
+    """Read the channels of a group.
 
     Raises:
         SeveralParts: several groups, and no `part`.
-        TraceError: npTDMS is not installed, the file is damaged, or the channels do not belong together.
+        TraceError: npTDMS is not installed, the file is damaged, or it has no channels of numbers.
     """
-    nptdms = library("nptdms", "tdms", "a LabVIEW TDMS file")
+    nptdms = import_library("nptdms", "tdms", "a LabVIEW TDMS file")
     with path.open("rb") as file:
         if file.read(4) == b"TDSh":
             raise TraceError("this is the index of a TDMS file; name the file ending in .tdms itself.")
-    # The library would leave a damaged file open.
-    with path.open("rb") as stream, refusing("TDMS file"), overheard("nptdms") as said:
+    # Opened here, since the library would leave a damaged file open.
+    with path.open("rb") as stream, translated_errors("TDMS file"), captured_warnings("nptdms") as messages:
         file = nptdms.TdmsFile.read(stream)
-        groups = {group.name: _numeric(group) for group in file.groups()}
+        groups = {group.name: _numeric_channels(group) for group in file.groups()}
         groups = {name: channels for name, channels in groups.items() if channels and not all(map(_is_decimated, channels))}
-        groups = {name: each for group, channels in groups.items() for name, each in _alike(group, channels)}
-        if not groups:
+        recordings = {name: each for group, channels in groups.items() for name, each in _recordings(group, channels)}
+        if not recordings:
             raise TraceError("there is no group with channels of numbers in this file.")
-        channels = chosen(groups, part, lambda group: f"{len(group[0])} rows of {len(group)} channels")
-        table = _table(channels, {name: plain(value) for name, value in file.properties.items()}, progress)
-    if not said:
+        channels = choose_part(recordings, part, lambda each: f"{len(each[0])} rows of {len(each)} channels")
+        table = _table(channels, {name: to_plain(value) for name, value in file.properties.items()}, progress)
+    if not messages:
         return table
-    told = "; ".join(dict.fromkeys(" ".join(each.split())[:120] for each in said))
-    return replace(table, doubts=(f"the file may be cut off or damaged: {told}",))
+    listed = "; ".join(dict.fromkeys(" ".join(each.split())[:120] for each in messages))
+    return replace(table, doubts=(f"the file may be cut off or damaged: {listed}",))
 
 
-def _numeric(group: Any) -> list[Any]:
+def _numeric_channels(group: Any) -> list[Any]:
     return [each for each in group.channels() if len(each) and np.dtype(each.dtype).kind in "buifM"]
 
 
-def _alike(group: str, channels: list[Any]) -> Iterator[tuple[str, list[Any]]]:
-    """The channels of a group by length and interval; named by its length where there are several."""
-    kinds: dict[tuple[int, Any], list[Any]] = {}
+def _recordings(group: str, channels: list[Any]) -> Iterator[tuple[str, list[Any]]]:
+    """Yield the channels of a group by length and interval; the name contains these where there are several."""
+    alike: dict[tuple[int, Any], list[Any]] = {}
     for channel in channels:
-        kinds.setdefault((len(channel), channel.properties.get("wf_increment")), []).append(channel)
-    for (rows, step), each in kinds.items():
-        yield group if len(kinds) == 1 else f"{group} ({rows} rows{f', every {float(step):g} s' if step else ''})", each
+        alike.setdefault((len(channel), channel.properties.get("wf_increment")), []).append(channel)
+    for (rows, step), each in alike.items():
+        yield group if len(alike) == 1 else f"{group} ({rows} rows{f', every {float(step):g} s' if step else ''})", each
 
 
 def _is_decimated(channel: Any) -> bool:
-    """Whether SignalExpress wrote the channel as a coarse copy, for drawing."""
+    """Return True if SignalExpress wrote the channel as a coarse copy, for drawing."""
     return str(channel.properties.get("DecimationLevel", "0")) not in ("0", "0.0")
 
 
-def _table(channels: list[Any], properties: dict[str, Any], progress: Progress) -> Table:
+def _table(channels: list[Any], properties: dict[str, Any], progress: Progress | None) -> Table:
     names, columns, units = [], [], []
-    for place, channel in enumerate(channels, start=1):
+    for count, channel in enumerate(channels, start=1):
         names.append(channel.name)
         columns.append(_values(channel))
         unit = str(channel.properties.get("unit_string", channel.properties.get("NI_UnitDescription", "")) or "")
-        units.append("s" if np.dtype(channel.dtype).kind == "M" else UNITS.get(unit, unit) or None)
+        units.append("s" if np.dtype(channel.dtype).kind == "M" else LABVIEW_UNITS.get(unit, unit) or None)
         if progress:
-            progress(f"reading channel {place} of {len(channels)}")
-    metadata = {"header": properties, "channels": {c.name: {k: plain(v) for k, v in c.properties.items()} for c in channels}}
+            progress(f"reading channel {count} of {len(channels)}")
+    metadata = {
+        "header": properties,
+        "channels": {each.name: {key: to_plain(value) for key, value in each.properties.items()} for each in channels},
+    }
     step = channels[0].properties.get("wf_increment")
     if step and "time" not in names:
         start = float(channels[0].properties.get("wf_start_offset", 0.0) or 0.0)
-        clock = ticks(start, float(step), len(columns[0]))
-        return Table(("time", *names), (clock, *columns), ("s", *units), metadata=metadata, time="time")
+        times = sample_times(start, float(step), len(columns[0]))
+        return Table(("time", *names), (times, *columns), ("s", *units), metadata=metadata, time="time")
     return Table(tuple(names), tuple(columns), tuple(units), metadata=metadata)
 
 
@@ -95,3 +98,6 @@ def _values(channel: Any) -> Array:
         stamps = channel[:]
         return np.asarray((stamps - stamps[0]) / np.timedelta64(1, "ns"), dtype=np.float64) / 1e9
     return np.asarray(channel[:], dtype=np.float64)
+
+
+register_reader("tdms", sniff, read, priority=50)

@@ -1,6 +1,6 @@
 """Touchstone S-parameters (.s1p, .s2p, ...), by scikit-rf (extra `touchstone`): real and imaginary parts over the frequency.
 
-A sweep of frequency has no time; the columns run over the sample number, with the frequency [Hz] as the first of them.
+A sweep of frequency has no time; its samples are numbered, and the frequency [Hz] is the first column.
 """
 
 from __future__ import annotations
@@ -14,11 +14,12 @@ from pathlib import Path
 import numpy as np
 
 from ...errors import TraceError
-from .optional import library, refusing
-from .table import Part, Progress, Table
-from .text import read_text
-
-NAME = "touchstone"
+from ...typing import Progress
+from ..parsing.libraries import import_library, translated_errors
+from ..parsing.parts import Part
+from ..parsing.reader import register_reader
+from ..parsing.table import Table
+from ..parsing.text import read_text
 
 _HEAD = re.compile(
     rb"(?:\xef\xbb\xbf)?(?:\s*![^\r\n]*[\r\n]|\s*[\r\n])*\s*(?:\[Version\]|# *[kMG]?Hz +[SYZGH] +(?:RI|MA|DB))", re.IGNORECASE
@@ -27,25 +28,25 @@ _PORTS = re.compile(r"\.s(\d+)p$", re.IGNORECASE)
 
 
 def sniff(head: bytes) -> bool:
-    """Whether the first line that is no comment is a line of options."""
+    """Return True if the first line that is not a comment is a line of options."""
     return bool(_HEAD.match(head))
 
 
-def read(path: Path, part: Part = None, progress: Progress = None) -> Table:
-    """Frequency and S-parameters.
+def read(path: Path, part: Part = None, progress: Progress | None = None) -> Table:
+    """Read frequency and S-parameters.
 
     Raises:
         TraceError: scikit-rf is not installed, or the file is damaged.
     """
-    skrf = library("skrf", "touchstone", "a Touchstone file")
+    skrf = import_library("skrf", "touchstone", "a Touchstone file")
     ports = _PORTS.search(path.name)
-    with tempfile.TemporaryDirectory() as folder, refusing("Touchstone file"), warnings.catch_warnings():
+    with tempfile.TemporaryDirectory() as folder, translated_errors("Touchstone file"), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        # The library tells the number of ports by the name, and takes neither byte-order marks nor carriage returns.
+        # The library finds the number of ports in the file name, and accepts neither byte-order marks nor carriage returns.
         lines = read_text(path).lines
-        named = Path(folder) / f"network.s{ports[1] if ports else _count(lines)}p"
-        named.write_text("\n".join(lines) + "\n", encoding="utf-8")
-        network = skrf.Network(str(named))
+        copy = Path(folder) / f"network.s{ports[1] if ports else _count_ports(lines)}p"
+        copy.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        network = skrf.Network(str(copy))
         frequency, s = np.asarray(network.f, dtype=np.float64), np.asarray(network.s)
         impedance = float(np.real(network.z0.reshape(-1)[0]))
         comments = str(network.comments or "")
@@ -59,10 +60,13 @@ def read(path: Path, part: Part = None, progress: Progress = None) -> Table:
     return Table(tuple(names), tuple(columns), units, metadata={"impedance": impedance, "comments": comments[:2000]})
 
 
-def _count(lines: Sequence[str]) -> int:
-    """Ports, from the number of cells of the first row: 2 n^2 + 1."""
+def _count_ports(lines: Sequence[str]) -> int:
+    """Return the number of ports n, from the 2 n^2 + 1 cells of the first row."""
     for line in lines:
         cells = line.partition("!")[0].split()
         if cells and not cells[0].startswith(("#", "[")):
             return {3: 1, 9: 2, 7: 3}.get(len(cells), 2)
     return 1
+
+
+register_reader("touchstone", sniff, read, priority=140)

@@ -16,8 +16,8 @@ from hypothesis import HealthCheck, given, settings, strategies as st
 
 from spinode import Trace
 from spinode.datasets import read_trace, read_traces, write_trace
-from spinode.datasets.readers import READERS
-from spinode.datasets.readers.table import SeveralParts
+from spinode.datasets.parsing.parts import SeveralParts
+from spinode.datasets.readers import all_readers
 from spinode.errors import SpinodeError, TraceError, TraceWarning, UnitError
 
 golden = SimpleNamespace(**runpy.run_path(str(Path(__file__).with_name("golden.py"))))
@@ -777,7 +777,8 @@ def test_writing_where_it_cannot_be(tmp_path):
 @pytest.mark.parametrize("polars", [True, False])
 @pytest.mark.parametrize("mark", [",", "\t", ";", " "])
 def test_reading_in_blocks_gives_the_same(tmp_path, monkeypatch, polars, mark):
-    from spinode.datasets.readers import delimited, large
+    from spinode.datasets.parsing import blocks
+    from spinode.datasets.readers import delimited
 
     comma = mark == ";"
     rng = np.random.default_rng(0)
@@ -788,10 +789,10 @@ def test_reading_in_blocks_gives_the_same(tmp_path, monkeypatch, polars, mark):
     path.write_text(text)
     whole = read_trace(path)
     monkeypatch.setattr(delimited, "LARGE", 0)
-    monkeypatch.setattr(large, "_BLOCK", 1000)
-    monkeypatch.setattr(large, "_HEAD", 2000)
+    monkeypatch.setattr(blocks, "_BLOCK", 1000)
+    monkeypatch.setattr(blocks, "_HEAD", 2000)
     if not polars:
-        monkeypatch.setattr(large, "_polars", lambda: None)
+        monkeypatch.setattr(blocks, "_polars", lambda: None)
     said: list[str] = []
     blocks = read_trace(path, progress=said.append)
     assert blocks.fingerprint() == whole.fingerprint()
@@ -876,5 +877,6 @@ def damage(tmp_path, name, count):
 
 
 def test_readers_are_asked_in_order_and_text_last():
-    assert READERS[-1].NAME == "delimited"
-    assert len({reader.NAME for reader in READERS}) == len(READERS)
+    names = [reader.name for reader in all_readers()]
+    assert names[-1] == "delimited"
+    assert len(names) == len(set(names)) == 18

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, assume, given, settings, strategies as st
 
 from spinode import Trace
 from spinode.datasets import read_trace, write_csv
-from spinode.datasets.readers import READERS
+from spinode.datasets.readers import all_readers
 from spinode.errors import SpinodeError, TraceError, TraceWarning, UnitError
 
 MUMAX = """# t (s)\tmx ()\tmz ()\tKu1.region100 (J/m3)
@@ -359,7 +359,7 @@ def test_the_format_can_be_forced(read):
 
 
 def test_delimited_text_is_asked_last():
-    assert READERS[-1].NAME == "delimited"
+    assert all_readers()[-1].name == "delimited"
 
 
 # --- npz --------------------------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""Formats that are known by sight but not read: they are refused by name instead of being taken for something else."""
+"""Formats that are recognised but not read: they are refused by name instead of being read as something else."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ _SIGNATURES: tuple[tuple[re.Pattern[bytes], str, str], ...] = tuple(
 )
 
 
-def describe(head: bytes) -> tuple[str, str] | None:
-    """Name of the format that starts like this and what to do about it; None if it is no format of the list."""
+def describe_unsupported(head: bytes) -> tuple[str, str] | None:
+    """Return the name of the unsupported format that starts like this, and a remedy; None if it is not in the list."""
     for pattern, name, remedy in _SIGNATURES:
         if pattern.match(head):
             return name, remedy or "Export it as CSV or as .npz."

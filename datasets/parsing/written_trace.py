@@ -1,6 +1,4 @@
-"""What `write_trace` leaves in .npz, HDF5 and netCDF files besides the arrays: units, roles, interpolation, parameters,
-provenance.
-"""
+"""The metadata that `write_trace` adds to the arrays of an .npz, HDF5 or netCDF file: units, roles, parameters, provenance."""
 
 from __future__ import annotations
 
@@ -11,30 +9,30 @@ from typing import Any
 import numpy as np
 
 from ...errors import TraceError
-from .arrays import Member
+from .arrays import NamedArray
 from .table import Table
 
-#: Name of the attribute, or of the member.
+#: Name of the attribute, or of the array, with the metadata as JSON.
 KEY = "spinode_trace"
 
 
-def own_table(members: Sequence[Member], head: Mapping[str, Any]) -> Table | None:
-    """The table of a file that `write_trace` made; None of another.
+def table_of_written_trace(arrays: Sequence[NamedArray], attributes: Mapping[str, Any]) -> Table | None:
+    """Return the table of a file written by `write_trace`; None for any other file.
 
     Raises:
-        TraceError: what it left contradicts the arrays.
+        TraceError: the metadata contradict the arrays.
     """
-    text = head.get(KEY)
+    text = attributes.get(KEY)
     if text is None:
-        text = next((str(each.values) for each in members if each.name == KEY and each.values.dtype.kind in "US"), None)
+        text = next((str(each.values) for each in arrays if each.name == KEY and each.values.dtype.kind in "US"), None)
     if text is None:
         return None
-    arrays = {each.name: each.values for each in members}
+    values_of = {each.name: each.values for each in arrays}
     try:
         about = json.loads(str(text))
-        channels = {str(name): arrays[f"c{place}"] for place, name in enumerate(about["channels"])}
+        channels = {str(name): values_of[f"c{index}"] for index, name in enumerate(about["channels"])}
         names = ("time", *channels)
-        columns = tuple(np.asarray(values, dtype=np.float64) for values in (arrays["time"], *channels.values()))
+        columns = tuple(np.asarray(values, dtype=np.float64) for values in (values_of["time"], *channels.values()))
         if any(column.shape != columns[0].shape or column.ndim != 1 for column in columns):
             raise ValueError("channels of several lengths")
         return Table(
@@ -50,5 +48,5 @@ def own_table(members: Sequence[Member], head: Mapping[str, Any]) -> Table | Non
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise TraceError(
-            f"what write_trace left in this file contradicts its arrays ({type(error).__name__}: {error})."
+            f"the metadata of write_trace in this file contradict its arrays ({type(error).__name__}: {error}); write it again."
         ) from None

@@ -1,0 +1,55 @@
+"""Files that contain several recordings, and the choice of one by name or number."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TypeAlias, TypeVar
+
+from ...errors import TraceError
+
+T = TypeVar("T")
+#: Which recording of a file that contains several, by name or number.
+Part: TypeAlias = str | int | None
+
+_MAX_LISTED = 12
+
+
+class SeveralParts(TraceError):
+    """A file contains several recordings, and none of them was requested.
+
+    Attributes:
+        parts: Their names, as `part=` accepts them.
+    """
+
+    def __init__(self, message: str, parts: Sequence[str]) -> None:
+        super().__init__(message)
+        self.parts = tuple(parts)
+
+
+def choose_part(parts: Mapping[str, T], part: Part, describe: Callable[[T], str]) -> T:
+    """Return the only recording of a file, or the one of the given name or number.
+
+    Args:
+        parts: Recordings by name, in the order of the file.
+        part: Name, or number counted from 0; None for the only one.
+        describe: Returns a few words about a recording, for the message.
+
+    Raises:
+        SeveralParts: there are several, and none was named.
+        TraceError: there is none of that name.
+    """
+    if part is None and len(parts) == 1:
+        return next(iter(parts.values()))
+    listed = "; ".join(f"{name!r} ({describe(each)})" for name, each in [*parts.items()][:_MAX_LISTED])
+    listed += f"; and {len(parts) - _MAX_LISTED} more" if len(parts) > _MAX_LISTED else ""
+    if part is None:
+        raise SeveralParts(
+            f"the file contains {len(parts)} recordings: {listed}. Choose one with part={next(iter(parts))!r}, or by number, "
+            "or read all with read_traces.",
+            list(parts),
+        )
+    if isinstance(part, str) and part in parts:
+        return parts[part]
+    if str(part).isdigit() and int(part) < len(parts):
+        return [*parts.values()][int(part)]
+    raise TraceError(f"there is no part {part!r} in this file; it has: {listed}.")
