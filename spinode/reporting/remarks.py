@@ -1,4 +1,4 @@
-"""Remarks: the graded sentences that a report consists of."""
+"""Remarks and assessments: the graded sentences that a report consists of."""
 
 from __future__ import annotations
 
@@ -24,3 +24,27 @@ class Remark:
     text: str
     reason: str = ""
     after_change: bool = False
+
+
+@dataclass(frozen=True)
+class Assessment:
+    """The result of all checks of a model.
+
+    Attributes:
+        grade: GOOD, CARE or BAD.
+        headline: One sentence that sums up the remarks.
+        remarks: All remarks, worst first.
+
+    Example:
+        >>> Assessment(GOOD, "Trust it.", (Remark(NOTE, "It was fitted on one device."),)).sentences
+        ['Trust it.', 'It was fitted on one device.']
+    """
+
+    grade: int
+    headline: str
+    remarks: tuple[Remark, ...]
+
+    @property
+    def sentences(self) -> list[str]:
+        """The headline and the text of every remark."""
+        return [self.headline, *(remark.text for remark in self.remarks)]

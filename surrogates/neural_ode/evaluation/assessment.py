@@ -7,9 +7,8 @@ for them are in the modules of the checks.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 
-from ....reporting.remarks import BAD, CARE, GOOD, NOTE, Remark
+from ....reporting.remarks import BAD, CARE, GOOD, NOTE, Assessment, Remark
 from ..surrogate import Surrogate
 from .accuracy_remarks import (
     baseline_remarks,
@@ -56,26 +55,6 @@ CHECKS: tuple[Callable[[Surrogate, Evaluation], Iterator[Remark]], ...] = (
 
 #: Maximum number of reasons in a headline.
 MAX_REASONS = 3
-
-
-@dataclass(frozen=True)
-class Assessment:
-    """The result of all checks.
-
-    Attributes:
-        grade: GOOD, CARE or BAD.
-        headline: One sentence that sums up the remarks.
-        remarks: All remarks, worst first.
-    """
-
-    grade: int
-    headline: str
-    remarks: tuple[Remark, ...]
-
-    @property
-    def sentences(self) -> list[str]:
-        """Return the headline and the text of every remark."""
-        return [self.headline, *(remark.text for remark in self.remarks)]
 
 
 def assess(surrogate: Surrogate, evaluation: Evaluation) -> Assessment:
