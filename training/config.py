@@ -1,29 +1,33 @@
-"""`StreamConfig`: how a stream is gone through."""
+"""`StreamConfig`: how a learner goes through a task stream."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..errors import ConfigError
+from ..validation import flag, one_of, whole_number
 
 
 @dataclass(frozen=True)
 class StreamConfig:
-    """How a stream is gone through.
+    """How a learner goes through a task stream.
 
     Attributes:
-        tasks: How many tasks; all of the stream if None.
+        tasks: Number of tasks; all of the stream if None.
         epochs: Passes over each task.
-        batch_size: Samples of a batch over all processes.
-        shuffle: Draw the order of the samples anew for each pass.
+        batch_size: Samples per batch over all processes.
+        shuffle: True to draw a new order of the samples for each pass.
         evaluate: After each task, test the "newest" one, the "recent" ones (the newest `recent`), all that were "seen", or all
-            of the stream ("all"), also before the first, which forward transfer needs. At the end all that were seen.
-        recent: How many tasks "recent" are, and over how many the last accuracy is taken.
-        test_batch: Inputs that are tested at once; batch statistics, where a network has them, are taken over these.
+            of the stream ("all"), also before the first, which forward transfer requires. At the end all seen tasks are tested.
+        recent: Number of tasks that "recent" refers to, and over which the last accuracy is averaged.
+        test_batch: Inputs per test batch; batch statistics, where a network has them, are computed over these.
         seed: Seed of the order of samples and of the noise of tests.
 
     Raises:
         ConfigError: a setting outside its range.
+
+    Example:
+        >>> StreamConfig(tasks=10, batch_size=1).epochs
+        1
     """
 
     tasks: int | None = None
@@ -36,13 +40,11 @@ class StreamConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("tasks", "epochs", "batch_size", "recent", "test_batch"):
-            value = getattr(self, name)
-            if name == "tasks" and value is None:
-                continue
-            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-                raise ConfigError(f"{name} is {value!r}; expected a whole number of at least 1.")
-        if self.evaluate not in ("newest", "recent", "seen", "all"):
-            raise ConfigError(f"evaluate is {self.evaluate!r}; expected 'newest', 'recent', 'seen' or 'all'.")
-        if not isinstance(self.seed, int) or not 0 <= self.seed < 2**32:
-            raise ConfigError(f"seed is {self.seed!r}; expected a whole number, 0 .. 2**32 - 1.")
+        counts = ("epochs", "batch_size", "recent", "test_batch")
+        checked: dict[str, object] = {name: whole_number(name, getattr(self, name), 1) for name in counts}
+        checked["tasks"] = None if self.tasks is None else whole_number("tasks", self.tasks, 1)
+        checked["shuffle"] = flag("shuffle", self.shuffle)
+        checked["evaluate"] = one_of("evaluate", self.evaluate, ("newest", "recent", "seen", "all"))
+        checked["seed"] = whole_number("seed", self.seed, 0, 2**32 - 1)
+        for name, value in checked.items():
+            object.__setattr__(self, name, value)

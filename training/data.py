@@ -1,4 +1,4 @@
-"""`StreamData`: the batches of a task stream, epoch by epoch, in an order that follows from the seed alone."""
+"""`StreamData`: the batches of a task stream, epoch by epoch, in an order that depends on the seed only."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .config import StreamConfig
 
 
 class _Epoch:
-    """One pass over a task, which a checkpoint may interrupt: what it yields next is part of its state."""
+    """One pass over a task, which can be interrupted: the position of the next batch is part of its state."""
 
     def __init__(self, task: Task, order: Tensor | None, batch_size: int, block: int, share: slice) -> None:
         self.task, self.order, self.batch_size, self.share = task, order, batch_size, share
@@ -28,10 +28,10 @@ class _Epoch:
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor, int]]:
         while self.position < len(self):
-            chosen = slice(self.position * self.stride, (self.position + 1) * self.stride)
+            span = slice(self.position * self.stride, (self.position + 1) * self.stride)
             self.position += 1
             # Without an order the batch is a view of the task, and nothing is copied.
-            rows = chosen if self.order is None else self.order[chosen]
+            rows = span if self.order is None else self.order[span]
             yield self.task.inputs[rows][self.share], self.task.labels[rows][self.share], self.batch_size
         self.position = 0
 
@@ -45,63 +45,79 @@ class _Epoch:
 class StreamData(LightningDataModule):
     """Epochs of a stream: epoch e is a pass over task e // epochs.
 
-    Several processes share each batch evenly, in turn.
+    Several processes share each batch evenly: each takes every n-th sample.
 
     Args:
         stream: The tasks.
-        tasks: How many of them.
-        config: How often, in what batches and in what order.
-        block: Batches that are handed over at once.
+        tasks: Number of tasks.
+        config: Number of epochs, size of batches and order of samples.
+        block: Consecutive batches that are passed on together.
     """
 
     def __init__(self, stream: TaskStream, tasks: int, config: StreamConfig, block: int = 1) -> None:
         super().__init__()
         self.stream, self.tasks, self.config, self.block = stream, tasks, config, block
         self.epochs, self.batch_size = config.epochs, config.batch_size
-        self._held: tuple[int, Task] | None = None
+        self._newest: tuple[int, Task] | None = None
 
     @property
     def settings(self) -> dict[str, Any]:
-        """What a checkpoint must agree with."""
+        """Settings with which a checkpoint must agree."""
         stream = {"stream": self.stream.name, "shape": str(tuple(self.stream.shape)), "classes": self.stream.classes}
         return {**stream, "block": self.block, **asdict(self.config), "tasks": self.tasks}
 
     def task(self, index: int) -> Task:
-        """A task, checked; the newest one is kept while its epochs last."""
-        if self._held is None or self._held[0] != index:
-            self._held = None  # before the next one is made: two at once would be twice the memory
-            self._held = (index, check_task(self.stream, self.stream[index]))
-        return self._held[1]
+        """Return a checked task; the newest one is cached while its epochs last."""
+        if self._newest is None or self._newest[0] != index:
+            self._newest = None  # released before the next one is built, so that only one is in memory
+            self._newest = (index, check_task(self.stream, self.stream[index]))
+        return self._newest[1]
 
     def release(self) -> None:
-        """Let go of the task that is kept."""
-        self._held = None
+        """Release the cached task."""
+        self._newest = None
 
     def train_dataloader(self) -> _Epoch:
-        """The batches of the epoch that the trainer is at."""
+        """Return the batches of the current epoch of the trainer."""
         trainer = self.trainer
         if trainer is None:
-            raise ConfigError("StreamData belongs to a running Trainer; use spinode.training.train(learner, stream).")
+            raise ConfigError("StreamData needs a running Trainer; use spinode.training.train(learner, stream).")
         epoch = min(trainer.current_epoch, self.tasks * self.epochs - 1)
         task = self.task(epoch // self.epochs)
         order = None
         if self.config.shuffle:
-            # Seed and epoch in one number: a resumed run sees what an uninterrupted one sees.
+            # Seed and epoch in one number: a resumed run uses the same order as an uninterrupted one.
             generator = torch.Generator().manual_seed((self.config.seed << 24) + epoch)
             order = torch.randperm(len(task), generator=generator)
-        return _Epoch(
-            task, order, self.batch_size, self.block, _share(trainer.global_rank, trainer.world_size, self, len(task))
-        )
+        share = batch_share(trainer.global_rank, trainer.world_size, self.batch_size, self.block, len(task))
+        return _Epoch(task, order, self.batch_size, self.block, share)
 
 
-def _share(rank: int, processes: int, data: StreamData, samples: int) -> slice:
+def batch_share(rank: int, processes: int, batch_size: int, block: int, samples: int) -> slice:
+    """Return the samples of each batch that one process takes.
+
+    Args:
+        rank: Index of the process.
+        processes: Number of processes.
+        batch_size: Samples per batch over all processes.
+        block: Consecutive batches that are passed on together.
+        samples: Samples of the task.
+
+    Raises:
+        ConfigError: batches that cannot be divided evenly.
+
+    Example:
+        >>> list(range(6))[batch_share(1, 2, 6, 1, 600)]
+        [1, 3, 5]
+    """
     if processes == 1:
         return slice(None)
-    rest = samples % data.batch_size
-    if data.batch_size % processes or rest % processes or data.block > 1:
+    remainder = samples % batch_size
+    if batch_size % processes or remainder % processes or block > 1:
+        last = f" and a last one of {remainder}" if remainder else ""
+        blocks = ", and this learner takes several batches at once" if block > 1 else ""
         raise ConfigError(
-            f"batches of {data.batch_size} samples{f' and a last one of {rest}' if rest else ''} cannot be shared evenly by "
-            f"{processes} processes{', and this learner takes them in rows' if data.block > 1 else ''}; choose batch_size and "
-            "number of processes accordingly."
+            f"batches of {batch_size} samples{last} cannot be shared evenly by {processes} processes{blocks}; choose "
+            "batch_size and number of processes accordingly."
         )
     return slice(rank, None, processes)

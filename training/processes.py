@@ -1,4 +1,4 @@
-"""`train_in_processes`: the processes that share a run, their start, their words and their end."""
+"""`run_in_processes`: several processes share a run; their start, their messages and their end."""
 
 from __future__ import annotations
 
@@ -10,98 +10,103 @@ import socket
 import tempfile
 import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from queue import Empty
+from typing import Any
 
 import numpy as np
 import torch
 
 from ..contracts.task_stream import TaskStream
 from ..errors import ConfigError, FitError, SpinodeError
+from ..typing import Progress
 from .config import StreamConfig
+from .learners.learner import Learner
 from .results.metrics import AccuracyMatrix
 from .results.result import StreamResult
+from .stream_run import RunOptions, run_stream
 
-if TYPE_CHECKING:
-    from .learners.learner import Learner
+#: Maximal number of processes: a batch is small, and more processes than processors only wait.
+MAX_PROCESSES = 64
+#: Seconds between two checks for processes that died.
+POLL_SECONDS = 0.2
 
-#: Most processes: a batch is small, and beyond the processors of one machine they only wait.
-MOST = 64
 
-
-def train_in_processes(
+def run_in_processes(
     processes: int,
     learner: Learner,
     stream: TaskStream,
     config: StreamConfig,
-    say: Callable[[str], None] | None,
-    arguments: dict[str, Any],
+    progress: Progress | None,
+    options: RunOptions,
 ) -> StreamResult:
-    """`train` in several new processes that share each batch and average their gradients.
+    """Train a learner in several new processes that share each batch and average their gradients.
 
-    New ones are spawned, and not the command run again as Lightning's "ddp" does by itself: that works from scripts alone, and
-    a fork would inherit the threads of torch.
+    The processes are spawned. Lightning's own "ddp" runs the command again instead, which works from scripts only, and a fork
+    would inherit the threads of torch.
 
     Args:
-        processes: How many.
+        processes: Number of processes.
         learner: It is changed as `train` changes it.
         stream: What it learns.
-        config: How.
-        say: Takes the lines of the first process.
-        arguments: Further ones of `train`.
+        config: How it goes through the stream.
+        progress: Receives the lines of the first process.
+        options: Further arguments of `train`.
 
     Raises:
-        ConfigError: a number of processes that is none, or arguments that cannot be pickled; what `train` raises.
+        ConfigError: arguments that cannot be pickled; as `train`.
         FitError: a process died.
     """
-    if not isinstance(processes, int) or isinstance(processes, bool) or not 1 <= processes <= MOST:
-        raise ConfigError(f"processes is {processes!r}; expected a whole number, 1 .. {MOST}.")
     context = multiprocessing.get_context("spawn")
-    words = context.Queue()
+    messages = context.Queue()
     with tempfile.TemporaryDirectory(prefix="spinode-") as folder:
         target = str(Path(folder) / "result.pt")
-        what = _pickled((learner, stream, config, arguments, say is not None, target))
+        job = _pickled((learner, stream, config, options, progress is not None, target))
         environment = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(_free_port()), "WORLD_SIZE": str(processes)}
         threads = max(1, torch.get_num_threads() // processes)
         workers = [
-            context.Process(target=_work, args=(rank, processes, environment, threads, words, what), daemon=True)
+            context.Process(target=_work, args=(rank, processes, environment, threads, messages, job), daemon=True)
             for rank in range(processes)
         ]
         try:
-            _start(workers)
-            _listen(workers, words, say)
+            with _interrupts_ignored():  # by the workers, which inherit this: Ctrl-C reaches all processes of a terminal
+                for worker in workers:
+                    worker.start()
+            _receive(workers, messages, progress)
             for worker in workers:
                 worker.join(10)
         finally:
             for worker in workers:
                 if worker.pid is not None:
-                    worker.kill()  # the others wait for one that failed, for ever
+                    worker.kill()  # the others would wait forever for one that failed
                     worker.join()
         stored = torch.load(target, map_location="cpu", weights_only=True)
     learner.load_state_dict(stored["state"])
     for name, generator in learner.generators():
         generator.set_state(stored["generators"][name])
-    return _unpacked(stored["result"])
+    return _result_from_plain(stored["result"])
 
 
-def _start(workers: list[SpawnProcess]) -> None:
-    """With interrupts from the keyboard, which reach all processes of a terminal, left to this one."""
-    main = threading.current_thread() is threading.main_thread()
-    handler = signal.signal(signal.SIGINT, signal.SIG_IGN) if main else None
+@contextmanager
+def _interrupts_ignored() -> Iterator[None]:
+    if threading.current_thread() is not threading.main_thread():
+        yield  # signal handlers belong to the main thread
+        return
+    handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
-        for worker in workers:
-            worker.start()
+        yield
     finally:
-        if main:
-            signal.signal(signal.SIGINT, handler)
+        signal.signal(signal.SIGINT, handler)
 
 
-def _pickled(what: tuple[Any, ...]) -> bytes:
-    """In one piece: as arguments of a process, tensors would be shared with it, and both processes write into their weights."""
+def _pickled(job: tuple[Any, ...]) -> bytes:
+    """Return the job as bytes: tensors passed as arguments of a process would share memory with it."""
     try:
-        return pickle.dumps(what)
+        return pickle.dumps(job)
     except (AttributeError, TypeError, ValueError, RuntimeError, pickle.PicklingError) as error:
         raise ConfigError(
             f"several processes need arguments that can be pickled: {error}. Define classes and functions at the top of a "
@@ -109,13 +114,11 @@ def _pickled(what: tuple[Any, ...]) -> bytes:
         ) from None
 
 
-def _listen(workers: list[SpawnProcess], words: Any, say: Callable[[str], None] | None) -> None:
-    """Until the first process is done."""
-    from queue import Empty
-
+def _receive(workers: list[SpawnProcess], messages: Any, progress: Progress | None) -> None:
+    """Handle messages until the first process is done."""
     while True:
         try:
-            kind, value = words.get(timeout=0.2)
+            kind, value = messages.get(timeout=POLL_SECONDS)
         except Empty:
             dead = [worker for worker in workers if worker.exitcode not in (None, 0)]
             if dead:
@@ -124,8 +127,8 @@ def _listen(workers: list[SpawnProcess], words: Any, say: Callable[[str], None] 
                     "or a script that calls `train` lacks `if __name__ == '__main__':`."
                 ) from None
             continue
-        if kind == "line" and say is not None:
-            say(value)
+        if kind == "line" and progress is not None:
+            progress(value)
         elif kind == "error":
             raise value
         elif kind == "done":
@@ -133,28 +136,26 @@ def _listen(workers: list[SpawnProcess], words: Any, say: Callable[[str], None] 
 
 
 def _work(
-    rank: int, processes: int, environment: dict[str, str], threads: int, words: Any, what: bytes
+    rank: int, processes: int, environment: dict[str, str], threads: int, messages: Any, job: bytes
 ) -> None:  # pragma: no cover - runs in the new processes
-    """What one process does."""
-    from .run import train
-
-    os.environ.update(environment, LOCAL_RANK=str(rank), NODE_RANK="0")  # so Lightning starts none itself
+    """Run the job in one of the processes."""
+    os.environ.update(environment, LOCAL_RANK=str(rank), NODE_RANK="0")  # so that Lightning starts no processes itself
     torch.set_num_threads(threads)
-    learner, stream, config, arguments, speaks, target = pickle.loads(what)  # noqa: S301 - the parent's own
-    say = (lambda line: words.put(("line", line))) if rank == 0 and speaks else None
-    arguments = {**arguments, "devices": processes, "strategy": "ddp", "num_nodes": 1}
+    learner, stream, config, options, reports, target = pickle.loads(job)  # noqa: S301 - pickled by the parent process
+    progress = (lambda line: messages.put(("line", line))) if rank == 0 and reports else None
+    trainer = {**options.trainer, "devices": processes, "strategy": "ddp", "num_nodes": 1}
     if rank:
-        arguments["logger"] = False
+        trainer["logger"] = False
     try:
-        result = train(learner, stream, config, say=say, **arguments)
+        result = run_stream(learner, stream, config, progress, replace(options, trainer=trainer))
         if rank == 0:
             generators = {name: generator.get_state() for name, generator in learner.generators()}
-            torch.save({"result": _packed(result), "state": learner.state_dict(), "generators": generators}, target)
-            words.put(("done", None))
+            torch.save({"result": _plain_result(result), "state": learner.state_dict(), "generators": generators}, target)
+            messages.put(("done", None))
     except SpinodeError as error:
-        words.put(("error", error))
+        messages.put(("error", error))
     except BaseException:
-        words.put(("error", FitError(f"process {rank} of {processes} failed:\n{traceback.format_exc()}")))
+        messages.put(("error", FitError(f"process {rank} of {processes} failed:\n{traceback.format_exc()}")))
 
 
 def _free_port() -> int:
@@ -164,8 +165,8 @@ def _free_port() -> int:
     return port
 
 
-def _packed(result: StreamResult) -> dict[str, Any]:
-    """Tensors and plain values."""
+def _plain_result(result: StreamResult) -> dict[str, Any]:
+    """Return a result as tensors and plain values."""
     matrices = {
         view: (torch.from_numpy(matrix.values.copy()), torch.from_numpy(matrix.untrained.copy()))
         for view, matrix in result.accuracies.items()
@@ -174,7 +175,7 @@ def _packed(result: StreamResult) -> dict[str, Any]:
     return {**names, "accuracies": matrices}
 
 
-def _unpacked(stored: dict[str, Any]) -> StreamResult:
+def _result_from_plain(stored: dict[str, Any]) -> StreamResult:
     matrices = {
         view: AccuracyMatrix(values.numpy().astype(np.float64), untrained.numpy().astype(np.float64))
         for view, (values, untrained) in stored["accuracies"].items()

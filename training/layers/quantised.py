@@ -52,8 +52,8 @@ class SignActivation(nn.Module):
 class QuantisedLinear(nn.Module):
     """y = x q(W)^T, without bias; q(W) is the nearest of `levels` levels, evenly spaced from -1 to 1, dq/dW = 1.
 
-    The parameter `weight` is the hidden weight W, shape (outputs, inputs), which an optimiser changes freely. Shapes of x and y:
-    (..., inputs) and (..., outputs).
+    The parameter `weight` is the hidden weight W, shape (outputs, inputs), which an optimiser changes freely. Shapes of x and
+    y: (..., inputs) and (..., outputs).
 
     Attributes:
         interval: (spacing, levels), for `MetaplasticAdam`; None for the two levels -1 and 1.

@@ -48,9 +48,7 @@ class StoredLevels(nn.Module):
     target: Tensor
     counts: Tensor
 
-    def __init__(
-        self, hidden: Tensor, interval: Interval, synapse: Synapse, *, generator: torch.Generator
-    ) -> None:
+    def __init__(self, hidden: Tensor, interval: Interval, synapse: Synapse, *, generator: torch.Generator) -> None:
         super().__init__()
         self.interval = interval
         bidirectional = len(set(check_synapse(synapse).polarities)) > 1

@@ -160,8 +160,8 @@ def check_checkpoint(learner: Learner, checkpoint: Any, path: Any) -> None:
     stored = checkpoint["learner"]
     if stored["rule"] != learner.rule:
         raise ConfigError(
-            f"{path} is a checkpoint of {stored['rule']!r}, but the learner is {learner.rule!r}; pass another folder, or delete "
-            "the checkpoint to start again."
+            f"{path} is a checkpoint of {stored['rule']!r}, but the learner is {learner.rule!r}; pass another folder, or "
+            "delete the checkpoint to start again."
         )
     check_same(stored["settings"], learner.settings(), path)
 
@@ -170,7 +170,9 @@ def check_same(stored: dict[str, Any], own: dict[str, Any], path: Any) -> None:
     """Raise a `ConfigError` that names the settings in which a checkpoint differs."""
     names = sorted({*stored, *own})
     different = [
-        f"{name} is {stored.get(name)!r} in the checkpoint and {own.get(name)!r} here" for name in names if stored.get(name) != own.get(name)
+        f"{name} is {stored.get(name)!r} in the checkpoint and {own.get(name)!r} here"
+        for name in names
+        if stored.get(name) != own.get(name)
     ]
     if different:
         raise ConfigError(

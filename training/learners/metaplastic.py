@@ -96,7 +96,9 @@ class MetaplasticReal(SteppingLearner):
         }
         self._boundaries = bool(stream.boundaries)
         if ewc and not self._boundaries:
-            raise ConfigError(f"EWC consolidates where a task ends, and the stream {stream.name!r} has no boundaries; pass ewc=0.")
+            raise ConfigError(
+                f"EWC consolidates where a task ends, but the stream {stream.name!r} has no boundaries; use ewc=0."
+            )
         self.views = ("task", "shared") if norm == "batch" and self._boundaries else ("shared",)
         self.layers = nn.ModuleList(self._layer(*shape) for shape in pairwise(sizes))
         tasks = len(stream) if self._boundaries else 0

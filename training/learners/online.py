@@ -30,7 +30,7 @@ class OnlineLearner(Learner):
         "ewc-stream": rate, importance, 5, decay, 0.2. At every step F <- decay F + g^2, and w* are the weights before it.
         "si": rate, strength c, 1e-4, damping, 1. After each task F <- F + max(0, path) / ((w - w*)^2 + damping), with path the
             sum of -g dw over it; penalty c sum F (w - w*)^2.
-    `spinode.training.online.method_names()` lists all; a new rule is one file in that folder, see `spinode.training.online.rule`.
+    `spinode.training.online.method_names()` lists all; a new rule is one file in that folder, see its module `rule`.
 
     Gaussian weights begin with means uniform within +-4 / sqrt(inputs) and sigma at spread times this limit; others, and
     lambda of "bimu", within +-1 / sqrt(inputs). The Bayesian rules respond to a test with `test_samples` draws of the weights:

@@ -178,4 +178,3 @@ class PlainLearner(SteppingLearner):
         """Return the bytes of weights, moments of Adam and tensors of the penalty, and the cost of the devices."""
         copies = 1 + (2 if self.rule in _USE_ADAM else 0) + {EWC: 2, SI: 4}.get(type(self.elastic), 0)
         return {"memory [B]": float(count_bytes(self.parameters()) * copies), **device_footprint(self.stores)}
-

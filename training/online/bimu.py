@@ -15,7 +15,7 @@ from .rule import Kernel, OnlineMethod, OnlineRule, State, register
 
 @dataclass(frozen=True)
 class OnlineBiMU(OnlineRule):
-    """Binary metaplasticity from uncertainty: weights of -1 and 1, of mean tanh(l), that forget what is older than their memory.
+    """Binary metaplasticity from uncertainty: weights of -1 and 1, of mean tanh(l), that forget beyond their memory.
 
     With C the mean over `samples` draws of -log p(label), g = likelihood dC/dl and s = divergence (1 - tanh(l)^2):
         l <- l - (rate g + s l / memory) / (s + 2 g tanh(l) + 2 |g| + 1 / largest_rate)

@@ -60,8 +60,8 @@ def run_online(
 ) -> Tensor:
     """Learn samples one after the other with noise drawn on the way, see `learn_online`.
 
-    A call takes one number from the generator, the key of all noise of the call, see `spinode.random.counter_normals`: the state
-    of the generator is all that resuming after a call needs.
+    A call takes one number from the generator, the key of all its noise, see `spinode.random.counter_normals`: the state of the
+    generator is all that resuming after a call needs.
 
     Args:
         rule: The update.

@@ -27,8 +27,8 @@ class OnlineSGD(OnlineRule):
     w <- w - rate (g + penalty importance (w - anchor)), with g = dC/dw of the sample.
 
     State: "weight0" of shape (hidden, features), "weight1" of shape (classes, hidden); with a penalty also "importance0",
-    "anchor0", "importance1" and "anchor1" of the same shapes. Accumulated where the state has them: "fisher0", "fisher1" += g^2,
-    the empirical Fisher information; "path0", "path1" -= g (change of w), the path integral of SI.
+    "anchor0", "importance1" and "anchor1" of the same shapes. Accumulated where the state has them: "fisher0", "fisher1" +=
+    g^2, the empirical Fisher information; "path0", "path1" -= g (change of w), the path integral of SI.
 
     Attributes:
         rate: Learning rate.

@@ -1,1 +1,1 @@
-"""What comes out of a run over a stream: accuracies, uncertainties, their summary and plots."""
+"""Results of a run over a stream: accuracies, uncertainties, their summary and plots."""

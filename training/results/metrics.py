@@ -1,4 +1,4 @@
-"""`AccuracyMatrix`: what was known of each task after each task, and the figures of continual learning that are made of it."""
+"""`AccuracyMatrix`: the accuracy on each task after each task, and the metrics of continual learning computed from it."""
 
 from __future__ import annotations
 
@@ -10,17 +10,23 @@ import numpy as np
 from ...errors import ConfigError
 from ...files import write_atomically
 from ...typing import Array
+from ...validation import one_of, whole_number
 
 
 @dataclass(frozen=True, eq=False)
 class AccuracyMatrix:
-    """R[t, i]: share of correct answers on the test set of task i after task t was learned; NaN where it was not tested.
+    """R[t, i]: accuracy on the test set of task i after task t was learned; NaN where it was not tested.
 
-    With T tasks, all figures are shares 0 .. 1, and each raises a `ConfigError` if it needs a score that was not taken.
+    With T tasks, all metrics are fractions 0 .. 1, and each raises a `ConfigError` if it needs a test that was not run.
 
     Attributes:
         values: R, shape (T, T).
-        untrained: b[i], the same before anything was learned, shape (T,); NaN where it was not tested.
+        untrained: b[i], the accuracy before anything was learned, shape (T,); NaN where it was not tested.
+
+    Example:
+        >>> matrix = AccuracyMatrix(np.array([[0.9, np.nan], [0.6, 0.8]]), np.full(2, np.nan))
+        >>> print(f"{matrix.accuracy:.2f} {matrix.backward_transfer:.2f} {matrix.forgetting():.2f}")
+        0.70 -0.30 0.30
 
     Source: Lopez-Paz and Ranzato, NeurIPS (2017) for BWT and FWT; Chaudhry et al., ECCV (2018) for forgetting.
     """
@@ -31,17 +37,16 @@ class AccuracyMatrix:
     def __post_init__(self) -> None:
         if self.values.ndim != 2 or self.values.shape[0] != self.values.shape[1] or self.untrained.shape != (len(self.values),):
             raise ConfigError(
-                f"accuracies have shape {self.values.shape}, those before learning {self.untrained.shape}; expected "
-                "(tasks, tasks) and (tasks,)."
+                f"values have shape {self.values.shape}, untrained {self.untrained.shape}; expected (tasks, tasks), (tasks,)."
             )
 
     @classmethod
     def empty(cls, tasks: int) -> AccuracyMatrix:
-        """For `tasks` tasks, nothing tested."""
+        """Return a matrix for `tasks` tasks without any test."""
         return cls(np.full((tasks, tasks), np.nan), np.full(tasks, np.nan))
 
     def __len__(self) -> int:
-        """Number of tasks."""
+        """Return the number of tasks."""
         return len(self.values)
 
     @property
@@ -51,18 +56,17 @@ class AccuracyMatrix:
 
     @property
     def newest(self) -> float:
-        """R[T-1, T-1]: the task that was just learned."""
+        """R[T-1, T-1]: accuracy on the newest task at the end."""
         return self.last(1)
 
     @property
     def first(self) -> float:
-        """R[T-1, 0]: what is left of the first task."""
+        """R[T-1, 0]: accuracy on the first task at the end."""
         return self._mean(self.values[-1, :1], "accuracy on the first task")
 
     def last(self, count: int) -> float:
-        """Mean of R[T-1, i] over the `count` newest tasks."""
-        if not 1 <= count <= len(self):
-            raise ConfigError(f"the last {count} tasks were asked for; expected 1 .. {len(self)}.")
+        """Return the mean of R[T-1, i] over the `count` newest tasks."""
+        count = whole_number("count", count, 1, len(self))
         return self._mean(self.values[-1, -count:], "last accuracy")
 
     @property
@@ -76,47 +80,44 @@ class AccuracyMatrix:
         return self._mean(np.diag(self.values, 1) - self.untrained[1:], "forward transfer", "all")
 
     def forgetting(self, definition: str = "max") -> float:
-        """Mean over the tasks but the newest of what was known once and is no more.
+        """Return the mean loss of accuracy over all tasks but the newest.
 
         Args:
             definition: "max" for max_{t<T-1} R[t, i] - R[T-1, i]; "first" for R[i, i] - R[T-1, i], which is -BWT.
         """
-        if definition == "first":
+        if one_of("definition", definition, ("max", "first")) == "first":
             return -self.backward_transfer
-        if definition != "max":
-            raise ConfigError(f"definition is {definition!r}; expected 'max' or 'first'.")
         if len(self) < 2:
             return self._mean(np.empty(0), "forgetting")
         seen = np.tril(np.ones_like(self.values, dtype=bool))[:-1, :-1]
         if np.isnan(self.values[:-1, :-1][seen]).any():
             self._missing("forgetting")
-        best = np.where(seen, self.values[:-1, :-1], -np.inf).max(0)
-        return self._mean(best - self.values[-1, :-1], "forgetting")
+        highest = np.where(seen, self.values[:-1, :-1], -np.inf).max(0)
+        return self._mean(highest - self.values[-1, :-1], "forgetting")
 
     @property
     def rigidity(self) -> float:
-        """R[0, 0] - R[T-1, T-1]: what the newest task lost against the first, by which a net that no longer learns is known."""
+        """R[0, 0] - R[T-1, T-1]: accuracy lost on the newest task compared with the first, large for a frozen network."""
         return self._mean(self.values[:1, 0] - self.values[-1:, -1], "rigidity")
 
     @property
     def resilience(self) -> float:
         """1 / |R[T-1, T-1] - R[0, 0]|, "memory rigidity resilience" of the MESU publication; infinite where they are equal."""
-        lost = abs(self.rigidity)
-        return 1 / lost if lost else float("inf")
+        difference = abs(self.rigidity)
+        return 1 / difference if difference else float("inf")
 
     def past(self, after: int) -> float:
-        """Mean of R[t, i] over i < t, the tasks before the newest, after t = `after` - 1, that is `after` tasks."""
-        if not 2 <= after <= len(self):
-            raise ConfigError(f"past tasks after {after} were asked for; expected 2 .. {len(self)}.")
+        """Return the mean of R[t, i] over the tasks i < t before the newest, after `after` = t + 1 tasks."""
+        after = whole_number("after", after, 2, len(self))
         return self._mean(self.values[after - 1, : after - 1], "accuracy on past tasks")
 
     def sliding(self, count: int) -> Array:
-        """Mean of R[t, i] over the `count` newest tasks after each task t, shape (T,); fewer where there are no more."""
+        """Return the mean of R[t, i] over the (at most) `count` newest tasks after each task t, shape (T,)."""
         means = [self._mean(self.values[t, max(0, t + 1 - count) : t + 1], "sliding accuracy") for t in range(len(self))]
         return np.array(means)
 
     def save(self, path: str | Path) -> None:
-        """Write `.npz` (values, untrained) or `.csv`: a row for each t, its first entry t, empty where nothing was tested.
+        """Write `.npz` (values, untrained) or `.csv`: one row per t, which begins with t, empty where nothing was tested.
 
         Raises:
             ConfigError: a name with another ending.
@@ -144,4 +145,4 @@ class AccuracyMatrix:
         return float(values.mean())
 
     def _missing(self, name: str, evaluate: str = "seen") -> None:
-        raise ConfigError(f"{name} needs tests that were not taken; train with StreamConfig(evaluate={evaluate!r}).")
+        raise ConfigError(f"{name} needs tests that were not run; train with evaluate={evaluate!r}.")

@@ -1,4 +1,4 @@
-"""`StreamResult`: what came out of a run over a stream, and `summary` over seeds."""
+"""`StreamResult`: the result of a run over a stream, and `summary` over seeds."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ from .metrics import AccuracyMatrix
 
 @dataclass(frozen=True, eq=False)
 class StreamResult:
-    """What came out of a run.
+    """The result of a run over a stream.
 
     Attributes:
         rule: Name of the learning rule.
         stream: Name of the stream.
         seed: Seed of the run.
-        recent: Over how many tasks the last accuracy is taken.
+        recent: Number of tasks over which the last accuracy is averaged.
         accuracies: Accuracy matrices by view of the learner.
         seconds: Wall time of learning for each task, tests excluded.
-        detection: Where there were strangers: "auc epistemic", "auc aleatoric" and "auc total", each shape (recent,), taken
-            after each of the last tasks with the tests of that task; and the uncertainties [bit] of the tests of the newest
-            task ("inside epistemic", ...) and of strangers ("outside epistemic", ...).
-        footprint: What the rule cost, such as memory.
+        detection: For a run with `ood`: "auc epistemic", "auc aleatoric" and "auc total", each shape (recent,), computed after
+            each of the last tasks with the tests of that task; and the uncertainties [bit] of the tests of the newest task
+            ("newest epistemic", ...) and of the out-of-distribution tests ("ood epistemic", ...).
+        footprint: Cost of the rule, such as memory.
     """
 
     rule: str
@@ -45,16 +45,16 @@ class StreamResult:
 
     @property
     def accuracy(self) -> AccuracyMatrix:
-        """The matrix of the first view."""
+        """Matrix of the first view."""
         return next(iter(self.accuracies.values()))
 
     def figures(self) -> dict[str, float]:
-        """The figures that the tests taken allow, by name, each view's marked where there are several."""
+        """Return all metrics that the tests allow, by name, with the view in brackets where there are several."""
         figures: dict[str, float] = {}
         for view, matrix in self.accuracies.items():
-            mark = "" if len(self.accuracies) == 1 else f" ({view})"
+            suffix = "" if len(self.accuracies) == 1 else f" ({view})"
             for name, value in _figures(matrix, self.recent).items():
-                figures[name + mark] = value
+                figures[name + suffix] = value
         for name, values in self.detection.items():
             if name.startswith("auc "):
                 figures[f"{name}, mean of last {len(values)}"] = float(values.double().mean())
@@ -62,20 +62,20 @@ class StreamResult:
         return {**figures, **self.footprint}
 
     def save(self, folder: str | Path) -> None:
-        """Write `result.json` (figures), `accuracy[-view].csv` and `.npz`, and `detection.npz`, into a folder that is made.
+        """Write `result.json` (figures), `accuracy[-view].csv` and `.npz`, and `detection.npz` into a folder, which is created.
 
         Raises:
-            ConfigError: a folder that cannot be made.
+            ConfigError: a folder that cannot be created.
         """
         where = Path(folder)
         try:
             where.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise ConfigError(f"the folder {folder} cannot be made: {error.strerror}. Choose a writable one.") from None
+            raise ConfigError(f"cannot create the folder {folder}: {error.strerror}. Choose a writable one.") from None
         for view, matrix in self.accuracies.items():
-            mark = "" if len(self.accuracies) == 1 else f"-{view}"
-            matrix.save(where / f"accuracy{mark}.csv")
-            matrix.save(where / f"accuracy{mark}.npz")
+            suffix = "" if len(self.accuracies) == 1 else f"-{view}"
+            matrix.save(where / f"accuracy{suffix}.csv")
+            matrix.save(where / f"accuracy{suffix}.npz")
         if self.detection:
             buffer = io.BytesIO()
             np.savez(buffer, **{name.replace(" ", "_"): values.cpu().numpy() for name, values in self.detection.items()})  # type: ignore[arg-type]
@@ -83,13 +83,13 @@ class StreamResult:
         write_atomically(where / "result.json", (json.dumps(self.as_dict(), indent=1) + "\n").encode())
 
     def as_dict(self) -> dict[str, Any]:
-        """Names, figures and seconds of each task, for JSON."""
+        """Return names, figures and seconds of each task, for JSON."""
         names = {"rule": self.rule, "stream": self.stream, "seed": self.seed, "tasks": len(self.accuracy)}
-        return {**names, "figures": self.figures(), "seconds by task": [round(each, 3) for each in self.seconds]}
+        return {**names, "figures": self.figures(), "seconds by task": [round(seconds, 3) for seconds in self.seconds]}
 
 
 def _figures(matrix: AccuracyMatrix, recent: int) -> dict[str, float]:
-    wanted: dict[str, Callable[[], float]] = {
+    metrics: dict[str, Callable[[], float]] = {
         f"last {recent}": lambda: matrix.last(recent),
         "newest": lambda: matrix.newest,
         "first": lambda: matrix.first,
@@ -101,26 +101,26 @@ def _figures(matrix: AccuracyMatrix, recent: int) -> dict[str, float]:
         "rigidity (first task - newest)": lambda: matrix.rigidity,
     }
     figures = {}
-    for name, figure in wanted.items():
+    for name, metric in metrics.items():
         try:
-            figures[name] = figure()
+            figures[name] = metric()
         except ConfigError:
-            continue  # these tests were not taken
+            continue  # its tests were not run
     return figures
 
 
 def summary(results: Sequence[StreamResult]) -> dict[str, tuple[float, float]]:
-    """Mean and standard deviation (n - 1; NaN for one seed) over seeds, of each figure that all results have.
+    """Return mean and standard deviation (n - 1; NaN for one seed) over seeds, for each figure that all results have.
 
     Raises:
         ConfigError: no result.
     """
     if not results:
-        raise ConfigError("there are no results to summarise; expected one for each seed.")
+        raise ConfigError("there are no results to summarise; expected one per seed.")
     figures = [result.figures() for result in results]
-    shared = [name for name in figures[0] if all(name in each for each in figures)]
+    shared = [name for name in figures[0] if all(name in other for other in figures)]
     table = {}
     for name in shared:
-        values = np.array([each[name] for each in figures])
+        values = np.array([of_seed[name] for of_seed in figures])
         table[name] = (float(values.mean()), float(values.std(ddof=1)) if len(values) > 1 else float("nan"))
     return table

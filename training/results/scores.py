@@ -1,4 +1,4 @@
-"""`Scores`: tests a learner after each task, and keeps what came out."""
+"""`Scores`: tests a learner after each task and collects the results."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ class Scores:
     """Accuracies of a run, for each view of the learner.
 
     Args:
-        stream: Whose tests are taken.
-        ood: A stream of what the learner never sees, or None.
-        tasks: How many tasks are learned.
-        config: Which tests are taken when.
-        views: Those of the learner.
+        stream: Source of the tests.
+        ood: A stream of out-of-distribution tasks, or None.
+        tasks: Number of tasks that are learned.
+        config: Which tests are run when.
+        views: The views of the learner.
     """
 
     def __init__(
@@ -37,97 +37,97 @@ class Scores:
         self.stream, self.ood, self.tasks, self.config = stream, ood, tasks, config
         self.matrices = {view: AccuracyMatrix.empty(tasks) for view in views}
         self.seconds: list[float] = []
-        self.apart: dict[str, Tensor] = {}
-        # Test sets of streams that are made on the fly: the newest ones are wanted again after the next task.
-        self._held: dict[int, tuple[Tensor, Tensor]] = {}
+        self.detection: dict[str, Tensor] = {}
+        # Test sets of streams that are generated on access: the newest ones are used again after the next task.
+        self._tests: dict[int, tuple[Tensor, Tensor]] = {}
 
-    # --- when what is tested ------------------------------------------------------------------------------------------
+    # --- schedule of the tests ----------------------------------------------------------------------------------------
 
-    def before(self, learner: Learner) -> None:
-        """Before the first task."""
+    def test_untrained(self, learner: Learner) -> None:
+        """Test the learner before the first task, if all tasks are to be tested."""
         if self.config.evaluate == "all":
             for view, matrix in self.matrices.items():
                 for index in range(self.tasks):
                     matrix.untrained[index] = self._accuracy(learner, index, 0, view)
 
-    def after(self, learner: Learner, index: int) -> None:
-        """After task `index`."""
-        last = index + 1 == self.tasks
+    def test_after(self, learner: Learner, index: int) -> None:
+        """Test the learner after task `index`."""
+        is_last = index + 1 == self.tasks
         if self.config.evaluate == "all":
-            wanted = range(self.tasks)
+            tested = range(self.tasks)
         else:
             count = {"newest": 1, "recent": self.config.recent}.get(self.config.evaluate, self.tasks)
-            first = 0 if last else max(0, index + 1 - count)
-            wanted = range(first, index + 1)
-        for each in wanted:
+            first = 0 if is_last else max(0, index + 1 - count)
+            tested = range(first, index + 1)
+        for task in tested:
             for view, matrix in self.matrices.items():
-                matrix.values[index, each] = self._accuracy(learner, each, index + 1, view)
+                matrix.values[index, task] = self._accuracy(learner, task, index + 1, view)
         if self.ood is not None and index + self.config.recent >= self.tasks:
             self._detect(learner, self.ood, index)
 
     def newest(self, index: int) -> dict[str, float]:
-        """What is told after task `index`: the accuracy on it, and the mean over the recent ones, for each view."""
-        told = {}
+        """Return the accuracy on task `index` after it was learned and the mean over the recent tasks, for each view."""
+        figures = {}
         for view, matrix in self.matrices.items():
-            mark = "" if len(self.matrices) == 1 else f" ({view})"
-            told[f"test/newest{mark}"] = float(matrix.values[index, index])
-            row = matrix.values[index, max(0, index + 1 - self.config.recent) : index + 1]
-            if not np.isnan(row).any():
-                told[f"test/last {len(row)}{mark}"] = float(row.mean())
-        return told
+            suffix = "" if len(self.matrices) == 1 else f" ({view})"
+            figures[f"test/newest{suffix}"] = float(matrix.values[index, index])
+            recent = matrix.values[index, max(0, index + 1 - self.config.recent) : index + 1]
+            if not np.isnan(recent).any():
+                figures[f"test/last {len(recent)}{suffix}"] = float(recent.mean())
+        return figures
 
-    # --- how ----------------------------------------------------------------------------------------------------------
+    # --- tests --------------------------------------------------------------------------------------------------------
 
     def _test(self, index: int) -> tuple[Tensor, Tensor]:
-        if index not in self._held:
-            while len(self._held) >= self.config.recent:
-                del self._held[min(self._held)]
-            self._held[index] = self.stream.test(index)
-        return self._held[index]
+        if index not in self._tests:
+            while len(self._tests) >= self.config.recent:
+                del self._tests[min(self._tests)]
+            self._tests[index] = self.stream.test(index)
+        return self._tests[index]
 
     def _generator(self, index: int, after: int) -> torch.Generator:
-        """The noise of a test follows from seed and place: a resumed run draws what an uninterrupted one draws."""
+        """Return the source of a test's noise, determined by seed and test, so that a resumed run draws the same numbers."""
         return torch.Generator().manual_seed(((self.config.seed * 4096 + after) << 16) + index)
 
-    def _answers(self, learner: Learner, inputs: Tensor, index: int, after: int, view: str) -> Iterator[Tensor]:
+    def _responses(self, learner: Learner, inputs: Tensor, index: int, after: int, view: str) -> Iterator[Tensor]:
         generator = self._generator(index, after)
-        trained = learner.training
+        was_training = learner.training
         learner.eval()
         with torch.no_grad():
-            # In even parts: a last one of a single input would have no variance for a batch norm.
+            # In even parts: a last one of a single input would have no variance in a batch norm.
             for batch in inputs.tensor_split(-(-len(inputs) // self.config.test_batch)):
                 batch = batch.to(learner.device)
-                answers = learner.log_probabilities(batch, generator=generator, task=index, view=view)
-                if bool(answers.isnan().any()):
-                    raise FitError(f"{learner.rule} answers NaN to tests of task {index}: it has diverged. Take smaller rates.")
-                yield answers
-        learner.train(trained)
+                log_p = learner.log_probabilities(batch, generator=generator, task=index, view=view)
+                if bool(log_p.isnan().any()):
+                    raise FitError(f"{learner.rule} diverged: its response to task {index} is NaN. Use smaller rates.")
+                yield log_p
+        learner.train(was_training)
 
     def _accuracy(self, learner: Learner, index: int, after: int, view: str) -> float:
         inputs, labels = self._test(index)
-        answers = [each.logsumexp(0).argmax(-1).cpu() for each in self._answers(learner, inputs, index, after, view)]
-        return float((torch.cat(answers) == labels).double().mean())
+        predicted = [log_p.logsumexp(0).argmax(-1).cpu() for log_p in self._responses(learner, inputs, index, after, view)]
+        return float((torch.cat(predicted) == labels).double().mean())
 
     def _detect(self, learner: Learner, ood: TaskStream, index: int) -> None:
-        """Add the areas under the ROC curves of the newest task, and keep its uncertainties."""
+        """Append the areas under the ROC curves of the newest task, and store its uncertainties."""
         view = learner.views[-1]
-        sides: dict[str, dict[str, Tensor]] = {}
-        for side, inputs in (("inside", self._test(index)[0]), ("outside", ood.test(index)[0])):
-            parts = [uncertainty(each.cpu()) for each in self._answers(learner, inputs, index, index + 1, view)]
-            sides[side] = {name: torch.cat([getattr(part, name) for part in parts]) for name in Uncertainty._fields}
+        by_source: dict[str, dict[str, Tensor]] = {}
+        for source, inputs in (("newest", self._test(index)[0]), ("ood", ood.test(index)[0])):
+            parts = [uncertainty(log_p.cpu()) for log_p in self._responses(learner, inputs, index, index + 1, view)]
+            by_source[source] = {name: torch.cat([getattr(part, name) for part in parts]) for name in Uncertainty._fields}
         for name in Uncertainty._fields:
-            area = torch.tensor([roc_auc(sides["inside"][name], sides["outside"][name])])
-            self.apart[f"auc {name}"] = torch.cat([self.apart.get(f"auc {name}", area[:0]), area])
-            self.apart |= {f"{side} {name}": held[name] for side, held in sides.items()}
+            area = torch.tensor([roc_auc(by_source["newest"][name], by_source["ood"][name])])
+            self.detection[f"auc {name}"] = torch.cat([self.detection.get(f"auc {name}", area[:0]), area])
+            self.detection |= {f"{source} {name}": values[name] for source, values in by_source.items()}
 
     def release(self) -> None:
-        """Let go of the tests that are kept."""
-        self._held.clear()
+        """Release the cached tests."""
+        self._tests.clear()
 
-    # --- what is kept -------------------------------------------------------------------------------------------------
+    # --- result and state ---------------------------------------------------------------------------------------------
 
     def result(self, learner: Learner) -> StreamResult:
-        """All that came out."""
+        """Return the result of the run."""
         return StreamResult(
             rule=learner.rule,
             stream=self.stream.name,
@@ -135,22 +135,22 @@ class Scores:
             recent=min(self.config.recent, self.tasks),
             accuracies=dict(self.matrices),
             seconds=tuple(self.seconds),
-            detection=dict(self.apart),
+            detection=dict(self.detection),
             footprint=learner.footprint(),
         )
 
     def state_dict(self) -> dict[str, Any]:
-        """For a checkpoint."""
+        """Return tensors and plain values for a checkpoint."""
         matrices = {
             view: {"values": torch.from_numpy(matrix.values.copy()), "untrained": torch.from_numpy(matrix.untrained.copy())}
             for view, matrix in self.matrices.items()
         }
-        return {"matrices": matrices, "seconds": list(self.seconds), "apart": self.apart}
+        return {"matrices": matrices, "seconds": list(self.seconds), "detection": self.detection}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take it back."""
+        """Restore what `state_dict` returned."""
         for view, stored in state["matrices"].items():
             self.matrices[view] = AccuracyMatrix(
                 stored["values"].numpy().astype(np.float64), stored["untrained"].numpy().astype(np.float64)
             )
-        self.seconds, self.apart = list(state["seconds"]), dict(state["apart"])
+        self.seconds, self.detection = list(state["seconds"]), dict(state["detection"])

@@ -1,4 +1,4 @@
-"""How sure a network is: entropies of its answers, what samples of its weights disagree on, and how they tell strangers."""
+"""Uncertainty of a network: entropies of its responses, disagreement of weight samples, and detection by the ROC curve."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ class Uncertainty(NamedTuple):
     """Entropies [bit], each of shape (inputs,).
 
     Attributes:
-        total: H of the mean answer, total = aleatoric + epistemic.
-        aleatoric: Mean of the H of each sample's answer.
-        epistemic: Mutual information of answer and weights; zero for a network without samples.
+        total: Entropy of the mean response, total = aleatoric + epistemic.
+        aleatoric: Mean entropy of the responses of the weight samples.
+        epistemic: Mutual information of response and weights; zero for a network without weight samples.
     """
 
     total: Tensor
@@ -26,15 +26,21 @@ class Uncertainty(NamedTuple):
 
 
 def uncertainty(log_probabilities: Tensor) -> Uncertainty:
-    """Split the entropy of a network's answers.
+    """Compute the entropy of a network's responses and split it into its aleatoric and epistemic part.
 
-    With p_s the answer of sample s: total = H(mean_s p_s), aleatoric = mean_s H(p_s), epistemic = total - aleatoric.
+    With p_s the response of weight sample s: total = H(mean_s p_s), aleatoric = mean_s H(p_s), epistemic = total - aleatoric.
 
     Args:
-        log_probabilities: log p, natural, shape (samples, inputs, classes).
+        log_probabilities: Natural logarithms, shape (samples, inputs, classes).
 
     Raises:
         ConfigError: another number of dimensions.
+
+    Example:
+        >>> agree = torch.tensor([[[0.5, 0.5]], [[0.5, 0.5]]]).log()
+        >>> disagree = torch.tensor([[[1.0, 0.0]], [[0.0, 1.0]]]).log()
+        >>> uncertainty(agree).epistemic.item(), uncertainty(disagree).epistemic.item()
+        (0.0, 1.0)
 
     Source: Depeweg et al., ICML (2018).
     """
@@ -43,33 +49,44 @@ def uncertainty(log_probabilities: Tensor) -> Uncertainty:
             f"log probabilities have shape {tuple(log_probabilities.shape)}; expected (samples, inputs, classes), one sample "
             "for a deterministic network."
         )
-    each = log_probabilities.double()
-    mean = each.logsumexp(0) - math.log(len(each))
-    total, aleatoric = _entropy(mean), _entropy(each).mean(0)
+    log_p = log_probabilities.double()
+    log_mean = log_p.logsumexp(0) - math.log(len(log_p))
+    total, aleatoric = _entropy(log_mean), _entropy(log_p).mean(0)
     return Uncertainty(total, aleatoric, (total - aleatoric).clamp(min=0))
 
 
 def _entropy(log_probabilities: Tensor) -> Tensor:
-    # p log p is 0 where p is: -inf * 0 is not.
+    """Return the entropy of each distribution, in bits."""
+    # p log p is 0 where p is 0, but -inf * 0 is NaN.
     terms = log_probabilities.exp() * log_probabilities.clamp(min=torch.finfo(log_probabilities.dtype).min)
     return -terms.sum(-1) / math.log(2)
 
 
-def roc_auc(inside: Tensor, outside: Tensor) -> float:
-    """Area under the ROC curve of a detector of strangers: P(outside > inside) + P(equal) / 2, exactly, by ranks.
+def roc_auc(in_distribution: Tensor, ood: Tensor) -> float:
+    """Compute the area under the ROC curve of an out-of-distribution detector, exactly, from ranks.
+
+    AUC = P(ood > in distribution) + P(equal) / 2. `torchmetrics` compares thresholds pairwise in float32 and moves scores
+    outside 0 .. 1 through a sigmoid, which merges those that differ by less than the rounding.
 
     Args:
-        inside: Scores of what the network was trained for, shape (any,).
-        outside: Scores of strangers, which should be larger.
+        in_distribution: Scores of inputs from the training distribution, any shape.
+        ood: Scores of out-of-distribution inputs, any shape; a good detector gives larger ones.
 
     Raises:
-        ConfigError: no scores on one side, or NaN.
+        ConfigError: no scores of one kind, or NaN.
+
+    Example:
+        >>> roc_auc(torch.tensor([0.1, 0.2, 0.3]), torch.tensor([0.2, 0.9]))
+        0.75
     """
     from scipy.stats import rankdata
 
-    inside, outside = inside.detach().reshape(-1), outside.detach().reshape(-1)
-    scores = torch.cat([inside, outside]).double().cpu()
-    if not len(inside) or not len(outside) or bool(torch.isnan(scores).any()):
-        raise ConfigError(f"there are {len(inside)} scores inside and {len(outside)} outside; expected some of each, none NaN.")
-    ranks = rankdata(scores.numpy())[len(inside) :]
-    return float((ranks.sum() - len(outside) * (len(outside) + 1) / 2) / (len(inside) * len(outside)))
+    in_distribution, ood = in_distribution.detach().reshape(-1), ood.detach().reshape(-1)
+    scores = torch.cat([in_distribution, ood]).double().cpu()
+    if not len(in_distribution) or not len(ood) or bool(torch.isnan(scores).any()):
+        raise ConfigError(
+            f"there are {len(in_distribution)} scores in distribution and {len(ood)} out of distribution; expected some of "
+            "each, none of them NaN."
+        )
+    ranks = rankdata(scores.numpy())[len(in_distribution) :]
+    return float((ranks.sum() - len(ood) * (len(ood) + 1) / 2) / (len(in_distribution) * len(ood)))

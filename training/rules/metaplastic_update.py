@@ -65,7 +65,10 @@ def metaplastic_update(
     _check_tensors(*tensors)
     step = whole_number("step", step, 1)
     rate, eps, decay, m = number("rate", rate, 0), number("eps", eps, 0), number("decay", decay, 0), number("m", m, 0)
-    betas = (number("the first of betas", betas[0], 0, 1, below=True), number("the second of betas", betas[1], 0, 1, below=True))
+    betas = (
+        number("the first of betas", betas[0], 0, 1, below=True),
+        number("the second of betas", betas[1], 0, 1, below=True),
+    )
     check_interval(interval)
     scaled_rate = rate / (1 - betas[0] ** step)
     root_scale = 1 / math.sqrt(1 - betas[1] ** step)
