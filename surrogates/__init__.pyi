@@ -12,7 +12,7 @@ from .layers import (
 )
 from .layers.convert import WriteError as WriteError, to_devices as to_devices
 from .layers.ideal import IdealSynapse as IdealSynapse
-from .layers.layers import DeviceConv2d as DeviceConv2d, DeviceLayer as DeviceLayer, DeviceLinear as DeviceLinear
+from .layers.device_layers import DeviceConv2d as DeviceConv2d, DeviceLayer as DeviceLayer, DeviceLinear as DeviceLinear
 from .layers.optimizer import DeviceOptimizer as DeviceOptimizer
 from .oscillators.fast_response import WithFastResponse as WithFastResponse, fast_response as fast_response
 from .oscillators.network import OscillatorNetwork as OscillatorNetwork
@@ -32,7 +32,8 @@ from .reservoir import (
     mask as mask,
     reservoirpy_node as reservoirpy_node,
 )
-from .synapses.fit import SynapseConfig as SynapseConfig, fit_synapse as fit_synapse
+from .synapses.config import SynapseConfig as SynapseConfig
+from .synapses.fit import fit_synapse as fit_synapse
 from .synapses.model import SynapseSurrogate as SynapseSurrogate
 from .synapses.population import Population as Population
 from .synapses.predict import (

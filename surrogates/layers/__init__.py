@@ -1,4 +1,4 @@
-"""Layers of torch whose weights live in memory devices, with their optimizer, programmers and conversion."""
+"""Layers of torch with their weights in memory devices; their optimiser, programmers and conversion."""
 
 from ...device_weights.programming import (
     Programmer as Programmer,

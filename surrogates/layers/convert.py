@@ -1,4 +1,4 @@
-"""`to_devices`: a trained model, its weights written into memory devices."""
+"""`to_devices`: conversion of a trained model to weights in memory devices."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from ...device_weights.weights import NOISE
 from ...device_weights.write_verify import WriteVerify
 from ...errors import ConfigError
 from ...random import make_generator
-from .layers import DeviceConv2d, DeviceLayer, DeviceLinear
+from .device_layers import DeviceConv2d, DeviceLayer, DeviceLinear
 
 
 @dataclass(frozen=True)
 class WriteError:
-    """What is left of a layer's weights after writing, without read noise.
+    """Difference between the weights of a layer and their targets after writing, without read noise.
 
     Attributes:
-        rms: Root mean square of (weight - wished weight), in units of the weight.
-        largest: Largest magnitude of it.
-        relative: rms over that of the wished weights.
-        unreached: Share of weights that the write left outside its tolerance; 1 where nothing was written.
-        pulses: Pulses of the write.
+        rms: Root mean square of (weight - target), in units of the weight.
+        largest: Largest magnitude of the difference.
+        relative: rms relative to that of the targets.
+        unreached: Share of weights that are still outside the tolerance of the write; 1 if nothing was written.
+        pulses: Number of pulses of the write.
     """
 
     rms: float
@@ -49,29 +49,35 @@ def to_devices(
     noise: Collection[str] = NOISE,
     seed: int | torch.Generator,
 ) -> tuple[nn.Module, dict[str, WriteError]]:
-    """A copy of a model with the weights of its nn.Linear and nn.Conv2d in devices; the model itself is left as it is.
+    """Return a copy of a model with the weights of its nn.Linear and nn.Conv2d in devices; the model itself is unchanged.
 
-    Each layer has a scale of its own: w_max is its largest weight, and for "sign" mean |w|, the magnitude by which
-    w_max sign(w) comes nearest to w in the squares. Biases and all other parameters are copied.
+    Each layer has its own scale: w_max is its largest weight, and for "sign" mean |w|, for which w_max sign(w) is closest
+    to w in the least-squares sense. Biases and all other parameters are copied.
 
     Args:
         model: The trained model.
-        synapse: The kind of device.
-        kind: How devices make a weight: "single", "pair" or "sign".
-        programmer: For training afterwards; that of `DeviceLinear` if omitted.
-        skip: Names of modules to leave in floating point with all that they hold, such as ("head",).
-        write: Write the weights; a `WriteVerify` for a tolerance of one's own, False for fresh devices.
-        policy: Which devices of a pair take the pulses.
+        synapse: The device model.
+        kind: Encoding of a weight in devices: "single", "pair" or "sign".
+        programmer: Programmer for training afterwards; that of `DeviceLinear` if omitted.
+        skip: Names of modules to leave in floating point with all that they contain, such as ("head",).
+        write: Write the weights; a `WriteVerify` sets the tolerance, False leaves fresh devices.
+        policy: Which devices of a pair receive the pulses.
         noise: What is random, some of "devices", "pulses" and "read".
-        seed: Seed, or a generator that it is drawn from; each layer has its own, drawn from it.
+        seed: Seed, or a generator from which it is drawn; each layer has its own, drawn from it.
 
     Returns:
-        The copy, and for each converted layer by name what the write left.
+        The copy, and the error of the write for each converted layer by name.
 
     Raises:
-        ConfigError: what is no module, nothing to convert, a name that no module has, a layer of a class derived from
-            nn.Linear or nn.Conv2d (its forward may be another), weights shared by two layers, weights or biases that are
-            not finite.
+        ConfigError: not a module, nothing to convert, a name that no module has, a layer of a class derived from nn.Linear or
+            nn.Conv2d (its forward may differ), weights shared by two layers, weights or biases that are not finite.
+
+    Example:
+        >>> from spinode.surrogates import IdealSynapse
+        >>> model = nn.Sequential(nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 2))
+        >>> converted, errors = to_devices(model, IdealSynapse(), seed=0)
+        >>> list(errors), errors["0"].relative < 0.05
+        (['0', '2'], True)
 
     Source: the magnitude of binary weights, Rastegari et al., ECCV (2016), arXiv 1603.05279.
     """
@@ -81,26 +87,26 @@ def to_devices(
     source = make_generator(seed)
     verify = write if isinstance(write, WriteVerify) else None
     errors: dict[str, WriteError] = {}
-    made: dict[int, DeviceLayer] = {}
+    converted: dict[int, DeviceLayer] = {}
     for name, layer in _convertible(copy, skip).items():
-        if id(layer) not in made:
-            w_max = _span(name, layer, kind)
-            new = _replacement(layer, synapse, kind, programmer, w_max, policy, noise, source)
-            errors[name] = _fill(new, layer, bool(write), verify)
-            made[id(layer)] = new
-        copy = _put(copy, name, made[id(layer)])
+        if id(layer) not in converted:
+            w_max = _largest_weight(name, layer, kind)
+            replacement = _replacement(layer, synapse, kind, programmer, w_max, policy, noise, source)
+            errors[name] = _write(replacement, layer, bool(write), verify)
+            converted[id(layer)] = replacement
+        copy = _replace(copy, name, converted[id(layer)])
     return copy, errors
 
 
 def _convertible(model: nn.Module, skip: Sequence[str]) -> dict[str, nn.Linear | nn.Conv2d]:
-    """The layers to convert, by every name that they have."""
+    """Return the layers to convert, by every name that they have."""
     if isinstance(skip, str):
         raise ConfigError(f"skip is the string {skip!r}; expected names in a sequence, ({skip!r},).")
     modules = dict(model.named_modules(remove_duplicate=False))
     unknown = [name for name in skip if name not in modules]
     if unknown:
         raise ConfigError(f"skip names {', '.join(map(repr, unknown))}; the model has {', '.join(filter(None, modules))}.")
-    found: dict[str, nn.Linear | nn.Conv2d] = {}
+    layers: dict[str, nn.Linear | nn.Conv2d] = {}
     owner: dict[int, nn.Module] = {}
     for name, module in modules.items():
         if any(name == each or name.startswith(f"{each}.") for each in skip) or isinstance(module, DeviceLayer):
@@ -110,26 +116,29 @@ def _convertible(model: nn.Module, skip: Sequence[str]) -> dict[str, nn.Linear |
         if type(module) not in (nn.Linear, nn.Conv2d):
             raise ConfigError(
                 f"{name or 'the model'} is a {type(module).__name__}, derived from {type(module).__mro__[1].__name__}: its own "
-                f"forward would be lost. Put it into skip=({name!r},), or use the layers of torch."
+                f"forward would be lost. Add it to skip=({name!r},), or use the layers of torch."
             )
         if owner.setdefault(id(module.weight), module) is not module:
             raise ConfigError(
-                f"{name} shares its weights with another layer, which devices cannot; put one of them into skip=."
+                f"{name} shares its weights with another layer, which is not possible in devices; add one of them to skip=."
             )
-        found[name] = module
-    if not found:
+        layers[name] = module
+    if not layers:
         raise ConfigError("there is nothing to convert: no nn.Linear or nn.Conv2d outside of skip=.")
-    return found
+    return layers
 
 
-def _span(name: str, layer: nn.Linear | nn.Conv2d, kind: str) -> float:
+def _largest_weight(name: str, layer: nn.Linear | nn.Conv2d, kind: str) -> float:
+    """Return the weight at the end of the conductance range; 1 if all weights are zero."""
     weight = layer.weight.detach()
     if layer.bias is not None and not bool(layer.bias.isfinite().all()):
-        raise ConfigError(f"{name or 'the model'}.bias holds NaN or infinity; mend the model before writing it into devices.")
-    size = float(weight.abs().mean() if kind == "sign" else weight.abs().max())
-    if not size < float("inf"):
-        raise ConfigError(f"{name or 'the model'}.weight holds NaN or infinity; mend the model before writing it into devices.")
-    return size or 1.0
+        raise ConfigError(f"{name or 'the model'}.bias contains NaN or infinity; fix the model before writing it into devices.")
+    largest = float(weight.abs().mean() if kind == "sign" else weight.abs().max())
+    if not largest < float("inf"):
+        raise ConfigError(
+            f"{name or 'the model'}.weight contains NaN or infinity; fix the model before writing it into devices."
+        )
+    return largest or 1.0
 
 
 def _replacement(
@@ -180,8 +189,8 @@ def _replacement(
     )
 
 
-def _fill(new: DeviceLayer, layer: nn.Linear | nn.Conv2d, write: bool, verify: WriteVerify | None) -> WriteError:
-    """Biases and weights into the new layer, and what is left of the weights."""
+def _write(new: DeviceLayer, layer: nn.Linear | nn.Conv2d, write: bool, verify: WriteVerify | None) -> WriteError:
+    """Copy the bias, write the weights into the new layer, and return the remaining error."""
     target = layer.weight.detach()
     unreached, pulses = 1.0, 0
     with torch.no_grad():
@@ -191,16 +200,17 @@ def _fill(new: DeviceLayer, layer: nn.Linear | nn.Conv2d, write: bool, verify: W
         new.weight.requires_grad_(layer.weight.requires_grad)
         new.to(target.device)
         if write:
-            written = new.weights.write(target, verify)
-            unreached, pulses = float(written.unreached.double().mean()), written.pulses
+            result = new.weights.write(target, verify)
+            unreached, pulses = float(result.unreached.double().mean()), result.pulses
             new.sync()
-        left = (new.weight - target).double()
-        rms, size = float(left.square().mean().sqrt()), float(target.double().square().mean().sqrt())
+        error = (new.weight - target).double()
+        rms, target_rms = float(error.square().mean().sqrt()), float(target.double().square().mean().sqrt())
     new.train(layer.training)
-    return WriteError(rms, float(left.abs().max()), rms / size if size else 0.0, unreached, pulses)
+    return WriteError(rms, float(error.abs().max()), rms / target_rms if target_rms else 0.0, unreached, pulses)
 
 
-def _put(model: nn.Module, name: str, layer: nn.Module) -> nn.Module:
+def _replace(model: nn.Module, name: str, layer: nn.Module) -> nn.Module:
+    """Put a layer in place of the module of this name, and return the model."""
     if not name:
         return layer
     parent, _, own = name.rpartition(".")

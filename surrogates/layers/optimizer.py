@@ -1,4 +1,4 @@
-"""`DeviceOptimizer`: any optimiser of torch, its steps given to devices as pulses."""
+"""`DeviceOptimizer`: any optimiser of torch, its steps applied to devices as pulses."""
 
 from __future__ import annotations
 
@@ -14,32 +14,33 @@ from ...device_weights.magnitudes import max_magnitude
 from ...device_weights.programming import Programmer, ProportionalProgrammer, check_programmer
 from ...device_weights.write_verify import WriteVerify
 from ...errors import ConfigError, DeviceWarning
-from .layers import DeviceLayer
+from .device_layers import DeviceLayer
 
-_QUIET = 20  # first steps without a pulse that are worth a warning
+#: Number of first steps without a pulse after which there is a warning.
+MAX_SILENT_STEPS = 20
 
 
 class DeviceOptimizer(torch.optim.Optimizer):
-    """An optimiser of torch in whose steps weights in devices move by pulses; other parameters are stepped as usual.
+    """An optimiser of torch whose steps change weights in devices by pulses; other parameters are stepped as usual.
 
-    A step lets the inner optimiser change the handles, takes the change of each as the wished update, programs the devices
-    with it, and sets the handles to what the devices then hold. There are no latent weights in floating point: what
-    rounding leaves over is lost, but for a programmer that rounds at random.
+    A step lets the inner optimiser change the handles, takes the change of each as the requested update, programs the devices
+    with it, and sets the handles to the weights that the devices then have. There are no latent weights in floating point:
+    the remainder of rounding is lost, unless the programmer rounds stochastically.
 
-    A step that is refused moves no device and leaves all parameters as they were. If a gradient or a setting was at fault,
-    the inner optimiser is as it was too; if an update was (finite gradients and settings), its moments have taken part in
-    it, and it begins anew with none: keeping a copy of them for each step would cost more.
+    All updates are checked before the first device is programmed. A step that is refused changes no device and no parameter.
+    If a gradient or a setting was invalid, the state of the inner optimiser is unchanged as well. If an update was invalid
+    although gradients and settings were finite, its moments have been updated already, and the optimiser starts again
+    without moments: keeping a copy of them at each step would cost more.
 
-    Where the updates of a layer have rounded to no pulse in its first 20 steps there is one `DeviceWarning`; later, small
-    updates are what a trained layer has.
+    If the updates of a layer are rounded to no pulse in each of its first 20 steps, there is one `DeviceWarning`; later, small
+    updates are normal for a trained layer.
 
-    It is a `torch.optim.Optimizer`: its parameter groups and its state are those of the inner one, which schedulers change
-    and state dicts hold.
+    Parameter groups and state are those of the inner optimiser, so schedulers and state dicts work as usual.
 
     Args:
         optimizer: The inner optimiser, with the handles (`layer.weight`) among its parameters.
-        model: The model, or layers, whose device layers it trains; layers without a gradient are left alone.
-        programmer: For all layers; each layer's own if omitted.
+        model: The model, or layers, whose device layers it trains; layers without a gradient are not changed.
+        programmer: Programmer for all layers; each layer's own if omitted.
 
     Attributes:
         inner: The inner optimiser.
@@ -47,9 +48,18 @@ class DeviceOptimizer(torch.optim.Optimizer):
         pulses: Pulses of the last step over all devices.
 
     Raises:
-        ConfigError: no optimiser, or no device layer among its parameters; an optimiser that evaluates the loss many times
-            a step; and by `step`, a gradient, a setting such as the learning rate, or an update that is NaN or infinite,
-            or beyond a million pulses: see above.
+        ConfigError: not an optimiser, or no device layer among its parameters; an optimiser that evaluates the loss several
+            times per step. By `step`: a gradient, a setting such as the learning rate, or an update that is NaN, infinite
+            or beyond a million pulses, see above.
+
+    Example:
+        >>> from spinode.surrogates import DeviceLinear, IdealSynapse
+        >>> layer = DeviceLinear(2, 1, IdealSynapse(), seed=0)
+        >>> optimizer = DeviceOptimizer(torch.optim.SGD(layer.parameters(), lr=0.1), layer)
+        >>> layer(torch.ones(1, 2)).sum().backward()
+        >>> optimizer.step()
+        >>> optimizer.pulses > 0
+        True
     """
 
     def __init__(
@@ -59,7 +69,10 @@ class DeviceOptimizer(torch.optim.Optimizer):
         programmer: Programmer | WriteVerify | None = None,
     ) -> None:
         if isinstance(optimizer, torch.optim.LBFGS):
-            raise ConfigError("LBFGS tries weights within a step, which devices would have to be programmed with; use another.")
+            raise ConfigError(
+                "LBFGS tries several weights within a step, and each would have to be programmed into the devices; use another "
+                "optimiser, such as torch.optim.Adam."
+            )
         if not isinstance(optimizer, torch.optim.Optimizer):
             raise ConfigError(
                 f"optimizer is a {type(optimizer).__name__}; expected an optimiser, such as "
@@ -69,14 +82,14 @@ class DeviceOptimizer(torch.optim.Optimizer):
         self.inner = optimizer
         self.programmer = programmer
         self.pulses = 0
-        held = {id(parameter) for group in optimizer.param_groups for parameter in group["params"]}
-        self.layers = {name: layer for name, layer in _device_layers(model).items() if id(layer.weight) in held}
+        trained = {id(parameter) for group in optimizer.param_groups for parameter in group["params"]}
+        self.layers = {name: layer for name, layer in _device_layers(model).items() if id(layer.weight) in trained}
         if not self.layers:
             raise ConfigError(
                 "no handle of a device layer is among the optimiser's parameters; build it from model.parameters() after "
                 "the device layers were put in."
             )
-        self._quiet = dict.fromkeys(self.layers, 0)  # steps, of layers that had no pulse yet
+        self._silent_steps = dict.fromkeys(self.layers, 0)  # of layers that had no pulse yet
         self._warned = False
         self._ready = False
         super().__init__(optimizer.param_groups, optimizer.defaults)
@@ -87,124 +100,126 @@ class DeviceOptimizer(torch.optim.Optimizer):
         self.param_groups, self.state = self.inner.param_groups, self.inner.state
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
-        """One step, see the class.
+        """Perform one step, see the class.
 
         Args:
             closure: Computes the loss and its gradients.
 
         Returns:
-            The loss that the closure gave.
+            The loss that the closure returned.
         """
         loss = None
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
         with torch.no_grad():
-            self._step()
+            self._check_settings()
+            self._check_gradients()
+            planned = self._planned()
+            self.pulses = 0
+            for layer, program in planned:
+                self.pulses += program()
+                layer.sync()
         return loss
 
-    def _step(self) -> None:
-        self._check_settings()
-        self._check_gradients()
-        moving = {name: layer for name, layer in self.layers.items() if layer.weight.grad is not None}
-        before = [layer.weight.clone() for layer in moving.values()]
-        others = [(parameter, parameter.clone()) for parameter in self._others()]
+    def _planned(self) -> list[tuple[DeviceLayer, Callable[[], int]]]:
+        """Step the inner optimiser; return for each device layer a function that programs it, after checking all updates."""
+        before = [(parameter, parameter.clone()) for parameter in self._stepped()]
+        old = {id(parameter): value for parameter, value in before}
+        layers = {name: layer for name, layer in self.layers.items() if layer.weight.grad is not None}
+        handles = {id(layer.weight) for layer in layers.values()}
         try:
             self.inner.step()
-            # All updates are looked at before the first device is touched.
-            plans = [self._plan(name, layer, old) for (name, layer), old in zip(moving.items(), before, strict=True)]
-            for parameter, _ in others:
-                self._check_other(parameter)
+            plans = [(layer, self._plan(name, layer, old[id(layer.weight)])) for name, layer in layers.items()]
+            for parameter, _ in before:
+                if id(parameter) not in handles:
+                    self._check_update(parameter)
         except BaseException:
-            for layer, old in zip(moving.values(), before, strict=True):
-                layer.weight.copy_(old)
-            for parameter, old in others:
-                parameter.copy_(old)
-            self._forget()
+            for parameter, value in before:
+                parameter.copy_(value)
+            self._reset_state()
             raise
-        self.pulses = 0
-        for (name, layer), (programmer, numbers) in zip(moving.items(), plans, strict=True):
-            if isinstance(programmer, WriteVerify):
-                self.pulses += programmer.write(layer.weights, numbers).pulses
-            else:
-                given = layer.weights.apply_counts(numbers, programmer)
-                self.pulses += given
-                self._watch(name, layer, programmer, given)
-            layer.sync()
+        return plans
 
-    def _plan(self, name: str, layer: DeviceLayer, old: Tensor) -> tuple[Programmer | WriteVerify, Tensor]:
-        """The programmer of a layer, with the pulses, or with the target where it is a closed loop."""
+    def _plan(self, name: str, layer: DeviceLayer, old: Tensor) -> Callable[[], int]:
+        """Return a function that programs a layer with the update of its handle and returns the number of pulses."""
         programmer = self.programmer or layer.programmer
         label = f"the update of {name}.weight" if name else "the update of weight"
         if isinstance(programmer, WriteVerify):
             layer.weights.check(layer.weight, label)
-            return programmer, layer.weight.clone()
-        # The handle is set anew after programming: until then its memory holds the update.
-        return programmer, layer.weights.counts(layer.weight.sub_(old), programmer, label)
+            target = layer.weight.clone()
+            return lambda: programmer.write(layer.weights, target).pulses
+        # The handle is set again after programming: until then its memory contains the update.
+        counts = layer.weights.counts(layer.weight.sub_(old), programmer, label)
 
-    def _watch(self, name: str, layer: DeviceLayer, programmer: Programmer, given: int) -> None:
-        """Count first steps that rounding takes all pulses from; the handle still holds the update."""
-        if given:
-            self._quiet.pop(name, None)  # its learning rate is of the right order
-        if name not in self._quiet or self._warned or not isinstance(programmer, ProportionalProgrammer):
+        def apply() -> int:
+            pulses = layer.weights.apply_counts(counts, programmer)
+            self._watch(name, layer, programmer, pulses)
+            return pulses
+
+        return apply
+
+    def _watch(self, name: str, layer: DeviceLayer, programmer: Programmer, pulses: int) -> None:
+        """Count the first steps in which rounding leaves no pulse; the handle still contains the update."""
+        if pulses:
+            self._silent_steps.pop(name, None)  # its learning rate is of the right order
+        if name not in self._silent_steps or self._warned or not isinstance(programmer, ProportionalProgrammer):
             return
         largest = float(max_magnitude(layer.weight)) * programmer.pulses_per_unit
-        self._quiet[name] += largest > 0  # no gradient, no wish
-        if self._quiet[name] >= _QUIET:
+        self._silent_steps[name] += largest > 0  # a step without a gradient does not count
+        if self._silent_steps[name] >= MAX_SILENT_STEPS:
             self._warned = True
             warnings.warn(
-                f"the updates of {self._name(layer.weight)} round to no pulse: largest {largest:.2g} pulses in the last of "
-                f"{_QUIET} steps; raise its learning rate (counted in pulses where pulses_per_unit is 1) or choose "
+                f"the updates of {self._name(layer.weight)} are rounded to no pulse: at most {largest:.2g} pulses in the last "
+                f"of {MAX_SILENT_STEPS} steps; raise its learning rate (counted in pulses if pulses_per_unit is 1) or choose "
                 "StochasticProgrammer.",
                 DeviceWarning,
                 stacklevel=5,  # the caller of `step`, behind torch's own wrapper
             )
 
-    def _others(self) -> list[Tensor]:
-        """Parameters that are stepped and are no handles."""
-        handles = {id(layer.weight) for layer in self.layers.values()}
-        given = [parameter for group in self.param_groups for parameter in group["params"]]
-        return [each for each in given if each.grad is not None and id(each) not in handles]
+    def _stepped(self) -> list[Tensor]:
+        """Return the parameters that the inner optimiser changes: those that have a gradient."""
+        parameters = [parameter for group in self.param_groups for parameter in group["params"]]
+        return [parameter for parameter in parameters if parameter.grad is not None]
 
-    def _check_other(self, parameter: Tensor) -> None:
+    def _check_update(self, parameter: Tensor) -> None:
         if parameter.numel() and not bool(max_magnitude(parameter) < math.inf):
             raise ConfigError(
-                f"the update of {self._name(parameter)} is NaN or infinite; no device was touched. Lower the learning rate."
+                f"the update of {self._name(parameter)} is NaN or infinite; no device was changed. Lower the learning rate."
             )
 
-    def _forget(self) -> None:
-        """The inner optimiser as it begins: the moments of a refused step are worth nothing."""
+    def _reset_state(self) -> None:
+        """Reset the inner optimiser to its initial state: the moments of a refused step are invalid."""
         self.inner.state.clear()
-        if isinstance(self.inner, torch.optim.Adagrad):  # the one of torch that makes its state before the first step
+        if isinstance(self.inner, torch.optim.Adagrad):  # the one of torch that creates its state before the first step
             for group in self.param_groups:
-                for each in group["params"]:
-                    start = torch.full_like(each, group["initial_accumulator_value"])
-                    self.inner.state[each] = {"step": torch.tensor(0.0), "sum": start}
+                for parameter in group["params"]:
+                    start = torch.full_like(parameter, group["initial_accumulator_value"])
+                    self.inner.state[parameter] = {"step": torch.tensor(0.0), "sum": start}
 
     def _check_settings(self) -> None:
-        for i, group in enumerate(self.param_groups):
+        for index, group in enumerate(self.param_groups):
             for name, value in group.items():
                 if name == "params":
                     continue
-                for number in value if isinstance(value, tuple | list) else (value,):
-                    # Only the learning rate: other settings may well be infinite, such as a bound that is none.
-                    single = isinstance(number, float | int) or (isinstance(number, Tensor) and number.numel() == 1)
-                    number = float(number) if single else 0.0
-                    if math.isnan(number) or (name == "lr" and math.isinf(number)):
+                for item in value if isinstance(value, tuple | list) else (value,):
+                    # Infinity is refused for the learning rate alone: it is the default of some bounds.
+                    single = isinstance(item, float | int) or (isinstance(item, Tensor) and item.numel() == 1)
+                    setting = float(item) if single else 0.0
+                    if math.isnan(setting) or (name == "lr" and math.isinf(setting)):
                         raise ConfigError(
-                            f"{name} of parameter group {i} is {value}; expected a finite number. Nothing was stepped; look "
-                            "at the scheduler."
+                            f"{name} of parameter group {index} is {value}; expected a finite number. No parameter was "
+                            "changed; check the scheduler."
                         )
 
     def _check_gradients(self) -> None:
-        for group in self.param_groups:
-            for parameter in group["params"]:
-                gradient = parameter.grad
-                if gradient is not None and gradient.numel() and not bool(max_magnitude(gradient) < math.inf):
-                    raise ConfigError(
-                        f"the gradient of {self._name(parameter)} holds {int((~torch.isfinite(gradient)).sum())} values that "
-                        "are NaN or infinite; nothing was stepped. Look at the loss, or clip gradients."
-                    )
+        for parameter in self._stepped():
+            gradient = parameter.grad
+            if gradient is not None and gradient.numel() and not bool(max_magnitude(gradient) < math.inf):
+                raise ConfigError(
+                    f"the gradient of {self._name(parameter)} contains {int((~torch.isfinite(gradient)).sum())} values that "
+                    "are NaN or infinite; no parameter was changed. Check the loss, or clip gradients."
+                )
 
     def _name(self, parameter: Tensor) -> str:
         for name, layer in self.layers.items():
@@ -214,18 +229,21 @@ class DeviceOptimizer(torch.optim.Optimizer):
         return f"a parameter of shape {tuple(parameter.shape)}"
 
     def __getstate__(self) -> dict[str, Any]:
-        # Torch keeps three attributes for a copy. A `step` that a scheduler has wrapped is none of them, and cannot be copied.
-        own = ("defaults", "state", "param_groups", "inner", "layers", "programmer", "pulses", "_ready", "_quiet", "_warned")
+        # Torch copies three attributes only. A `step` that a scheduler has wrapped cannot be copied, so it is left out.
+        own = (
+            *("defaults", "state", "param_groups", "inner", "layers", "programmer", "pulses"),
+            *("_ready", "_silent_steps", "_warned"),
+        )
         return {name: self.__dict__[name] for name in own}
 
-    # --- the inner optimiser's own -----------------------------------------------------------------------------------
+    # --- state and groups of the inner optimiser ---------------------------------------------------------------------
 
     def state_dict(self) -> dict[str, Any]:
-        """That of the inner optimiser; the devices are in the state dict of the model."""
+        """Return the state dict of the inner optimiser; the devices are in the state dict of the model."""
         return self.inner.state_dict()
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Load what `state_dict` gave."""
+        """Load the result of `state_dict`."""
         self.inner.load_state_dict(state_dict)
         self._share()
 
@@ -234,16 +252,17 @@ class DeviceOptimizer(torch.optim.Optimizer):
         if self._ready:
             self.inner.add_param_group(param_group)
         else:
-            super().add_param_group(param_group)  # while torch's constructor reads the groups that are there
+            super().add_param_group(param_group)  # torch's constructor is reading the existing groups
 
 
 def _device_layers(model: nn.Module | Iterable[nn.Module]) -> dict[str, DeviceLayer]:
+    """Return all device layers of a model, or of several modules, by name."""
     roots = [("", model)] if isinstance(model, nn.Module) else [(f"layers[{i}]", root) for i, root in enumerate(model)]
-    found = {}
+    layers = {}
     for prefix, root in roots:
         if not isinstance(root, nn.Module):
-            raise ConfigError(f"the model holds a {type(root).__name__}; expected an nn.Module or a list of layers.")
+            raise ConfigError(f"the model contains a {type(root).__name__}; expected an nn.Module or a list of layers.")
         for name, module in root.named_modules(prefix=prefix):
             if isinstance(module, DeviceLayer):
-                found[name] = module
-    return found
+                layers[name] = module
+    return layers

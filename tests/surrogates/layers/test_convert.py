@@ -1,4 +1,4 @@
-"""Trained models into devices: what is written, what is left, and what cannot be."""
+"""Conversion of trained models: the converted layers, the reported errors, and the models that are refused."""
 
 import pytest
 import torch
@@ -48,21 +48,21 @@ def test_a_model_in_fine_devices_computes_the_same(kind):
     assert type(original[0]) is nn.Conv2d
 
 
-def test_errors_are_those_of_the_weights():
+def test_reported_errors_are_those_of_the_weights():
     original = model()
     converted, errors = to_devices(original, WeakReset(), seed=0, write=WriteVerify(0.02))
     for name, error in errors.items():
-        left = (converted.get_submodule(name).weight - original.get_submodule(name).weight).detach()
-        assert error.rms == pytest.approx(float(left.square().mean().sqrt()), rel=1e-5)
-        assert error.largest == pytest.approx(float(left.abs().max()), rel=1e-5)
+        difference = (converted.get_submodule(name).weight - original.get_submodule(name).weight).detach()
+        assert error.rms == pytest.approx(float(difference.square().mean().sqrt()), rel=1e-5)
+        assert error.largest == pytest.approx(float(difference.abs().max()), rel=1e-5)
         assert error.relative == pytest.approx(
             error.rms / float(original.get_submodule(name).weight.detach().square().mean().sqrt())
         )
-        assert error.unreached == pytest.approx(float((left.abs() > 0.02).float().mean()))
+        assert error.unreached == pytest.approx(float((difference.abs() > 0.02).float().mean()))
         assert error.pulses == converted.get_submodule(name).weights.pulses > 0
 
 
-def test_each_layer_has_a_scale_of_its_own():
+def test_each_layer_has_its_own_scale():
     original = model()
     converted, _ = to_devices(original, FINE, seed=0, write=False)
     assert converted[4].weights.w_max == pytest.approx(float(original[4].weight.detach().abs().max()))
@@ -71,14 +71,14 @@ def test_each_layer_has_a_scale_of_its_own():
     torch.testing.assert_close(signs[4].weight, original[4].weight.sign() * original[4].weight.abs().mean())
 
 
-def test_fresh_devices_where_nothing_is_written():
+def test_without_writing_the_devices_are_fresh():
     converted, errors = to_devices(model(), WeakReset(), seed=0, write=False)
     assert all(error.pulses == 0 and error.unreached == 1 for error in errors.values())
     assert converted[4].weights.pulses == 0
     assert not torch.equal(converted[4].weights.state["R0"][0, :, :8], converted[3][0].weights.state["R0"][0, :3, :8])
 
 
-def test_what_is_skipped_stays():
+def test_skipped_modules_stay_unchanged():
     converted, errors = to_devices(model(), FINE, seed=0, skip=("3", "0"))
     assert list(errors) == ["4"]
     assert type(converted[3][0]) is nn.Linear
@@ -87,14 +87,14 @@ def test_what_is_skipped_stays():
     assert isinstance(again[4], DeviceLinear)
 
 
-def test_a_layer_used_twice_stays_one():
+def test_a_layer_used_twice_is_converted_once():
     shared = nn.Linear(4, 4)
     converted, errors = to_devices(nn.Sequential(shared, nn.ReLU(), shared), FINE, seed=0)
     assert converted[0] is converted[2]
     assert list(errors) == ["0"]
 
 
-def test_a_single_layer_is_a_model():
+def test_a_single_layer_is_converted():
     layer = nn.Linear(4, 3, dtype=torch.float64)
     layer.bias.requires_grad_(False)
     converted, errors = to_devices(layer, FINE, seed=0, programmer=SignProgrammer())
@@ -106,7 +106,7 @@ def test_a_single_layer_is_a_model():
     torch.testing.assert_close(converted.bias, layer.bias, rtol=0, atol=0)
 
 
-def test_a_converted_model_can_be_trained_on():
+def test_a_converted_model_can_be_trained_further():
     converted, _ = to_devices(model().train(), IdealSynapse(step=1e-3), seed=0)
     optimizer = DeviceOptimizer(torch.optim.Adam(converted.parameters(), lr=1e-2), converted)
     losses = []
@@ -119,8 +119,8 @@ def test_a_converted_model_can_be_trained_on():
     assert losses[-1] < losses[0] / 2
 
 
-class Own(nn.Linear):
-    """A layer whose forward is another one."""
+class Derived(nn.Linear):
+    """A layer whose forward may differ."""
 
 
 def tied():
@@ -142,16 +142,16 @@ def broken(name="weight"):
         (model, {"skip": ("0", "3", "4")}, "there is nothing to convert"),
         (model, {"skip": ("head",)}, "skip names 'head'; the model has 0, 1"),
         (model, {"skip": "0"}, "skip is the string '0'"),
-        (lambda: nn.Sequential(Own(2, 2)), {}, "0 is a Own, derived from Linear"),
+        (lambda: nn.Sequential(Derived(2, 2)), {}, "0 is a Derived, derived from Linear"),
         (lambda: nn.Sequential(weight_norm(nn.Linear(2, 2))), {}, "0 is a ParametrizedLinear"),
         (lambda: nn.MultiheadAttention(4, 1), {}, "out_proj is a NonDynamicallyQuantizableLinear"),
         (tied, {}, "1 shares its weights with another layer"),
-        (broken, {}, "0.weight holds NaN or infinity"),
-        (lambda: broken("bias"), {}, "0.bias holds NaN or infinity"),
+        (broken, {}, "0.weight contains NaN or infinity"),
+        (lambda: broken("bias"), {}, "0.bias contains NaN or infinity"),
         (lambda: model().state_dict(), {}, r"model is a OrderedDict; expected an nn\.Module"),
         (model, {"kind": "triple"}, "kind is 'triple'"),
     ],
 )
-def test_what_cannot_be_converted_is_said(make, settings, message):
+def test_models_that_cannot_be_converted_are_refused(make, settings, message):
     with pytest.raises(ConfigError, match=message):
         to_devices(make(), FINE, seed=0, **settings)

@@ -1,4 +1,4 @@
-"""The optimiser whose steps are pulses: plain training in the limit, schedulers, resuming, and what NaN may not do."""
+"""The optimiser whose steps are pulses: the limit of plain training, schedulers, resuming, and invalid updates."""
 
 import copy
 import math
@@ -41,7 +41,7 @@ def net(synapse=FINE, seed=0, **settings):
 
 
 def twin(model):
-    """The same net in floating point."""
+    """Return the same network in floating point."""
     plain = nn.Sequential(nn.Linear(6, 8, dtype=torch.float64), nn.Tanh(), nn.Linear(8, 2, dtype=torch.float64))
     plain.load_state_dict({name: value for name, value in model.state_dict().items() if "weights" not in name})
     return plain
@@ -75,7 +75,7 @@ def test_fine_ideal_devices_train_as_floating_point_does(inner, programmer):
     assert float((plain[0].weight - twin(net())[0].weight).detach().abs().max()) > 0.02
 
 
-def test_one_step_of_sgd_to_the_step():
+def test_one_step_of_sgd_is_exact_up_to_half_a_device_step():
     """Rounding to the nearest: each weight within half a device step of w - lr g."""
     model = net(IdealSynapse(step=1e-3))
     before, weights = twin(model), model[0].weights
@@ -86,7 +86,7 @@ def test_one_step_of_sgd_to_the_step():
     assert 0 < float(error) <= weights.step / 2 * (1 + 1e-9)
 
 
-def test_pulses_are_those_of_the_last_step():
+def test_pulses_counts_those_of_the_last_step():
     model = net(IdealSynapse(step=1e-3))
     optimizer = DeviceOptimizer(torch.optim.SGD(model.parameters(), lr=0.1), model, SignProgrammer())
     written = sum(model[i].weights.pulses for i in (0, 2))
@@ -95,7 +95,7 @@ def test_pulses_are_those_of_the_last_step():
     assert sum(model[i].weights.pulses for i in (0, 2)) == written + 3 * optimizer.pulses
 
 
-def test_the_handle_is_what_the_devices_hold():
+def test_the_handle_equals_the_weights_of_the_devices():
     model = net(WeakReset(read_noise=0.05))
     train(model, DeviceOptimizer(torch.optim.Adam(model.parameters(), lr=0.02), model), 3)
     for i in (0, 2):
@@ -128,7 +128,7 @@ def test_binary_weights_of_weak_reset_devices_learn():
     assert losses[-1] < losses[0] / 2
 
 
-# --- what torch expects of an optimiser ---
+# --- the interface of optimisers in torch ---
 
 
 def test_schedulers_change_the_inner_optimiser():
@@ -162,7 +162,7 @@ def test_a_closure_is_evaluated_with_gradients():
     torch.testing.assert_close(model[0].weight, other[0].weight, rtol=0, atol=0)
 
 
-def test_hooks_run():
+def test_step_hooks_are_called():
     model = net()
     optimizer = DeviceOptimizer(torch.optim.SGD(model.parameters(), lr=0.1), model)
     seen = []
@@ -184,7 +184,7 @@ def test_groups_and_gradients_are_shared_with_the_inner_one():
 
 
 def test_a_resumed_run_is_the_uninterrupted_one(tmp_path):
-    """Devices, their noise, wear, Adam and scheduler: all comes back, to the bit."""
+    """Devices, their noise, wear, Adam and scheduler are restored exactly."""
     synapse = WeakReset(read_noise=0.05)
 
     def build(seed):
@@ -209,7 +209,7 @@ def test_a_resumed_run_is_the_uninterrupted_one(tmp_path):
             assert torch.equal(value, resumed.state_dict()[name]), name
 
 
-def test_a_copy_of_model_and_optimiser_goes_on_alike():
+def test_a_copy_of_model_and_optimiser_continues_identically():
     model = net(WeakReset(read_noise=0.05))
     optimizer = DeviceOptimizer(torch.optim.Adam(model.parameters(), lr=0.02), model)
     train(model, optimizer, 2, torch.optim.lr_scheduler.StepLR(optimizer, 1, 0.9))
@@ -222,7 +222,7 @@ def test_a_copy_of_model_and_optimiser_goes_on_alike():
 
 
 def devices(model):
-    """All that is stored, without the generators: a programmer may have drawn before another layer was refused."""
+    """Return everything stored except the generators: a programmer may have used them before another layer was refused."""
     return {name: value.clone() for name, value in model.state_dict().items() if isinstance(value, torch.Tensor)}
 
 
@@ -230,13 +230,13 @@ def unchanged(before, model, names):
     return all(torch.equal(before[name], model.state_dict()[name]) for name in before if names(name))
 
 
-def test_a_gradient_that_is_nan_steps_nothing():
+def test_a_nan_gradient_changes_nothing():
     model = net(WeakReset())
     optimizer = DeviceOptimizer(torch.optim.Adam(model.parameters(), lr=0.02), model)
     train(model, optimizer, 1)
     before, moments = devices(model), copy.deepcopy(optimizer.state_dict())
     model[2].weight.grad[1, 3] = float("nan")
-    with pytest.raises(ConfigError, match=r"the gradient of 2\.weight holds 1 values that are NaN or infinite"):
+    with pytest.raises(ConfigError, match=r"the gradient of 2\.weight contains 1 values that are NaN or infinite"):
         optimizer.step()
     assert unchanged(before, model, lambda name: True)
     now = optimizer.state_dict()["state"]
@@ -244,8 +244,8 @@ def test_a_gradient_that_is_nan_steps_nothing():
 
 
 @pytest.mark.parametrize("programmer", [None, StochasticProgrammer(1e-3), WriteVerify(1e-3)])
-def test_an_update_that_is_not_finite_programs_no_layer(programmer):
-    """The second layer is at fault; the first one must not have moved either, nor handles, biases, or a moment."""
+def test_an_infinite_update_programs_no_layer(programmer):
+    """The update of the second layer is invalid; the first layer, handles, biases and moments must not change either."""
     model = net(IdealSynapse(step=1e-3))
     groups = [{"params": model[0].parameters(), "lr": 0.1}, {"params": model[2].parameters(), "lr": 1e300}]
     optimizer = DeviceOptimizer(torch.optim.SGD(groups, momentum=0.9), model, programmer)
@@ -260,15 +260,15 @@ def test_an_update_that_is_not_finite_programs_no_layer(programmer):
 
 
 @pytest.mark.parametrize("inner", [torch.optim.SGD, torch.optim.Adam, torch.optim.Adagrad])
-def test_training_goes_on_after_a_refused_step_as_if_it_had_just_begun(inner):
-    """The bias diverged: all is put back, and what follows is a run of a new optimiser."""
+def test_after_a_refused_step_training_continues_with_a_new_optimiser_state(inner):
+    """A bias diverges: all parameters are restored, and the next steps are those of a new optimiser."""
     model, other = net(), net()
     parts = [[model[2].bias], [each for each in model.parameters() if each is not model[2].bias]]
     optimizer = DeviceOptimizer(inner([{"params": each} for each in parts], lr=0.02), model)
     before = devices(model)
     model(data()[0]).square().sum().backward()
     model[2].bias.grad.fill_(1e20)
-    optimizer.param_groups[0].update(lr=1.7e308, weight_decay=1e308)  # squares overflow, where one divides by them
+    optimizer.param_groups[0].update(lr=1.7e308, weight_decay=1e308)  # the squares overflow in optimisers that divide by them
     with pytest.raises(ConfigError, match=r"the update of 2\.bias is NaN or infinite"):
         optimizer.step()
     assert unchanged(before, model, lambda name: True)
@@ -279,7 +279,7 @@ def test_training_goes_on_after_a_refused_step_as_if_it_had_just_begun(inner):
 
 
 @pytest.mark.parametrize(("name", "value"), [("lr", float("nan")), ("lr", float("inf")), ("momentum", float("nan"))])
-def test_a_setting_that_is_not_finite_steps_nothing(name, value):
+def test_an_infinite_setting_changes_nothing(name, value):
     model = net(WeakReset())
     optimizer = DeviceOptimizer(torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9), model)
     train(model, optimizer, 1)
@@ -293,25 +293,25 @@ def test_a_setting_that_is_not_finite_steps_nothing(name, value):
     assert len(moments) == 4
 
 
-def test_updates_that_round_to_no_pulse_are_said_once():
-    """Binary weights under an ordinary learning rate; with rounding at random, small steps are no fault."""
+def test_updates_that_are_rounded_to_no_pulse_cause_one_warning():
+    """Binary weights with an ordinary learning rate; with stochastic rounding, small updates are legitimate."""
     model = net(IdealSynapse(step=1e-3), kind="sign")
     optimizer = DeviceOptimizer(torch.optim.Adam(model.parameters(), lr=0.01), model)
     train(model, optimizer, 19)
-    with pytest.warns(DeviceWarning, match=r"0\.weight round to no pulse: largest 0\.\d+ pulses.* Stochastic") as seen:
+    with pytest.warns(DeviceWarning, match=r"0\.weight are rounded to no pulse: at most 0\.\d+ pulses.* Stochastic") as caught:
         train(model, optimizer, 30)
-    assert len(seen) == 1
-    assert seen[0].filename == __file__
+    assert len(caught) == 1
+    assert caught[0].filename == __file__
     moved = DeviceOptimizer(torch.optim.Adam(model.parameters(), lr=5.0), model)
     train(model, moved, 1)
     moved.param_groups[0]["lr"] = 0.01
-    train(model, moved, 25)  # a warning would be an error: small updates are what training ends with
+    train(model, moved, 25)  # a warning would be an error: small updates are normal at the end of training
     quiet = net(IdealSynapse(step=1e-3), kind="sign", programmer=StochasticProgrammer(1e9))
     train(quiet, DeviceOptimizer(torch.optim.Adam(quiet.parameters(), lr=0.01), quiet), 25)
     assert sum(quiet[i].weights.pulses for i in (0, 2)) == 0
 
 
-def test_layers_without_gradient_are_left_alone():
+def test_layers_without_a_gradient_are_not_changed():
     model = net(IdealSynapse(step=1e-3))
     optimizer = DeviceOptimizer(torch.optim.SGD(model.parameters(), lr=0.1), model, SignProgrammer())
     model[0].requires_grad_(False)
@@ -321,23 +321,23 @@ def test_layers_without_gradient_are_left_alone():
     assert not unchanged(before, model, lambda name: name.startswith("2."))
 
 
-def test_optimisers_that_cannot_work_are_refused():
+def test_unsuitable_optimisers_are_refused():
     model = net()
     with pytest.raises(ConfigError, match="no handle of a device layer"):
         DeviceOptimizer(torch.optim.SGD([model[0].bias], lr=0.1), model)
     with pytest.raises(ConfigError, match="no handle of a device layer"):
         DeviceOptimizer(torch.optim.SGD(model.parameters(), lr=0.1), nn.Linear(2, 2))
-    with pytest.raises(ConfigError, match="LBFGS tries weights within a step"):
+    with pytest.raises(ConfigError, match="LBFGS tries several weights within a step"):
         DeviceOptimizer(torch.optim.LBFGS(model.parameters()), model)
     with pytest.raises(ConfigError, match=r"optimizer is a generator; expected an optimiser"):
         DeviceOptimizer(model.parameters(), model)
-    with pytest.raises(ConfigError, match=r"the model holds a Parameter; expected an nn\.Module"):
+    with pytest.raises(ConfigError, match=r"the model contains a Parameter; expected an nn\.Module"):
         DeviceOptimizer(torch.optim.SGD(model.parameters(), lr=0.1), model.parameters())
     with pytest.raises(ConfigError, match=r"programmer is 'sign'"):
         DeviceOptimizer(torch.optim.SGD(model.parameters(), lr=0.1), model, "sign")
 
 
-def test_layers_may_be_listed():
+def test_layers_can_be_given_as_a_list():
     model = net()
     optimizer = DeviceOptimizer(torch.optim.SGD(model.parameters(), lr=0.1), [model[0], model[2]])
     assert list(optimizer.layers) == ["layers[0]", "layers[1]"]

@@ -42,16 +42,16 @@ def conv(synapse=NOISY, **settings):
 @pytest.mark.parametrize("kind", ["pair", "sign"])
 @pytest.mark.parametrize("training", [True, False])
 def test_outputs_and_gradients_are_those_at_the_read_weights(kind, training):
-    """A copy of the layer's generator tells which weights the next pass will read."""
+    """A copy of the layer's generator predicts which weights the next pass will read."""
     layer = linear(kind=kind).train(training)
     x = inputs(5, 7).requires_grad_()
     read = copy.deepcopy(layer).weights.read().requires_grad_()
     expected = functional.linear(x, read, layer.bias).square().sum()
-    wished = torch.autograd.grad(expected, (read, x, layer.bias))
+    expected_gradients = torch.autograd.grad(expected, (read, x, layer.bias))
     loss = layer(x).square().sum()
     torch.testing.assert_close(loss, expected)
-    for found, right in zip(torch.autograd.grad(loss, (layer.weight, x, layer.bias)), wished, strict=True):
-        torch.testing.assert_close(found, right)
+    for gradient, reference in zip(torch.autograd.grad(loss, (layer.weight, x, layer.bias)), expected_gradients, strict=True):
+        torch.testing.assert_close(gradient, reference)
     if kind == "pair":
         assert not torch.equal(read, layer.weight)
 
@@ -71,8 +71,8 @@ def test_convolution_is_that_of_torch_at_the_read_weights(settings):
     torch.testing.assert_close(layer.weight.grad, plain.weight.grad)
 
 
-def test_a_read_is_made_for_each_pass_and_none_without_noise():
-    """Counted on the synapse: reads cost as much as a pass of a small batch."""
+def test_noisy_weights_are_read_in_each_pass_and_noiseless_ones_never():
+    """Count the reads of the synapse: each costs as much as a pass of a small batch."""
 
     class Counting(IdealSynapse):
         reads = 0
@@ -117,7 +117,7 @@ def test_the_sign_gradient_passes_everywhere_unless_clipped():
 # --- the handle ---
 
 
-def test_the_handle_holds_the_weights_without_noise():
+def test_the_handle_is_the_weights_without_noise():
     layer = linear()
     torch.testing.assert_close(layer.weight.detach(), layer.weights.read(noisy=False), rtol=0, atol=0)
     layer.weights.pulse(torch.full((4, 7), 50.0))
@@ -125,7 +125,7 @@ def test_the_handle_holds_the_weights_without_noise():
     torch.testing.assert_close(layer.weight.detach(), layer.weights.read(noisy=False), rtol=0, atol=0)
 
 
-def test_a_handle_moved_without_devices_is_refused():
+def test_a_handle_changed_without_the_devices_is_refused():
     layer = linear()
     optimizer = torch.optim.SGD(layer.parameters(), lr=1.0)
     layer(inputs(2, 7)).sum().backward()
@@ -153,14 +153,14 @@ def test_copies_and_loaded_layers_compute_the_same():
     torch.testing.assert_close(twin(x), expected, rtol=0, atol=0)
 
 
-def test_another_precision_goes_through():
+def test_a_layer_can_change_its_precision():
     layer = linear().float()
     out = layer(inputs(3, 7).float())
     assert out.dtype == torch.float32
     torch.testing.assert_close(layer.weight.detach(), layer.weights.read(noisy=False), rtol=0, atol=0)
 
 
-def test_a_layer_is_one_of_torch():
+def test_a_layer_is_an_instance_of_the_layer_of_torch():
     """Code that looks for nn.Linear or nn.Conv2d finds it; its state dict is that of a module."""
     assert isinstance(linear(), nn.Linear)
     assert isinstance(conv(), nn.Conv2d)
@@ -168,11 +168,11 @@ def test_a_layer_is_one_of_torch():
     assert linear(bias=False).bias is None
 
 
-# --- how it begins ---
+# --- initial weights ---
 
 
-def test_initial_weights_are_uniform_as_those_of_torch():
-    """Within a step of the device of a uniform law; a Kolmogorov-Smirnov statistic of 1.95 / sqrt(n) has a chance of 1e-3."""
+def test_initial_weights_are_uniform_like_those_of_torch():
+    """Up to one step of the device; a Kolmogorov-Smirnov statistic of 1.95 / sqrt(n) has a chance of 1e-3."""
     layer = DeviceLinear(100, 100, IdealSynapse(step=1e-4), seed=0)
     bound = 0.1
     values = layer.weight.detach().flatten().sort().values
@@ -182,14 +182,14 @@ def test_initial_weights_are_uniform_as_those_of_torch():
     assert layer.weights.w_max == pytest.approx(0.4)
 
 
-def test_fresh_devices_are_taken_as_they_are():
+def test_initial_weights_can_be_those_of_fresh_devices():
     layer = linear(initial="devices")
     assert layer.weights.pulses == 0
     assert linear(kind="sign").weights.pulses == 0
     assert float(layer.weight.detach().std()) > 0
 
 
-def test_seeds():
+def test_the_seed_determines_everything_and_the_global_generator_is_not_used():
     x = inputs(3, 7)
     assert torch.equal(linear()(x), linear()(x))
     assert not torch.equal(linear()(x), linear(seed=1)(x))
@@ -206,17 +206,17 @@ def test_default_programmers():
     assert linear(programmer=SignProgrammer()).programmer == SignProgrammer()
 
 
-def test_fresh_weights_are_fresh_devices():
-    with pytest.raises(ConfigError, match="make a new layer"):
+def test_a_layer_cannot_be_reset():
+    with pytest.raises(ConfigError, match="build a new layer"):
         linear().reset_parameters()
 
 
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"initial": "zeros"}, "initial is 'zeros'"),
-        ({"clip": 1.0}, "and kind='sign'"),
-        ({"kind": "sign", "clip": 0.0}, "expected a positive latent weight"),
+        ({"initial": "zeros"}, "initial is 'zeros'; expected one of write, devices"),
+        ({"clip": 1.0}, r"clip is 1\.0 for kind='pair'; expected kind='sign'"),
+        ({"kind": "sign", "clip": 0.0}, r"clip is 0\.0; expected a finite number above 0"),
         ({"dtype": torch.int64}, r"dtype is torch\.int64; expected a floating-point type"),
         ({"programmer": "sign"}, "programmer is 'sign'; expected an instance"),
         ({"programmer": SignProgrammer}, "programmer is <class .*expected an instance"),
@@ -233,9 +233,9 @@ def test_bad_settings_are_refused(settings, message):
 
 @pytest.mark.parametrize("sizes", [(0, 4), (4, 0), (-1, 4), (4, 2.0)])
 def test_sizes_are_positive_whole_numbers(sizes):
-    with pytest.raises(ConfigError, match=r"features is (0|-1|2\.0); expected a positive whole number"):
+    with pytest.raises(ConfigError, match=r"features is (0|-1|2\.0); expected a whole number of at least 1"):
         DeviceLinear(*sizes, NOISY, seed=0)
-    with pytest.raises(ConfigError, match=r"kernel_size is \(3, 0\); expected a positive whole number"):
+    with pytest.raises(ConfigError, match=r"a value of kernel_size is 0; expected a whole number of at least 1"):
         DeviceConv2d(1, 2, (3, 0), NOISY, seed=0)
 
 
@@ -270,7 +270,7 @@ def test_a_state_dict_that_does_not_fit_changes_nothing(other, change, message):
     now = layer.state_dict()
     assert all(torch.equal(before[name], now[name]) for name in before if "extra" not in name)
     assert layer.weights.energy == follows.weights.energy
-    assert torch.equal(layer(inputs(2, 7)), follows(inputs(2, 7)))  # its generator stands where it stood
+    assert torch.equal(layer(inputs(2, 7)), follows(inputs(2, 7)))  # its generator was not advanced
 
 
 def test_a_fitted_synapse_is_part_of_the_state_dict_and_must_be_the_same_fit():
@@ -284,7 +284,7 @@ def test_a_fitted_synapse_is_part_of_the_state_dict_and_must_be_the_same_fit():
     name = "weights.synapse.drift.field.out.weight"
     stored[name].view(-1)[0] += 0.01
     before = two.weights.read(noisy=False)
-    with pytest.raises(ConfigError, match=rf"{name} in the state dict is that of another fit"):
+    with pytest.raises(ConfigError, match=rf"{name} in the state dict is from another fit than the synapse of the weights"):
         two.load_state_dict(stored)
     assert torch.equal(two.weights.read(noisy=False), before)
     tuned = dict(two.weights.synapse.named_parameters())["drift.field.out.weight"].requires_grad_()
@@ -304,10 +304,10 @@ def test_a_state_dict_of_floating_point_is_refused_and_one_without_names_accepte
     assert torch.equal(layer(inputs(2, 7)), other(inputs(2, 7)))
 
 
-def test_any_synapse_will_do():
-    """A layer asks for the protocol, not for the base class."""
+def test_a_layer_accepts_any_class_with_the_methods_of_a_synapse():
+    """A layer needs the protocol, not the base class."""
 
-    class Foreign:
+    class Custom:
         low, high, unit, polarities = 0.0, 1.0, "", ("SET", "RESET")
 
         def initial(self, shape, *, generator=None, dtype=torch.float32):
@@ -322,6 +322,6 @@ def test_any_synapse_will_do():
         def energy(self, state, pulses):
             return None
 
-    layer = linear(Foreign())
+    layer = linear(Custom())
     layer.weights.program(torch.full((4, 7), 0.05, dtype=torch.float64))
     assert layer(inputs(2, 7)).shape == (2, 4)

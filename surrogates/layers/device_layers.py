@@ -17,10 +17,11 @@ from ...device_weights.weights import NOISE, DeviceWeights
 from ...device_weights.write_verify import WriteVerify
 from ...errors import ConfigError
 from ...random import make_generator
+from ...validation import number, one_of, whole_number, whole_numbers
 
 
 class _StraightThrough(torch.autograd.Function):
-    """The weights that were read, whose gradient goes to the handle, where a mask lets it."""
+    """Return the weights that were read; pass their gradient to the handle, times a mask."""
 
     @staticmethod
     def forward(ctx: Any, handle: Tensor, read: Tensor, mask: Tensor | None) -> Tensor:
@@ -34,16 +35,16 @@ class _StraightThrough(torch.autograd.Function):
 
 
 class DeviceLayer(nn.Module):
-    """What layers with weights in devices share: the handle, reads, and the programmer.
+    """Base of the layers with weights in devices: the handle, reads, and the programmer.
 
-    The parameter `weight` is a handle: its value is the weights without read noise, its gradient is that of the loss at the
-    weights that were read (straight through). An optimiser changes the handle alone; `DeviceOptimizer` turns the change into
-    pulses. The layer computes with the devices and refuses a handle that was moved without them.
+    The parameter `weight` is a handle: its value is that of the weights without read noise, its gradient is that of the loss at
+    the weights that were read (straight-through estimator). An optimiser changes only the handle; `DeviceOptimizer` turns the
+    change into pulses. The layer computes with the devices, and raises an error if the handle was changed without them.
 
     Attributes:
         weights: The devices.
-        programmer: How `DeviceOptimizer` chooses pulses for this layer.
-        clip: For "sign": the gradient is zero where the latent weight is beyond it; None for no such bound.
+        programmer: Rule by which `DeviceOptimizer` chooses pulses for this layer.
+        clip: For "sign": the gradient is zero where the magnitude of the latent weight exceeds it; None for no bound.
     """
 
     weight: Tensor
@@ -51,10 +52,10 @@ class DeviceLayer(nn.Module):
     weights: DeviceWeights
     programmer: Programmer | WriteVerify
     clip: float | None
-    _clean: Tensor
-    _seen: tuple[int, int]
+    _noiseless: Tensor  # the weights without read noise, as the handle should be
+    _versions: tuple[int, int]  # of handle and devices when they last agreed
 
-    def _hold(
+    def _make_devices(
         self,
         synapse: Synapse,
         kind: str,
@@ -66,11 +67,12 @@ class DeviceLayer(nn.Module):
         initial: str | None,
         seed: int | torch.Generator,
     ) -> None:
-        """Make the devices, and write what nn.Linear would begin with: uniform on +-1 / sqrt(inputs of a neuron)."""
-        if initial not in (None, "write", "devices"):
-            raise ConfigError(f"initial is {initial!r}; expected 'write' or 'devices'.")
-        if clip is not None and (kind != "sign" or not clip > 0):
-            raise ConfigError(f"clip is {clip} for kind={kind!r}; expected a positive latent weight, and kind='sign'.")
+        """Create the devices and write the initial weights of nn.Linear: uniform on +-1 / sqrt(inputs of a neuron)."""
+        one_of("initial", initial, ("write", "devices", None))
+        if clip is not None:
+            clip = number("clip", clip, 0, above=True)
+            if kind != "sign":
+                raise ConfigError(f"clip is {clip} for kind={kind!r}; expected kind='sign', or clip=None.")
         check_programmer(programmer)
         bound = 1 / math.sqrt(self.weight[0].numel())
         if w_max is None:
@@ -99,13 +101,13 @@ class DeviceLayer(nn.Module):
         self.sync()
 
     def reading(self) -> Tensor:
-        """The weights for one pass: read with noise where there is any, the gradient straight through to the handle.
+        """Return the weights for one forward pass, read with noise; their gradient goes straight through to the handle.
 
         Raises:
-            ConfigError: the handle was changed, and the devices were not.
+            ConfigError: the handle was changed without the devices.
         """
-        self._follow()
-        read, mask = self._clean, None  # a read without noise is as good as the last one
+        self._check_handle()
+        read, mask = self._noiseless, None  # a read without noise would return the same as the last one
         if self.weights.noisy or self.clip is not None:
             with torch.no_grad():
                 latent = self.weights.latent()
@@ -116,58 +118,59 @@ class DeviceLayer(nn.Module):
     def sync(self) -> None:
         """Set the handle to the weights without read noise."""
         with torch.no_grad():
-            self._clean = self.weights.read(noisy=False)
-            self.weight.copy_(self._clean)
-        self._seen = (self.weight._version, self.weights.version)
+            self._noiseless = self.weights.read(noisy=False)
+            self.weight.copy_(self._noiseless)
+        self._versions = (self.weight._version, self.weights.version)
 
-    def _follow(self) -> None:
-        """Follow the devices if they were programmed, and see that nobody else moved the handle."""
-        handle, devices = self._seen
+    def _check_handle(self) -> None:
+        """Update the handle if the devices were programmed, and check that nothing else has changed it."""
+        handle, devices = self._versions
         if self.weights.version != devices:
             self.sync()
         elif self.weight._version != handle:
-            if not torch.equal(self.weight.detach(), self._clean):
+            if not torch.equal(self.weight.detach(), self._noiseless):
                 raise ConfigError(
-                    f"the handle `weight` of {self} was changed and the devices were not; wrap the optimiser in "
+                    f"the handle `weight` of {self} was changed without the devices; wrap the optimiser in "
                     "DeviceOptimizer, or call layer.weights.write(target)."
                 )
-            self._seen = (self.weight._version, devices)
+            self._versions = (self.weight._version, devices)
 
     def _load_from_state_dict(self, state_dict: Any, prefix: str, *rest: Any) -> None:
-        # Before torch copies the bias: devices are loaded after it.
+        # Check everything before torch copies the bias: the devices are loaded after it.
         own = {f"{prefix}{name}": value for name, value in self._parameters.items()}
-        inside = f"{prefix}weights."
-        if any(name in state_dict or name.startswith(inside) for name in (*own, *state_dict)):
+        devices = f"{prefix}weights."
+        if any(name in state_dict or name.startswith(devices) for name in (*own, *state_dict)):
             for name, value in own.items():
                 if (value is None) == (name in state_dict):
-                    there = "has" if value is None else "lacks"
-                    raise ConfigError(f"the state dict {there} {name}; build the layer with bias= as it was saved.")
+                    problem = "has" if value is None else "lacks"
+                    raise ConfigError(f"the state dict {problem} {name}; build the layer with bias= as it was saved.")
                 if value is not None:
                     check_entry(name, state_dict[name], value)
-            check_loaded(self.weights, state_dict, inside)
+            check_loaded(self.weights, state_dict, devices)
         super()._load_from_state_dict(state_dict, prefix, *rest)
 
     def reset_parameters(self) -> None:
-        """Part of torch's constructors. Later there is no such thing: fresh weights are fresh devices.
+        """Do nothing within the constructors of torch; refuse to reset a finished layer.
 
         Raises:
-            ConfigError: when called on a finished layer.
+            ConfigError: when called on a finished layer: its devices cannot be replaced.
         """
         if hasattr(self, "weights"):
-            raise ConfigError("weights in devices cannot be reset; make a new layer, or call layer.weights.write(target).")
+            raise ConfigError("weights in devices cannot be reset; build a new layer, or call layer.weights.write(target).")
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Any:
-        moved = super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
-        self.sync()  # the type of the states may be another one now
-        return moved
+        module = super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        self.sync()  # the states may have another type now
+        return module
 
 
 def _check_sizes(dtype: torch.dtype, **sizes: Any) -> None:
-    """Before torch makes parameters of them."""
+    """Check sizes and type before torch creates parameters."""
     for name, size in sizes.items():
-        each = size if isinstance(size, tuple | list) else (size,)
-        if not all(isinstance(one, int) and one >= 1 for one in each):
-            raise ConfigError(f"{name} is {size!r}; expected a positive whole number.")
+        if isinstance(size, tuple | list):
+            whole_numbers(name, size, 1)
+        else:
+            whole_number(name, size, 1)
     if not (isinstance(dtype, torch.dtype) and dtype.is_floating_point):
         raise ConfigError(f"dtype is {dtype}; expected a floating-point type, such as torch.float32.")
 
@@ -177,28 +180,36 @@ def _sync_loaded(module: nn.Module, keys: Any) -> None:
 
 
 class DeviceLinear(DeviceLayer, nn.Linear):
-    """y = x W^T + b, W in devices; nn.Linear otherwise. See `DeviceLayer` and `DeviceWeights`.
+    """A linear layer y = x W^T + b with W in memory devices. See `DeviceLayer` and `DeviceWeights`.
 
     Args:
         in_features: Size of each input.
         out_features: Size of each output.
-        synapse: The kind of device.
-        kind: How devices make a weight: "single", "pair" or "sign".
-        bias: With b, which is an ordinary parameter.
-        programmer: How updates become pulses; if omitted, `StochasticProgrammer` by the step of the weights, and for "sign"
-            `ProportionalProgrammer()`, for which updates are numbers of pulses.
-        w_max: Largest weight that the usual conductance range gives; 4 / sqrt(in_features) if omitted, 1 for "sign".
-        policy: Which devices of a pair take the pulses.
-        noise: What is random, some of "devices", "pulses" and "read"; reads are noisy in evaluation as in training.
+        synapse: The device model.
+        kind: Encoding of a weight in devices: "single", "pair" or "sign".
+        bias: Add b, an ordinary parameter.
+        programmer: Rule that turns updates into pulses; if omitted, `StochasticProgrammer` with the step of the weights, and
+            for "sign" `ProportionalProgrammer()`, for which updates are numbers of pulses.
+        w_max: Weight at the end of the usual conductance range; 4 / sqrt(in_features) if omitted, 1 for "sign".
+        policy: Which devices of a pair receive the pulses.
+        noise: What is random, some of "devices", "pulses" and "read"; reads are noisy in evaluation as well as in training.
         clip: For "sign", see `DeviceLayer`.
-        initial: "write" for the weights that nn.Linear begins with, by `WriteVerify`; "devices" for what fresh devices give.
-            "devices" for "sign" if omitted, else "write".
-        seed: Seed of the layer, or a generator that it is drawn from: pass the same generator to all layers of a net.
+        initial: "write" writes the initial weights of nn.Linear with `WriteVerify`; "devices" keeps the weights of fresh
+            devices. If omitted, "devices" for "sign", else "write".
+        seed: Seed of the layer, or a generator from which it is drawn; pass the same generator to all layers of a network.
         dtype: Floating-point type.
 
     Raises:
-        ConfigError: as `DeviceWeights`, sizes that are not positive, a type that is not floating-point, and a `clip`,
-            `initial` or `programmer` that has no meaning.
+        ConfigError: as `DeviceWeights`; sizes that are not positive, a type that is not floating-point, or an invalid `clip`,
+            `initial` or `programmer`.
+
+    Example:
+        >>> from spinode.surrogates import IdealSynapse
+        >>> layer = DeviceLinear(4, 2, IdealSynapse(), seed=0)
+        >>> layer(torch.ones(3, 4)).shape
+        torch.Size([3, 2])
+        >>> layer.weights.pulses > 0  # the initial weights were written with pulses
+        True
     """
 
     def __init__(
@@ -220,39 +231,44 @@ class DeviceLinear(DeviceLayer, nn.Linear):
     ) -> None:
         _check_sizes(dtype, in_features=in_features, out_features=out_features)
         nn.Linear.__init__(self, in_features, out_features, bias=bias, dtype=dtype)
-        self._hold(synapse, kind, programmer, w_max, policy, noise, clip, initial, seed)
+        self._make_devices(synapse, kind, programmer, w_max, policy, noise, clip, initial, seed)
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002 - the name of nn.Linear
-        """The layer's output, shape (..., out_features)."""
+        """Return the layer's output, shape (..., out_features)."""
         return functional.linear(input, self.reading(), self.bias)
 
 
 class DeviceConv2d(DeviceLayer, nn.Conv2d):
-    """nn.Conv2d with its kernels in devices; arguments of both, see `DeviceLinear`.
+    """A convolution like nn.Conv2d with its kernels in memory devices; see `DeviceLinear`.
 
     Args:
         in_channels: As in nn.Conv2d, like the next eight.
         out_channels: Channels of the output.
         kernel_size: Size of the kernels.
-        synapse: The kind of device.
+        synapse: The device model.
         stride: As in nn.Conv2d.
         padding: As in nn.Conv2d.
         dilation: As in nn.Conv2d.
         groups: As in nn.Conv2d.
         padding_mode: As in nn.Conv2d.
         kind: As in `DeviceLinear`, like all that follow.
-        bias: With a bias.
-        programmer: How updates become pulses.
-        w_max: Largest weight of the usual conductance range.
-        policy: Which devices of a pair take the pulses.
+        bias: Add a bias.
+        programmer: Rule that turns updates into pulses.
+        w_max: Weight at the end of the usual conductance range.
+        policy: Which devices of a pair receive the pulses.
         noise: What is random.
         clip: Bound of the straight-through gradient.
         initial: "write" or "devices".
-        seed: Seed, or a generator that it is drawn from.
+        seed: Seed, or a generator from which it is drawn.
         dtype: Floating-point type.
 
     Raises:
         ConfigError: as `DeviceLinear`.
+
+    Example:
+        >>> from spinode.surrogates import IdealSynapse
+        >>> DeviceConv2d(1, 2, 3, IdealSynapse(), seed=0)(torch.ones(5, 1, 8, 8)).shape
+        torch.Size([5, 2, 6, 6])
     """
 
     def __init__(
@@ -292,8 +308,8 @@ class DeviceConv2d(DeviceLayer, nn.Conv2d):
             cast(Any, padding_mode),
             dtype=dtype,
         )
-        self._hold(synapse, kind, programmer, w_max, policy, noise, clip, initial, seed)
+        self._make_devices(synapse, kind, programmer, w_max, policy, noise, clip, initial, seed)
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002 - the name of nn.Conv2d
-        """The layer's output, shape (..., out_channels, height, width)."""
+        """Return the layer's output, shape (..., out_channels, height, width)."""
         return cast(Tensor, self._conv_forward(input, self.reading(), self.bias))
