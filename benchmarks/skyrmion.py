@@ -29,7 +29,7 @@ from scipy.interpolate import make_interp_spline
 
 import spinode
 from spinode.datasets import read_trace
-from spinode.traces.resample import recorded_interpolation
+from spinode.traces.held_drives import infer_interpolation
 
 KU, D = "Ku1.region100", "Dind.region100"
 STEP = 5e-12
@@ -126,7 +126,7 @@ def authors_nrmse(
     count, unit = len(grid), (t - t[0]) / STEP
 
     def at(values: np.ndarray, samples: np.ndarray) -> np.ndarray:
-        if recorded_interpolation(values) == "held":
+        if infer_interpolation(values) == "held":
             index = np.searchsorted(unit, samples + 1e-3, side="right") - 1
             return values[np.clip(index, 0, len(values) - 1)]
         return make_interp_spline(unit, values, k=3)(samples)

@@ -1,1 +1,1 @@
-"""Recordings: the `Trace`, its resampling, and the checks that run before a model is fitted to it."""
+"""Recordings: `Trace`, resampling, and the checks before a model is fitted."""

@@ -1,4 +1,4 @@
-"""The single checks behind `spinode.diagnose`: of the times, of each channel, and of the regime."""
+"""The checks behind `spinode.diagnose`: of the sample times, of each channel, and of the regime."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ from .trace import Trace
 Mask = npt.NDArray[np.bool_]
 Severity = Literal["note", "warning", "error"]
 
-# Steps longer than this many median ones are gaps; a simulator's own step control stays below.
+# Steps longer than this many median steps are gaps; the step control of simulators stays below.
 _GAP = 5.0
-# Rounding of the times in a text file moves steps by less than this part of them.
+# Relative jitter; rounding of the times in a text file stays below the first.
 _JITTER_NOTE, _JITTER_WARNING = 1e-4, 0.2
-# Fewer levels than this are a digital or step-like signal, which rests at its ends by nature.
-_LEVELS = 16
+# Signals with fewer levels are digital or step-like and rest at their extremes by nature.
+_MIN_LEVELS = 16
 
 
 @dataclass(frozen=True)
 class Issue:
-    """One oddity of a recording.
+    """A problem of a recording.
 
     Attributes:
-        severity: "error" if no model can be fitted before it is mended, "warning" if it spoils a fit, else "note".
-        code: Short name of the kind of finding, such as "gap" or "regime-change".
-        message: A sentence for people.
-        channel: The channel it is about; None for the time.
-        at: Where it is, or begins [s]; None if it is everywhere.
+        severity: "error" if it must be fixed before a model can be fitted, "warning" if it spoils a fit, else "note".
+        code: Short name of the kind of problem, such as "gap" or "regime-change".
+        message: Description in one sentence.
+        channel: The affected channel; None for the time.
+        at: Time at which it is or begins [s]; None if it affects the whole recording.
     """
 
     severity: Severity
@@ -45,27 +45,27 @@ class Issue:
     at: float | None = None
 
 
-def about_time(trace: Trace) -> Iterator[Issue]:
-    """What is odd about the instants."""
+def check_time(trace: Trace) -> Iterator[Issue]:
+    """Yield the issues of the sample times: missing, repeated, unordered, with gaps or jitter."""
     time = trace.time
     bad = np.flatnonzero(~np.isfinite(time))
     if len(bad):
-        yield Issue("error", "time-missing", f"{len(bad)} instants are not numbers, first in row {bad[0] + 1}.")
+        yield Issue("error", "time-missing", f"{len(bad)} sample times are not finite numbers, the first in row {bad[0] + 1}.")
         return
     steps = np.diff(time)
-    yield from _about_order(time, steps)
+    yield from _check_order(time, steps)
     forward = steps[steps > 0]
     if not len(forward):
         return
     median = float(np.median(forward))
     long = np.flatnonzero(steps > _GAP * median)
     if len(long):
-        worst = long[np.argmax(steps[long])]
+        longest = long[np.argmax(steps[long])]
         yield Issue(
             "warning",
             "gap",
-            f"{_count(len(long), 'gap')} in the time: the longest lasts {readable(steps[worst], 's')} where the median "
-            f"step is {readable(median, 's')}.",
+            f"{_count(len(long), 'gap')} in the time: the longest is {readable(steps[longest], 's')}, the median step "
+            f"{readable(median, 's')}.",
             at=float(time[long[0]]),
         )
     regular = forward[forward <= _GAP * median]
@@ -79,14 +79,14 @@ def about_time(trace: Trace) -> Iterator[Issue]:
         )
 
 
-def _about_order(time: Array, steps: Array) -> Iterator[Issue]:
+def _check_order(time: Array, steps: Array) -> Iterator[Issue]:
     back = np.flatnonzero(steps < 0)
     if len(back):
         yield Issue(
             "error",
             "time-runs-back",
-            f"The time runs back {_count(len(back), 'time')}, first from {readable(time[back[0]], 's')} to "
-            f"{readable(time[back[0] + 1], 's')}: are these several recordings in one file, or a sweep?",
+            f"The time runs backwards {_count(len(back), 'time')}, first from {readable(time[back[0]], 's')} to "
+            f"{readable(time[back[0] + 1], 's')}: does the file contain several recordings, or a sweep?",
             at=float(time[back[0]]),
         )
     same = np.flatnonzero(steps == 0)
@@ -94,37 +94,37 @@ def _about_order(time: Array, steps: Array) -> Iterator[Issue]:
         yield Issue(
             "error",
             "duplicate-time",
-            f"{_count(len(same), 'instant')} repeated, first {readable(time[same[0]], 's')}.",
+            f"{_count(len(same), 'sample time')} repeated, the first at {readable(time[same[0]], 's')}.",
             at=float(time[same[0]]),
         )
 
 
-def about_channel(trace: Trace, name: str, values: Array) -> Iterator[Issue]:
-    """What is odd about one channel."""
+def check_channel(trace: Trace, name: str, values: Array) -> Iterator[Issue]:
+    """Yield the issues of one channel: missing values, a constant, or clipping."""
     finite = np.isfinite(values)
     if not finite.all():
-        yield _missing(trace, name, values, finite)
+        yield _missing_values(trace, name, values, finite)
     if not finite.any():
         return
-    kept = values[finite]
-    if np.ptp(kept) <= 1e-12 * np.max(np.abs(kept)):
-        value = readable(float(kept[0]), trace.units.get(name, ""))
-        yield Issue("warning", "constant", f"{name} is constant ({value}): nothing can be learnt from it.", name)
+    known = values[finite]
+    if np.ptp(known) <= 1e-12 * np.max(np.abs(known)):
+        value = readable(float(known[0]), trace.units.get(name, ""))
+        yield Issue("warning", "constant", f"{name} is constant ({value}): a model cannot learn from it.", name)
         return
-    for end, rail in (("maximum", float(kept.max())), ("minimum", float(kept.min()))):
-        if _is_clipped(kept, rail):
-            share = 100 * float(np.mean(kept == rail))
+    for end, rail in (("maximum", float(known.max())), ("minimum", float(known.min()))):
+        if _is_clipped(known, rail):
+            percent = 100 * float(np.mean(known == rail))
             yield Issue(
                 "warning",
                 "clipped",
-                f"{name} seems clipped at its {end} of {readable(rail, trace.units.get(name, ''))} "
-                f"({share:.2g} % of the samples lie exactly there).",
+                f"{name} seems to be clipped at its {end} of {readable(rail, trace.units.get(name, ''))} "
+                f"({percent:.2g} % of the samples have exactly this value).",
                 name,
-                float(trace.time[finite][np.argmax(kept == rail)]),
+                float(trace.time[finite][np.argmax(known == rail)]),
             )
 
 
-def _missing(trace: Trace, name: str, values: Array, finite: Mask) -> Issue:
+def _missing_values(trace: Trace, name: str, values: Array, finite: Mask) -> Issue:
     first = int(np.argmin(finite))
     nan, infinite = int(np.isnan(values).sum()), int(np.isinf(values).sum())
     parts = [f"{number} {word}" for number, word in ((nan, "missing (NaN)"), (infinite, "infinite")) if number]
@@ -132,24 +132,24 @@ def _missing(trace: Trace, name: str, values: Array, finite: Mask) -> Issue:
     return Issue(
         "warning",
         "missing",
-        f"{name} has {' and '.join(parts)} of {len(values)} values, first at {readable(at, 's')}.",
+        f"{name} has {' and '.join(parts)} of {len(values)} values, the first at {readable(at, 's')}.",
         name,
         at,
     )
 
 
 def _is_clipped(values: Array, rail: float) -> bool:
-    """Whether a signal that moves all the time keeps stopping at one end of its range.
+    """Return True if a continuously changing signal repeatedly stays at one extreme of its range.
 
-    A held, digital or pulsed signal rests by nature, so the samples at the rail count only for a signal that seldom
-    repeats a value elsewhere, or (one that an instrument has rounded to levels) if the last level holds far more
-    samples than the level before it. A sine rounded to levels puts 2.4 times as many there.
+    Held, digital and pulsed signals rest by nature. So the samples at the rail count only if the signal seldom repeats a value
+    elsewhere, or, for a signal rounded to levels, if the last level has far more samples than the next one. A sine rounded to
+    levels has 2.4 times as many there.
     """
     levels, counts = np.unique(values, return_counts=True)
     at_rail = values == rail
     longest = _longest_run(at_rail)
-    # Zero is where signals start, end and are rectified; an amplifier's rail is hardly ever there.
-    if len(levels) < _LEVELS or longest < 3 or at_rail.sum() < 5 or rail == 0.0:
+    # Signals start, end and are rectified at zero; the rail of an amplifier is hardly ever there.
+    if len(levels) < _MIN_LEVELS or longest < 3 or at_rail.sum() < 5 or rail == 0.0:
         return False
     repeats = values[1:] == values[:-1]
     elsewhere = ((values > levels[0]) & (values < levels[-1]))[1:]
@@ -158,12 +158,12 @@ def _is_clipped(values: Array, rail: float) -> bool:
         return True
     next_level = counts[-2] if rail == levels[-1] else counts[1]
     runs = int(np.sum(at_rail[1:] & ~at_rail[:-1]) + at_rail[0])
-    # A held signal visits its last level as rarely as any other, in one or two rests.
+    # A held signal rests at its last level as rarely as at any other, once or twice.
     return runs >= 3 and bool(at_rail.sum() > 5 * next_level) and _is_rounded(levels)
 
 
 def _is_rounded(levels: Array) -> bool:
-    """Whether the levels are those of a converter: whole numbers of one step."""
+    """Return True if the levels are those of a converter: integer multiples of one step."""
     gaps = np.diff(levels)
     steps = gaps / gaps.min()
     return bool(np.all(np.abs(steps - np.round(steps)) < 1e-3 * np.maximum(steps, 1.0)))
@@ -174,8 +174,8 @@ def _longest_run(mask: Mask) -> int:
     return int(np.max(edges[1::2] - edges[::2], initial=0))
 
 
-def about_regime(trace: Trace) -> Iterator[Issue]:
-    """Where an output stops to behave as before."""
+def check_regime(trace: Trace) -> Iterator[Issue]:
+    """Yield the changes of regime: times from which on an output behaves differently."""
     drives = {name: trace.channels[name] for name in (tuple(trace.drive) or likely_drives(trace))}
     for name, values in trace.output.items():
         if name in drives:
@@ -187,7 +187,7 @@ def about_regime(trace: Trace) -> Iterator[Issue]:
             "warning",
             "regime-change",
             f"{name} changes its behaviour at about {readable(change.at, 's')}: its fluctuations become "
-            f"{change.describe()}. A model of one part will not hold in the other; fit them apart.",
+            f"{change.describe()}. A model of one part is not valid for the other; fit them separately.",
             name,
             change.at,
         )

@@ -1,4 +1,4 @@
-"""What is in a recording and what is odd about it, before a model is fitted to it."""
+"""Inspection of a recording before a model is fitted to it: its contents and its problems."""
 
 from __future__ import annotations
 
@@ -11,52 +11,58 @@ import numpy as np
 from ..typing import Array
 from ..units import readable
 from .channel_roles import likely_drives, likely_outputs
-from .checks import Issue as Issue, about_channel, about_regime, about_time
-from .terminal_plot import picture
+from .checks import Issue as Issue, check_channel, check_regime, check_time
+from .terminal_plot import terminal_plot
 from .trace import Trace
 
-_ABOUT = re.compile(
+_INSTRUMENT_KEY = re.compile(
     r"model|instrument|firmware|serial|mainframe|operator|date|trigger.?time|timestamp|comment|title", re.IGNORECASE
 )
-_TOLD = 6
+_MAX_INSTRUMENT_LINES = 6
 
 
 def diagnose(trace: Trace) -> list[Issue]:
-    """Everything odd about a recording, errors first.
+    """Find problems of a recording, such as gaps, clipping, or a change of regime.
 
-    Looks for too few samples; times that repeat, run back, jitter or leave gaps; channels that hold NaN or infinity,
-    are constant or clipped; and a change of regime, after which the device is no longer the one before.
+    Checks for too few samples; times that repeat, run backwards, jitter or have gaps; channels with NaN or infinite values,
+    that are constant or clipped; and a change of regime, after which the device behaves differently.
 
     Args:
-        trace: The recording. Drives are used to explain changes of the outputs; if it names none, the channels that
-            look like inputs are taken.
+        trace: The recording. Its drives, or if it has none the channels that look like drives, may explain changes of the
+            outputs.
 
     Returns:
-        The findings, an empty list for a clean recording.
+        The issues, errors first; an empty list if there are none.
+
+    Example:
+        >>> time = np.arange(100) * 1e-9
+        >>> for issue in diagnose(Trace(time, output={"V": np.sin(time * 3e8), "I": np.zeros(100)}, units={"I": "A"})):
+        ...     print(issue.severity, issue.message)
+        warning I is constant (0 A): a model cannot learn from it.
     """
     if len(trace) < 2:
-        return [Issue("error", "too-short", f"The trace holds {len(trace)} sample; at least 2 are needed.")]
-    issues = [*about_time(trace)]
+        return [Issue("error", "too-short", f"The trace has {len(trace)} sample; at least 2 are needed.")]
+    issues = [*check_time(trace)]
     for name, values in trace.channels.items():
-        issues += about_channel(trace, name, values)
-    issues += about_regime(trace)
+        issues += check_channel(trace, name, values)
+    issues += check_regime(trace)
     order = {"error": 0, "warning": 1, "note": 2}
-    return sorted(issues, key=lambda finding: order[finding.severity])
+    return sorted(issues, key=lambda issue: order[issue.severity])
 
 
 def summary(trace: Trace, *, file: str | None = None, options: Sequence[str] = (), plain: bool = False) -> str:
-    """The text that `spinode inspect` prints: contents, a picture, oddities, and the command that comes next.
+    """Return the text that `spinode inspect` prints: contents, a plot, issues, and the next command.
 
     Args:
         trace: The recording, with all its channels.
-        file: The file as the user named it, for the command; the name in the provenance if omitted.
-        options: Further words of the command: how the file was read.
-        plain: Draw the picture in ASCII.
+        file: Name of the file for the command; from the provenance if omitted.
+        options: Options with which the file was read, for the command.
+        plain: Plot with ASCII characters.
     """
     issues = diagnose(trace)
     advice = _advice(trace, issues, [file or str(trace.provenance.get("file", "TABLE")), *options])
-    drawn = picture(trace, plain=plain) if len(trace) > 1 else []
-    parts = [_contents(trace), _channels(trace), drawn, _oddities(issues), advice]
+    plot = terminal_plot(trace, plain=plain) if len(trace) > 1 else []
+    parts = [_contents(trace), _channels(trace), plot, _issues(issues), advice]
     return "\n\n".join("\n".join(part) for part in parts if part)
 
 
@@ -67,14 +73,14 @@ def _contents(trace: Trace) -> list[str]:
         unit = trace.unit("time")
         lines.append(f"samples   {len(trace)}, from {readable(trace.time[0], unit)} to {readable(trace.time[-1], unit)}")
     if len(trace) > 1 and source.get("sampled_by") is not None:
-        lines.append(f"time      none in the file; the recording runs over the {source['sampled_by']}")
+        lines.append(f"time      not in the file; the samples are numbered by {source['sampled_by']}")
     elif len(trace) > 1:
         steps = np.diff(trace.time)
         step = f"mean {readable(float(np.mean(steps)), unit)}, median {readable(float(np.median(steps)), unit)}"
         lines.append(f"duration  {readable(trace.duration, unit)}, step {step}")
     clock = source.get("time")
     if clock is not None and source.get("raw_units", {}).get(clock, "s") is None:
-        lines.append(f"time      the file gives no unit for {clock!r}; it is taken as seconds")
+        lines.append(f"time      the file gives no unit for {clock!r}; seconds are assumed")
     lines += _instrument(source.get("metadata"))
     for name, value in trace.parameters.items():
         lines.append(f"parameter {name} = {readable(value, trace.units.get(name, ''))}")
@@ -82,16 +88,19 @@ def _contents(trace: Trace) -> list[str]:
 
 
 def _instrument(metadata: object) -> list[str]:
-    """What wrote the file, and when, where it says so."""
+    """Return lines about the instrument and the date, from the header of the file."""
     head = metadata.get("header") if isinstance(metadata, Mapping) else None
     if not isinstance(head, Mapping):
         return []
-    told = [(str(k), " ".join(str(v).split())) for k, v in head.items() if _ABOUT.search(str(k)) and str(v).strip()]
-    return [f"{'recorded' if place == 0 else '':<9} {key}: {value[:100]}" for place, (key, value) in enumerate(told[:_TOLD])]
+    entries = [(str(k), " ".join(str(v).split())) for k, v in head.items() if _INSTRUMENT_KEY.search(str(k)) and str(v).strip()]
+    return [
+        f"{'recorded' if index == 0 else '':<9} {key}: {value[:100]}"
+        for index, (key, value) in enumerate(entries[:_MAX_INSTRUMENT_LINES])
+    ]
 
 
 def _channels(trace: Trace) -> list[str]:
-    """A table with one line per channel."""
+    """Return a table with one line per channel."""
     raw = trace.provenance.get("raw_units", {})
     rows: list[tuple[str, ...]] = [("channel", "unit", "min", "max", "mean", "std")]
     for name, values in trace.channels.items():
@@ -103,38 +112,38 @@ def _channels(trace: Trace) -> list[str]:
 
 
 def _number(value: float, unit: str) -> str:
-    """The value with its prefix; a compound unit takes none, and the table has it in its own column."""
+    """Return a value with its prefix; compound units take none and are in a column of their own."""
     return readable(value, "" if "/" in unit or " " in unit else unit)
 
 
 def _statistics(values: Array) -> tuple[float, float, float, float]:
-    """Minimum, maximum, mean and standard deviation of the finite values."""
-    kept = values[np.isfinite(values)]
-    if not len(kept):
+    """Return minimum, maximum, mean and standard deviation of the finite values."""
+    finite = values[np.isfinite(values)]
+    if not len(finite):
         return (float("nan"),) * 4
-    return float(kept.min()), float(kept.max()), float(kept.mean()), float(kept.std())
+    return float(finite.min()), float(finite.max()), float(finite.mean()), float(finite.std())
 
 
-def _oddities(issues: list[Issue]) -> list[str]:
+def _issues(issues: list[Issue]) -> list[str]:
     if not issues:
-        return ["Nothing odd was found."]
-    return ["What is odd:", *(f"  {finding.severity}: {finding.message}" for finding in issues)]
+        return ["No issues were found."]
+    return ["Issues:", *(f"  {issue.severity}: {issue.message}" for issue in issues)]
 
 
 def _advice(trace: Trace, issues: list[Issue], file: Sequence[str]) -> list[str]:
-    """The exact next command where the roles are clear, else what must be chosen."""
-    if any(finding.severity == "error" for finding in issues):
-        return ["Mend the errors above before you fit a model."]
+    """Return the next command if the roles of the channels are clear, otherwise the choices to make."""
+    if any(issue.severity == "error" for issue in issues):
+        return ["Fix the errors above before you fit a model."]
     drives = tuple(trace.drive) or likely_drives(trace)
     outputs = likely_outputs(trace)
     if not drives and len(trace.channels) == 1:
         return [
-            "To fit a model of a device that runs by itself (one that is driven needs its drive recorded as well):",
+            "To fit a model of an autonomous device (for a driven device, record its drive as well):",
             f"  {_command(file, (), tuple(trace.channels), issues)}",
         ]
     if not drives or len(outputs) != 1:
         return [
-            "To fit a model, say which channels drive the device and which it answers with:",
+            "To fit a model, choose the channels that drive the device and the channel that is its output:",
             f"  {_command(file, drives or ('CHANNEL',), outputs if len(outputs) == 1 else ('CHANNEL',), issues)}",
             f"  channels: {', '.join(trace.channels) or 'none'}",
         ]
@@ -146,7 +155,7 @@ def _command(file: Sequence[str], drives: tuple[str, ...], outputs: tuple[str, .
     for option, names in (("--drive", drives), ("--output", outputs)):
         for name in names:
             words += [option, name]
-    ends = [finding.at for finding in issues if finding.code == "regime-change" and finding.at is not None]
+    ends = [issue.at for issue in issues if issue.code == "regime-change" and issue.at is not None]
     if ends and "--stop" not in file:
         words += ["--stop", f"{min(ends):.4g}"]
     return shlex.join([*words, "--save", "device.safetensors"])

@@ -1,4 +1,4 @@
-"""The likeliest split of a sequence of block statistics into two levels, which both searches for a change of regime use."""
+"""The most likely split of a sequence of block statistics into two levels, for both detectors of a change of regime."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 
 from ..typing import Array
 
-#: A strictly periodic signal has features without any scatter; no instrument is more reproducible than this.
+#: Smallest scatter of a feature; a strictly periodic signal has none, but no instrument is more reproducible than this.
 MIN_SCATTER = 1e-2
 
 

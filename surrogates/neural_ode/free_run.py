@@ -11,7 +11,8 @@ from torch import Tensor
 from ...dynamics.integrate import STATE_LIMIT
 from ...dynamics.rollout import rollout
 from ...errors import TraceError
-from ...traces.resample import check_samples, interval_of, is_uniform, recorded_interpolation
+from ...traces.held_drives import infer_interpolation
+from ...traces.sampling import check_samples, is_uniform, median_interval
 from ...traces.trace import Trace
 from .drive_interpolation import settled_drive
 from .embedding import BLOCK_FLOOR
@@ -159,7 +160,7 @@ def _check_interval(surrogate: SurrogateModel, trace: Trace) -> None:
     check_samples(trace)
     if not is_uniform(trace, surrogate.interval, 0.05):
         raise TraceError(
-            f"the trace is sampled every {interval_of(trace):.6g} s, the surrogate steps every {surrogate.interval:.6g} s; "
+            f"the trace is sampled every {median_interval(trace):.6g} s, the surrogate steps every {surrogate.interval:.6g} s; "
             f"resample it first: spinode.resample(trace, {surrogate.interval:.6g})."
         )
 
@@ -180,7 +181,7 @@ def _columns(surrogate: SurrogateModel, trace: Trace, role: str) -> Tensor:
 def _kinds_of(surrogate: SurrogateModel, trace: Trace) -> dict[str, str]:
     """How each drive of a recording runs between its samples."""
     return {
-        name: trace.interpolation.get(name) or recorded_interpolation(trace.drive[name])
+        name: trace.interpolation.get(name) or infer_interpolation(trace.drive[name])
         for name in surrogate.ports.drive
         if name in trace.drive
     }

@@ -7,7 +7,8 @@ from dataclasses import replace
 from typing import Any
 
 from ....errors import TraceError
-from ....traces.resample import check_samples, interval_of, resample
+from ....traces.resample import resample
+from ....traces.sampling import check_samples, median_interval
 from ....traces.trace import Trace
 from ....typing import Array
 from ....units import readable
@@ -86,7 +87,7 @@ def resample_for_surrogate(surrogate: SurrogateModel, trace: Trace) -> tuple[Tra
         TraceError: NaN, a recording that is too short to be scored, or one sampled too coarsely.
     """
     check_samples(trace, 8)
-    step = interval_of(trace)
+    step = median_interval(trace)
     count = trace.duration / surrogate.interval
     if count < MIN_SAMPLES:
         raise TraceError(

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from ....reporting.remarks import BAD, CARE, GOOD, NOTE, Remark
-from ....traces.resample import recorded_interpolation
+from ....traces.held_drives import infer_interpolation
 from ....units import readable
 from ..surrogate import Surrogate
 from .evaluate import Evaluation
@@ -166,7 +166,7 @@ def data_remarks(surrogate: Surrogate, evaluation: Evaluation) -> Iterator[Remar
         )
     for name in surrogate.ports.drive:
         fitted = surrogate.ports.interpolation.get(name)
-        here = evaluation.trace.interpolation.get(name) or recorded_interpolation(evaluation.trace.drive[name])
+        here = evaluation.trace.interpolation.get(name) or infer_interpolation(evaluation.trace.drive[name])
         if fitted and fitted != here:
             yield Remark(
                 NOTE,

@@ -86,7 +86,7 @@ def test_smoothed_derivative_beats_differences_on_noise():
 
 
 def test_too_short_for_derivatives_is_said():
-    with pytest.raises(TraceError, match="holds 6 samples; at least 8 are needed"):
+    with pytest.raises(TraceError, match="has 6 samples; at least 8 are needed"):
         local_polynomial(np.arange(6.0), 2)
 
 

@@ -336,7 +336,7 @@ def changed(trace, **parts):
 
 
 BAD = {
-    "short": (lambda t: t.between(0, 150e-9), TraceError, "holds 151 samples; at least 200 are needed"),
+    "short": (lambda t: t.between(0, 150e-9), TraceError, "has 151 samples; at least 200 are needed"),
     "constant drive": (lambda t: changed(t, drive={"u": np.ones(600)}), TraceError, "drive 'u' is constant"),
     "rounded constant drive": (
         lambda t: changed(t, drive={"u": 0.1 * (1 + 1e-16 * np.arange(600))}),
@@ -352,7 +352,7 @@ BAD = {
     "NaN": (
         lambda t: changed(t, output={"y": np.where(np.arange(600) == 7, np.nan, t.output["y"])}),
         TraceError,
-        "'y' holds 1 NaN or infinite values, the first at sample 7",
+        "'y' has 1 NaN or infinite values, the first at sample 7",
     ),
     "NaN time": (lambda t: changed(t, time=np.where(np.arange(600) == 7, np.nan, t.time)), TraceError, "'time' holds 1 NaN"),
     "repeated time": (lambda t: changed(t, time=np.r_[t.time[:300], t.time[299:-1]]), TraceError, "time repeats after sample"),

@@ -1,0 +1,57 @@
+"""The sampling of a recording: checks of its samples, its interval, and uniform grids."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..errors import TraceError
+from ..typing import Array
+from .trace import Trace
+
+
+def check_samples(trace: Trace, minimum: int = 2) -> None:
+    """Check that numerical methods can use the samples of a trace.
+
+    Args:
+        trace: The recording.
+        minimum: Smallest number of samples.
+
+    Raises:
+        TraceError: too few samples, a time that does not increase strictly, or NaN or infinite values.
+    """
+    if len(trace) < minimum:
+        raise TraceError(
+            f"the trace has {len(trace)} samples; at least {minimum} are needed. Take a longer part of the recording."
+        )
+    for name, values in {"time": trace.time, **trace.channels}.items():
+        bad = np.flatnonzero(~np.isfinite(values))
+        if len(bad):
+            raise TraceError(
+                f"{name!r} has {len(bad)} NaN or infinite values, the first at sample {bad[0]} "
+                f"(t = {trace.time[bad[0]]:.6g} s); choose start and stop so that they are left out."
+            )
+    steps = np.diff(trace.time)
+    if np.any(steps <= 0):
+        index = int(np.flatnonzero(steps <= 0)[0])
+        kind = "repeats" if steps[index] == 0 else "runs backwards"
+        raise TraceError(
+            f"time {kind} after sample {index} (t = {trace.time[index]:.6g} s); it must increase strictly. "
+            "Cut the recording there, or remove the repeated rows."
+        )
+
+
+def median_interval(trace: Trace) -> float:
+    """Return the median sample interval [s]."""
+    return float(np.median(np.diff(trace.time)))
+
+
+def is_uniform(trace: Trace, interval: float, tolerance: float = 1e-4) -> bool:
+    """Return True if every sample lies within `tolerance` intervals of a uniform grid."""
+    grid = trace.time[0] + interval * np.arange(len(trace))
+    return bool(np.max(np.abs(trace.time - grid)) <= tolerance * interval)
+
+
+def uniform_grid(trace: Trace, interval: float) -> Array:
+    """Return the times start, start + interval, ... up to the end of the recording, to within 1e-4 intervals."""
+    count = int(np.floor(trace.duration / interval + 1e-4)) + 1
+    return np.asarray(trace.time[0] + interval * np.arange(count), dtype=np.float64)

@@ -1,0 +1,40 @@
+"""Held drives: recognition, times of their changes, and averages over a coarser grid."""
+
+import numpy as np
+import pytest
+
+from spinode.traces.held_drives import average_held, change_times, infer_interpolation
+
+
+def test_average_preserves_the_area_of_a_pulse():
+    time = np.arange(120.0)
+    pulse = np.where((time >= 37) & (time < 44), 3.0, 0.0)
+    grid = np.arange(0.0, 120.0, 10.0)
+    assert 10.0 * average_held(time, pulse, grid).sum() == pytest.approx(3.0 * 7)
+
+
+def test_change_times_of_a_jittering_recorder_are_on_the_clock_of_the_generator():
+    generator = np.random.default_rng(0)
+    time = np.arange(400) + generator.uniform(0, 0.3, 400)
+    levels = generator.uniform(-1, 1, 40)
+    samples = levels[np.minimum(time // 10, 39).astype(int)]
+    times, values = change_times(time, samples)
+    assert np.array_equal(values, levels)
+    steps = np.diff(times[1:])
+    assert np.abs(steps - 10).max() < 0.02
+
+
+def test_infer_interpolation():
+    generator = np.random.default_rng(0)
+    assert infer_interpolation(np.repeat(generator.standard_normal(50), 5)) == "held"
+    assert infer_interpolation(np.ones(10)) == "held"
+    assert infer_interpolation(generator.standard_normal(200)) == "spline"
+    assert infer_interpolation(np.sin(np.arange(200) / 7)) == "spline"
+
+
+def test_noise_in_the_last_digits_is_ignored_and_a_burst_is_not_held():
+    steps = np.repeat([1.0, 2.0, 1.5, 3.0], 100)
+    noisy = steps * (1 + 1e-7 * (np.arange(400) % 10 < 3) * (np.arange(400) % 2))
+    assert infer_interpolation(noisy) == "held"
+    burst = np.concatenate([np.zeros(450), np.sin(np.arange(550) / 7)])
+    assert infer_interpolation(burst) == "spline"
