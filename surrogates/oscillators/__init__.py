@@ -1,1 +1,1 @@
-"""Noisy and coupled oscillators: neural SDEs, networks of devices, and fast responses."""
+"""Noisy and coupled oscillators: neural SDEs, networks of devices, and surrogates with a fast linear response."""

@@ -1,43 +1,54 @@
-"""`OscillatorNetwork`: devices that drive each other, trained through."""
+"""`OscillatorNetwork`: devices that drive each other, trained by gradients through the devices."""
 
 from __future__ import annotations
 
 import math
-from typing import cast
 
 import torch
 from torch import Tensor, nn
 
 from ...contracts.driven_device import DrivenDevice
 from ...errors import ConfigError
+from ...validation import number, whole_number
+from ..extrapolation import warn_of_extrapolation
 
 
 class OscillatorNetwork(nn.Module):
-    """Devices of one kind, coupled by their outputs; couplings, operating points and input weights are parameters.
+    """Devices of one kind, coupled by their outputs; couplings, operating points and input weights are trainable.
 
-    Device i is driven with
+    The drive of device i is
 
     J_i(t) = bias_i + sum_k W_ik x_k(t) + sum_j K_ij (y_j(t - dt) - rest),
 
-    each sample held for `hold`, where y_j is the output of device j one hold before. Of a self-sustained oscillator the bias
-    sets the frequency and the damping. Gradients pass through the devices, whose own weights stay as they were fitted.
+    constant for `hold` samples, where y_j is the output of device j one hold before. For a self-sustained oscillator the bias
+    sets the frequency and the damping. Gradients pass through the devices, whose fitted weights are not changed.
+
+    Devices that leave the domain they were fitted on cause one `DomainWarning` for each network.
 
     Args:
-        device: A fitted surrogate, or anything else that is `DrivenDevice`, with one drive.
+        device: A fitted surrogate, or any other `DrivenDevice`, with one drive.
         size: Number of devices.
         inputs: Width of the input.
-        bias: Operating point at the start, in the unit of the drive.
-        spread: Deviation of the operating points from it at the start, in that unit.
-        input_scale: Deviation of the sum of input weights at the start, drive for each unit of input.
-        coupling_scale: Deviation of the sum of couplings at the start, drive for each unit of output.
-        rest: Output that couples nothing.
-        output: Which output couples and is returned; the only one if omitted.
-        hold: Samples of the device in each step.
-        limits: Lowest and highest drive; what would lie beyond is bent to the limit smoothly. None for no limits.
-        seed: Of the weights.
+        bias: Initial operating point, in the unit of the drive.
+        spread: Standard deviation of the initial operating points, in that unit.
+        input_scale: Standard deviation of the sum of the initial input weights, drive per unit of input.
+        coupling_scale: Standard deviation of the sum of the initial couplings, drive per unit of output.
+        rest: Output at which the coupling is zero.
+        output: Output that couples and is returned; the only one if omitted.
+        hold: Number of device samples in each step.
+        limits: Lowest and highest drive; larger values are limited smoothly by a tanh. None for no limits.
+        seed: Seed of the weights.
 
     Raises:
-        ConfigError: what is no device, a device of several drives, or numbers out of range.
+        ConfigError: not a device, a device of several drives, or numbers out of range.
+
+    Example:
+        >>> from spinode.datasets import SpinTorqueOscillator
+        >>> network = OscillatorNetwork(
+        ...     SpinTorqueOscillator(), size=3, inputs=1, bias=6.5e-3, input_scale=1e-3, coupling_scale=0.1, output="V"
+        ... )
+        >>> network(torch.tensor([[0.1], [0.5]])).shape
+        torch.Size([2, 3])
 
     Source: Romera et al., Nature 563, 230 (2018), doi:10.1038/s41586-018-0632-y, train four coupled oscillators on vowels.
     """
@@ -61,22 +72,21 @@ class OscillatorNetwork(nn.Module):
         super().__init__()
         if not isinstance(device, DrivenDevice) or len(device.drives) != 1:
             raise ConfigError(
-                f"device is {device!r}; expected a fitted Surrogate, or a model with begin and advance, of one drive."
+                f"device is {device!r}; expected a fitted Surrogate, or a model with initial_state and step_block, with one "
+                "drive."
             )
-        for name, count in (("size", size), ("inputs", inputs), ("hold", hold)):
-            if not isinstance(count, int) or isinstance(count, bool) or count < 1:
-                raise ConfigError(f"{name} is {count!r}; expected a positive whole number.")
-        numbers = {"bias": bias, "spread": spread, "input_scale": input_scale, "coupling_scale": coupling_scale, "rest": rest}
-        bad = [name for name, value in numbers.items() if not math.isfinite(value)]
-        if bad:
-            raise ConfigError(f"{bad[0]} is {numbers[bad[0]]!r}; expected a finite number.")
+        size, inputs = whole_number("size", size, 1), whole_number("inputs", inputs, 1)
+        bias, spread = number("bias", bias), number("spread", spread)
+        input_scale, coupling_scale = number("input_scale", input_scale), number("coupling_scale", coupling_scale)
         if output is None and len(device.outputs) == 1:
             output = device.outputs[0]
         if output not in device.outputs:
             raise ConfigError(f"output is {output!r}; the device has {', '.join(device.outputs)}: pass output= one of them.")
         if limits is not None and not limits[0] < bias < limits[1]:
             raise ConfigError(f"limits are {limits!r}; expected a lower and a higher drive around the bias, {bias:g}.")
-        self.device, self.hold, self.rest, self.limits = device, hold, float(rest), limits
+        self.device, self.hold = device, whole_number("hold", hold, 1)
+        self.rest, self.limits = number("rest", rest), limits
+        self._outside = 0.0
         self._output = device.outputs.index(output)
         if isinstance(device, nn.Module):
             device.requires_grad_(False)
@@ -90,44 +100,54 @@ class OscillatorNetwork(nn.Module):
         self.coupling = nn.Parameter(coupling_scale * normal(size, size) / math.sqrt(size))
 
     def forward(self, x: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
-        """Outputs of all devices.
+        """Return the outputs of all devices.
 
         Args:
-            x: Shape (..., time, inputs).
+            x: Input, shape (..., time, inputs).
             generator: Source of the devices' noise; their mean response if omitted.
 
         Returns:
-            Shape (..., time, size), in the output's unit. `outside` then holds the share of samples outside what the device is
-            known for.
+            Outputs, shape (..., time, size), in the output's unit.
 
         Raises:
             ConfigError: an input of another shape, or with NaN.
+
+        Warns:
+            DomainWarning: devices left the domain they were fitted on; once for each network.
         """
         if x.dim() < 2 or x.shape[-1] != self.input_weight.shape[1] or not x.shape[-2]:
             raise ConfigError(f"the input has shape {tuple(x.shape)}; expected (..., time, {self.input_weight.shape[1]}).")
         if not bool(torch.isfinite(x).all()):
-            raise ConfigError("the input holds NaN or infinite values; replace or cut them.")
-        own = self.bias + x.to(self.bias) @ self.input_weight.T
-        start = self._limited(self.bias).expand(*own.shape[:-2], -1)
+            raise ConfigError("the input contains NaN or infinite values; replace or cut them.")
+        uncoupled = self.bias + x.to(self.bias) @ self.input_weight.T
+        start = self._limited(self.bias).expand(*uncoupled.shape[:-2], -1)
         memory = self.device.initial_state(start.unsqueeze(-1), generator=generator)
-        late = torch.full_like(start, self.rest)
+        previous = torch.full_like(start, self.rest)
         outputs, outside = [], 0.0
-        for now in own.unbind(-2):
-            drive = self._limited(now + (late - self.rest) @ self.coupling.T)
-            held = drive[..., None, None].expand(*drive.shape, self.hold, 1)
-            answer = self.device.step_block(memory, held, generator=generator)
-            memory, late = answer.memory, answer.output[..., -1, self._output]
-            outputs.append(late)
-            outside += float(answer.outside.double().mean())
+        for drives in uncoupled.unbind(-2):
+            drive = self._limited(drives + (previous - self.rest) @ self.coupling.T)
+            constant = drive[..., None, None].expand(*drive.shape, self.hold, 1)
+            response = self.device.step_block(memory, constant, generator=generator)
+            memory, previous = response.memory, response.output[..., -1, self._output]
+            outputs.append(previous)
+            outside += float(response.outside.double().mean())
         self._outside = outside / len(outputs)
+        warn_of_extrapolation(
+            self,
+            self._outside,
+            "the domain that the device of the network was fitted on",
+            "Pass limits=, or fit the device on a trace that covers the drive.",
+            stacklevel=5,
+        )
         return torch.stack(outputs, -2)
 
     @property
     def outside(self) -> float:
-        """Share of the samples of the last run that lay outside what the device is known for."""
-        return cast(float, getattr(self, "_outside", 0.0))
+        """Return the share of the samples of the last run that lay outside the domain of the device."""
+        return self._outside
 
     def _limited(self, drive: Tensor) -> Tensor:
+        """Return the drive, smoothly bounded by the limits."""
         if self.limits is None:
             return drive
         low, high = self.limits

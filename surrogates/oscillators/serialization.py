@@ -1,4 +1,4 @@
-"""Files of surrogates with a fast response: those of the surrogate inside, and the response's kernel."""
+"""Files of surrogates with a fast response: the contents of the surrogate's own file, and the kernel of the response."""
 
 from __future__ import annotations
 

@@ -14,8 +14,12 @@ from torch import Tensor, nn
 from ....contracts.driven_device import Response
 from ....errors import ConfigError, TraceError
 from ... import artifacts
+from ...extrapolation import FITTED_DOMAIN, REDUCE_DRIVE, warn_of_extrapolation
 from ...neural_ode.domain import Domain
 from ...neural_ode.ports import Ports
+
+#: Share of the samples that noise may carry out of the domain without a warning; about 0.001 is usual in the regime of the fit.
+NOISE_SHARE = 0.01
 
 
 class ConditionalDensity(nn.Module):
@@ -145,9 +149,15 @@ class StochasticSurrogate(nn.Module):
                 noise is small.
             memory: State to continue from, as `initial_state` and `step_block` return it; the stationary one under the first
                 sample if omitted.
+
+        Warns:
+            DomainWarning: more of the run than noise explains lies outside the domain of the fit; once for each surrogate.
         """
         start = self.initial_state(drive[..., 0, :]) if memory is None else memory
-        return self.step_block(start, drive, generator=generator).output
+        response = self.step_block(start, drive, generator=generator)
+        share = float(response.outside.double().mean())
+        warn_of_extrapolation(self, share if share > NOISE_SHARE else 0.0, FITTED_DOMAIN, REDUCE_DRIVE)
+        return response.output
 
     def save(self, path: str | Path) -> None:
         """Write one safetensors file with JSON metadata; `spinode.load` reads it."""

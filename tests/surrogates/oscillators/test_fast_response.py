@@ -1,4 +1,4 @@
-"""A feedthrough with a memory: found where it is known, and passed on stretch by stretch."""
+"""A surrogate with a fast linear response: the fit recovers a known filter, and blocks continue one run."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import spinode
-from spinode import Trace, load
+from spinode import Trace, artifact, load
 from spinode.contracts.driven_device import DrivenDevice
 from spinode.errors import ConfigError, FileFormatError, TraceError
 from spinode.surrogates import Reservoir, WithFastResponse, fast_response
@@ -16,7 +16,7 @@ RINGING = 0.2 * np.exp(-np.arange(12) / 4) * np.cos(np.arange(12) * 1.3)
 
 
 def recording(seed, samples=3000):
-    """A slow relaxation that a surrogate of order 1 follows, and a ringing filter beside it that it cannot."""
+    """Simulate a slow relaxation, which a surrogate of order 1 reproduces, plus a ringing filter, which it does not."""
     source = np.random.default_rng(seed)
     u = np.repeat(source.uniform(-1, 1, samples // 2 + 1), 2)[:samples]
     y = np.zeros(samples)
@@ -43,13 +43,13 @@ def error(device, trace):
     return float((out - y[1:])[50:].square().mean().sqrt() / y.std())
 
 
-def test_the_ringing_is_found_again(slow, both):
+def test_the_fit_recovers_the_ringing(slow, both):
     assert isinstance(both, WithFastResponse)
     assert isinstance(both, DrivenDevice)
     assert error(both, recording(1)) < 0.25 * error(slow, recording(1))
 
 
-def test_stretches_are_one_run_and_gradients_pass(both):
+def test_blocks_continue_one_run_and_gradients_pass(both):
     drive = torch.rand(3, 40, 1, generator=torch.Generator().manual_seed(0), dtype=torch.float64).requires_grad_()
     memory = both.initial_state(drive[:, 0])
     whole = both.step_block(memory, drive)
@@ -65,13 +65,13 @@ def test_stretches_are_one_run_and_gradients_pass(both):
         torch.testing.assert_close(torch.cat(list(reservoir.stream(x, block=3))), reservoir(x), rtol=0, atol=1e-12)
 
 
-def test_a_device_without_it_is_left_as_it_is(duffing_like):
-    trace, surrogate = duffing_like
+def test_a_surrogate_without_a_fast_response_is_returned_unchanged(purely_slow):
+    trace, surrogate = purely_slow
     assert fast_response(surrogate, trace, taps=(0, 12)) is surrogate
 
 
 @pytest.fixture(scope="module")
-def duffing_like():
+def purely_slow():
     source = np.random.default_rng(3)
     u = np.repeat(source.uniform(-1, 1, 301), 10)[:3000]
     y = np.zeros(3000)
@@ -82,18 +82,18 @@ def duffing_like():
     return trace, spinode.fit(trace, order=1, restarts=1, iterations=4, hidden=(6,), windows=(1, 8, 40), max_samples=1500)
 
 
-def test_a_file_brings_it_back(both, tmp_path):
+def test_saving_and_loading_changes_nothing(both, tmp_path):
     both.save(tmp_path / "fast.safetensors")
-    back = load(tmp_path / "fast.safetensors")
-    assert isinstance(back, WithFastResponse)
+    loaded = load(tmp_path / "fast.safetensors")
+    assert isinstance(loaded, WithFastResponse)
     drive = torch.rand(30, 1, dtype=torch.float64)
-    torch.testing.assert_close(back.simulate(drive), both.simulate(drive), rtol=0, atol=0)
-    with pytest.raises(FileFormatError, match=r"spinode\.surrogates\.load"):
-        spinode.load(tmp_path / "fast.safetensors")
+    torch.testing.assert_close(loaded.simulate(drive), both.simulate(drive), rtol=0, atol=0)
+    with pytest.raises(FileFormatError, match=r"expected .*`spinode\.load` opens every kind"):
+        artifact.load(tmp_path / "fast.safetensors", expected=spinode.Surrogate)
 
 
-def test_what_cannot_be(slow):
-    with pytest.raises(ConfigError, match="taps is"):
+def test_invalid_arguments_are_refused(slow):
+    with pytest.raises(ConfigError, match="a value of taps is -1; expected a whole number from 0 to 100000"):
         fast_response(slow, recording(0), taps=(-1,))
     with pytest.raises(TraceError, match="taps need"):
         fast_response(slow, recording(0, 200), taps=(0, 120))

@@ -1,22 +1,23 @@
-"""Networks of oscillators: their equation, their gradients, and a task that they learn."""
+"""Networks of oscillators: their equation, their gradients, domain warnings, and a task that they learn."""
 
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
 from torch import nn
 
 from spinode.datasets import SpinTorqueOscillator
-from spinode.errors import ConfigError
+from spinode.errors import ConfigError, DomainWarning
 from spinode.surrogates import OscillatorNetwork
 
 DEVICE = SpinTorqueOscillator(interval=100e-9, substeps=2, scale=1.0)
 
 
 def network(size=3, inputs=2, **settings):
-    given = {
+    arguments = {
         "bias": 6.5e-3,
         "spread": 2e-4,
         "input_scale": 1e-3,
@@ -25,7 +26,7 @@ def network(size=3, inputs=2, **settings):
         "output": "V",
         **settings,
     }
-    return OscillatorNetwork(DEVICE, size, inputs, **given)
+    return OscillatorNetwork(DEVICE, size, inputs, **arguments)
 
 
 def generator(seed=0):
@@ -33,38 +34,38 @@ def generator(seed=0):
 
 
 def test_devices_are_driven_by_bias_input_and_each_other():
-    made = network(hold=2)
+    oscillators = network(hold=2)
     x = torch.rand(4, 2, generator=generator(), dtype=torch.float64)
-    memory, late, expected = DEVICE.initial_state(made.bias[:, None]), torch.full((3,), 0.3, dtype=torch.float64), []
+    memory, previous, expected = DEVICE.initial_state(oscillators.bias[:, None]), torch.full((3,), 0.3, dtype=torch.float64), []
     for now in x:
-        drive = made.bias + made.input_weight @ now + made.coupling @ (late - 0.3)
-        answer = DEVICE.step_block(memory, drive[:, None, None].expand(3, 2, 1))
-        memory, late = answer.memory, answer.output[:, -1, 0]
-        expected.append(late)
-    torch.testing.assert_close(made(x), torch.stack(expected))
+        drive = oscillators.bias + oscillators.input_weight @ now + oscillators.coupling @ (previous - 0.3)
+        response = DEVICE.step_block(memory, drive[:, None, None].expand(3, 2, 1))
+        memory, previous = response.memory, response.output[:, -1, 0]
+        expected.append(previous)
+    torch.testing.assert_close(oscillators(x), torch.stack(expected))
     batch = torch.stack([x, 2 * x])
-    torch.testing.assert_close(made(batch)[1], made(2 * x))
+    torch.testing.assert_close(oscillators(batch)[1], oscillators(2 * x))
 
 
-def test_gradients_in_couplings_and_operating_points():
-    made = network()
+def test_gradients_with_respect_to_couplings_and_operating_points():
+    oscillators = network()
     x = torch.rand(3, 2, generator=generator(), dtype=torch.float64)
     scales = (1e-3, 1e-3, 1e-3)
 
     def loss(*scaled):
         names = ("bias", "input_weight", "coupling")
         values = {name: value * scale for name, value, scale in zip(names, scaled, scales, strict=True)}
-        return torch.func.functional_call(made, values, (x,)).square().sum()
+        return torch.func.functional_call(oscillators, values, (x,)).square().sum()
 
-    start = [(value / scale).detach().requires_grad_() for value, scale in zip(made.parameters(), scales, strict=True)]
+    start = [(value / scale).detach().requires_grad_() for value, scale in zip(oscillators.parameters(), scales, strict=True)]
     assert torch.autograd.gradcheck(loss, start)
 
 
-def test_limits_bend_the_drive_and_nothing_leaves_them():
-    made = network(limits=(5.5e-3, 7.5e-3), input_scale=1.0)
+def test_the_drive_stays_within_the_limits():
+    oscillators = network(limits=(5.5e-3, 7.5e-3), input_scale=1.0)
     seen = []
 
-    class Watched:
+    class Recording:
         interval, drives, outputs = DEVICE.interval, DEVICE.drives, DEVICE.outputs
 
         def initial_state(self, drive, *, generator=None):
@@ -74,27 +75,46 @@ def test_limits_bend_the_drive_and_nothing_leaves_them():
             seen.append(drive.detach())
             return DEVICE.step_block(memory, drive)
 
-    made.device = Watched()
-    made(torch.randn(20, 2, generator=generator(), dtype=torch.float64))
+    oscillators.device = Recording()
+    oscillators(torch.randn(20, 2, generator=generator(), dtype=torch.float64))
     drives = torch.cat([each.flatten() for each in seen])
     assert 5.5e-3 <= float(drives.min()) < float(drives.max()) <= 7.5e-3
 
 
-def test_it_learns_what_a_linear_readout_of_its_input_cannot():
-    """The parity of two pulses in turn: a network of five, trained through, with Adam."""
+def test_a_network_learns_a_task_that_is_not_linearly_separable():
+    """The parity of two successive pulses: a network of five devices, trained with Adam."""
     torch.manual_seed(0)
     bits = torch.randint(2, (64, 2), generator=generator())
     x = (2.0 * bits - 1).double().repeat_interleave(2, 1).unsqueeze(-1)
-    wanted = bits.sum(1) % 2
-    made, head = network(5, 1, spread=5e-4, hold=3), nn.Linear(5, 2, dtype=torch.float64)
-    groups = [{"params": made.parameters(), "lr": 1e-4}, {"params": head.parameters(), "lr": 0.05}]
+    parity = bits.sum(1) % 2
+    oscillators, head = network(5, 1, spread=5e-4, hold=3), nn.Linear(5, 2, dtype=torch.float64)
+    groups = [{"params": oscillators.parameters(), "lr": 1e-4}, {"params": head.parameters(), "lr": 0.05}]
     optimizer = torch.optim.Adam(groups)
     for _ in range(150):
         optimizer.zero_grad()
-        loss = nn.functional.cross_entropy(head(10 * (made(x)[:, -1] - 0.35)), wanted)
+        loss = nn.functional.cross_entropy(head(10 * (oscillators(x)[:, -1] - 0.35)), parity)
         loss.backward()
         optimizer.step()
-    assert float((head(10 * (made(x)[:, -1] - 0.35)).argmax(1) == wanted).double().mean()) == 1
+    assert float((head(10 * (oscillators(x)[:, -1] - 0.35)).argmax(1) == parity).double().mean()) == 1
+
+
+class Limited(SpinTorqueOscillator):
+    """An oscillator that is valid up to 7 mA only."""
+
+    def step_block(self, memory, drive, *, generator=None):
+        return replace(super().step_block(memory, drive, generator=generator), outside=drive[..., 0] > 7e-3)
+
+
+def test_a_device_that_leaves_its_domain_warns_once():
+    oscillators = OscillatorNetwork(Limited(interval=100e-9), 2, 1, bias=6.5e-3, output="V")
+    with torch.no_grad():
+        oscillators.input_weight.copy_(torch.tensor([[1e-3], [-1e-3]]))
+    x = torch.tensor([[0.1], [0.2], [0.6], [0.8]])
+    with pytest.warns(DomainWarning, match=r"25\.0% of the steps lie outside .* of the network") as caught:
+        oscillators(x)
+    assert len(caught) == 1
+    assert oscillators.outside == 0.25
+    oscillators(x)  # warnings are errors here: there is no second one
 
 
 @pytest.mark.parametrize(
@@ -107,12 +127,12 @@ def test_it_learns_what_a_linear_readout_of_its_input_cannot():
         ({"hold": 0}, "hold is 0"),
     ],
 )
-def test_networks_that_cannot_be(settings, message):
+def test_invalid_networks_are_refused(settings, message):
     with pytest.raises(ConfigError, match=message):
         network(**settings)
 
 
-def test_inputs_that_cannot_be():
+def test_invalid_inputs_are_refused():
     with pytest.raises(ConfigError, match="expected a fitted Surrogate"):
         OscillatorNetwork("oscillator", 3, 1, bias=1.0)
     with pytest.raises(ConfigError, match="has shape"):

@@ -13,7 +13,7 @@ from scipy import stats
 from spinode import Trace, load
 from spinode.contracts.driven_device import DrivenDevice
 from spinode.datasets import SpinTorqueOscillator
-from spinode.errors import ConfigError, FileFormatError, FitError, TraceError
+from spinode.errors import ConfigError, DomainWarning, FileFormatError, FitError, TraceError
 from spinode.surrogates import StochasticConfig, StochasticSurrogate, fit_stochastic
 from spinode.surrogates.oscillators.stochastic.checkpoint import Checkpoint
 
@@ -109,6 +109,14 @@ def test_saving_and_loading_changes_nothing(fitted, tmp_path):
     (tmp_path / "cut.safetensors").write_bytes(data[: len(data) // 2])
     with pytest.raises(FileFormatError):
         load(tmp_path / "cut.safetensors")
+
+
+def test_a_simulation_outside_the_domain_warns_once(fitted):
+    drive = torch.full((20, 1), 5.0, dtype=torch.float64)
+    with pytest.warns(DomainWarning, match="of the steps lie outside the domain the surrogate was fitted on") as caught:
+        fitted.simulate(drive)
+    assert (len(caught), caught[0].filename) == (1, __file__)
+    fitted.simulate(drive)  # warnings are errors here: there is no second one
 
 
 # Settings, progress and checkpoints
