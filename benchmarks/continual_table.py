@@ -12,7 +12,7 @@ import statistics
 from pathlib import Path
 from typing import Any
 
-from spinode.cli.train import shown
+from spinode.experiments.table import format_figure
 from spinode.training.recipe import Recipe, load_recipe, recipe_names
 
 HERE = Path(__file__).resolve().parent
@@ -90,7 +90,7 @@ def published(recipe: Recipe, name: str) -> str:
     known = recipe.published.get(name)
     if known is None:
         return ""
-    return shown(name, known.value) + (f" +- {shown(name, known.spread)}" if known.spread is not None else "")
+    return format_figure(name, known.value) + (f" +- {format_figure(name, known.spread)}" if known.spread is not None else "")
 
 
 def ours(recipe: Recipe, name: str, figures: list[dict[str, float]]) -> str:
@@ -99,14 +99,18 @@ def ours(recipe: Recipe, name: str, figures: list[dict[str, float]]) -> str:
     if not values:
         return "not run"
     mean = statistics.mean(values)
-    spread = f" +- {shown(name, statistics.stdev(values))}" if len(values) > 1 else ""
+    spread = f" +- {format_figure(name, statistics.stdev(values))}" if len(values) > 1 else ""
     known = recipe.published.get(name)
     verdict = ""
     if known is not None:
         # The sum of 0.9134 and 0.01 is no exact number.
         good = abs(mean - known.value) <= known.tolerance + 1e-9
-        verdict = f" (within {shown(name, known.tolerance)})" if good else f" (**not** within {shown(name, known.tolerance)})"
-    return f"{shown(name, mean)}{spread}{verdict}"
+        verdict = (
+            f" (within {format_figure(name, known.tolerance)})"
+            if good
+            else f" (**not** within {format_figure(name, known.tolerance)})"
+        )
+    return f"{format_figure(name, mean)}{spread}{verdict}"
 
 
 def notes(base: Recipe) -> list[str]:

@@ -1,19 +1,21 @@
-"""The command `spinode`: composes readers, fit, scores, report and trainers. Bad input ends in one message and exit code 2."""
+"""The command `spinode`: each file of `commands/` is one command. Bad input ends in one sentence and exit code 2."""
 
 from __future__ import annotations
 
 import argparse
+import difflib
 import sys
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from ..errors import SpinodeError
-from . import demo, drives, surrogates, synapses, train
-from .messages import in_options as in_options
-from .options import BAD_INPUT, Parser
+from ..version import __version__
+from . import commands
 
-#: Exit code if interrupted by the user.
+#: Exit code of bad input.
+BAD_INPUT = 2
+#: Exit code after an interrupt from the keyboard.
 INTERRUPTED = 130
 
 
@@ -25,32 +27,59 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     Returns:
         Exit code: 0, or 2 for bad input, or 130 if interrupted.
+
+    Example:
+        >>> from spinode.cli import main
+        >>> main(["nonsense"])
+        2
     """
-    arguments = parser().parse_args(argv)
-    run: Callable[[argparse.Namespace], None] = arguments.run
-    worded: Callable[[str], str] = arguments.words
-
-    def print_warning(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
-        print(f"spinode: warning: {worded(str(message))}", file=sys.stderr)
-
-    shown, warnings.showwarning = warnings.showwarning, print_warning
+    words = list(sys.argv[1:] if argv is None else argv)
+    showwarning, warnings.showwarning = warnings.showwarning, _print_warning
     try:
-        run(arguments)
+        _run(words)
         sys.stdout.flush()
     except SpinodeError as error:
-        return _fail(worded(str(error)))
+        return _fail(str(error))
     except MemoryError:
-        return _fail("there is not enough memory for this; take a shorter stretch or a longer sample interval.")
+        return _fail("there is not enough memory for this; select a shorter part of the recording or a longer sample interval.")
     except BrokenPipeError:
-        # The reader of a pipe (head, less) has seen enough; anything written at exit would complain again.
-        sys.stdout = None
+        # The reader of a pipe (head, less) has closed it; anything written at exit would raise again.
+        sys.stdout = None  # type: ignore[assignment]
         return 0
     except KeyboardInterrupt:
         print("\nspinode: interrupted.", file=sys.stderr)
         return INTERRUPTED
     finally:
-        warnings.showwarning = shown
+        warnings.showwarning = showwarning
     return 0
+
+
+def _run(words: list[str]) -> None:
+    """Run the command that the first word names; only the modules that it needs are imported."""
+    if words and words[0] in commands.names():
+        command = commands.load(words[0])
+        command.run(commands.build_parser(words[0]).parse_args(words[1:]))
+        return
+    _overview().parse_args([word for word in words if word in ("-h", "--help", "--version")][:1])
+    close = difflib.get_close_matches(words[0], commands.names(), 1) if words else []
+    guess = f" Did you mean {close[0]}?" if close else ""
+    problem = f"there is no command {words[0]}" if words else "no command was given"
+    raise SpinodeError(f"{problem}; expected one of: {', '.join(commands.names())}.{guess}")
+
+
+def _overview() -> argparse.ArgumentParser:
+    """Return the parser of `spinode --help` and `spinode --version`, which knows the commands by name and summary only."""
+    parser = argparse.ArgumentParser(
+        prog="spinode",
+        description="A measurement file in, a fast device model out, and a network trained on it.",
+        usage="spinode COMMAND [options]",
+        epilog="spinode COMMAND --help lists the options of a command.",
+    )
+    parser.add_argument("--version", action="version", version=f"spinode {__version__}")
+    table = parser.add_subparsers(title="commands", metavar="COMMAND", required=False)
+    for name in commands.names():
+        table.add_parser(name, help=commands.load(name).SUMMARY)
+    return parser
 
 
 def _fail(message: str) -> int:
@@ -58,13 +87,5 @@ def _fail(message: str) -> int:
     return BAD_INPUT
 
 
-def parser() -> argparse.ArgumentParser:
-    """All commands and options."""
-    top = Parser(prog="spinode", description="A measurement file in, a fast device model out, and a network trained on it.")
-    from ..version import __version__
-
-    top.add_argument("--version", action="version", version=f"spinode {__version__}")
-    commands = top.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    for group in (surrogates, drives, synapses, train, demo):
-        group.add_commands(commands)
-    return top
+def _print_warning(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
+    print(f"spinode: warning: {message}", file=sys.stderr)

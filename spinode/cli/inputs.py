@@ -2,162 +2,196 @@
 
 from __future__ import annotations
 
-import argparse
-import contextlib
-import sys
-from collections.abc import Callable, Iterator, Sequence
+import math
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
-
-import numpy as np
+from typing import TYPE_CHECKING, Any
 
 from ..errors import ConfigError, TraceError
 from ..files import check_writable
 from ..traces.trace import Trace, TraceSet
+from .progress import show_transient
+from .settings import parse_value
+
+if TYPE_CHECKING:
+    from ..surrogates.neural_ode.surrogate import Surrogate
+
+_EXAMPLES = {"units": "V=mV", "parameters": "T=300", "interpolation": "V=held", "columns": "conductance=G"}
 
 
-def read(arguments: argparse.Namespace, table: str, drive: Sequence[str] = (), output: Sequence[str] = ()) -> Trace:
-    """The recording in a file."""
+def read(arguments: Any, table: str, drive: Sequence[str] = (), output: Sequence[str] = ()) -> Trace:
+    """Read the recording in a file."""
     from ..datasets import read_trace
 
-    with _showing() as progress:
+    with show_transient() as progress:
         trace: Trace = read_trace(table, progress=progress, **_reading(arguments, drive, output))
     return trace
 
 
-def read_all(
-    arguments: argparse.Namespace, tables: Sequence[str], drive: Sequence[str] = (), output: Sequence[str] = ()
-) -> TraceSet:
-    """The recordings of files, folders and patterns."""
+def read_all(arguments: Any, tables: Sequence[str], drive: Sequence[str] = (), output: Sequence[str] = ()) -> TraceSet:
+    """Read the recordings of files, folders and patterns."""
     from ..datasets import read_traces
 
-    pattern = getattr(arguments, "pattern", None)
-    with _showing() as progress:
-        return read_traces(list(tables), pattern=pattern, progress=progress, **_reading(arguments, drive, output))
+    with show_transient() as progress:
+        return read_traces(list(tables), pattern=arguments.pattern, progress=progress, **_reading(arguments, drive, output))
 
 
-def inspected(arguments: argparse.Namespace, table: str) -> TraceSet:
-    """The recordings of a folder or a pattern, or the one of a file; a file that holds several is refused with their names."""
-    from ..datasets.read_many import is_many
+def load_surrogate(path: str) -> Surrogate:
+    """Load a surrogate that `spinode fit` wrote.
 
-    return read_all(arguments, [table]) if is_many(table) or arguments.pattern else TraceSet(read(arguments, table))
+    Raises:
+        FileFormatError: no such file, a damaged one, or a model of another kind.
+    """
+    from ..surrogates.neural_ode.surrogate import Surrogate
+
+    return Surrogate.load(path)
 
 
-def reading_words(arguments: argparse.Namespace) -> list[str]:
-    """The options that say how a file is read, as they were given."""
+def read_with_roles(arguments: Any) -> TraceSet:
+    """Read the recordings to fit, with drives and outputs.
+
+    Raises:
+        TraceError: no output was named; the message lists the channels.
+    """
+    if not arguments.output:
+        channels = ", ".join(read_all(arguments, arguments.tables[:1])[0].channels)
+        raise TraceError(
+            f"no --output was given; name the channel that the device responds with. The channels are: {channels}."
+        )
+    return read_all(arguments, arguments.tables, arguments.drive, arguments.output)
+
+
+def reading_options(arguments: Any) -> list[str]:
+    """Return the options that say how a file is read, as they were given, for a printed command."""
     words: list[str] = []
-    for option in ("time", "part", "start", "stop", "pattern"):
-        if getattr(arguments, option, None) is not None:
-            words += [f"--{option}", str(getattr(arguments, option))]
-    for option in ("unit", "parameter"):
-        words += [word for value in getattr(arguments, option) for word in (f"--{option}", value)]
+    for name in ("time", "part", "start", "stop", "pattern", "layout", "polarity", "read_voltage", "conductance_unit"):
+        if getattr(arguments, name, None) is not None:
+            words += [f"--{name.replace('_', '-')}", str(getattr(arguments, name))]
+    for name in ("columns", "units", "parameters"):
+        words += [word for value in getattr(arguments, name, []) for word in (f"--{name}", value)]
     return words
 
 
-def _reading(arguments: argparse.Namespace, drive: Sequence[str], output: Sequence[str]) -> dict[str, Any]:
-    """Arguments of `read_trace`."""
+def _reading(arguments: Any, drive: Sequence[str], output: Sequence[str]) -> dict[str, Any]:
+    """Return the arguments of `read_trace`."""
     for option, names in (("--drive", drive), ("--output", output)):
         if len(set(names)) < len(names):
             raise ConfigError(f"{option} names {next(n for n in names if list(names).count(n) > 1)!r} twice; give each once.")
-    clock: str | float | None = arguments.time
-    if clock is not None:
-        with contextlib.suppress(ValueError):
-            clock = float(clock)
     return {
         "drive": drive,
         "output": output,
-        "parameters": {name: si_number(name, value) for name, value in pairs("--parameter", arguments.parameter)},
-        "time": clock,
+        "parameters": _parameters(arguments),
+        "time": _clock(arguments),
         "start": arguments.start,
         "stop": arguments.stop,
-        "units": dict(pairs("--unit", arguments.unit)),
+        "units": dict(pairs("units", arguments.units)),
         "part": arguments.part,
     }
 
 
-@contextlib.contextmanager
-def _showing() -> Iterator[Callable[[str], None] | None]:
-    """Shows the last line of the reading on a terminal, and takes it away at the end."""
-    if not sys.stderr.isatty():
-        yield None
-        return
-
-    def show(line: str) -> None:
-        print(f"\r\x1b[K{line}", end="", file=sys.stderr, flush=True)
-
-    try:
-        yield show
-    finally:
-        print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+def split_polarity(table: str) -> tuple[str | None, str]:
+    """Return polarity and name of a file, from SET=FILE, RESET=FILE or FILE; an existing file of the whole name is a FILE."""
+    head, _, name = table.partition("=")
+    if name and head not in ("SET", "RESET") and not Path(table).exists() and Path(name).exists():
+        raise ConfigError(f"there is no file {table}; the polarity before the name of a file is SET= or RESET=: SET={name}.")
+    return (head, name) if head in ("SET", "RESET") and name and not Path(table).exists() else (None, table)
 
 
-def polarity_of(table: str) -> tuple[str | None, str]:
-    """Polarity and name of a file, from SET=FILE, RESET=FILE or FILE; a file of just that name wins."""
-    head, _, rest = table.partition("=")
-    if rest and head not in ("SET", "RESET") and not Path(table).exists() and Path(rest).exists():
-        raise ConfigError(f"there is no file {table}; the polarity before the name of a file is SET= or RESET=: SET={rest}.")
-    return (head, rest) if head in ("SET", "RESET") and rest and not Path(table).exists() else (None, table)
-
-
-def read_pulses(arguments: argparse.Namespace, tables: Sequence[str]) -> TraceSet:
-    """The recordings of all files of pulses."""
+def read_pulses(arguments: Any, tables: Sequence[str]) -> TraceSet:
+    """Read the recordings of all files of pulses."""
     from ..datasets import PulseLayout, read_trace
 
-    clock: str | float | None = arguments.time
-    if clock is not None:
-        with contextlib.suppress(ValueError):
-            clock = float(clock)
-    found: list[Trace] = []
+    recordings: list[Trace] = []
     for table in tables:
-        polarity, file = polarity_of(table)
+        polarity, file = split_polarity(table)
         layout = PulseLayout(
             layout=arguments.layout,
             polarity=polarity or arguments.polarity,
             read_voltage=arguments.read_voltage,
             conductance_unit=arguments.conductance_unit,
-            columns=dict(pairs("--column", arguments.column)),
+            columns=dict(pairs("columns", arguments.columns)),
         )
-        parameters = {name: si_number(name, value) for name, value in pairs("--parameter", arguments.parameter)}
-        units = dict(pairs("--unit", arguments.unit))
-        traces = list(read_trace(file, pulses=layout, parameters=parameters, time=clock, units=units, part=arguments.part))
-        if getattr(arguments, "separate", False):
-            numbers = sorted({trace.parameters.get("device", 0.0) for trace in traces})
-            first = 1 + max((trace.parameters["device"] for trace in found), default=-1.0)
-            places = {number: first + place for place, number in enumerate(numbers)}
-            traces = [
-                replace(t, parameters={**t.parameters, "device": places[t.parameters.get("device", 0.0)]}) for t in traces
-            ]
-        found += traces
-    return TraceSet(found)
+        traces = list(
+            read_trace(
+                file,
+                pulses=layout,
+                parameters=_parameters(arguments),
+                time=_clock(arguments),
+                units=dict(pairs("units", arguments.units)),
+                part=arguments.part,
+            )
+        )
+        recordings += _renumbered(traces, recordings) if getattr(arguments, "separate", False) else traces
+    return TraceSet(recordings)
 
 
-def pairs(option: str, values: Sequence[str]) -> list[tuple[str, str]]:
-    """Names and texts of an option NAME=VALUE."""
-    example = {"--unit": "V=mV", "--parameter": "T=300", "--interpolation": "V=held", "--column": "conductance=G"}[option]
-    form = "ROLE=NAME" if option == "--column" else "NAME=VALUE"
+def _renumbered(traces: Sequence[Trace], before: Sequence[Trace]) -> list[Trace]:
+    """Return the recordings of a file with device numbers that follow those of the files before it."""
+    first = 1 + max((trace.parameters["device"] for trace in before), default=-1.0)
+    numbers = sorted({trace.parameters.get("device", 0.0) for trace in traces})
+    renumbered = {number: first + index for index, number in enumerate(numbers)}
+    return [
+        replace(trace, parameters={**trace.parameters, "device": renumbered[trace.parameters.get("device", 0.0)]})
+        for trace in traces
+    ]
+
+
+def pairs(name: str, values: Sequence[str]) -> list[tuple[str, str]]:
+    """Split the values of an option NAME=VALUE.
+
+    Raises:
+        ConfigError: a value without "=".
+
+    Example:
+        >>> pairs("units", ["V=mV"])
+        [('V', 'mV')]
+    """
+    # The name of a column may contain "=" itself; roles, units and numbers do not.
+    split = str.partition if name == "columns" else str.rpartition
     for value in values:
         if "=" not in value:
-            raise ConfigError(f"{option} {value!r} has no '='; expected {form}, such as {option} {example}.")
-    # The name of a column may hold '=' itself; roles, units and numbers do not.
-    cut = str.partition if option == "--column" else str.rpartition
-    return [(name, text) for name, _, text in (cut(value, "=") for value in values)]
+            form = "ROLE=NAME" if name == "columns" else "NAME=VALUE"
+            raise ConfigError(f"--{name} {value!r} has no '='; expected {form}, such as --{name} {_EXAMPLES[name]}.")
+    return [(key, text) for key, _, text in (split(value, "=") for value in values)]
 
 
-def si_number(name: str, text: str) -> float:
-    """A finite number."""
-    try:
-        value = float(text)
-    except ValueError:
-        raise ConfigError(f"the parameter {name!r} is {text!r}; expected a number in SI units.") from None
-    if not np.isfinite(value):
-        raise ConfigError(f"the parameter {name!r} is {text!r}; expected a finite number.")
-    return value
+def _clock(arguments: Any) -> str | float | None:
+    value = parse_value(arguments.time)
+    return value if isinstance(value, float | int) else arguments.time
 
 
-def check_target(target: str, *inputs: str) -> None:
-    """Refuse to write where it cannot be done, or over what is read."""
+def _parameters(arguments: Any) -> dict[str, float]:
+    return {name: _si_number(name, text) for name, text in pairs("parameters", arguments.parameters)}
+
+
+def _si_number(name: str, text: str) -> float:
+    value = parse_value(text)
+    if not isinstance(value, float | int) or isinstance(value, bool) or not math.isfinite(value):
+        raise ConfigError(f"the parameter {name!r} is {text!r}; expected a finite number in SI units.")
+    return float(value)
+
+
+def check_target(target: str | Path, *inputs: str) -> None:
+    """Check that a file can be written, and that it is not one of those that are read.
+
+    Raises:
+        TraceError: it cannot, or it is.
+    """
     check_writable(target)
     for path in inputs:
         if Path(target).exists() and Path(path).exists() and Path(target).samefile(path):
             raise TraceError(f"{target} is the file that is read; writing would destroy it. Choose another name.")
+
+
+def make_folder(folder: str | Path) -> Path:
+    """Create the folder of `--save`, if it does not exist, and return it.
+
+    Raises:
+        ConfigError: it cannot be created.
+    """
+    try:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"cannot create the folder {folder}: {error.strerror or error}. Pass another --save.") from None
+    return Path(folder)

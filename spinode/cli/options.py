@@ -1,99 +1,98 @@
-"""Options that commands share."""
+"""Options that several commands share, named like the settings in Python."""
 
 from __future__ import annotations
 
-import argparse
-from collections.abc import Callable
-from typing import Any, NoReturn
+from typing import Any
 
-#: Exit code of bad input.
-BAD_INPUT = 2
+from .parser import Parser
+from .settings import parse_value
 
 
-class Parser(argparse.ArgumentParser):
-    """One sentence for a wrong option, as for any other bad input."""
+def add_reading(parser: Parser, *, span: bool = True, pattern: bool = False) -> None:
+    """Add the options that say how a recording is read.
 
-    def error(self, message: str) -> NoReturn:
-        """End with exit code 2."""
-        self.exit(BAD_INPUT, f"spinode: error: {message} (see `{self.prog} --help`).\n")
-
-
-def command(
-    commands: Any,
-    name: str,
-    run: Callable[[argparse.Namespace], None],
-    text: str,
-    words: Callable[[str], str] = str,
-) -> argparse.ArgumentParser:
-    """Register a command; `words` turns messages of the package into those of the command line."""
-    made: argparse.ArgumentParser = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
-    made.set_defaults(run=run, words=words)
-    return made
-
-
-def reading(command: argparse.ArgumentParser) -> None:
-    """Options of commands that read a recording."""
-    command.add_argument(
+    Args:
+        parser: Where they are added.
+        span: Add `--start` and `--stop`.
+        pattern: Add `--pattern`, for commands that read folders.
+    """
+    group = parser.add_argument_group("reading")
+    group.add_argument(
         "--time",
         metavar="NAME",
         help="time column; without one the sample interval in seconds, or sample to number the samples",
     )
-    command.add_argument("--part", metavar="NAME", help="which recording of a file that holds several, by name or number")
-    command.add_argument("--start", type=float, metavar="SECONDS", help="first instant of the stretch")
-    command.add_argument("--stop", type=float, metavar="SECONDS", help="last instant of the stretch")
-    command.add_argument(
-        "--unit", action="append", default=[], metavar="NAME=UNIT", help="unit of a column, e.g. V=mV; may be repeated"
+    group.add_argument(
+        "--part", metavar="NAME", help="recording, sheet or group of a file that contains several, by name or number"
     )
-    command.add_argument(
-        "--parameter", action="append", default=[], metavar="NAME=VALUE", help="constant of the recording, in SI"
-    )
+    if span:
+        group.add_argument("--start", type=parse_value, metavar="SECONDS", help="first instant of the part to read")
+        group.add_argument("--stop", type=parse_value, metavar="SECONDS", help="last instant of the part to read")
+    _add_pairs(group, "units", "NAME=UNIT", "unit of a column, such as V=mV; may be repeated")
+    _add_pairs(group, "parameters", "NAME=VALUE", "constant of the recording, in SI units; may be repeated")
+    if pattern:
+        group.add_argument(
+            "--pattern",
+            metavar="TEXT",
+            help="parameters in the names of the files, such as 'device{device}_{amplitude:mV}.csv'",
+        )
 
 
-def several(command: argparse.ArgumentParser) -> None:
-    """Options of commands that read folders."""
-    command.add_argument(
-        "--pattern", metavar="TEXT", help="parameters in the names of the files, such as 'device{device}_{amplitude:mV}.csv'"
-    )
-
-
-def pulse_reading(command: argparse.ArgumentParser) -> None:
-    """`reading` without the instants between which a recording is cut."""
-    command.add_argument("--time", metavar="NAME", help="time column; or the interval between reads in seconds")
-    command.add_argument("--part", metavar="NAME", help="which sheet or group of a file that holds several, by name or number")
-    for option, shown, text in (
-        ("--unit", "NAME=UNIT", "unit of a column, e.g. G=uS; may be repeated"),
-        ("--parameter", "NAME=VALUE", "constant of the recordings, in SI"),
-    ):
-        command.add_argument(option, action="append", default=[], metavar=shown, help=text)
-
-
-def pulsed(command: argparse.ArgumentParser, layout: str | None) -> None:
-    """Options of commands that read files of pulses."""
-    command.add_argument(
+def add_pulse_layout(parser: Parser, default: str | None) -> None:
+    """Add the options that say how a file of pulses is built."""
+    group = parser.add_argument_group("files of pulses")
+    group.add_argument(
         "--layout",
+        "--pulses",
         choices=("auto", "long", "up-down", "ramps"),
-        default=layout,
-        help="how a file of pulses is built: a row for each read, two columns (after SET, after RESET), or a column a ramp",
+        default=default,
+        help="auto; long: a row for each read; up-down: two columns, after SET and after RESET; ramps: a column for each ramp",
     )
-    command.add_argument("--polarity", choices=("SET", "RESET"), help="of the pulses, where a file does not tell")
-    command.add_argument("--read-voltage", type=float, metavar="VOLTS", help="of the reads, where a file has currents")
-    command.add_argument("--conductance-unit", metavar="UNIT", help="of the reads, such as uS, kOhm or nA")
-    command.add_argument(
-        "--column",
-        action="append",
-        default=[],
-        metavar="ROLE=NAME",
-        help="column of a role (device, cycle, pulse, direction, conductance, ...), none if NAME is empty; may be repeated",
+    group.add_argument("--polarity", choices=("SET", "RESET"), help="polarity of the pulses, where the file does not give it")
+    group.add_argument(
+        "--read-voltage", type=parse_value, metavar="VOLTS", help="voltage of the reads, where the file has currents"
+    )
+    group.add_argument("--conductance-unit", metavar="UNIT", help="unit of the reads, such as uS, kOhm or nA")
+    _add_pairs(
+        group,
+        "columns",
+        "ROLE=NAME",
+        "column of a role (device, cycle, pulse, direction, conductance, ...); no column if NAME is empty; may be repeated",
     )
 
 
-def channels(command: argparse.ArgumentParser) -> None:
-    """Which channels are drive and which output."""
-    command.add_argument("--drive", action="append", default=[], metavar="NAME", help="drive channel; may be repeated")
-    command.add_argument(
-        "--output",
-        action="append",
-        default=[],
-        metavar="NAME",
-        help="output channel; may be repeated (in `simulate`: start from its first samples instead of from rest)",
+def add_channels(parser: Parser, output: str = "output channel; may be repeated") -> None:
+    """Add `--drive` and `--output`."""
+    group = parser.add_argument_group("channels")
+    group.add_argument("--drive", action="append", default=[], metavar="NAME", help="drive channel; may be repeated")
+    group.add_argument("--output", action="append", default=[], metavar="NAME", help=output)
+
+
+def add_save(parser: Parser, text: str) -> None:
+    """Add the required `--save`."""
+    parser.add_argument("--save", required=True, metavar="FILE", help=text)
+
+
+def add_seed(parser: Parser, text: str) -> None:
+    """Add `--seed`, for commands without a config class."""
+    parser.add_argument("--seed", type=parse_value, default=0, metavar="N", help=f"{text} (default: 0)")
+
+
+def add_progress(parser: Parser) -> None:
+    """Add `--progress` and `--quiet`."""
+    group = parser.add_argument_group("progress")
+    group.add_argument("--progress", action="store_true", help="show live progress even where stderr is not a terminal")
+    group.add_argument("--quiet", action="store_true", help="print nothing but the result")
+
+
+def add_checkpoint(parser: Parser, metavar: str, default: str) -> None:
+    """Add `--checkpoint`."""
+    parser.add_argument(
+        "--checkpoint",
+        metavar=metavar,
+        help=f"where progress is kept, so that the same command resumes after an interrupt (default: {default})",
     )
+
+
+def _add_pairs(group: Any, name: str, metavar: str, text: str) -> None:
+    group.add_argument(f"--{name}", f"--{name.removesuffix('s')}", action="append", default=[], metavar=metavar, help=text)

@@ -1,13 +1,17 @@
-"""From a recipe to a run: learner, stream and strangers by their names."""
+"""From a recipe to a run: learner, stream and out-of-distribution stream by their names."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ConfigError
+from ..typing import Progress
+from ..validation import one_of
 from .registry import make_ood_stream, make_stream, make_synapse
+from .rules import RULES
 
 if TYPE_CHECKING:
     from ..contracts.task_stream import TaskStream
@@ -15,78 +19,44 @@ if TYPE_CHECKING:
     from ..training.recipe import Recipe
 
 
-@dataclass(frozen=True)
-class Rule:
-    """A learning rule of the command line.
-
-    Attributes:
-        learner: Name of the class in `spinode.training`.
-        recipe: The recipe whose settings are the defaults.
-        fixed: Arguments of the class that make it this rule.
-        online: `OnlineLearner` knows the rule, under the same name.
-    """
-
-    learner: str
-    recipe: str
-    fixed: Mapping[str, Any] = field(default_factory=dict)
-    online: bool = False
-
-
-_ONLINE = "mesu-permuted-mnist"
-RULES: dict[str, Rule] = {
-    "mesu": Rule("BayesianLearner", _ONLINE, {"rule": "mesu"}, online=True),
-    "torch-mesu": Rule("BayesianLearner", "mesu-200-200:torch-mesu", {"rule": "torch-mesu"}),
-    "bgd": Rule("BayesianLearner", "mesu-permuted-mnist:foo-vb", {"rule": "bgd"}, online=True),
-    "foo-vb": Rule("BayesianLearner", "mesu-permuted-mnist:foo-vb", {"rule": "bgd"}, online=True),
-    "bimu": Rule("BayesianLearner", "bimu-1000-tasks", {"rule": "bimu"}, online=True),
-    "bnn": Rule("MetaplasticBNN", "bnn-permuted-mnist"),
-    "qnn": Rule("MetaplasticQNN", "qnn-mnist-fashion"),
-    "real": Rule("MetaplasticReal", "bnn-permuted-mnist:real-m-1.35"),
-    "sgd": Rule("PlainLearner", "mesu-permuted-mnist:sgd", {"rule": "sgd"}, online=True),
-    "adam": Rule("PlainLearner", "bnn-permuted-mnist:adam", {"rule": "adam"}),
-    "ewc": Rule("PlainLearner", "bnn-permuted-mnist:ewc", {"rule": "ewc"}),
-    "ewc-online": Rule("PlainLearner", "mesu-permuted-mnist:ewc-online", {"rule": "ewc-online"}, online=True),
-    "ewc-stream": Rule("PlainLearner", "mesu-permuted-mnist:ewc-stream", {"rule": "ewc-stream"}, online=True),
-    "si": Rule("PlainLearner", "mesu-permuted-mnist:si", {"rule": "si"}, online=True),
-}
-
-
 def default_recipe(rule: str, stream: str | None) -> Recipe:
-    """The recipe whose settings are the defaults of a rule; on another stream than its own, without what belongs to its stream.
+    """Return the recipe whose settings are the defaults of a rule.
+
+    On another stream than the recipe's own, what belongs to that stream alone is left out.
 
     Raises:
-        ConfigError: no such rule.
+        ConfigError: there is no such rule.
+
+    Example:
+        >>> default_recipe("mesu", None).stream
+        'permuted-mnist'
     """
     from ..training.recipe import load_recipe
 
-    recipe = load_recipe(_rule(rule).recipe)
+    recipe = load_recipe(RULES[one_of("rule", rule, RULES)].recipe)
     if stream is None or stream == recipe.stream:
         return replace(recipe, rule=rule)
     scale = {key: value for key, value in recipe.stream_settings.items() if key == "scale"}
     run = {key: value for key, value in recipe.run.items() if key != "tasks"}
-    return unpublished(replace(recipe, rule=rule, stream=stream, stream_settings=scale, run=run, ood=None))
+    return without_publication(replace(recipe, rule=rule, stream=stream, stream_settings=scale, run=run, ood=None))
 
 
-def unpublished(recipe: Recipe) -> Recipe:
-    """A recipe that was changed, and is no longer the published experiment."""
+def without_publication(recipe: Recipe) -> Recipe:
+    """Return a changed recipe without the published numbers, which do not apply to it."""
     return replace(recipe, name="", title="", source="", published={}, differences=(), variants={})
 
 
-def _rule(name: str) -> Rule:
-    if name not in RULES:
-        raise ConfigError(f"there is no learning rule {name!r}; choose one of: {', '.join(RULES)}.")
-    return RULES[name]
-
-
 def make_learner(recipe: Recipe, stream: TaskStream, seed: int) -> Learner:
-    """The learner of a recipe; the compiled one where single samples meet a single hidden layer of exact weights.
+    """Return the learner of a recipe.
+
+    It is the compiled `OnlineLearner` where single samples meet one hidden layer of exact weights.
 
     Raises:
-        ConfigError: no such rule or synapse, or settings that the rule does not have.
+        ConfigError: there is no such rule or synapse, or the rule does not have such settings.
     """
     from .. import training
 
-    rule = _rule(recipe.rule)
+    rule = RULES[one_of("rule", recipe.rule, RULES)]
     synapse = make_synapse(recipe.synapse)
     hidden = recipe.settings.get("hidden", [0])
     single = isinstance(hidden, int) or len(hidden) == 1
@@ -98,9 +68,7 @@ def make_learner(recipe: Recipe, stream: TaskStream, seed: int) -> Learner:
     except TypeError as error:
         if "keyword argument" not in str(error):
             raise
-        raise ConfigError(
-            f"{recipe.rule} has other settings: {str(error).partition(') ')[2] or error}; see docs/continual.md."
-        ) from None
+        raise ConfigError(f"{recipe.rule} has other settings: {str(error).partition(') ')[2] or error}.") from None
 
 
 def run_recipe(
@@ -108,8 +76,8 @@ def run_recipe(
     seed: int,
     *,
     images: str | None = None,
-    folder: Any = None,
-    say: Callable[[str], None] | None = None,
+    checkpoint: str | Path | None = None,
+    progress: Progress | None = None,
     **arguments: Any,
 ) -> StreamResult:
     """Run a recipe with one seed.
@@ -118,12 +86,12 @@ def run_recipe(
         recipe: What is run.
         seed: Seed of learner, stream and order.
         images: Folder of the image files.
-        folder: Where the checkpoint stands.
-        say: Takes a line of progress after each task.
-        **arguments: Further ones of `spinode.training.train`.
+        checkpoint: Folder of the checkpoint.
+        progress: Receives a line after each task.
+        **arguments: Further ones of `spinode.training.train`: checkpoint_every, processes, trainer.
 
     Raises:
-        ConfigError: names that there are not, settings that do not fit, and what `train` raises.
+        ConfigError: unknown names, settings that do not fit, and what `train` raises.
     """
     from ..training import train
 
@@ -134,4 +102,4 @@ def run_recipe(
         tasks = config.tasks or len(stream)
         ood = make_ood_stream(recipe.ood, recipe.stream_settings, tasks=tasks, seed=seed, images=images)
     learner = make_learner(recipe, stream, seed)
-    return train(learner, stream, config, ood=ood, folder=folder, say=say, **arguments)
+    return train(learner, stream, config, ood=ood, checkpoint=checkpoint, progress=progress, **arguments)

@@ -1,0 +1,57 @@
+"""Fit a Neural-ODE surrogate to a device that is driven in time."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ..parser import Parser
+
+SUMMARY = "fit a surrogate to one or several recordings of a driven device"
+#: Free-run NRMSE on the validation part above which another embedding is suggested.
+POOR = 0.3
+
+
+def add_arguments(parser: Parser) -> None:
+    """Add the options."""
+    from ...surrogates.neural_ode.fitting.config import FitConfig
+    from ..options import add_channels, add_checkpoint, add_progress, add_reading, add_save
+    from ..settings import add_settings
+
+    parser.add_argument(
+        "tables", metavar="TABLE", nargs="+", help="measurement file, folder or pattern; several make a set of recordings"
+    )
+    add_save(parser, "file of the surrogate (.safetensors)")
+    add_checkpoint(parser, "FILE", "the name of --save followed by .checkpoint")
+    parser.add_config()
+    add_channels(parser)
+    add_settings(parser, FitConfig, "settings of the fit", short={"order": "-k"})
+    add_reading(parser, pattern=True)
+    add_progress(parser)
+
+
+def run(arguments: Any) -> None:
+    """Run the command."""
+    from ...surrogates.neural_ode.fitting.config import FitConfig
+    from ...surrogates.neural_ode.fitting.fit import fit
+    from ..fitting import check_targets, run_fit
+    from ..inputs import read_with_roles
+    from ..settings import read_settings
+
+    config = read_settings(arguments, FitConfig)
+    check_targets(arguments, arguments.tables)
+    surrogate = run_fit(fit, read_with_roles(arguments), config, arguments)
+    print(surrogate.describe())
+    for sentence in _validation(surrogate):
+        print(sentence)
+    print(f"saved {arguments.save}")
+
+
+def _validation(surrogate: Any) -> list[str]:
+    from ...surrogates.neural_ode.evaluation.order_remarks import assess_order
+
+    kept = [surrogate.record["validation"][index] for index in surrogate.record["kept"]]
+    lines = ["validation: free-run NRMSE " + ", ".join(f"{value:.4f}" for value in kept) + " on the last part, not fitted"]
+    if min(kept) > POOR and surrogate.record["config"]["embedding"] == "derivative":
+        lines.append("That is poor. Where the drive moves the output within a sample, try --embedding delay.")
+    return [*lines, assess_order(surrogate).text]

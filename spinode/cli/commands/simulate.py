@@ -1,0 +1,144 @@
+"""Run the model in a file under the drive in another file: a surrogate of a driven device, a neural SDE, or a surrogate with a
+fast response.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ...errors import ConfigError, DomainError, TraceError
+from ...traces.trace import Trace
+from ...typing import Array
+
+if TYPE_CHECKING:
+    from ..parser import Parser
+
+SUMMARY = "run a fitted model under the drive of a file"
+#: Fewest samples of a drive.
+MIN_SAMPLES = 8
+
+
+def add_arguments(parser: Parser) -> None:
+    """Add the options."""
+    from ..options import add_channels, add_reading, add_save, add_seed
+
+    parser.add_argument("surrogate", metavar="SURROGATE", help="file written by spinode fit or spinode fit-stochastic")
+    parser.add_argument("table", metavar="DRIVE_FILE", help="file with the time and the drive channels")
+    add_save(parser, "file of the outputs (.csv)")
+    parser.add_argument("--resample", action="store_true", help="resample a drive of another interval to the model's")
+    parser.add_argument("--noise", action="store_true", help="add the noise that was found in the fitted recording")
+    add_seed(parser, "seed of the noise")
+    parser.add_argument("--strict", action="store_true", help="fail where the run leaves the fitted domain")
+    add_channels(parser, "output channel: start from its first samples instead of from rest; may be repeated")
+    add_reading(parser)
+
+
+@dataclass(frozen=True)
+class _Result:
+    """Outputs by name, their units, and the share of steps outside the fitted domain with the instant of the first."""
+
+    output: dict[str, Array]
+    units: dict[str, str]
+    outside: Array
+
+
+def run(arguments: Any) -> None:
+    """Run the command."""
+    from ...datasets import write_csv
+    from ...surrogates.artifacts import load
+    from ...surrogates.neural_ode.surrogate import Surrogate
+    from ..inputs import check_target
+
+    check_target(arguments.save, arguments.table, arguments.surrogate)
+    model = load(arguments.surrogate)
+    _check_runnable(model, arguments)
+    grid = _drive_on_grid(model, arguments)
+    result = (_run_surrogate if isinstance(model, Surrogate) else _run_device)(model, grid, arguments)
+    share = float(result.outside.mean())
+    if arguments.strict and share:
+        first = float(grid.time[int(np.flatnonzero(result.outside)[0])])
+        raise DomainError(
+            f"{share:.1%} of the steps are outside the fitted domain, the first at {first:.6g} s; nothing was written. "
+            "Reduce the drive, or leave --strict out."
+        )
+    output = {**result.output, "outside domain": result.outside.astype(float)}
+    write_csv(arguments.save, Trace(grid.time, grid.drive, output, grid.parameters, result.units))
+    if share:
+        print(
+            f"spinode: warning: {share:.1%} of the steps are outside the domain that the model was fitted on "
+            '(column "outside domain"): the result there is an extrapolation.',
+            file=sys.stderr,
+        )
+    print(f"saved {arguments.save}: {len(grid)} samples every {model.interval:.6g} s")
+
+
+def _check_runnable(model: Any, arguments: Any) -> None:
+    """Check that a model can run under a drive in time, with these options."""
+    from ...contracts.driven_device import DrivenDevice
+    from ...surrogates.neural_ode.surrogate import Surrogate
+    from ...surrogates.synapses.model import SynapseSurrogate
+
+    if isinstance(model, SynapseSurrogate):
+        raise ConfigError(
+            f"{arguments.surrogate} is a surrogate of a memory device, which is programmed by pulses; use "
+            "`spinode simulate-synapse`."
+        )
+    if isinstance(model, Surrogate):
+        return
+    if not isinstance(model, DrivenDevice):
+        raise ConfigError(f"{arguments.surrogate} contains a {type(model).__name__}, which does not run under a drive in time.")
+    if arguments.output:
+        raise ConfigError(
+            f"output cannot be given: a {type(model).__name__} starts from rest under the first sample; leave it out."
+        )
+
+
+def _drive_on_grid(model: Any, arguments: Any) -> Trace:
+    from ...surrogates.neural_ode.evaluation.matching import match_channels
+    from ...traces.resample import resample
+    from ...traces.sampling import is_uniform, median_interval
+    from ..inputs import read
+
+    named = model if hasattr(model, "ports") else model.surrogate
+    trace: Trace = match_channels(named, read(arguments, arguments.table), arguments.drive, arguments.output)
+    if not arguments.output:
+        trace = replace(trace, output={})  # from rest, unless initial samples are requested
+    if len(trace) < MIN_SAMPLES:
+        raise TraceError(f"the drive file has {len(trace)} samples; at least {MIN_SAMPLES} are needed.")
+    if not arguments.resample and not is_uniform(trace, model.interval, 0.05):
+        raise TraceError(
+            f"the drive is sampled every {median_interval(trace):.6g} s, the surrogate steps every {model.interval:.6g} s "
+            "(all samples must be within a twentieth of a step of its grid); pass --resample to resample it."
+        )
+    return resample(trace, model.interval)
+
+
+def _run_surrogate(surrogate: Any, grid: Trace, arguments: Any) -> _Result:
+    import torch
+
+    run = surrogate.run(grid)
+    names, values = surrogate.ports.output, run.output
+    if arguments.noise:
+        generator = torch.Generator().manual_seed(arguments.seed)
+        values = values + surrogate.noise * torch.randn(values.shape, generator=generator, dtype=values.dtype)
+    output = {name: values[:, i].numpy() for i, name in enumerate(names)}
+    output |= {f"{name} spread": run.spread[:, i].numpy() for i, name in enumerate(names)}
+    units = dict(surrogate.ports.units) | {f"{name} spread": surrogate.ports.units.get(name, "") for name in names}
+    return _Result(output, units, run.outside.numpy())
+
+
+def _run_device(model: Any, grid: Trace, arguments: Any) -> _Result:
+    """Run a `DrivenDevice`; row k of the result is the output at the end of sample k - 1, the first one that at rest."""
+    import torch
+
+    ports = (model if hasattr(model, "ports") else model.surrogate).ports
+    drive = torch.stack([torch.tensor(grid.drive[name]) for name in ports.drive], -1)
+    generator = torch.Generator().manual_seed(arguments.seed) if arguments.noise else None
+    with torch.no_grad():
+        response = model.step_block(model.initial_state(drive[0]), drive, generator=generator)
+    output = {name: response.output[:, i].numpy() for i, name in enumerate(ports.output)}
+    return _Result(output, dict(ports.units), response.outside.numpy())

@@ -1,0 +1,65 @@
+"""Recipes composed from names, and every shipped recipe run on a few generated digits."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from spinode.datasets import made_digits
+from spinode.errors import ConfigError
+from spinode.experiments.compose import default_recipe, run_recipe
+from spinode.experiments.rules import RULES
+from spinode.experiments.streams import STREAMS, permuted, sequence, subsets
+from spinode.training.recipe import Recipe, load_recipe, recipe_names
+
+
+def test_every_rule_has_a_recipe_with_its_settings():
+    for rule in RULES:
+        recipe = default_recipe(rule, None)
+        assert recipe.rule == rule
+    for rule in RULES:
+        assert default_recipe(rule, "split-mnist").stream == "split-mnist"
+
+
+def test_changed_recipe_has_no_published_numbers():
+    recipe = default_recipe("mesu", None)
+    assert recipe.published
+    other = default_recipe("mesu", "split-mnist")
+    assert (other.published, other.source, other.run.get("tasks"), other.stream_settings) == (
+        {},
+        "",
+        None,
+        {"scale": "standard"},
+    )
+
+
+@pytest.mark.parametrize("name", [recipe.name for name in recipe_names() for recipe in load_recipe(name).expanded()])
+def test_shipped_recipe_composes_and_runs(name, monkeypatch):
+    """On two tasks of a few generated digits: all names are known, and the learner accepts all settings."""
+    monkeypatch.setattr("spinode.experiments.registry.load_images", lambda *_: made_digits(train=40, test=20))
+    recipe = load_recipe(name)
+    stream = {permuted: 2, sequence: None, subsets: 1}[STREAMS[recipe.stream].build]
+    run = {**recipe.run, "epochs": 1, "tasks": stream, "batch_size": min(recipe.run["batch_size"], 20)}
+    small = Recipe(
+        **{
+            **{key: getattr(recipe, key) for key in ("rule", "stream", "synapse", "ood")},
+            "run": run,
+            "settings": {**recipe.settings, "hidden": [6] * len(recipe.settings["hidden"])},
+            "stream_settings": {key: (1 if key == "parts" else value) for key, value in recipe.stream_settings.items()},
+        }
+    )
+    result = run_recipe(small, 0)
+    figures = result.figures()
+    assert not np.isnan(result.accuracy.values[-1]).any()
+    tasks = len(result.accuracy)
+    for figure in recipe.published:
+        known = figure.replace(f"last {recipe.run.get('recent', 5)}", f"last {min(recipe.run.get('recent', 5), tasks)}")
+        assert known in figures, f"{figure} is published, and the run has {list(figures)}"
+
+
+def test_unknown_rule_and_setting():
+    with pytest.raises(ConfigError, match=r"rule is 'mesus'; .* Did you mean 'mesu'"):
+        default_recipe("mesus", None)
+    recipe = Recipe(rule="bnn", stream="made-digits", settings={"nope": 3}, run={"tasks": 1})
+    with pytest.raises(ConfigError, match="nope"):
+        run_recipe(recipe, 0)
