@@ -28,7 +28,7 @@ Metadata = dict[str, Any]
 Tensors = dict[str, Tensor]
 T = TypeVar("T")
 
-#: Largest count (members, names, state values) that is believed of a file: a hostile header must not build a giant.
+#: Largest count (members, names, state values) that is accepted from a file, so that a malicious header cannot exhaust memory.
 MAX_COUNT = 4096
 
 
@@ -76,7 +76,7 @@ def kinds() -> tuple[Kind, ...]:
 
 
 def save(artifact: object, path: str | Path) -> None:
-    """Write an object of a registered kind to one safetensors file, completely or not at all.
+    """Write an object of a registered kind to one safetensors file, atomically.
 
     Raises:
         TraceError: the path cannot be written.
@@ -114,23 +114,23 @@ def load(path: str | Path, *, expected: type[T] | None = None, **options: Any) -
             itself.
         ConfigError: options that the kind does not have, or lacks.
     """
-    where = Path(path)
-    kind, meta, tensors = _read(where, expected)
-    given = {name: value for name, value in options.items() if value is not None}
+    file = Path(path)
+    kind, meta, tensors = _read(file, expected)
+    set_options = {name: value for name, value in options.items() if value is not None}
     try:
-        made: T = kind.unpack(meta, tensors, **given)
+        artifact: T = kind.unpack(meta, tensors, **set_options)
     except (ConfigError, FileFormatError):
         raise
     except (KeyError, TypeError, ValueError, IndexError, RuntimeError, AttributeError, OverflowError, RecursionError) as error:
         raise FileFormatError(
-            f"{where} is damaged: its header and its numbers contradict each other ({type(error).__name__}: {error}). "
+            f"{file} is damaged: its header and its numbers contradict each other ({type(error).__name__}: {error}). "
             "Get the file again, or fit again."
         ) from None
-    return made
+    return artifact
 
 
 def _read(path: Path, expected: type | None) -> tuple[Kind, Metadata, Tensors]:
-    """Read kind, metadata and tensors; all are checked for form, and none is trusted."""
+    """Read kind, metadata and tensors, and check their form."""
     try:
         if not path.is_file():
             raise FileFormatError(f"there is no file {path}; pass the path of a file written by `save`.")
@@ -168,9 +168,9 @@ def _kind_of(path: Path, metadata: Mapping[str, str], expected: type | None) -> 
     if len(found) > 1:
         raise FileFormatError(f"{path} claims to be {' and '.join(kind.title for kind in found)}; the file is damaged.")
     if expected is not None and not issubclass(found[0].cls, expected):
-        wanted = next((kind.title for kind in _KINDS.values() if issubclass(kind.cls, expected)), expected.__name__)
+        title = next((kind.title for kind in _KINDS.values() if issubclass(kind.cls, expected)), expected.__name__)
         raise FileFormatError(
-            f"{path} is {found[0].title} ({found[0].cls.__name__}); expected {wanted}. `spinode.load` opens every kind."
+            f"{path} is {found[0].title} ({found[0].cls.__name__}); expected {title}. `spinode.load` opens every kind."
         )
     return found[0]
 

@@ -1,16 +1,16 @@
-"""The one error tree of the package.
+"""The errors and warnings of the package.
 
-Every message says what is wrong, what came, what was expected and how to mend it. The command line prints the message
-and exits with code 2; nothing else of the package raises bare exceptions for bad input.
+Every message states what is wrong, what was given, what was expected, and how to fix it. The command line prints the message
+and exits with code 2. For invalid input, the package raises no other exceptions.
 """
 
 
 class SpinodeError(Exception):
-    """Base of every error and refusal of the package."""
+    """Base class of all errors of the package."""
 
 
 class TraceError(SpinodeError, ValueError):
-    """A recording, a file, or a stretch of it cannot be used as asked."""
+    """A recording or a file, or a part of it, cannot be used as requested."""
 
 
 class UnitError(SpinodeError, ValueError):
@@ -18,36 +18,36 @@ class UnitError(SpinodeError, ValueError):
 
 
 class ConfigError(SpinodeError, ValueError):
-    """A setting is outside its range or contradicts another one."""
+    """An argument or setting is invalid, or contradicts another one."""
 
 
 class FitError(SpinodeError, RuntimeError):
-    """A fit could not be carried out, or its checkpoint does not belong to it."""
+    """A fit failed, or its checkpoint belongs to another fit."""
 
 
 class DomainError(SpinodeError, RuntimeError):
-    """A strict run left the domain that the surrogate was fitted on."""
+    """A strict run left the domain on which the surrogate was fitted."""
 
 
 class FileFormatError(SpinodeError, ValueError):
-    """A surrogate, checkpoint or image file is damaged, of a newer schema, or not such a file."""
+    """A surrogate, checkpoint or image file is damaged, of a newer schema, or of another kind."""
 
 
 class ExportError(SpinodeError, RuntimeError):
-    """A surrogate cannot be exported, or the exported program does not do what the surrogate does."""
+    """A surrogate cannot be exported, or the exported program does not reproduce the surrogate."""
 
 
 class DomainWarning(UserWarning):
-    """A run left the domain that the surrogate was fitted on: the result there is an extrapolation."""
+    """A run left the domain on which the surrogate was fitted; the result there is an extrapolation."""
 
 
 class TraceWarning(UserWarning):
-    """A recording can be used, but something about it deserves a look."""
+    """A recording can be used, but something about it should be checked."""
 
 
 class DeviceWarning(UserWarning):
-    """Devices are programmed as asked, but it does nothing, or hardly what was meant."""
+    """Devices are programmed as requested, but this has no effect, or probably not the intended one."""
 
 
 class KernelWarning(UserWarning):
-    """The compiled kernels are missing; the plain-torch path runs."""
+    """The compiled kernels are missing; plain torch runs instead."""

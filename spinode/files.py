@@ -1,4 +1,4 @@
-"""Writing files so that none is ever half there."""
+"""Atomic writing of files, and the check of a path before a long computation."""
 
 from __future__ import annotations
 
@@ -10,45 +10,49 @@ from .errors import TraceError
 
 
 def write_atomically(path: str | Path, content: bytes) -> None:
-    """Write a file so that it is either there whole or not at all.
+    """Write a file atomically: after an error or an interrupt, the old file or none is there, never a part of the new one.
+
+    Args:
+        path: Path of the file; an existing file is replaced.
+        content: Content of the file.
 
     Raises:
-        TraceError: the place cannot be written.
+        TraceError: the path cannot be written.
     """
-    where = Path(path)
-    if not where.name:
-        raise TraceError(f"cannot write {str(path)!r}: it names no file. Choose a path that ends in a file's name.")
-    # In the same folder, since only there a rename is one step that cannot be half done.
-    partial = where.with_name(f".{where.name}.{os.getpid()}.partial")
+    target = Path(path)
+    if not target.name:
+        raise TraceError(f"cannot write {str(path)!r}: it is not a file name. Choose a path that ends in a file name.")
+    # In the same folder, because renaming is atomic only within one file system.
+    partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
     try:
         partial.write_bytes(content)
-        os.replace(partial, where)
-    except BaseException as error:  # an interrupt as well must leave nothing behind
+        os.replace(partial, target)
+    except BaseException as error:  # also after an interrupt, remove the partial file
         with contextlib.suppress(OSError, ValueError):
             partial.unlink()
         if not isinstance(error, (OSError, ValueError)):
             raise
-        why = getattr(error, "strerror", None) or error
-        raise TraceError(f"cannot write {where}: {why}. Choose a writable path with free space.") from None
+        reason = getattr(error, "strerror", None) or error
+        raise TraceError(f"cannot write {target}: {reason}. Choose a writable path with free space.") from None
 
 
 def check_writable(path: str | Path) -> None:
-    """Refuse a path before hours of work are spent on what should go there.
+    """Check that a file can be written, before the long computation whose result it will contain.
 
     Raises:
         TraceError: the folder does not exist or cannot be written, or the path is a folder.
     """
-    where = Path(path)
+    target = Path(path)
     try:
-        if where.is_dir():  # so is ""
-            raise TraceError(f"{where} is a folder; pass the name of a file in it.")
-        if not where.parent.is_dir():
-            raise TraceError(f"the folder {where.parent} does not exist; create it, or choose another path.")
-        probe = where.with_name(f".{where.name}.{os.getpid()}.partial")
+        if target.is_dir():  # also for ""
+            raise TraceError(f"{target} is a folder; pass the name of a file in it.")
+        if not target.parent.is_dir():
+            raise TraceError(f"the folder {target.parent} does not exist; create it, or choose another path.")
+        probe = target.with_name(f".{target.name}.{os.getpid()}.partial")
         probe.write_bytes(b"")
         probe.unlink()
     except (OSError, ValueError) as error:  # a null byte in a path is a ValueError
         if isinstance(error, TraceError):
             raise
-        why = getattr(error, "strerror", None) or error
-        raise TraceError(f"cannot write {where}: {why}. Choose a writable path.") from None
+        reason = getattr(error, "strerror", None) or error
+        raise TraceError(f"cannot write {target}: {reason}. Choose a writable path.") from None

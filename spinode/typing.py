@@ -1,4 +1,4 @@
-"""Types that signatures of the whole package share."""
+"""Types of the signatures of the whole package."""
 
 from __future__ import annotations
 
@@ -11,5 +11,5 @@ import numpy.typing as npt
 #: Real numbers in double precision, as recordings are stored.
 Array: TypeAlias = npt.NDArray[np.float64]
 
-#: Receives one line of text about how far something has got.
+#: A function that receives one line of text about the progress of a computation.
 Progress: TypeAlias = Callable[[str], None]

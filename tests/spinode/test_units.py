@@ -1,3 +1,5 @@
+"""Units: compared with pint, by definitions, and by properties that are valid for any text."""
+
 import math
 
 import numpy as np
@@ -10,8 +12,7 @@ from spinode.units import parse_unit, readable, same_dimension, to_si
 
 REGISTRY = pint.UnitRegistry(autoconvert_offset_to_baseunit=True)
 PREFIXES = ["", "a", "f", "p", "n", "u", "m", "k", "M", "G", "T"]
-# Our spelling and pint's. pint takes gauss and oersted for units of CGS, so these two are compared with the SI
-# values of their definitions instead.
+# Our spelling and pint's. In pint, gauss and oersted are CGS units, so these two are compared with their definitions in SI.
 PREFIXED = {name: name for name in ["m", "s", "A", "K", "Hz", "N", "Pa", "J", "eV", "W", "C", "V", "S", "F", "Wb", "H", "T"]}
 PREFIXED |= {"Ohm": "ohm", "rad": "rad"}
 WHOLE = {"min": "min", "h": "hour", "kg": "kg", "deg": "deg", "%": "percent", "erg": "erg", "cm": "cm", "": "", "1": ""}
@@ -63,12 +64,12 @@ def test_dbm_agrees_with_pint(level):
     assert parse_unit("dBm").symbol == "W"
 
 
-def test_magnetic_units_by_their_definitions():
+def test_magnetic_units_follow_their_definitions():
     assert parse_unit("Oe").factor == pytest.approx(1000 / (4 * math.pi), rel=1e-15)
     assert parse_unit("kOe").factor == pytest.approx(1e6 / (4 * math.pi), rel=1e-15)
     assert parse_unit("G").factor == 1e-4
     assert parse_unit("emu/cm3").factor == pytest.approx(1000.0)
-    # In vacuum a field of 1 Oe has an induction of 1 G, with mu0 = 4 pi 1e-7 as both were defined.
+    # In vacuum, a field of 1 Oe has an induction of 1 G, with mu0 = 4 pi 1e-7 as in the definitions of both.
     assert 4e-7 * math.pi * parse_unit("Oe").factor == pytest.approx(parse_unit("G").factor, rel=1e-15)
 
 
@@ -88,7 +89,7 @@ def test_magnetic_units_by_their_definitions():
         ("cm", "m", 1e-2),
     ],
 )
-def test_a_whole_unit_goes_before_prefix_and_unit(text, symbol, factor):
+def test_whole_unit_takes_precedence_over_prefix_and_unit(text, symbol, factor):
     assert (parse_unit(text).symbol, parse_unit(text).factor) == (symbol, factor)
 
 
@@ -110,7 +111,7 @@ def test_spellings_of_one_unit(spellings, symbol):
 
 @pytest.mark.parametrize("text", ["foo", "mv", "V//A", "/s", "V/", "V /", "12", "Mmin", "J/(m3)", "m2m", "dB", "kkg", "µ"])
 def test_unknown_units_are_refused(text):
-    with pytest.raises(UnitError, match=r"no unit that is known here.*Known are .*upper and lower case matter"):
+    with pytest.raises(UnitError, match=r"is not a known unit\..*Expected one of .*upper and lower case matter"):
         parse_unit(text)
 
 
@@ -121,12 +122,12 @@ def test_units_in_another_case_are_suggested(text, hint):
 
 
 @pytest.mark.parametrize("text", ["degC/s", "dBm/Hz"])
-def test_offsets_and_levels_stand_alone(text):
-    with pytest.raises(UnitError, match="degC or dBm into a compound; write K or W"):
+def test_compounds_with_offsets_and_levels_are_refused(text):
+    with pytest.raises(UnitError, match="is a compound with degC or dBm; use K or W"):
         parse_unit(text)
 
 
-def test_absurd_powers_are_refused():
+def test_powers_beyond_nine_are_refused():
     with pytest.raises(UnitError, match="power beyond 9"):
         parse_unit("m123456789")
 
@@ -141,7 +142,7 @@ def test_same_dimension():
 
 
 @given(st.integers(-(10**6), 10**6), st.sampled_from(["ps", "mV", "uA", "kOhm", "GHz", "mJ/m2"]))
-def test_decimal_text_and_prefix_meet_in_one_number(value, text):
+def test_prefix_gives_exactly_the_number_of_the_decimal_text(value, text):
     powers = {"ps": "e-12", "mV": "e-3", "uA": "e-6", "kOhm": "e3", "GHz": "e9", "mJ/m2": "e-3"}
     assert to_si(value, text)[0] == float(f"{value}{powers[text]}")
 
@@ -151,20 +152,20 @@ factors = st.tuples(st.sampled_from(PREFIXES), st.sampled_from([*PREFIXED, "G", 
 
 @given(st.lists(factors, min_size=1, max_size=4), st.randoms())
 def test_compounds_are_products_in_any_order(parts, random):
-    def spell(items):
+    def join(items):
         return "*".join(f"{prefix}{name}^{power}" for prefix, name, power in items)
 
-    unit = parse_unit(spell(parts))
+    unit = parse_unit(join(parts))
     singles = [(parse_unit(prefix + name), power) for prefix, name, power in parts]
     assert unit.factor == pytest.approx(math.prod(single.factor**power for single, power in singles), rel=1e-9)
     expected = [sum(single.dimension[i] * power for single, power in singles) for i in range(5)]
     assert list(unit.dimension) == expected
     shuffled = random.sample(parts, len(parts))
-    assert parse_unit(spell(shuffled)).dimension == unit.dimension
+    assert parse_unit(join(shuffled)).dimension == unit.dimension
 
 
 @given(st.lists(factors, min_size=1, max_size=3))
-def test_the_symbol_is_coherent_si_and_reads_back(parts):
+def test_symbol_is_coherent_si_and_can_be_parsed(parts):
     unit = parse_unit(" ".join(f"{prefix}{name}{power}" for prefix, name, power in parts))
     again = parse_unit(unit.symbol)
     assert (again.symbol, again.dimension, again.factor) == (unit.symbol, unit.dimension, 1.0)
@@ -206,6 +207,6 @@ def test_readable(value, symbol, text):
 
 
 @given(st.floats(1e-17, 1e14), st.sampled_from(["s", "V", "Hz", "Ohm", "T"]))
-def test_readable_numbers_read_back(value, symbol):
+def test_readable_numbers_can_be_parsed(value, symbol):
     number, unit = readable(value, symbol).split(" ")
     assert to_si(float(number), unit)[0] == pytest.approx(value, rel=1e-3)

@@ -181,14 +181,14 @@ def test_branches_sorted_by_name_go_back_into_the_order_of_their_time(read):
     equal(trace, time=[1, 2, 3, 4], conductance=[1, 2, 4, 3], SET=[1, 0, 0, 0], RESET=[0, 1, 1, 0])
     assert trace.unit("time") == "s"
     assert trace.provenance["time"] == "timestamp_s"
-    assert any("order of their time" in said for said in trace.provenance["assumed"])
+    assert any("sorted by their time" in said for said in trace.provenance["assumed"])
 
 
 def test_reads_without_pulses_keep_seconds(read):
     lines = ["1,0,1,SET,5,0", "1,0,1,none,4,10", "1,0,1,wait,3,100", "1,0,2,SET,6,101"]
     text = rows(*lines, header="device,cycle,pulse,direction,G (uS),time (ms)")
     equal(read(text)[0], time=[0, 0.01, 0.1, 0.101], SET=[0, 0, 1, 0], RESET=[0, 0, 0, 0])
-    with pytest.raises(TraceError, match=r"line 3: a read without a pulse before it needs instants"):
+    with pytest.raises(TraceError, match=r"line 3: a read without a pulse before it needs a time"):
         read(text, PulseLayout(columns={"time": ""}))
     equal(read(text, PulseLayout(columns={"time": ""}), time=0.5)[0], time=[0, 0.5, 1.0, 1.5])
 
@@ -210,9 +210,7 @@ def test_conductance_from_resistance_and_current(read, column, reads):
 def test_the_voltage_of_the_reads_can_be_passed(read):
     text = "direction,read_current_a\nSET,1e-7\nSET,2e-7\n"
     np.testing.assert_allclose(read(text, PulseLayout(read_voltage=0.1))[0].output["conductance"], [1e-6, 2e-6], rtol=1e-14)
-    with pytest.raises(
-        TraceError, match=r"'read_current_a' are currents, and nothing says at which voltage.*read_voltage=0\.1"
-    ):
+    with pytest.raises(TraceError, match=r"'read_current_a' are currents at an unknown voltage.*read_voltage=0\.1"):
         read(text)
 
 
@@ -259,7 +257,7 @@ def test_parameters_come_with_every_trace(read):
 def test_a_file_of_one_device_can_be_numbered(read):
     text = "cycle,direction,G (S)\n" + "".join(f"{cycle},SET,{pulse}\n" for cycle in (4, 5) for pulse in (1, 2))
     assert [dict(t.parameters) for t in read(text, parameters={"device": 3})] == [{"device": 3, "cycle": c} for c in (4, 5)]
-    with pytest.raises(TraceError, match=r"the parameter 'cycle' is 1, but the file holds 2 of them"):
+    with pytest.raises(TraceError, match=r"the parameter 'cycle' is 1, but the file contains 2 of them"):
         read(text, parameters={"cycle": 1})
 
 
@@ -271,7 +269,7 @@ def test_npz_has_directions_in_numbers(tmp_path):
     assert [t.parameters["device"] for t in traces] == [2, 1]
     equal(traces[0], conductance=[1e-6, 2e-6], RESET=[1, 0])
     np.savez(path, direction=[1, 2.0], conductance=[1.0, 2])
-    with pytest.raises(TraceError, match=r"row 2: pulses of unknown polarity: column 'direction' holds '2\.0'"):
+    with pytest.raises(TraceError, match=r"row 2: pulses of unknown polarity: column 'direction' contains '2\.0'"):
         read_trace(path, pulses="auto")
 
 
@@ -303,10 +301,10 @@ def test_rows_beyond_one_chunk_are_read_in_order(read):
     [
         (
             ("1,0,1,SET,1", "1,0,2,STE,2"),
-            r"line 3: pulses of unknown polarity: column 'direction' holds 'STE'; accepted are: SET, up",
+            r"line 3: pulses of unknown polarity: column 'direction' contains 'STE'; accepted are: SET, up",
         ),
-        (("1,0,1,,1", "1,0,2,SET,2"), r"line 2: pulses of unknown polarity: column 'direction' holds ''"),
-        (("1,0,1,SET,1", "1,0,2,unknown,2"), r"line 3: pulses of unknown polarity: 'unknown' can stand in the first read"),
+        (("1,0,1,,1", "1,0,2,SET,2"), r"line 2: pulses of unknown polarity: column 'direction' contains ''"),
+        (("1,0,1,SET,1", "1,0,2,unknown,2"), r"line 3: pulses of unknown polarity: 'unknown' is allowed in the first read"),
         (("1,0,1,SET,1", "1,0,2,SET,"), r"line 3: the conductance in column 'G' is nan, which gives no finite conductance"),
         (("1,0,1,SET,1", "1,0,2,SET,inf"), r"line 3: the conductance in column 'G' is inf"),
         (
@@ -317,15 +315,15 @@ def test_rows_beyond_one_chunk_are_read_in_order(read):
         (("1,0,2,SET,1", "1,0,2,SET,2"), r"line 3: the pulse index in column 'pulse' repeats 2 within device and cycle"),
         (("1,0,2,SET,1", "1,0,3,SET,1", "1,0,2,SET,2"), r"line 4: the pulse index in column 'pulse' jumps back to 2"),
         (("1,0,3,SET,1", "1,0,4,SET,1", "1,0,2,RESET,2"), r"line 4: the pulse index in column 'pulse' jumps back to 2"),
-        (("1,0,1,SET,1", "1,0,2.5,SET,2"), r"line 3: the pulse index in column 'pulse' is no whole number"),
-        (("1,0,1,SET,1", "1,0,,SET,2"), r"line 3: the pulse index in column 'pulse' is no whole number"),
+        (("1,0,1,SET,1", "1,0,2.5,SET,2"), r"line 3: the pulse index in column 'pulse' is not a whole number"),
+        (("1,0,1,SET,1", "1,0,,SET,2"), r"line 3: the pulse index in column 'pulse' is not a whole number"),
         (("1,0,1,SET,1", "1,0,4,none,2"), r"line 3: pulses of unknown polarity: the index in column 'pulse' skips 2 pulses"),
         (("1,0,1,SET,1", ",0,2,SET,2"), r"line 3: column 'device' does not name the device \(''\)"),
         (("1,0,1,SET,1", "1,nan,2,SET,2"), r"line 3: column 'cycle' does not name the cycle \('nan'\)"),
         (("1,0,1,SET,1", "1,0,2,SET"), r"line 3 has 4 cells, expected 5.*Correct or remove that line"),
         (("1,0,1,SET,1", "1,0,2,SET,1,7"), r"line 3 has 6 cells, expected 5"),
-        (("1,0,1,SET,1", '1,0,2,"SET,1', '1,0,3,SET,2"'), r"quotation mark opens a cell that does not end in its line"),
-        (("1,0,1,SET,1", "1,1,1,SET,1"), r"each of the 2 recordings holds one single read"),
+        (("1,0,1,SET,1", '1,0,2,"SET,1', '1,0,3,SET,2"'), r"quotation mark opens a cell that does not end on its line"),
+        (("1,0,1,SET,1", "1,1,1,SET,1"), r"each of the 2 recordings contains a single read"),
         ((), r"has a header \(device, cycle, pulse, direction, G\) but no rows"),
     ],
 )
@@ -349,7 +347,7 @@ def test_the_last_line_of_a_file_that_was_cut_off(read):
 @pytest.mark.parametrize("pulses", ["long", "up-down"])
 def test_a_last_line_without_an_end_may_be_cut(read, pulses):
     text = rows("1,0,1,SET,1.25", "1,0,2,SET,0.50") if pulses == "long" else "up,down\n1,3\n2,2.5\n"
-    with pytest.warns(TraceWarning, match=r"line 3 is the last one and has no end: its last number may be cut"):
+    with pytest.warns(TraceWarning, match=r"line 3 is the last one and has no line break: its last number may be cut"):
         traces = read(text.rstrip("\n"), pulses)
     assert len(traces[0]) == 2
     assert read(text, pulses).fingerprint() == traces.fingerprint()
@@ -358,12 +356,12 @@ def test_a_last_line_without_an_end_may_be_cut(read, pulses):
 
 def test_a_blank_direction_before_the_first_pulse_is_none(read):
     equal(read(rows("1,0,0,,1", "1,0,1,SET,2", "1,0,2,SET,3"))[0], time=[0, 1, 2], SET=[1, 1, 0])
-    with pytest.raises(TraceError, match=r"line 3: pulses of unknown polarity: column 'direction' holds ''"):
+    with pytest.raises(TraceError, match=r"line 3: pulses of unknown polarity: column 'direction' contains ''"):
         read(rows("1,0,0,,1", "1,0,1,,2", "1,0,2,SET,3"))
 
 
 def test_one_row_is_one_read(read):
-    with pytest.raises(TraceError, match=r"the file holds one read only"):
+    with pytest.raises(TraceError, match=r"the file contains one read only"):
         read(rows("1,0,1,SET,1"))
 
 
@@ -379,7 +377,7 @@ def test_a_column_with_a_role_is_not_offered_for_the_reads(read):
     [
         (
             "G (uS),V (V)\n1,1\n2,0\n",
-            r"line 3: pulses of unknown polarity: the voltage in column 'V' is 0, and its sign is all",
+            r"line 3: pulses of unknown polarity: the voltage in column 'V' is 0, and only its sign",
         ),
         ("G (uS),V (V)\n1,1\n2,\n", r"line 3: pulses of unknown polarity: the voltage in column 'V' is nan"),
         ("G (uS),V (V)\n1,1\n2,2\n", r"all voltages in column 'V' are positive, as amplitudes are; pass.*polarity='SET'"),
@@ -396,7 +394,7 @@ def test_a_column_with_a_role_is_not_offered_for_the_reads(read):
         ("direction,G (uS),t (s)\nSET,5,1\nSET,5,\n", r"line 3: the time in column 't' is nan; remove the row"),
         (
             "direction,G (uS),conductance_s\nSET,5,1\n",
-            r"the columns 'G' and 'conductance_s' can each be the conductance; say which",
+            r"the columns 'G' and 'conductance_s' can each be the conductance; choose one",
         ),
         ('direction,G (S)\nSET,"5;\nSET,5\n', r"below line 2 a quotation mark opens a cell"),
         ("direction,weight\nSET,5\nSET,5\n", r"no column of conductances is recognised; the columns are: direction, weight"),
@@ -415,7 +413,7 @@ def test_a_file_that_contradicts_itself_is_refused(read, text, message):
             {},
             r"column 'G' is the conductance and in 'mV'; expected a unit of the kind of S",
         ),
-        ("direction,G (foo)\nSET,5\nSET,5\n", {}, r"column 'G': 'foo' is no unit that is known here.*units=\{'G': 'S'\}"),
+        ("direction,G (foo)\nSET,5\nSET,5\n", {}, r"column 'G': 'foo' is not a known unit.*units=\{'G': 'S'\}"),
         (
             "direction,G (S),V ()\nSET,5,1\nSET,5,1\n",
             {},
@@ -423,7 +421,7 @@ def test_a_file_that_contradicts_itself_is_refused(read, text, message):
         ),
         ("direction,G (S),t (V)\nSET,5,1\nSET,5,2\n", {}, r"column 't' is the time and in 'V'"),
         ("direction,G\nSET,5\nSET,5\n", {"units": {"G": "A"}}, r"column 'G' is the conductance and in 'A'"),
-        ("# parameter T (foo) = 1\ndirection,G\nSET,5\nSET,5\n", {}, r"parameter 'T': 'foo' is no unit"),
+        ("# parameter T (foo) = 1\ndirection,G\nSET,5\nSET,5\n", {}, r"parameter 'T': 'foo' is not a known unit"),
     ],
 )
 def test_units_of_another_kind_are_refused(read, text, options, message):
@@ -433,7 +431,7 @@ def test_units_of_another_kind_are_refused(read, text, options, message):
 
 def test_recordings_of_one_read_are_left_out_with_a_warning(read):
     with pytest.warns(
-        TraceWarning, match=r"1 of 2 recordings holds one single read \(such as device 2, cycle 0\) and is left out"
+        TraceWarning, match=r"1 of 2 recordings contains a single read \(such as device 2, cycle 0\) and is left out"
     ):
         traces = read(rows("1,0,1,SET,1", "1,0,2,SET,1", "2,0,1,SET,1"))
     assert [t.parameters["device"] for t in traces] == [1]
@@ -489,7 +487,7 @@ def test_two_columns_are_the_reads_after_set_and_after_reset(read):
     assert any("two columns without a header" in said for said in traces[0].provenance["assumed"])
 
 
-@pytest.mark.filterwarnings("ignore:.*one single read")
+@pytest.mark.filterwarnings("ignore:.*a single read")
 def test_ramps_end_at_empty_cells_or_zeros(read):
     layout = PulseLayout("ramps", polarity="RESET", read_voltage=0.1)
     traces = read("rmp1,rmp2,rmp3\n2e-7,4e-7,6e-7\n1e-7,3e-7,0\n,2e-7,0\n", layout, time=0.5)[:2]
@@ -528,7 +526,7 @@ def test_the_unit_of_ramps_says_what_they_are(read):
 
 
 def test_an_empty_ramp_is_left_out_with_a_warning(read):
-    with pytest.warns(TraceWarning, match=r"column 'b' holds no reads and is left out"):
+    with pytest.warns(TraceWarning, match=r"column 'b' contains no reads and is left out"):
         traces = read("a,b,c\n1,,3\n2,,4\n", PulseLayout("ramps", polarity="SET"))
     assert [t.parameters["cycle"] for t in traces] == [0, 2]
 
@@ -536,18 +534,18 @@ def test_an_empty_ramp_is_left_out_with_a_warning(read):
 @pytest.mark.parametrize(
     ("text", "layout", "kind", "message"),
     [
-        ("a,b\n1,2\n", "ramps", TraceError, r"does not say which pulses they are; pass.*polarity='SET'"),
+        ("a,b\n1,2\n", "ramps", TraceError, r"does not contain the polarity of its pulses; pass.*polarity='SET'"),
         (
             "a,b\n1e-4,2e-4\n",
             PulseLayout("ramps", polarity="SET"),
             TraceError,
-            r"small numbers in column 'a'.*read_voltage=0\.1",
+            r"the small numbers in column 'a' have no unit.*read_voltage=0\.1",
         ),
         (
             "a (A),b (A)\n1,2\n",
             PulseLayout("ramps", polarity="SET"),
             TraceError,
-            r"'a' are currents, and nothing says at which",
+            r"'a' are currents at an unknown voltage",
         ),
         ("a (V),b\n1,2\n", PulseLayout("ramps", polarity="SET"), UnitError, r"column 'a' is the conductance and in 'V'"),
         (
@@ -558,16 +556,16 @@ def test_an_empty_ramp_is_left_out_with_a_warning(read):
         ),
         ("a,b\n1,\n2,2\n", PulseLayout("ramps", polarity="SET"), TraceError, r"line 2: column 'b' has no read here"),
         ("a,b\n1,2\n1,x\n", PulseLayout("ramps", polarity="SET"), TraceError, r"line 3, column 2 \('b'\): 'x' is not a number"),
-        ("a,b\n,\n", PulseLayout("ramps", polarity="SET"), TraceError, r"no column holds a read|no rows"),
+        ("a,b\n,\n", PulseLayout("ramps", polarity="SET"), TraceError, r"no column contains a read|no rows"),
         ("1,2,3\n1,2,3\n", "up-down", TraceError, r"'up-down' has two columns.*here are 3"),
         ("1,2\n1,2\n", PulseLayout("up-down", columns={"device": "column 1"}), TraceError, r"belongs to the layout 'long'"),
         (
             "a,b\n1,2\n1,2\n",
             "auto",
             TraceError,
-            r"the columns \(a, b\) do not tell how the pulses are laid out.*'up-down'.*'ramps'",
+            r"the columns \(a, b\) do not show how the pulses are laid out.*'up-down'.*'ramps'",
         ),
-        ("1,2,3\n1,2,3\n", "auto", TraceError, r"\(column 1, column 2, column 3\) do not tell"),
+        ("1,2,3\n1,2,3\n", "auto", TraceError, r"\(column 1, column 2, column 3\) do not show"),
     ],
 )
 def test_bad_columns_are_refused(read, text, layout, kind, message):
@@ -581,11 +579,11 @@ def test_bad_columns_are_refused(read, text, layout, kind, message):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"layout": "wide"}, r"there is no layout 'wide' of pulse files; the layouts are: auto, long, up-down, ramps"),
-        ({"polarity": "up"}, r"polarity is 'up'; expected 'SET'"),
-        ({"read_voltage": 0.0}, r"read_voltage is 0\.0; expected a positive number of volts"),
+        ({"layout": "wide"}, r"layout is 'wide'; expected one of auto, long, up-down, ramps"),
+        ({"polarity": "up"}, r"polarity is 'up'; expected one of SET, RESET"),
+        ({"read_voltage": 0.0}, r"read_voltage is 0\.0; expected a finite number above 0 \[V\]"),
         ({"read_voltage": float("nan")}, r"read_voltage is nan"),
-        ({"columns": {"weight": "a"}}, r"there is no role 'weight' of a column; the roles are: device, cycle"),
+        ({"columns": {"weight": "a"}}, r"a role in columns is 'weight'; expected one of device, cycle"),
     ],
 )
 def test_a_layout_checks_itself(options, message):
@@ -596,9 +594,9 @@ def test_a_layout_checks_itself(options, message):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"drive": "SET"}, r"drive='SET' has no place beside pulses="),
-        ({"output": ["G"]}, r"output=\['G'\] has no place beside pulses="),
-        ({"start": 1.0}, r"start and stop have no place beside pulses="),
+        ({"drive": "SET"}, r"drive='SET' cannot be given with pulses="),
+        ({"output": ["G"]}, r"output=\['G'\] cannot be given with pulses="),
+        ({"start": 1.0}, r"start and stop cannot be given with pulses="),
         ({"units": {"W": "S"}}, r"there is no column 'W' for units="),
         ({"time": "clock"}, r"there is no column 'clock' for time="),
         ({"time": -1.0}, r"the interval from read to read is -1\.0; expected a positive number of seconds"),
@@ -607,7 +605,7 @@ def test_a_layout_checks_itself(options, message):
             r"there is no column 'dev' for the device; the columns are: device_id",
         ),
         ({"pulses": PulseLayout(polarity="SET")}, r"column 'direction' gives directions, and polarity='SET' another"),
-        ({"pulses": PulseLayout("ramps", polarity="SET"), "time": "note"}, r"time='note': ramps have no column of instants"),
+        ({"pulses": PulseLayout("ramps", polarity="SET"), "time": "note"}, r"time='note': ramps have no column of times"),
         ({"format": "word"}, r"there is no reader 'word'"),
     ],
 )
@@ -617,7 +615,7 @@ def test_arguments_that_do_not_fit_are_refused(read, options, message):
 
 
 def test_pulses_that_is_no_layout_is_refused(write):
-    with pytest.raises(ConfigError, match=r"pulses is a int; expected the name of a layout or a PulseLayout"):
+    with pytest.raises(ConfigError, match=r"pulses is of type int; expected the name of a layout or a PulseLayout"):
         read_trace(write(LONG), pulses=3)
     with pytest.raises(TraceError, match=r"there is no file"):
         read_trace("nowhere.csv", pulses="auto")
@@ -760,7 +758,7 @@ def test_sets_that_the_long_form_cannot_hold_are_refused(tmp_path):
     with pytest.raises(TraceError, match=r"the parameter 'T' differs between the traces"):
         write_pulses(path, TraceSet(warm))
     single = Trace([0], {"SET": [0], "RESET": [0]}, {"conductance": [1]}, {"device": 0, "cycle": 0}, {"time": ""})
-    with pytest.raises(TraceError, match=r"holds a single read"):
+    with pytest.raises(TraceError, match=r"contains a single read"):
         write_pulses(path, single)
 
 

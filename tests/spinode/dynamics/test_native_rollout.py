@@ -728,7 +728,9 @@ BAD = {
     "a state without dimensions": ({"state": torch.tensor(1.0)}, r"state has shape \(\); expected at least 1"),
     "a drive too wide": ({"stages": ones(3, 4, 3, 2)}, "state has 2 and the drive 2 values"),
     "a drive of no width": ({"stages": ones(3, 4, 3, 0)}, "state has 2 and the drive 0 values"),
-    "samples for stages": ({"stages": ones(3, 4, 1)}, r"stages have shape \(3, 4, 1\); .*zero_order_hold\(drive\) or spinode.linear_interpolation"),
+    "samples for stages": (
+        {"stages": ones(3, 4, 1)}, r"shape \(3, 4, 1\); .*zero_order_hold\(drive\) or spinode.linear_interpolation",
+    ),
     "stages of two dimensions": ({"stages": ones(3, 1)}, "expected at least 3"),
     "no steps": ({"stages": ones(3, 0, 3, 1)}, "at least one step"),
     "noise shorter than the drive": ({"noise": ones(3, 3, 2)}, r"noise has shape \(3, 3, 2\); expected \(\.\.\., 4, 2\)"),

@@ -105,7 +105,10 @@ def test_only_the_mode_torch_keeps_the_kernels_out(monkeypatch):
 
 
 def test_an_unknown_mode_is_refused(monkeypatch):
-    with pytest.raises(ConfigError, match="mode of the kernels is 'fast'; expected one of auto, native, torch"), kernels.use("fast"):
+    with (
+        pytest.raises(ConfigError, match="mode of the kernels is 'fast'; expected one of auto, native, torch"),
+        kernels.use("fast"),
+    ):
         pass
     monkeypatch.setattr(kernels, "_mode", "fast")  # what SPINODE_KERNELS=fast leaves behind
     with pytest.raises(ConfigError, match="SPINODE_KERNELS is 'fast'; expected one of auto, native, torch"):
