@@ -12,7 +12,7 @@ _PACKAGE = __name__.partition(".")[0]
 
 def warn_user(message: str) -> None:
     """Issue a `TraceWarning` at the first caller outside of this package."""
-    level = 1
+    level = 2  # the caller of this function
     frame = sys._getframe(1)
     while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] == _PACKAGE:
         frame, level = frame.f_back, level + 1

@@ -15,6 +15,17 @@ from .reads import Reads, is_small, no_read_voltage, to_conductance
 from .table import counted
 
 
+def read_interval(time: str | float | None) -> float | None:
+    """Return the interval from read to read [s].
+
+    Raises:
+        TraceError: `time` is a name.
+    """
+    if isinstance(time, str):
+        raise TraceError(f"time={time!r}: ramps have no column of times; pass the interval from read to read in seconds.")
+    return time
+
+
 def ramp_names(columns: PulseColumns) -> list[str]:
     """Return the columns of reads: all but one that numbers the pulses.
 
@@ -32,21 +43,19 @@ def ramp_names(columns: PulseColumns) -> list[str]:
     return names
 
 
-def read_ramp_columns(columns: PulseColumns, names: Sequence[str], signs: Sequence[float], time: str | float | None) -> Reads:
+def read_ramp_columns(columns: PulseColumns, names: Sequence[str], signs: Sequence[float], interval: float | None) -> Reads:
     """Return one recording for each column.
 
     Args:
         columns: The columns of the file.
         names: Columns of reads.
         signs: 1 for SET pulses and -1 for RESET pulses, per column.
-        time: Interval [s] from read to read; None to count the pulses.
+        interval: Interval [s] from read to read; None to count the pulses.
 
     Raises:
-        TraceError: `time` is a name, currents without a read voltage, a gap in a ramp, or no reads at all.
+        TraceError: currents without a read voltage, a gap in a ramp, or no reads at all.
         UnitError: columns of different units.
     """
-    if isinstance(time, str):
-        raise TraceError(f"time={time!r}: ramps have no column of times; pass the interval from read to read in seconds.")
     values, _ = columns.table.columns(names, [])
     ramps: list[Array] = []
     symbols: dict[str, str] = {}
@@ -76,7 +85,7 @@ def read_ramp_columns(columns: PulseColumns, names: Sequence[str], signs: Sequen
         next(iter(symbols.values())),
         np.zeros(len(ramps)),
         np.array(kept, dtype=np.float64),
-        None if time is None else np.concatenate([time * np.arange(length) for length in lengths.tolist()]),
+        None if interval is None else np.concatenate([interval * np.arange(length) for length in lengths.tolist()]),
     )
 
 

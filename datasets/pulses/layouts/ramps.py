@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ....errors import TraceError
 from ..columns import PulseColumns
-from ..ramp_columns import ramp_names, read_ramp_columns
+from ..ramp_columns import ramp_names, read_interval, read_ramp_columns
 from ..reads import Reads
 from ..registry import register_layout
 
@@ -24,8 +24,9 @@ def read(columns: PulseColumns, time: str | float | None) -> Reads:
             "pulses=PulseLayout(layout='ramps', polarity='SET') or 'RESET'."
         )
     sign = 1.0 if columns.layout.polarity == "SET" else -1.0
+    interval = read_interval(time)
     names = ramp_names(columns)
-    return read_ramp_columns(columns, names, [sign] * len(names), time)
+    return read_ramp_columns(columns, names, [sign] * len(names), interval)
 
 
 register_layout("ramps", read, priority=30)

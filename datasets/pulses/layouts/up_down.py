@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ....errors import TraceError
 from ..columns import PulseColumns
-from ..ramp_columns import ramp_names, read_ramp_columns
+from ..ramp_columns import ramp_names, read_interval, read_ramp_columns
 from ..reads import Reads
 from ..registry import register_layout
 
@@ -21,13 +21,14 @@ def read(columns: PulseColumns, time: str | float | None) -> Reads:
         TraceError: another number of columns, no read voltage for currents, or a gap in a column.
         UnitError: columns of different units.
     """
+    interval = read_interval(time)
     names = ramp_names(columns)
     if len(names) != 2:
         raise TraceError(
             f"the layout 'up-down' has two columns, reads after SET and after RESET pulses; here are {len(names)}: "
             f"{', '.join(names[:10])}. Choose 'long' or 'ramps', or leave columns out of the file."
         )
-    return read_ramp_columns(columns, names, [1.0, -1.0], time)
+    return read_ramp_columns(columns, names, [1.0, -1.0], interval)
 
 
 register_layout(

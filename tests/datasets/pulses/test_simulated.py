@@ -93,7 +93,7 @@ def test_the_simulator_and_its_constants_are_named() -> None:
     ("arguments", "match"),
     [
         ({"pulses": [[1, 2]] * 3, "devices": 2}, r"pulses has shape \(3, 2\) for 2 devices"),
-        ({"pulses": 3}, "one step at least"),
+        ({"pulses": 3}, "at least one step"),
         ({"pulses": [0.5]}, "whole numbers"),
         ({"pulses": [1], "every": 0}, "every is 0"),
         ({"pulses": [1, 2], "voltage": [1.0, 2.0, 3.0]}, r"voltage has shape \(3,\)"),

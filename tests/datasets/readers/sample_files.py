@@ -1,4 +1,7 @@
-"""Small files of each format, made here: what instruments write, with a wave of our own in it. `SAMPLES` has name and bytes."""
+"""Small synthetic files of each format, as instruments write them, with a known waveform in them.
+
+`SAMPLES` contains the bytes by file name, `EXPECTED` the contents.
+"""
 
 from __future__ import annotations
 
@@ -15,21 +18,21 @@ A = np.round(np.sin(np.arange(N) / 2), 4)
 B = np.round(0.5 * np.cos(np.arange(N) / 3), 4)
 
 
-def rows(*columns: Any, mark: str = ",", end: str = "\n", form: str = "{!r}", tail: str = "") -> str:
-    return "".join(mark.join(form.format(float(x)) for x in row) + tail + end for row in zip(*columns, strict=True))
+def rows(*columns: Any, delimiter: str = ",", end: str = "\n", form: str = "{!r}", tail: str = "") -> str:
+    return "".join(delimiter.join(form.format(float(x)) for x in row) + tail + end for row in zip(*columns, strict=True))
 
 
-def crlf(text: str) -> bytes:
+def with_crlf(text: str) -> bytes:
     return text.replace("\n", "\r\n").encode("latin-1")
 
 
 def text_samples() -> dict[str, bytes]:
-    found: dict[str, str | bytes] = {}
-    found["tek_mso.csv"] = (
+    files: dict[str, str | bytes] = {}
+    files["tek_mso.csv"] = (
         "Model,MSO54\nFirmware Version,1.28\nWaveform Type,ANALOG\nPoint Format,Y\nHorizontal Units,s\nHorizontal Scale,4e-09\n"
         "Sample Interval,2e-09\nRecord Length,12\nVertical Units,V,,V\nLabels,,\nTIME,CH1,CH3\n" + rows(TIME, A, B)
     )
-    found["tek_tds2000.csv"] = crlf(
+    files["tek_tds2000.csv"] = with_crlf(
         "".join(
             f"{key},{value},,{t:018.12f},{v:10.5f},\n"
             for (key, value), t, v in zip(
@@ -42,66 +45,66 @@ def text_samples() -> dict[str, bytes]:
             )
         )
     )  # fmt: skip
-    found["keysight_1ch.csv"] = "x-axis,1\nsecond,Volt\n" + rows(TIME, A, form="{:+.6E}")
-    found["keysight_infiniium.csv"] = (
+    files["keysight_1ch.csv"] = "x-axis,1\nsecond,Volt\n" + rows(TIME, A, form="{:+.6E}")
+    files["keysight_infiniium.csv"] = (
         "Revision,0\nModel,DSOS104A\nType,raw\nXUnits,Second\nYUnits,Volt\nXInc,2.0E-09\nXOrg,-8.0E-09\nPoints,12\nData\n"
         + rows(A)
     )
-    found["rigol_ds1000z.csv"] = crlf(
+    files["rigol_ds1000z.csv"] = with_crlf(
         f"X,CH1,CH2,Start,Increment,\nSequence,Volt,Volt,{START:e},{STEP:e}\n"
         + "".join(f"{k},{a:.2e},{b:.2e},\n" for k, (a, b) in enumerate(zip(A, B, strict=True)))
     )
-    found["rigol_mso5000.csv"] = f"CH1V,CH2V,t0 = {START:e}s, tInc = {STEP:e},\n" + rows(A, B, tail=",,")
-    found["siglent_sds1104xe.csv"] = (
+    files["rigol_mso5000.csv"] = f"CH1V,CH2V,t0 = {START:e}s, tInc = {STEP:e},\n" + rows(A, B, tail=",,")
+    files["siglent_sds1104xe.csv"] = (
         "Record Length,Analog:12\nSample Interval,Analog:2.000000e-09\nVertical Units,CH1:V,CH2:V\nVertical "
         "Scale,CH1:0.50,CH2:1.00\n"
         "Vertical Offset,CH1:0.00,CH2:0.00\nHorizontal Units,S\nHorizontal Scale,0.000000004\nModel Number,SDS1104X-E\n"
         "Serial Number,SDSMMEBC1R0000\nSoftware Version,7.1.6.1.33\nSource,CH1,CH2\nSecond,Volt,Volt\n" + rows(TIME, A, B)
     )
-    found["lecroy_ascii.csv"] = (
+    files["lecroy_ascii.csv"] = (
         "LECROYWS64Xs-A,15843,Waveform\nSegments,1,SegmentSize,12\nSegment,TrigTime,TimeSinceSegment1\n"
         "#1,03-Mar-2010 13:12:26,0\nTime,Ampl\n" + rows(TIME, A)
     )
-    found["rs_rtb2000.csv"] = "in s,C1 in V,C2 in V\n" + rows(TIME, A, B, form="{:E}")
-    found["gwinstek.csv"] = (
+    files["rs_rtb2000.csv"] = "in s,C1 in V,C2 in V\n" + rows(TIME, A, B, form="{:E}")
+    files["gwinstek.csv"] = (
         "Memory Length,12,\nTrigger Level,0.0,\nSource,CH1,\nProbe,1X,\nVertical Units,V,\nSampling Period,2.0E-09,\n"
         "Firmware,V1.20,\nWaveform Data,\n" + rows(A, tail=",")
     )
-    found["picoscope.csv"] = "Time,Channel A,Channel B\n(ns),(V),(V)\n\n" + rows(TIME * 1e9, A, B)
-    found["waveforms_ad2.csv"] = (
+    files["picoscope.csv"] = "Time,Channel A,Channel B\n(ns),(V),(V)\n\n" + rows(TIME * 1e9, A, B)
+    files["waveforms_ad2.csv"] = (
         "#Digilent WaveForms Oscilloscope Acquisition\n#Device Name: Discovery2\n#Serial Number: SN:210321A\n"
         "#Date Time: 2026-05-04 10:11:12.000\n#Sample rate: 5e+08Hz\n#Samples: 12\n\nTime (s),Channel 1 (V),Channel 2 (V)\n"
         + rows(TIME, A, B)
     )
-    found["yokogawa.csv"] = (
+    files["yokogawa.csv"] = (
         '"Header Size",9\n"Model Name","DLM2024"\n"Model Version",1.3\n"HResolution",2.0e-09\n"HOffset",-8.0e-09\n'
         '"HUnit","s"\n"VUnit","V"\n"TraceName","CH1"\n' + rows(A, tail=",")
     )
-    found["german_comma.csv"] = "Zeit in s;Spannung in V\n" + rows(TIME, A, mark=";").replace(".", ",")
-    found["keithley_dmm6500.csv"] = "Index,Reading,Unit,Date,Time,Fractional Seconds\n" + "".join(
+    files["german_comma.csv"] = "Zeit in s;Spannung in V\n" + rows(TIME, A, delimiter=";").replace(".", ",")
+    files["keithley_dmm6500.csv"] = "Index,Reading,Unit,Date,Time,Fractional Seconds\n" + "".join(
         f"{k + 1},{a:.4f},Volt DC,03/02/2021,12:59:{58 + k // 10:02d},{k % 10 / 10:.1f}\n" if k < 20 else ""
         for k, a in enumerate(A)
     )
-    found["kickstart.csv"] = (
+    files["kickstart.csv"] = (
         "Instruments,2450 #1\nModel,2450\nStart,2021-05-06 10:11:12\n\nIndex,Time (s),Voltage (V),Current (uA)\n"
         + "".join(f"{k + 1},{0.1 * k:.1f},{a},{b}\n" for k, (a, b) in enumerate(zip(A, B, strict=True)))
     )
-    found["clarius_4200.csv"] = "Time,AnodeI,AnodeV\n" + rows(1 + 0.1 * np.arange(N), A * 1e-6, B)
-    found["pymeasure.csv"] = (
+    files["clarius_4200.csv"] = "Time,AnodeI,AnodeV\n" + rows(1 + 0.1 * np.arange(N), A * 1e-6, B)
+    files["pymeasure.csv"] = (
         "#Procedure: <lab.Sweep>\n#Parameters:\n#\tDelay: 0.1 s\n#\tNotes: sample 7\n#Data:\nTime (s),Voltage (V),Current (A)\n"
         + rows(0.1 * np.arange(N), A, B)
     )
-    found["qcodes.dat"] = '# gate\tcurrent\n# "gate (mV)"\t"current (nA)"\n# 12\n' + rows(A, B, mark="\t")
-    found["iso_times.csv"] = "Timestamp,Temperature (degC)\n" + "".join(
+    files["qcodes.dat"] = '# gate\tcurrent\n# "gate (mV)"\t"current (nA)"\n# 12\n' + rows(A, B, delimiter="\t")
+    files["iso_times.csv"] = "Timestamp,Temperature (degC)\n" + "".join(
         f"2026-01-02T03:04:{k / 2:06.3f},{20 + a}\n" for k, a in enumerate(A)
     )
-    found["mumax_table.txt"] = "# t (s)\tmx ()\tmz ()\n" + rows(STEP * np.arange(N), A, B, mark="\t")
-    found["oommf.odt"] = (
-        "# ODT 1.0\n# Table Start\n# Title: made here\n"
+    files["mumax_table.txt"] = "# t (s)\tmx ()\tmz ()\n" + rows(STEP * np.arange(N), A, B, delimiter="\t")
+    files["oommf.odt"] = (
+        "# ODT 1.0\n# Table Start\n# Title: synthetic\n"
         "# Columns: {Oxs_EulerEvolve::Total energy} Oxs_TimeDriver::mx {Oxs_TimeDriver::Simulation time}\n"
-        "# Units: J {} s\n" + rows(A, B, STEP * np.arange(N), mark=" ") + "# Table End\n"
+        "# Units: J {} s\n" + rows(A, B, STEP * np.arange(N), delimiter=" ") + "# Table End\n"
     )
-    found["labview.lvm"] = crlf(
+    files["labview.lvm"] = with_crlf(
         "LabVIEW "
         "Measurement\t\nWriter_Version\t2\nReader_Version\t2\nSeparator\tTab\nDecimal_Separator\t.\nMulti_Headings\tNo\n"
         "X_Columns\tNo\nTime_Pref\tAbsolute\nOperator\tme\nDate\t2026/01/02\nTime\t03:04:05\n***End_of_Header***\t\n\t\n"
@@ -109,14 +112,14 @@ def text_samples() -> dict[str, bytes]:
         f"X_Dimension\tTime\tTime\t\nX0\t{START:E}\t{START:E}\t\nDelta_X\t{STEP:E}\t{STEP:E}\t\n***End_of_Header***\t\t\t\n"
         "X_Value\tVoltage\tAcceleration\tComment\n" + "".join(f"\t{a}\t{b}\n" for a, b in zip(A, B, strict=True))
     )
-    found["b1500.csv"] = crlf(
+    files["b1500.csv"] = with_crlf(
         "\nSetupTitle, Pulse\nPrimitiveTest, I/V-t Sampling\nTestParameter, Context.MainFrame, B1500A\n"
         "TestParameter, Channel.VName, V1, V2\nTestParameter, Channel.IName, I1, I2\nTestParameter, Channel.Time, Time\n"
         "Dimension1, 12, 12, 12\nDimension2, 1, 1, 1\nDataName, Time, V1, I1\n"
         + "".join(f"DataValue, {t!r}, {a}, {b}\n" for t, a, b in zip((0.1 * np.arange(N)).tolist(), A, B, strict=True))
     )
-    found["field.s1p"] = "! made here\n# GHz S RI R 50\n" + rows(1 + np.arange(N), A, B, mark=" ")
-    return {name: text if isinstance(text, bytes) else text.encode("latin-1") for name, text in found.items()}
+    files["field.s1p"] = "! synthetic\n# GHz S RI R 50\n" + rows(1 + np.arange(N), A, B, delimiter=" ")
+    return {name: text if isinstance(text, bytes) else text.encode("latin-1") for name, text in files.items()}
 
 
 def ovf(version: int, kind: str, values: np.ndarray, time: str = "1e-09") -> bytes:
@@ -132,7 +135,7 @@ def ovf(version: int, kind: str, values: np.ndarray, time: str = "1e-09") -> byt
     text = head + "".join(f"# {line}\n" for line in [*lines, "End: Header", f"Begin: Data {kind}"])
     end = f"# End: Data {kind}\n# End: Segment\n".encode()
     if kind == "Text":
-        return text.encode() + rows(*values.T, mark=" ").encode() + end
+        return text.encode() + rows(*values.T, delimiter=" ").encode() + end
     form, check = ("f4", 1234567.0) if kind.endswith("4") else ("f8", 123456789012345.0)
     order = ">" if version == 1 else "<"
     return text.encode() + np.array([check], order + form).tobytes() + values.astype(order + form).tobytes() + b"\n" + end
@@ -154,39 +157,40 @@ def isf(binary: bool = True) -> bytes:
 
 def trc(segments: int = 1, order: str = "<") -> bytes:
     raw = np.concatenate([np.round(A * 1000) + 10 * k for k in range(segments)]).astype(order + "i2")
-    d = bytearray(346)
+    descriptor = bytearray(346)
 
-    def put(place: int, form: str, value: Any) -> None:
-        struct.pack_into(order + form, d, place, value)
+    def put(offset: int, form: str, value: Any) -> None:
+        struct.pack_into(order + form, descriptor, offset, value)
 
-    d[:8], d[16:26], d[76:86], d[196:197], d[244:245] = b"WAVEDESC", b"LECROY_2_3", b"LECROYMADE", b"V", b"S"
-    for place, value in (
+    for offset, text in ((0, b"WAVEDESC"), (16, b"LECROY_2_3"), (76, b"LECROYMADE"), (196, b"V"), (244, b"S")):
+        descriptor[offset : offset + len(text)] = text
+    for offset, value in (
         (36, 346),
         (48, 16 * segments if segments > 1 else 0),
         (60, raw.nbytes),
         (116, len(raw)),
         (144, segments),
     ):
-        put(place, "i", value)
+        put(offset, "i", value)
     put(32, "H", 1)
     put(34, "H", 1 if order == "<" else 0)
-    for place, value in ((156, 1e-3), (160, 0.0), (176, STEP)):
-        put(place, "f", value)
+    for offset, value in ((156, 1e-3), (160, 0.0), (176, STEP)):
+        put(offset, "f", value)
     put(180, "d", START)
-    struct.pack_into(order + "dBBBBh", d, 296, 5.5, 4, 3, 2, 1, 2026)
+    struct.pack_into(order + "dBBBBh", descriptor, 296, 5.5, 4, 3, 2, 1, 2026)
     put(328, "f", 10.0)
     times = b"".join(struct.pack(order + "dd", 1e-3 * k, START + 1e-10 * k) for k in range(segments)) if segments > 1 else b""
-    whole = bytes(d) + times + raw.tobytes()
-    return f"#9{len(whole):09d}".encode() + whole
+    block = bytes(descriptor) + times + raw.tobytes()
+    return f"#9{len(block):09d}".encode() + block
 
 
 def tdms() -> bytes:
     from nptdms import ChannelObject, GroupObject, RootObject, TdmsWriter
 
     buffer = io.BytesIO()
-    clock = {"wf_increment": STEP, "wf_start_offset": START, "unit_string": "Volts"}
+    properties = {"wf_increment": STEP, "wf_start_offset": START, "unit_string": "Volts"}
     with TdmsWriter(buffer) as writer:
-        channels = [ChannelObject("scope", name, values, properties=clock) for name, values in (("A", A), ("B", B))]
+        channels = [ChannelObject("scope", name, values, properties=properties) for name, values in (("A", A), ("B", B))]
         writer.write_segment([RootObject({"operator": "me"}), GroupObject("scope"), *channels])
     return buffer.getvalue()
 
@@ -207,7 +211,7 @@ def mat5() -> bytes:
     import scipy.io
 
     buffer = io.BytesIO()
-    scipy.io.savemat(buffer, {"data": {"t": TIME, "A": A, "B": B, "note": "made here"}})
+    scipy.io.savemat(buffer, {"data": {"t": TIME, "A": A, "B": B, "note": "synthetic"}})
     return buffer.getvalue()
 
 
@@ -225,8 +229,8 @@ def netcdf() -> bytes:
 def excel() -> bytes:
     import openpyxl
 
-    book = openpyxl.Workbook()
-    sheet = book.active
+    workbook = openpyxl.Workbook()
+    sheet = workbook.active
     sheet.title = "run 1"
     for row in (
         ["Bias test"],
@@ -234,9 +238,9 @@ def excel() -> bytes:
         *zip((TIME * 1e9).tolist(), A.tolist(), B.tolist(), strict=True),
     ):
         sheet.append(list(row))
-    book.create_sheet("notes").append(["sample 7"])
+    workbook.create_sheet("notes").append(["sample 7"])
     buffer = io.BytesIO()
-    book.save(buffer)
+    workbook.save(buffer)
     return buffer.getvalue()
 
 
@@ -263,3 +267,62 @@ def binary_samples() -> dict[str, bytes]:
         "wave.xlsx": excel(),
         "wave.npz": npz(),
     }
+
+
+SAMPLES = {**text_samples(), **binary_samples()}
+
+G = 9.80665  # LabVIEW's g [m/s2]
+SLOW = 0.1 * np.arange(N)
+
+
+def rounded(values):
+    return np.array([float(f"{value:.2e}") for value in values])
+
+
+#: Reader, times (None: the samples are numbered), channels in SI with their units.
+EXPECTED = {
+    "tek_mso.csv": ("delimited", TIME, {"CH1": (A, "V"), "CH3": (B, "V")}),
+    "tek_tds2000.csv": ("tektronix", TIME, {"CH2": (A, "V")}),
+    "keysight_1ch.csv": ("delimited", TIME, {"1": (A, "V")}),
+    "keysight_infiniium.csv": ("delimited", TIME, {"Data": (A, "V")}),
+    "rigol_ds1000z.csv": ("rigol", TIME, {"CH1": (rounded(A), "V"), "CH2": (rounded(B), "V")}),
+    "rigol_mso5000.csv": ("rigol", TIME, {"CH1": (A, "V"), "CH2": (B, "V")}),
+    "siglent_sds1104xe.csv": ("delimited", TIME, {"CH1": (A, "V"), "CH2": (B, "V")}),
+    "lecroy_ascii.csv": ("delimited", TIME, {"Ampl": (A, "")}),
+    "rs_rtb2000.csv": ("delimited", TIME, {"C1": (A, "V"), "C2": (B, "V")}),
+    "gwinstek.csv": ("delimited", TIME - TIME[0], {"Waveform Data": (A, "V")}),
+    "picoscope.csv": ("delimited", TIME, {"Channel A": (A, "V"), "Channel B": (B, "V")}),
+    "waveforms_ad2.csv": ("delimited", TIME, {"Channel 1": (A, "V"), "Channel 2": (B, "V")}),
+    "yokogawa.csv": ("delimited", TIME, {"column 1": (A, "V")}),
+    "german_comma.csv": ("delimited", TIME, {"Spannung": (A, "V")}),
+    "keithley_dmm6500.csv": ("delimited", SLOW, {"Reading": (A, "V")}),
+    "kickstart.csv": ("delimited", SLOW, {"Voltage": (A, "V"), "Current": (B * 1e-6, "A")}),
+    "clarius_4200.csv": ("delimited", 1 + SLOW, {"AnodeI": (A * 1e-6, ""), "AnodeV": (B, "")}),
+    "pymeasure.csv": ("delimited", SLOW, {"Voltage": (A, "V"), "Current": (B, "A")}),
+    "qcodes.dat": ("delimited", None, {"gate": (A * 1e-3, "V"), "current": (B * 1e-9, "A")}),
+    "iso_times.csv": ("delimited", 5 * SLOW, {"Temperature": (293.15 + A, "K")}),
+    "mumax_table.txt": ("mumax", TIME - TIME[0], {"mx": (A, ""), "mz": (B, "")}),
+    "oommf.odt": ("odt", TIME - TIME[0], {"Oxs_EulerEvolve::Total energy": (A, "J"), "Oxs_TimeDriver::mx": (B, "")}),
+    "labview.lvm": ("lvm", TIME, {"Voltage": (A, "V"), "Acceleration": (B * G, "m/s2")}),
+    "b1500.csv": ("easyexpert", SLOW, {"V1": (A, "V"), "I1": (B, "A")}),
+    "field.s1p": ("touchstone", None, {"frequency": (1e9 * (1 + np.arange(12)), "Hz"), "S11.re": (A, ""), "S11.im": (B, "")}),
+    "wave.isf": ("isf", TIME, {"Ch1": (np.round(A * 1000) / 1000, "V")}),
+    "wave_text.isf": ("isf", TIME, {"Ch1": (np.round(A * 1000) / 1000, "V")}),
+    "wave.trc": ("trc", TIME, {"C1": (np.round(A * 1000) / 1000, "V")}),
+    "wave_big.trc": ("trc", TIME, {"C1": (np.round(A * 1000) / 1000, "V")}),
+    "wave.tdms": ("tdms", TIME, {"A": (A, "V"), "B": (B, "V")}),
+    "wave.h5": ("hdf5", TIME, {"A": (A, "V"), "B": (B * 1e-3, "V")}),
+    "wave.mat": ("mat", TIME, {"A": (A, ""), "B": (B, "")}),
+    "wave.nc": ("netcdf", TIME, {"A": (A, "V"), "B": (B * 1e-3, "V")}),
+    "wave.xlsx": ("excel", TIME, {"A": (A, "V"), "B": (B, "V")}),
+    "wave.npz": ("npz", TIME, {"A": (A, ""), "B": (B, "")}),
+    **dict.fromkeys(
+        ("field2_text.ovf", "field2_bin4.ovf", "field2_bin8.ovf"),
+        ("ovf", np.array([1e-9]), {"m_x": (np.array([0.2]), ""), "m_y": (np.array([0.32]), ""), "m_z": (np.array([0.16]), "")}),
+    ),
+    "field1_bin4.omf": (
+        "ovf",
+        np.array([1e-9]),
+        {"mx": (np.array([0.4]), "A/m"), "my": (np.array([0.64]), "A/m"), "mz": (np.array([0.32]), "A/m")},
+    ),
+}
