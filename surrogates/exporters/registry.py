@@ -88,7 +88,7 @@ def find_exporter(path: str | Path) -> Exporter:
     _discover()
     suffix = Path(path).suffix.lower()
     if suffix not in _EXPORTERS:
-        known = " or ".join(f"{exporter.suffix} ({exporter.summary})" for exporter in _EXPORTERS.values())
+        known = " or ".join(f"{exporter.suffix} ({exporter.summary})" for _, exporter in sorted(_EXPORTERS.items()))
         raise ConfigError(f"cannot export to {str(path)!r}: its suffix is {suffix!r}; expected {known}.")
     return _EXPORTERS[suffix]
 
@@ -111,15 +111,14 @@ def export(
             the surrogate.
 
     Example:
-        >>> import tempfile
         >>> from spinode.surrogates.testing import resonator
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     export(resonator(), Path(folder) / "resonator.pt2")
-        ...     step = torch.export.load(Path(folder) / "resonator.pt2").module()
-        >>> state, volts = torch.zeros(1, 2, dtype=torch.float64), torch.ones(1, 1, dtype=torch.float64)
-        >>> _, start, end = step(state, volts, volts, volts)
-        >>> start.item(), round(end.item(), 4)
-        (0.0, 0.0242)
+        >>> export(resonator(), "resonator.txt")
+        Traceback (most recent call last):
+        ...
+        spinode.errors.ConfigError: cannot export to 'resonator.txt': its suffix is '.txt'; expected .onnx (whole rollouts, for an
+        ONNX runtime) or .pt2 (one step, for torch.export.load).
+        >>> export(resonator(), "resonator.pt2")  # doctest: +SKIP
+        >>> step = torch.export.load("resonator.pt2").module()  # doctest: +SKIP
     """
     target = Path(path)
     exporter = find_exporter(target)
@@ -151,5 +150,5 @@ def _check_numbers(surrogate: SurrogateModel) -> None:
 def _discover() -> None:
     """Import every file of this folder, so that the exporters register themselves."""
     package = import_module(__name__.rpartition(".")[0])
-    for module in sorted(iter_modules(package.__path__)):
-        import_module(f"{package.__name__}.{module.name}")
+    for name in sorted(module.name for module in iter_modules(package.__path__)):
+        import_module(f"{package.__name__}.{name}")

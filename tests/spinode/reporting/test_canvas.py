@@ -3,17 +3,17 @@
 import numpy as np
 import pytest
 
-from spinode.reporting.canvas import prefixed, thin, with_unit
+from spinode.reporting.canvas import axis_label, choose_prefix, envelope_indices
 
 
 def test_thinning_keeps_every_extreme_of_a_long_curve():
     values = np.zeros(100_000)
     values[[123, 77_777]] = 1.0, -1.0
-    kept = thin(values, 1000)
+    kept = envelope_indices(values, 1000)
     assert len(kept) <= 1002
     assert {123, 77_777} <= set(kept)
     assert np.all(np.diff(kept) > 0)
-    assert len(thin(values[:1000], 1000)) == 1000
+    assert len(envelope_indices(values[:1000], 1000)) == 1000
 
 
 @pytest.mark.parametrize(
@@ -30,9 +30,9 @@ def test_thinning_keeps_every_extreme_of_a_long_curve():
     ],
 )
 def test_prefix_has_its_usual_power_or_is_omitted(value, unit, expected):
-    assert prefixed(value, unit) == expected
+    assert choose_prefix(value, unit) == expected
 
 
 def test_labels_print_special_characters_as_text():
-    assert with_unit("a$\\frac{", "uV") == "a\\$\\\\frac{ (µV)"
-    assert len(with_unit("x" * 500, "")) == 40
+    assert axis_label("a$\\frac{", "uV") == "a\\$\\\\frac{ (µV)"
+    assert len(axis_label("x" * 500, "")) == 40

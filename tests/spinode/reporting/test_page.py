@@ -9,8 +9,8 @@ from spinode.reporting.remarks import BAD, CARE, GOOD, Remark
 HOSTILE = "<script>alert('x')</script>\x00\x1b\ud800\"&"
 
 
-#: Occurrences of a text that `page_of` puts everywhere: two each of title, remark, caption, column heading and cell, one each of
-#: subtitle, headline, label of a number, section title, table title and paragraph.
+#: Occurrences of a text that `page_of` puts everywhere: two each of title, remark, caption, column heading and cell, one of
+#: each of subtitle, headline, label of a number, section title, table title and paragraph.
 PARTS = 5 * 2 + 6
 
 
