@@ -1,1 +1,1 @@
-"""What all reports and figures share: HTML pages and the canvas of plots."""
+"""Common parts of all reports and figures: the HTML page, the remarks on it, and the canvas of plots."""

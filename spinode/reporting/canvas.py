@@ -1,4 +1,4 @@
-"""What all figures share: colours, axes, labels with SI prefixes, thinning of long traces."""
+"""Common parts of all figures: colours, axes, labels with SI prefixes, and reduction of long lines."""
 
 from __future__ import annotations
 
@@ -14,31 +14,32 @@ from ..units import parse_unit
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-# Okabe and Ito's palette: told apart with any common colour blindness, and by lightness in print.
+# The palette of Okabe and Ito, which can be distinguished with any common colour blindness, and by lightness in print.
+# TRUTH is for measured data, MODEL for predictions, WRONG for errors, QUIET for secondary elements.
 TRUTH, MODEL, WRONG, QUIET = "#1a1a1a", "#0072b2", "#d55e00", "#8c8c8c"
 CYCLE = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#7a6a00", "#5a5a5a")
 
-#: Most points of a drawn line: two per pixel column of a wide figure. More only make the file larger.
-LINE_POINTS = 3000
+#: Largest number of points of a line: two per pixel column of a wide figure. More only make the file larger.
+MAX_LINE_POINTS = 3000
 
-#: Most points of a drawn cloud; beyond, they cover each other.
-CLOUD_POINTS = 3000
+#: Largest number of points of a scatter plot; more would cover each other.
+MAX_SCATTER_POINTS = 3000
 
-#: Longest name that is printed whole beside an axis.
-NAME_LENGTH = 40
+#: Largest length of a name in a label.
+MAX_NAME_LENGTH = 40
 
 _PREFIXES = {-15: "f", -12: "p", -9: "n", -6: "u", -3: "m", 0: "", 3: "k", 6: "M", 9: "G", 12: "T"}
 
 
 def new_axes(width: float = 4.4, height: float = 3.6) -> Axes:
-    """Axes of a new figure of this size [inch]."""
+    """Return the axes of a new figure of this size [inch]."""
     from matplotlib.figure import Figure
 
     return Figure(figsize=(width, height), layout="constrained").add_subplot()
 
 
-def new_pair(width: float = 10.4, height: float = 4.4) -> tuple[Axes, Axes]:
-    """Two Axes above each other with one time axis, the lower one a strip."""
+def new_stacked_axes(width: float = 10.4, height: float = 4.4) -> tuple[Axes, Axes]:
+    """Return two axes, one above the other, with one time axis; the lower one has a third of the height."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(width, height), layout="constrained")
@@ -46,8 +47,8 @@ def new_pair(width: float = 10.4, height: float = 4.4) -> tuple[Axes, Axes]:
     return upper, lower
 
 
-def dress(ax: Axes, xlabel: str, ylabel: str, title: str = "") -> Axes:
-    """Labels, a light grid and no box."""
+def style_axes(ax: Axes, xlabel: str, ylabel: str, title: str = "") -> Axes:
+    """Set labels and title, draw a light grid, remove the box, and return the axes."""
     ax.set_xlabel(xlabel, fontsize=11)
     ax.set_ylabel(ylabel, fontsize=11)
     if title:
@@ -60,8 +61,8 @@ def dress(ax: Axes, xlabel: str, ylabel: str, title: str = "") -> Axes:
     return ax
 
 
-def legend(ax: Axes, *, above: bool = False, beside: bool = False) -> None:
-    """A legend on a light ground; above the axes or beside them where it would lie on the data."""
+def add_legend(ax: Axes, *, above: bool = False, beside: bool = False) -> None:
+    """Add a legend: inside the axes, or above or beside them where it would cover the data."""
     handles, labels = ax.get_legend_handles_labels()
     if not handles:
         return
@@ -83,23 +84,32 @@ def legend(ax: Axes, *, above: bool = False, beside: bool = False) -> None:
         ax.legend(handles, labels, fontsize=9.5, framealpha=0.9, edgecolor="#dddddd")
 
 
-def plain(name: str) -> str:
-    """A name from a file as matplotlib may print it: no formula, no control characters, not endless."""
+def escape_label(name: str) -> str:
+    r"""Return a name from a file for a label: no formulas, no control characters, at most 40 characters.
+
+    Example:
+        >>> print(escape_label("V$_{in}$"))
+        V\$_{in}\$
+    """
     shown = "".join(letter if letter.isprintable() else "?" for letter in name)
-    if len(shown) > NAME_LENGTH:
-        shown = shown[: NAME_LENGTH - 1] + "…"
+    if len(shown) > MAX_NAME_LENGTH:
+        shown = shown[: MAX_NAME_LENGTH - 1] + "…"
     return shown.replace("\\", "\\\\").replace("$", r"\$")
 
 
-def prefixed(values: Array | float, unit: str) -> tuple[float, str]:
-    """What to divide by so that the largest magnitude is 1 .. 1000, and the unit that is left.
+def choose_prefix(values: Array | float, unit: str) -> tuple[float, str]:
+    """Choose a prefix so that the largest magnitude is 1 .. 1000.
 
     Args:
-        values: Numbers in `unit`, an SI symbol.
-        unit: Such as "s", "V", "J/m3" or "".
+        values: Numbers in `unit`.
+        unit: SI symbol, such as "s", "V", "J/m3" or "".
 
     Returns:
-        Divisor and unit, such as (1e-9, "ns"); (1.0, unit) where no prefix can stand.
+        Divisor of the values and unit with the prefix; (1.0, unit) if the unit takes no prefix.
+
+    Example:
+        >>> choose_prefix(np.array([2e-9, 4e-8]), "s"), choose_prefix(5e5, "J/m3")
+        ((1e-09, 'ns'), (1000.0, 'kJ/m3'))
     """
     magnitudes = np.abs(np.asarray(values, dtype=np.float64))
     finite = magnitudes[np.isfinite(magnitudes)]
@@ -107,29 +117,29 @@ def prefixed(values: Array | float, unit: str) -> tuple[float, str]:
     if not unit or largest == 0:
         return 1.0, unit
     power = min(max(3 * math.floor(math.log10(largest) / 3), -15), 12)
-    wanted = 10.0**power
+    divisor = 10.0**power
     try:
-        found = parse_unit(_PREFIXES[power] + unit).factor / parse_unit(unit).factor
+        factor = parse_unit(_PREFIXES[power] + unit).factor / parse_unit(unit).factor
     except UnitError:
         return 1.0, unit
-    # "mm2" is not a thousandth of "m2", and "min" no thousandth of an inch: the prefix must mean its own power.
-    return (wanted, _PREFIXES[power] + unit) if math.isclose(found, wanted, rel_tol=1e-9) else (1.0, unit)
+    # "mm2" is not a thousandth of "m2", and "min" not a thousandth of an inch: the prefix must have its usual meaning.
+    return (divisor, _PREFIXES[power] + unit) if math.isclose(factor, divisor, rel_tol=1e-9) else (1.0, unit)
 
 
-def with_unit(name: str, unit: str) -> str:
-    """Axis label: "mz", "Ku (kJ/m³)"."""
+def axis_label(name: str, unit: str) -> str:
+    """Return an axis label, such as "mz" or "Ku (kJ/m³)"."""
     shown = unit
     for digit, raised in (("2", "²"), ("3", "³")):
         shown = shown.replace(digit, raised)
     if shown[:1] == "u" and len(shown) > 1:
         shown = "µ" + shown[1:]
-    return f"{plain(name)} ({plain(shown)})" if unit else plain(name)
+    return f"{escape_label(name)} ({escape_label(shown)})" if unit else escape_label(name)
 
 
-def thin(values: Array, limit: int = LINE_POINTS) -> np.ndarray:
-    """Indices that keep the outline of a long line: the smallest and the largest sample of each of limit / 2 bins.
+def envelope_indices(values: Array, limit: int = MAX_LINE_POINTS) -> np.ndarray:
+    """Return indices that preserve the envelope of a long line: the smallest and largest sample in each of limit / 2 bins.
 
-    Taking every n-th sample instead would show an oscillation slower than it is.
+    Taking every n-th sample instead would show an oscillation as slower than it is.
     """
     count = len(values)
     if count <= limit:
@@ -137,10 +147,10 @@ def thin(values: Array, limit: int = LINE_POINTS) -> np.ndarray:
     size = -(-count // (limit // 2))
     padded = np.pad(values, (0, -count % size), mode="edge").reshape(-1, size)
     starts = size * np.arange(len(padded))
-    kept = np.concatenate([starts + padded.argmin(1), starts + padded.argmax(1), [0, count - 1]])
-    return np.unique(np.minimum(kept, count - 1))
+    indices = np.concatenate([starts + padded.argmin(1), starts + padded.argmax(1), [0, count - 1]])
+    return np.unique(np.minimum(indices, count - 1))
 
 
-def cloud(count: int, limit: int = CLOUD_POINTS) -> np.ndarray:
-    """Indices of at most `limit` of `count` points, evenly spread."""
+def subsample_indices(count: int, limit: int = MAX_SCATTER_POINTS) -> np.ndarray:
+    """Return at most `limit` evenly spaced indices of `count` points."""
     return np.unique(np.linspace(0, count - 1, min(count, limit)).round().astype(int))

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...errors import ConfigError
-from ...reporting.canvas import CYCLE, MODEL, QUIET, WRONG, dress, legend, new_axes, plain
+from ...reporting.canvas import CYCLE, MODEL, QUIET, WRONG, add_legend, escape_label, new_axes, style_axes
 from ...validation import one_of
 from .metrics import AccuracyMatrix
 from .result import StreamResult
@@ -33,7 +33,7 @@ def plot_accuracies(matrix: AccuracyMatrix, *, title: str = "", ax: Axes | None 
     edges = np.arange(tasks + 1) + 0.5
     mesh = ax.pcolormesh(edges, edges, 100 * np.ma.masked_invalid(matrix.values), cmap="viridis", vmin=0, vmax=100)
     ax.figure.colorbar(mesh, ax=ax, label="accuracy (%)")
-    dress(ax, "tested task", "after task", title)
+    style_axes(ax, "tested task", "after task", title)
     ax.grid(False)
     ax.set_xlim(0.5, tasks + 0.5)
     ax.set_ylim(tasks + 0.5, 0.5)  # as a matrix: the first row on top
@@ -68,7 +68,7 @@ def plot_tasks(matrix: AccuracyMatrix, *, title: str = "", ax: Axes | None = Non
         from matplotlib.colors import Normalize
 
         ax.figure.colorbar(ScalarMappable(Normalize(1, tasks), "viridis_r"), ax=ax, label="task")
-    legend(ax, beside=True)
+    add_legend(ax, beside=True)
     return ax
 
 
@@ -100,14 +100,20 @@ def plot_sliding(
         seeds = f", {len(group)} seeds" if len(group) > 1 else ""
         name = labels[position] if labels else f"{group[0].rule}{seeds}"
         ax.plot(
-            after, mean, color=color, linewidth=1.6, marker="o" if len(after) <= 20 else "", markersize=4, label=plain(name)
+            after,
+            mean,
+            color=color,
+            linewidth=1.6,
+            marker="o" if len(after) <= 20 else "",
+            markersize=4,
+            label=escape_label(name),
         )
         if len(group) > 1:
             sd = curves.std(0, ddof=1)
             ax.fill_between(after, mean - sd, mean + sd, color=color, alpha=0.2, linewidth=0)
     _dress_task_axes(ax, max(len(result.accuracy) for group in groups for result in group), title)
     ax.set_ylabel(f"accuracy, mean of last {groups[0][0].recent} tasks (%)")
-    legend(ax)
+    add_legend(ax)
     return ax
 
 
@@ -133,9 +139,9 @@ def plot_uncertainty(result: StreamResult, *, kind: str = "epistemic", ax: Axes 
     edges = np.linspace(0, largest, 51)
     for values, color, label in ((newest, MODEL, "newest task"), (ood, WRONG, "out of distribution")):
         ax.hist(values.double().numpy(), bins=edges, density=True, color=color, alpha=0.55, label=label)  # type: ignore[arg-type]
-    dress(ax, f"{kind} uncertainty (bit)", "density (1/bit)", f"area under the ROC curve: {roc_auc(newest, ood):.3f}")
+    style_axes(ax, f"{kind} uncertainty (bit)", "density (1/bit)", f"area under the ROC curve: {roc_auc(newest, ood):.3f}")
     ax.set_xlim(0, largest)
-    legend(ax)
+    add_legend(ax)
     return ax
 
 
@@ -145,8 +151,8 @@ def save_plots(result: StreamResult, folder: str | Path) -> list[Path]:
     drawn: dict[str, Axes] = {}
     for view, matrix in result.accuracies.items():
         suffix, title = (f"-{view}", f"{result.rule}, {view} norms") if has_views else ("", result.rule)
-        drawn[f"accuracies{suffix}"] = plot_accuracies(matrix, title=plain(title))
-        drawn[f"tasks{suffix}"] = plot_tasks(matrix, title=plain(title))
+        drawn[f"accuracies{suffix}"] = plot_accuracies(matrix, title=escape_label(title))
+        drawn[f"tasks{suffix}"] = plot_tasks(matrix, title=escape_label(title))
     drawn["sliding"] = plot_sliding([result])
     for kind in ("epistemic", "aleatoric"):
         # The epistemic uncertainty of a network without weight samples is zero.
@@ -167,7 +173,7 @@ def _color(index: int, tasks: int) -> Any:
 
 
 def _dress_task_axes(ax: Axes, tasks: int, title: str) -> None:
-    dress(ax, "after task", "accuracy (%)", title)
+    style_axes(ax, "after task", "accuracy (%)", title)
     ax.set_ylim(0, 102)
     ax.set_xlim(min(0.8, 1 - 0.02 * tasks), tasks + max(0.2, 0.02 * tasks))
     _set_integer_ticks(ax.xaxis)

@@ -7,7 +7,19 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ....reporting.canvas import MODEL, QUIET, TRUTH, WRONG, cloud, dress, legend, new_axes, prefixed, thin, with_unit
+from ....reporting.canvas import (
+    MODEL,
+    QUIET,
+    TRUTH,
+    WRONG,
+    add_legend,
+    axis_label,
+    choose_prefix,
+    envelope_indices,
+    new_axes,
+    style_axes,
+    subsample_indices,
+)
 from ....typing import Array
 from .marks import mark_events, output_index
 
@@ -21,14 +33,14 @@ def plot_horizon(evaluation: Evaluation, *, ax: Axes | None = None) -> Axes:
     """Plot the NRMSE of the run up to each horizon, and that of the linear baseline over the whole run."""
     ax = new_axes() if ax is None else ax
     horizon = np.array(evaluation.horizon, dtype=np.float64).reshape(-1, 2)
-    seconds, unit = prefixed(horizon[:, 0], evaluation.trace.unit("time"))
+    seconds, unit = choose_prefix(horizon[:, 0], evaluation.trace.unit("time"))
     ax.loglog(horizon[:, 0] / seconds, np.maximum(horizon[:, 1], 1e-12), color=MODEL, marker="o", markersize=4, label="model")
     ax.axhline(0.05, color=QUIET, linewidth=1.0, linestyle="-.", label="5 %")
     if evaluation.baseline_nrmse is not None:
         ax.axhline(evaluation.baseline_nrmse, color=TRUTH, linestyle="--", linewidth=1.2, label="linear ARX, whole run")
     mark_events(ax, evaluation, seconds, since_start=True)
-    dress(ax, with_unit("time since the start", unit), "NRMSE up to this time")
-    legend(ax)
+    style_axes(ax, axis_label("time since the start", unit), "NRMSE up to this time")
+    add_legend(ax)
     return ax
 
 
@@ -36,10 +48,10 @@ def plot_parity(evaluation: Evaluation, *, output: str | None = None, ax: Axes |
     """Plot predicted against recorded samples; steps outside the domain of validity have the warning colour."""
     name, column = output_index(evaluation, output)
     ax = new_axes() if ax is None else ax
-    keep = cloud(len(evaluation.trace))
+    keep = subsample_indices(len(evaluation.trace))
     truth, model = evaluation.truth[keep, column], evaluation.prediction[keep, column]
     outside = evaluation.run.outside.numpy()[keep]
-    divide, unit = prefixed(truth, evaluation.trace.unit(name))
+    divide, unit = choose_prefix(truth, evaluation.trace.unit(name))
     low, high = float(truth.min()) / divide, float(truth.max()) / divide
     ax.plot([low, high], [low, high], color=QUIET, linewidth=1.0, label="equal", zorder=1)
     for selected, color, label in ((~outside, MODEL, "steps"), (outside, WRONG, "outside the domain")):
@@ -50,8 +62,8 @@ def plot_parity(evaluation: Evaluation, *, output: str | None = None, ax: Axes |
     margin = 0.25 * max(high - low, 1e-300)
     ax.set_xlim(low - margin, high + margin)
     ax.set_ylim(low - margin, high + margin)
-    dress(ax, with_unit(f"recorded {name}", unit), with_unit(f"predicted {name}", unit))
-    legend(ax)
+    style_axes(ax, axis_label(f"recorded {name}", unit), axis_label(f"predicted {name}", unit))
+    add_legend(ax)
     return ax
 
 
@@ -69,8 +81,8 @@ def plot_coverage(evaluation: Evaluation, *, ax: Axes | None = None) -> Axes:
     ax.plot(90, found, "o", color=WRONG, markersize=7, label=f"90 % interval: {found:.1f} %")
     ax.set_xlim(0, 100)
     ax.set_ylim(0, 102)
-    dress(ax, "predicted interval (%)", "recorded samples within it (%)")
-    legend(ax)
+    style_axes(ax, "predicted interval (%)", "recorded samples within it (%)")
+    add_legend(ax)
     return ax
 
 
@@ -94,12 +106,12 @@ def plot_residuals(evaluation: Evaluation, *, ax: Axes | None = None) -> Axes:
     # Near the ends the mean is over fewer samples.
     total, count = (np.convolve(values, np.ones(width), mode="same") for values in (power, np.ones_like(power)))
     level = np.sqrt(total / count)
-    seconds, unit = prefixed(time, evaluation.trace.unit("time"))
-    keep = thin(level)
+    seconds, unit = choose_prefix(time, evaluation.trace.unit("time"))
+    keep = envelope_indices(level)
     ax.semilogy(time[keep] / seconds, np.maximum(level[keep], 1e-6), color=MODEL, linewidth=1.1, label="running rms")
     ax.axhline(1.0, color=QUIET, linewidth=1.0, linestyle="-.", label="fitted data")
     mark_events(ax, evaluation, seconds, within=(float(time[0]), float(time[-1])))
     ax.set_xlim(time[0] / seconds, time[-1] / seconds)
-    dress(ax, with_unit("time", unit), "short-run residual")
-    legend(ax, above=True)
+    style_axes(ax, axis_label("time", unit), "short-run residual")
+    add_legend(ax, above=True)
     return ax

@@ -9,7 +9,18 @@ import numpy as np
 import torch
 
 from ....errors import ConfigError
-from ....reporting.canvas import CYCLE, MODEL, QUIET, WRONG, cloud, dress, legend, new_axes, prefixed, with_unit
+from ....reporting.canvas import (
+    CYCLE,
+    MODEL,
+    QUIET,
+    WRONG,
+    add_legend,
+    axis_label,
+    choose_prefix,
+    new_axes,
+    style_axes,
+    subsample_indices,
+)
 from ....typing import Array
 from .marks import output_index
 
@@ -36,9 +47,9 @@ def plot_history(surrogate: Surrogate, *, ax: Axes | None = None) -> Axes:
     if any(line.get_ydata().size for line in ax.get_lines()):  # type: ignore[union-attr]
         ax.set_yscale("log")
     ax.set_xticks(sorted(windows), [str(windows[stage]) for stage in sorted(windows)])
-    dress(ax, "stage: window (samples)", "NRMSE (solid), residual (dotted)")
+    style_axes(ax, "stage: window (samples)", "NRMSE (solid), residual (dotted)")
     if history:
-        legend(ax, beside=True)
+        add_legend(ax, beside=True)
     else:
         ax.text(0.5, 0.5, "no history stored", transform=ax.transAxes, ha="center", color=QUIET)
     return ax
@@ -90,19 +101,19 @@ def plot_domain(
         seen, run = _rate_plane(surrogate, evaluation, column)
         units = (evaluation.trace.unit(name),) * 2
         labels = (name, f"change of {name} per step")
-    divide, shown = zip(*[prefixed(run[:, axis], units[axis]) for axis in (0, 1)], strict=True)
+    divide, shown = zip(*[choose_prefix(run[:, axis], units[axis]) for axis in (0, 1)], strict=True)
     outside = evaluation.run.outside.numpy()
     size = 14 if surrogate.embedding.order > 1 or surrogate.ports.inputs else 8
     ax.scatter(seen[:, 0] / divide[0], seen[:, 1] / divide[1], s=size, color="#c9c9c9", linewidths=0, label="fitted")
     for selected, color, label, dot in ((~outside, MODEL, "inside", 4), (outside, WRONG, "outside", 9)):
         points = run[selected] / divide
         if len(points):
-            points = points[cloud(len(points))]
+            points = points[subsample_indices(len(points))]
             ax.scatter(points[:, 0], points[:, 1], s=dot, color=color, alpha=0.6, linewidths=0, label=label)
     if not outside.any():
         ax.scatter([], [], s=9, color=WRONG, label="outside: none")
-    dress(ax, with_unit(labels[0], shown[0]), with_unit(labels[1], shown[1]))
-    legend(ax, above=True)
+    style_axes(ax, axis_label(labels[0], shown[0]), axis_label(labels[1], shown[1]))
+    add_legend(ax, above=True)
     return ax
 
 

@@ -8,7 +8,18 @@ import numpy as np
 from scipy import signal
 
 from ....errors import TraceError
-from ....reporting.canvas import MODEL, TRUTH, WRONG, dress, legend, new_axes, new_pair, prefixed, thin, with_unit
+from ....reporting.canvas import (
+    MODEL,
+    TRUTH,
+    WRONG,
+    add_legend,
+    axis_label,
+    choose_prefix,
+    envelope_indices,
+    new_axes,
+    new_stacked_axes,
+    style_axes,
+)
 from ....typing import Array
 from ..embeddings.local_polynomial import local_polynomial
 from ..evaluation.metrics import QUANTILE_90
@@ -64,15 +75,15 @@ def plot_overlay(
         'time (ns)'
     """
     name, column = output_index(evaluation, output)
-    curves, strip = new_pair() if ax is None else ax
+    curves, strip = new_stacked_axes() if ax is None else ax
     shown = _range(evaluation, start, stop)
     time = np.asarray(evaluation.trace.time)[shown]
     truth, model = evaluation.truth[shown, column], evaluation.prediction[shown, column]
     band = QUANTILE_90 * evaluation.run.spread.numpy()[shown, column]
     unit = evaluation.trace.unit(name)
-    seconds, time_unit = prefixed(time, evaluation.trace.unit("time"))
-    divide, own_unit = prefixed(truth, unit)
-    keep = thin(model)
+    seconds, time_unit = choose_prefix(time, evaluation.trace.unit("time"))
+    divide, own_unit = choose_prefix(truth, unit)
+    keep = envelope_indices(model)
     curves.fill_between(
         time[keep] / seconds, (model - band)[keep] / divide, (model + band)[keep] / divide,
         color=MODEL, alpha=0.2, linewidth=0, label="90 % interval",
@@ -87,9 +98,9 @@ def plot_overlay(
         axes.set_xlim(time[0] / seconds, time[-1] / seconds)
     low, high = _limits(evaluation.truth[:, column], truth, model)
     curves.set_ylim(low / divide, high / divide)
-    dress(curves, "", with_unit(name, own_unit))
-    dress(strip, with_unit("time", time_unit), with_unit("error", own_unit))
-    legend(curves, above=True)
+    style_axes(curves, "", axis_label(name, own_unit))
+    style_axes(strip, axis_label("time", time_unit), axis_label("error", own_unit))
+    add_legend(curves, above=True)
     return curves, strip
 
 
@@ -121,7 +132,7 @@ def _range(evaluation: Evaluation, start: float | None, stop: float | None) -> s
 
 
 def _line(ax: Axes, x: Array, y: Array, color: str, label: str, **style: object) -> None:
-    keep = thin(y)
+    keep = envelope_indices(y)
     ax.plot(x[keep], y[keep], color=color, label=label, **style)  # type: ignore[arg-type]
 
 
@@ -145,9 +156,9 @@ def plot_phase(evaluation: Evaluation, *, output: str | None = None, ax: Axes | 
     name, column = output_index(evaluation, output)
     ax = new_axes() if ax is None else ax
     time = np.asarray(evaluation.trace.time)
-    seconds, time_unit = prefixed(time - time[0], evaluation.trace.unit("time"))
+    seconds, time_unit = choose_prefix(time - time[0], evaluation.trace.unit("time"))
     step = float(time[1] - time[0]) / seconds
-    divide, unit = prefixed(evaluation.truth[:, column], evaluation.trace.unit(name))
+    divide, unit = choose_prefix(evaluation.truth[:, column], evaluation.trace.unit(name))
     shown = slice(0, PHASE_SAMPLES)
     for values, color, label, style in (
         (evaluation.truth, TRUTH, "recorded", "-"),
@@ -157,8 +168,8 @@ def plot_phase(evaluation: Evaluation, *, output: str | None = None, ax: Axes | 
         ax.plot(blocks[:, 0], blocks[:, 1] / step, color=color, linestyle=style, linewidth=1.0, alpha=0.8, label=label)
     rate = np.gradient(evaluation.truth[:, column][shown] / divide) / step
     _limit_to_recording(ax, evaluation.truth[shown, column] / divide, rate)
-    dress(ax, with_unit(name, unit), with_unit(f"d {name} / dt", f"{unit or '1'}/{time_unit}"))
-    legend(ax)
+    style_axes(ax, axis_label(name, unit), axis_label(f"d {name} / dt", f"{unit or '1'}/{time_unit}"))
+    add_legend(ax)
     return ax
 
 
@@ -181,7 +192,7 @@ def plot_spectrum(evaluation: Evaluation, *, output: str | None = None, ax: Axes
     peak = float(max(density.max(), 1e-300))
     in_seconds = evaluation.trace.unit("time") == "s"
     highest = _highest_frequency(frequency, density)
-    divide, unit = prefixed(highest, "Hz") if in_seconds else (1.0, f"1/{evaluation.trace.unit('time') or 'step'}")
+    divide, unit = choose_prefix(highest, "Hz") if in_seconds else (1.0, f"1/{evaluation.trace.unit('time') or 'step'}")
     for values, color, label, style in (
         (truth, TRUTH, "recorded", "-"),
         (model, MODEL, "model", (0, (4, 1.2))),
@@ -192,8 +203,8 @@ def plot_spectrum(evaluation: Evaluation, *, output: str | None = None, ax: Axes
         ax.plot(frequency / divide, decibel, color=color, linestyle=style, linewidth=1.3, label=label)
     ax.set_xlim(0, highest / divide)
     ax.set_ylim(-DYNAMIC_RANGE, 8)
-    dress(ax, with_unit("frequency", unit), "power density of " + with_unit(name, "dB"))
-    legend(ax)
+    style_axes(ax, axis_label("frequency", unit), "power density of " + axis_label(name, "dB"))
+    add_legend(ax)
     return ax
 
 

@@ -1,19 +1,26 @@
-"""Labels with SI prefixes, and thinning of long curves."""
+"""Labels with SI prefixes, and reduction of long lines and scatter plots."""
 
 import numpy as np
 import pytest
 
-from spinode.reporting.canvas import axis_label, choose_prefix, envelope_indices
+from spinode.reporting.canvas import axis_label, choose_prefix, envelope_indices, subsample_indices
 
 
-def test_thinning_keeps_every_extreme_of_a_long_curve():
+def test_envelope_keeps_every_extreme_of_a_long_line():
     values = np.zeros(100_000)
     values[[123, 77_777]] = 1.0, -1.0
-    kept = envelope_indices(values, 1000)
-    assert len(kept) <= 1002
-    assert {123, 77_777} <= set(kept)
-    assert np.all(np.diff(kept) > 0)
+    indices = envelope_indices(values, 1000)
+    assert len(indices) <= 1002
+    assert {123, 77_777} <= set(indices)
+    assert np.all(np.diff(indices) > 0)
     assert len(envelope_indices(values[:1000], 1000)) == 1000
+
+
+def test_subsample_is_evenly_spaced_from_first_to_last():
+    assert subsample_indices(5, 10).tolist() == [0, 1, 2, 3, 4]
+    indices = subsample_indices(10_000, 101)
+    assert (indices[0], indices[-1], len(indices)) == (0, 9999, 101)
+    assert set(np.diff(indices)) <= {99, 100, 101}
 
 
 @pytest.mark.parametrize(
