@@ -34,7 +34,7 @@ print(json.dumps({{"seconds": seconds, "processor_seconds": processor, "bytes": 
 """
 _OURS = ("from spinode.datasets import read_trace", "trace = read_trace(sys.argv[1]); assert len(trace) == int(sys.argv[2])")
 _SLOW = (
-    "from spinode.datasets import read_trace\nfrom spinode.datasets.readers import large\nlarge._polars = lambda: None",
+    "from spinode.datasets import read_trace\nfrom spinode.datasets.parsing import blocks\nblocks._polars = lambda: None",
     _OURS[1],
 )
 READERS = {
