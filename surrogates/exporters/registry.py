@@ -115,8 +115,8 @@ def export(
         >>> export(resonator(), "resonator.txt")
         Traceback (most recent call last):
         ...
-        spinode.errors.ConfigError: cannot export to 'resonator.txt': its suffix is '.txt'; expected .onnx (whole rollouts, for an
-        ONNX runtime) or .pt2 (one step, for torch.export.load).
+        spinode.errors.ConfigError: cannot export to 'resonator.txt': its suffix is '.txt'; expected .onnx (whole rollouts, for
+        an ONNX runtime) or .pt2 (one step, for torch.export.load).
         >>> export(resonator(), "resonator.pt2")  # doctest: +SKIP
         >>> step = torch.export.load("resonator.pt2").module()  # doctest: +SKIP
     """
