@@ -1,8 +1,8 @@
-"""`DomainWall`, a racetrack whose wall stops at a few places, never quite the same: a synapse of two, three or five states."""
+"""`DomainWall`: a racetrack whose domain wall stops near a few positions, as a synapse of two, three or five states."""
 
 from __future__ import annotations
 
-import math
+import sys
 from dataclasses import dataclass
 
 import torch
@@ -11,40 +11,47 @@ from torch import Tensor
 from ...contracts.synapse import Pulses, State, SynapseModel
 from ...contracts.synapse_registry import register_synapse
 from ...errors import ConfigError
-from .population import check
+from ...validation import number, whole_number
+from .population import check_numbers
 
 
 @register_synapse("domain-wall", summary="magnetic racetrack of a few levels")
 @dataclass(frozen=True, eq=False)
 class DomainWall(SynapseModel):
-    """A multi-state domain-wall synapse: each write places the wall at its level anew, with an error that stays till the next.
+    """A multi-state domain-wall synapse: each write places the wall at a level, with a random error until the next write.
 
-    Level k of K lies at mu_k = k / (K - 1) of the track; a write leaves the wall at w ~ N(mu_k, sigma_k), and there it
-    rests: reading is free of noise. The conductance is low + (high - low) w, without a unit by default. A pulse of a
-    train moves the wall one level, up for SET, down for RESET; at the ends it is written again. The error is drawn once
-    for a train, since its last write decides; without a generator it is zero.
+    Level k of K is at mu_k = k / (K - 1) of the track. A write places the wall at w ~ N(mu_k, sigma_k), where it stays: reads
+    are noiseless. The conductance is low + (high - low) w, without a unit by default. Each pulse of a train moves the wall by
+    one level, up for SET, down for RESET; at the ends it is written again. The error is drawn once for a train, since only
+    the last write matters; without a generator it is zero.
 
-    Training with few states keeps a precise weight W elsewhere and writes the device only if its level is another than
-    that of W, or its wall lies further than `margin` from where it should be: `update` does so, `needs_write` says where.
+    Training with few states keeps a precise weight W elsewhere and writes the device only if its level differs from that of
+    W, or if its wall is further than `margin` from the level: `update` does this, and `needs_write` returns where.
 
-    The state holds "position", w of each device, and "level".
+    The state contains "position", w of each device, and "level".
 
     Attributes:
         states: Number K of levels, 2 or more; 2, 3 and 5 were studied.
         sigma: Standard deviation of the placement, in track lengths: one number, or one for each level. The published
-            values were not at hand; the default is a guess of a twentieth.
-        margin: Largest distance |w - mu_k|, in track lengths, that needs no new write; half the spacing of the levels if
-            None, where a wall begins to look like its neighbour. The published width was not at hand either.
-        confined: Placement stops at the ends of the track. Else it is Gaussian at the outermost levels too, and w may
-            lie outside 0 .. 1.
+            values were not available; the default of a twentieth is a guess.
+        margin: Largest distance |w - mu_k|, in track lengths, without a new write; if None, half the spacing of the levels,
+            where neighbouring levels can no longer be distinguished. The published width was not available either.
+        confined: Limit the placement to the track. Otherwise it is Gaussian at the outermost levels too, and w may be
+            outside 0 .. 1.
         start: Level of a fresh device, placed with noise.
         low: Conductance at w = 0, in `unit`.
         high: Conductance at w = 1.
         unit: "" for the normalised position, "S" with conductances in `low` and `high`.
-        write_energy: Energy [J] of one write: a few fJ, as the abstract of the device paper has it.
+        write_energy: Energy [J] of one write; a few fJ according to the abstract of the device paper.
 
     Raises:
         ConfigError: a parameter outside its range.
+
+    Example:
+        >>> synapse = DomainWall(states=5)
+        >>> state, written = synapse.update(synapse.initial((3,)), torch.tensor([0.0, 0.24, 1.0]))
+        >>> synapse.read(state).tolist(), written.tolist()
+        ([0.0, 0.25, 1.0], [False, True, True])
 
     Source: W. A. Misba et al., arXiv 2111.07284 (networks) and 2010.10076 (device), from their abstracts; the form of the
     abstraction, mu_k and sigma_k are ours.
@@ -61,41 +68,43 @@ class DomainWall(SynapseModel):
     write_energy: float = 3e-15
 
     def __post_init__(self) -> None:
-        if not (isinstance(self.states, int) and self.states >= 2):
-            raise ConfigError(f"states is {self.states!r}; expected a whole number of levels, 2 or more.")
-        if not (isinstance(self.start, int) and 0 <= self.start < self.states):
-            raise ConfigError(f"start is {self.start!r}; expected a level of 0 .. {self.states - 1}.")
-        sigmas = self._sigmas()
-        if len(sigmas) != self.states or not all(0 <= each < math.inf for each in sigmas):
-            raise ConfigError(
-                f"sigma is {self.sigma!r}; expected one number, or {self.states}, of at least 0, in track lengths."
-            )
-        if self.margin is not None and not self.margin >= 0:
-            raise ConfigError(f"margin is {self.margin!r}; expected a distance in track lengths of at least 0, or None.")
-        check(self, ("write_energy",), unit="J", closed=True)
+        object.__setattr__(self, "states", whole_number("states", self.states, 2))
+        object.__setattr__(self, "start", whole_number("start", self.start, 0, self.states - 1))
+        if isinstance(self.sigma, tuple | list):
+            if len(self.sigma) != self.states:
+                raise ConfigError(
+                    f"sigma has {len(self.sigma)} values for {self.states} states; expected one number, or one each."
+                )
+            object.__setattr__(self, "sigma", tuple(number("a value of sigma", each, 0) for each in self.sigma))
+        else:
+            check_numbers(self, ("sigma",), closed=True)
+        if self.margin is not None:
+            check_numbers(self, ("margin",), closed=True)
+        check_numbers(self, ("write_energy",), unit="J", closed=True)
         if self.unit not in ("", "S"):
-            raise ConfigError(f"unit is {self.unit!r}; expected '' for the position, or 'S'.")
-        if self.unit == "S":
-            check(self, ("low",), unit="S", closed=True)
-        if not (math.isfinite(self.low) and self.low < self.high < math.inf):
-            raise ConfigError(f"low and high are {self.low:g} and {self.high:g}; expected two numbers that grow.")
+            raise ConfigError(f"unit is {self.unit!r}; expected '' for the normalised position, or 'S'.")
+        check_numbers(self, ("low",), 0.0 if self.unit == "S" else -sys.float_info.max, unit=self.unit, closed=True)
+        check_numbers(self, ("high",), self.low, unit=self.unit)
 
     # --- levels and weights ------------------------------------------------------------------------------------------
 
     def level_conductance(self, level: Tensor) -> Tensor:
-        """Conductance [`unit`] of levels whose walls lie exactly right, of the shape of `level`."""
+        """Return the conductance [`unit`] of levels without placement errors, of the shape of `level`."""
         return self.low + (self.high - self.low) / (self.states - 1) * level
 
     def quantise(self, weights: Tensor) -> Tensor:
-        """Nearest level of each weight, given as a conductance [`unit`]; whole numbers in the type of `weights`, same shape.
+        """Return the nearest level of each weight, as whole numbers in the type and shape of `weights`.
 
-        A weight halfway between two levels goes to the even one.
+        A weight halfway between two levels is rounded to the even one.
+
+        Args:
+            weights: Weights as conductances [`unit`].
         """
         scaled = (weights - self.low) * ((self.states - 1) / (self.high - self.low))
         return scaled.round().clamp_(0, self.states - 1)
 
     def needs_write(self, state: State, weights: Tensor) -> Tensor:
-        """Where a device does not hold its weight: another level, or a wall beyond the margin; bool, shape (devices...).
+        """Return where a device needs a write: another level, or a wall beyond the margin; bool, shape (devices...).
 
         Args:
             state: The devices.
@@ -104,7 +113,7 @@ class DomainWall(SynapseModel):
         Raises:
             ConfigError: weights of another shape than the devices.
         """
-        level = self._levels(state, self.quantise(self._fitting(state, weights)))
+        level = self._checked_levels(state, self.quantise(self._checked_shape(state, weights)))
         margin = 0.5 / (self.states - 1) if self.margin is None else self.margin
         return (level != state["level"]) | ((state["position"] - level / (self.states - 1)).abs() > margin)
 
@@ -116,22 +125,22 @@ class DomainWall(SynapseModel):
         where: Tensor | None = None,
         generator: torch.Generator | None = None,
     ) -> State:
-        """Devices with their walls placed at levels directly; `state` is left as it was.
+        """Return devices with their walls placed at given levels; `state` is not changed.
 
         Args:
             state: The devices.
             level: Level of each, 0 .. states - 1, shape (devices...).
-            where: Devices to write, bool; all if omitted. The others stay.
+            where: Devices to write, bool; all if omitted. The others are not changed.
             generator: Source of the placement errors; none if omitted.
 
         Raises:
             ConfigError: levels that do not exist, or of another shape than the devices.
         """
-        level = self._levels(state, self._fitting(state, level))
-        return self._placed(state, level, torch.ones_like(level, dtype=torch.bool) if where is None else where, generator)
+        level = self._checked_levels(state, self._checked_shape(state, level))
+        return self._place(state, level, torch.ones_like(level, dtype=torch.bool) if where is None else where, generator)
 
     def update(self, state: State, weights: Tensor, *, generator: torch.Generator | None = None) -> tuple[State, Tensor]:
-        """Devices that hold their weights, written only where they do not yet, and where that was; see `needs_write`.
+        """Write weights to devices where needed; return the devices and where they were written, see `needs_write`.
 
         The energy of the update is `write_energy` times the number of devices written.
 
@@ -141,26 +150,26 @@ class DomainWall(SynapseModel):
             generator: Source of the placement errors; none if omitted.
         """
         where = self.needs_write(state, weights)
-        return self._placed(state, self.quantise(weights).to(state["level"]), where, generator), where
+        return self._place(state, self.quantise(weights).to(state["level"]), where, generator), where
 
     # --- the contract ------------------------------------------------------------------------------------------------
 
     def _initial(self, shape: tuple[int, ...], generator: torch.Generator | None, dtype: torch.dtype) -> State:
         level = torch.full(shape, float(self.start), dtype=dtype)
-        return self._placed({"position": level, "level": level}, level, torch.ones(shape, dtype=torch.bool), generator)
+        return self._place({"position": level, "level": level}, level, torch.ones(shape, dtype=torch.bool), generator)
 
     def _program(self, state: State, pulses: Pulses, generator: torch.Generator | None) -> State:
         level = (state["level"] + pulses.count).clamp_(0, self.states - 1)
-        return self._placed(state, level, pulses.count != 0, generator)
+        return self._place(state, level, pulses.count != 0, generator)
 
     def _read(self, state: State, generator: torch.Generator | None) -> Tensor:
         return self.low + (self.high - self.low) * state["position"]
 
     def energy(self, state: State, pulses: Pulses) -> Tensor:
-        """Energy [J] of the pulses in each device: `write_energy` each, shape (devices...)."""
+        """Return the energy [J] of the pulses in each device, `write_energy` each, shape (devices...)."""
         return self._complete(state, pulses).count.abs() * self.write_energy
 
-    def _placed(self, state: State, level: Tensor, where: Tensor, generator: torch.Generator | None) -> State:
+    def _place(self, state: State, level: Tensor, where: Tensor, generator: torch.Generator | None) -> State:
         position = level / (self.states - 1)
         if generator is not None:
             error = torch.randn(level.shape, generator=generator, dtype=level.dtype)
@@ -176,25 +185,25 @@ class DomainWall(SynapseModel):
             "level": torch.where(where, level, state["level"]),
         }
 
-    # --- the door ----------------------------------------------------------------------------------------------------
+    # --- checks ----------------------------------------------------------------------------------------------------
 
     def _sigmas(self) -> tuple[float, ...]:
         return self.sigma if isinstance(self.sigma, tuple) else (self.sigma,) * self.states
 
-    def _fitting(self, state: State, values: Tensor) -> Tensor:
+    def _checked_shape(self, state: State, values: Tensor) -> Tensor:
         shape = state["level"].shape
         if values.shape != shape:
             raise ConfigError(
-                f"there are values of shape {tuple(values.shape)} for devices of {tuple(shape)}; expected one each."
+                f"there are values of shape {tuple(values.shape)} for devices of {tuple(shape)}; expected one per device."
             )
         return values
 
-    def _levels(self, state: State, level: Tensor) -> Tensor:
+    def _checked_levels(self, state: State, level: Tensor) -> Tensor:
         level = level.to(state["level"])
         wrong = ~((level == level.round()) & (level >= 0) & (level < self.states))
         if bool(wrong.any()):
             raise ConfigError(
-                f"{int(wrong.sum())} devices are given levels such as {float(level[wrong][0]):g}; expected whole numbers of "
-                f"0 .. {self.states - 1}. Are there NaN weights?"
+                f"{int(wrong.sum())} devices have levels such as {float(level[wrong][0]):g}; expected whole numbers from 0 to "
+                f"{self.states - 1}. Are there NaN weights?"
             )
         return level

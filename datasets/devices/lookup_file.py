@@ -1,4 +1,4 @@
-"""`read_lookup_tables`: measured distributions of steps in the form of CrossSim's files, as a synapse."""
+"""`read_lookup_tables`: read measured distributions of steps from files in the format of CrossSim."""
 
 from __future__ import annotations
 
@@ -21,18 +21,19 @@ _Table = tuple[Array, Array, Array]  # bins, points, steps
 def read_lookup_tables(
     increasing: PathLike | Sequence[PathLike], decreasing: PathLike | Sequence[PathLike], *, start: float = 0.0
 ) -> LookUpTable:
-    """Look-up tables in the form of CrossSim, as a synapse.
+    """Read look-up tables in the format of CrossSim and return them as a synapse.
 
     A table is text, gzipped or not: a comment line, the conductances G [S] of the bins, the points of the cumulative
-    probability, and then for each point a line of steps dG [S], one for each bin; numbers lie between commas, tabs or spaces.
+    probability, and then for each point a line of steps dG [S], one for each bin. Numbers are separated by commas, tabs or
+    spaces.
 
     Args:
-        increasing: Table of SET pulses, or those of several devices.
-        decreasing: Table of RESET pulses, or those of the same devices in the same order.
+        increasing: File of SET pulses, or one file for each of several devices.
+        decreasing: File of RESET pulses, or those of the same devices in the same order.
         start: Conductance of a fresh device, see `LookUpTable`.
 
     Raises:
-        TraceError: a file that cannot be read, is damaged, or does not fit the others; it names the line.
+        TraceError: a file that cannot be read, is damaged, or does not match the others; the message names the line.
     """
     ups, downs = ([each] if isinstance(each, (str, Path)) else list(each) for each in (increasing, decreasing))
     if len(ups) != len(downs) or not ups:
@@ -61,14 +62,14 @@ def _check_same_grid(first: _Table, other: _Table, name: str) -> None:
 
 
 def _read_table(path: Path) -> _Table:
-    """Bins, points and steps of one file."""
+    """Return bins, points and steps of one file."""
     try:
         raw = path.read_bytes()
         text = (gzip.decompress(raw) if raw[:2] == b"\x1f\x8b" else raw).decode("utf-8-sig")
     except OSError as error:
         raise TraceError(f"{path} cannot be read: {error.strerror or error}.") from None
     except (EOFError, zlib.error, UnicodeDecodeError) as error:
-        raise TraceError(f"{path.name} is no look-up table, or a damaged one: {error}.") from None
+        raise TraceError(f"{path.name} is not a look-up table, or is damaged: {error}.") from None
     rows = [(number, line) for number, line in enumerate(text.splitlines()[1:], 2) if line.strip()]
     if len(rows) < 4:
         raise TraceError(
@@ -79,7 +80,7 @@ def _read_table(path: Path) -> _Table:
     bins, points, steps = numbers[0], numbers[1], numbers[2:]
     for what, values, (number, _) in (("conductances", bins, rows[0]), ("probabilities", points, rows[1])):
         if len(values) < 2 or not bool((np.diff(values) > 0).all()):
-            raise TraceError(f"{path.name}, line {number}: expected at least 2 {what} that grow.")
+            raise TraceError(f"{path.name}, line {number}: expected at least 2 {what}, increasing.")
     if points[0] < 0 or points[-1] > 1:
         raise TraceError(
             f"{path.name}, line {rows[1][0]}: cumulative probabilities from {points[0]:g} to {points[-1]:g}; expected 0 .. 1."
@@ -96,13 +97,13 @@ def _read_table(path: Path) -> _Table:
 
 
 def _numbers(name: str, number: int, line: str) -> Array:
-    """The numbers of a line; a separator at its end is none too many."""
+    """Return the numbers of a line; a separator at its end is allowed."""
     words = [word.strip() for word in line.replace("\t", ",").split(",")] if "," in line else line.split()
     words = [word for word in words if word]
     try:
         values = np.array([float(word) for word in words])
     except ValueError as error:
-        raise TraceError(f"{name}, line {number}: {error}; expected numbers between commas, tabs or spaces.") from None
+        raise TraceError(f"{name}, line {number}: {error}; expected numbers separated by commas, tabs or spaces.") from None
     if not bool(np.isfinite(values).all()):
         raise TraceError(f"{name}, line {number}: value {1 + int((~np.isfinite(values)).argmax())} is not finite.")
     return values

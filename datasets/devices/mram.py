@@ -1,4 +1,4 @@
-"""`STTMRAM`, the spin-transfer-torque MRAM cell that holds one bit and fails to be written now and then."""
+"""`STTMRAM`: the spin-transfer-torque MRAM cell, which stores one bit and has write errors."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from torch import Tensor
 
 from ...contracts.synapse import Pulses, State, SynapseModel
 from ...contracts.synapse_registry import register_synapse
-from ...errors import ConfigError
-from .population import check, lognormal
-from .write_errors import ANISOTROPY_FIELD, DAMPING, STABILITY, happens, log1mexp, log_growth, log_start, reduced_time
+from ...validation import whole_number
+from .population import check_numbers, checked_amplitudes, spread_factors
+from .write_errors import ANISOTROPY_FIELD, DAMPING, STABILITY, log1mexp, log_growth, log_start, random_events, reduced_time
 
 
 @register_synapse("stt-mram", summary="spin-transfer-torque MRAM cell of one bit, with write errors")
@@ -20,30 +20,38 @@ from .write_errors import ANISOTROPY_FIELD, DAMPING, STABILITY, happens, log1mex
 class STTMRAM(SynapseModel):
     """A spin-transfer-torque MRAM cell as a synapse of one bit: parallel (1, SET) or antiparallel (0, RESET).
 
-    G = 1 / R_P if parallel, 1 / (R_P (1 + TMR)) if antiparallel. A pulse of amplitude V drives I = V / R through the cell
-    as it stands, so a cell of overdrive i = V / (R Ic0) fails to switch with `write_error_rate(i, t)`, each pulse of a
-    train anew: n pulses leave it with WER^n. Pulses towards the state that a cell is in change nothing. Without a
-    generator the likelier of both happens. TMR and Ic0 are those of the pulse: their bias dependence is left out.
+    G = 1 / R_P if parallel, 1 / (R_P (1 + TMR)) if antiparallel. A pulse of amplitude V drives the current I = V / R through
+    the cell in its present state, so with the overdrive i = V / (R Ic0) it fails to switch with probability
+    `write_error_rate(i, t)`. The pulses of a train are independent: after n pulses a cell has failed with probability WER^n.
+    Pulses towards the present state of a cell have no effect. Without a generator the more likely outcome occurs. TMR and
+    Ic0 are those during the pulse; their bias dependence is neglected.
 
-    The state holds "bit", and "stability" and "critical", factors around 1, if there is a spread.
+    The state contains "bit", and factors around 1, "stability" and "critical", if there is a spread.
 
     Attributes:
         r_p: Resistance R_P [ohm] of the parallel state.
         tmr: Tunnel magnetoresistance, (R_AP - R_P) / R_P.
-        critical_current: Ic0 [A], that of both polarities.
-        stability: Delta.
+        critical_current: Ic0 [A], the same for both polarities.
+        stability: Thermal stability Delta.
         damping: Gilbert damping.
         anisotropy_field: Effective anisotropy field [A/m].
         start: Bit of a fresh cell.
         spread_stability: Device-to-device spread of Delta: standard deviation over mean of a lognormal factor.
-        spread_critical: Of Ic0.
-        voltage: Usual amplitudes [V] of SET, from the antiparallel state, and RESET; both are twice Ic0 by default.
+        spread_critical: The same for Ic0.
+        voltage: Usual amplitudes [V] of SET, from the antiparallel state, and RESET; both correspond to twice Ic0 by default.
         width: Usual width [s].
 
     Raises:
         ConfigError: a parameter outside its range.
 
-    Source: `write_error_rate`; the constants are of the usual size for such cells and belong to no measured one.
+    Example:
+        >>> from spinode import Pulses
+        >>> cell = STTMRAM()
+        >>> state = cell.program(cell.initial((3,)), Pulses(torch.tensor([1.0, 0.0, -1.0])))
+        >>> state["bit"].tolist()
+        [1.0, 0.0, 0.0]
+
+    Source: `write_error_rate`; the constants are typical for such cells, not those of a measured one.
     """
 
     r_p: float = 5e3
@@ -61,23 +69,23 @@ class STTMRAM(SynapseModel):
     high: float = field(init=False, default=0.0)
 
     def __post_init__(self) -> None:
-        check(self, ("r_p",), unit="ohm")
-        check(self, ("critical_current",), unit="A")
-        check(self, ("anisotropy_field",), unit="A/m")
-        check(self, ("width",), unit="s")
-        check(self, ("tmr", "stability", "damping"))
-        check(self, ("spread_stability", "spread_critical"), closed=True)
-        if self.start not in (0, 1):
-            raise ConfigError(f"start is {self.start!r}; expected 0 (antiparallel) or 1 (parallel).")
+        check_numbers(self, ("r_p",), unit="ohm")
+        check_numbers(self, ("critical_current",), unit="A")
+        check_numbers(self, ("anisotropy_field",), unit="A/m")
+        check_numbers(self, ("width",), unit="s")
+        check_numbers(self, ("tmr", "stability", "damping"))
+        check_numbers(self, ("spread_stability", "spread_critical"), closed=True)
+        object.__setattr__(self, "voltage", checked_amplitudes(self.voltage))
+        object.__setattr__(self, "start", whole_number("start", self.start, 0, 1))
         object.__setattr__(self, "low", 1 / (self.r_p * (1 + self.tmr)))
         object.__setattr__(self, "high", 1 / self.r_p)
 
     def error_rate(self, state: State, pulses: Pulses) -> Tensor:
-        """WER of one pulse in each cell that is not yet in the state wanted, float64, shape (devices...).
+        """Return the WER of one pulse for each cell, as if it had to switch, float64, shape (devices...).
 
         Args:
-            state: The cells; what counts is their spread, not their bits.
-            pulses: Of which only the polarity counts, not the number.
+            state: The cells; only their spread matters, not their bits.
+            pulses: Pulses, of which only the polarity matters, not the number.
 
         Raises:
             ConfigError: as `program`.
@@ -88,39 +96,39 @@ class STTMRAM(SynapseModel):
         state = {"bit": torch.full(shape, float(self.start), dtype=dtype)}
         for name in ("stability", "critical"):
             if spread := getattr(self, f"spread_{name}"):
-                state[name] = lognormal(shape, spread, generator, dtype)
+                state[name] = spread_factors(shape, spread, generator, dtype)
         return state
 
     def _program(self, state: State, pulses: Pulses, generator: torch.Generator | None) -> State:
         bit, count = state["bit"], pulses.count
         fails = torch.exp(count.abs() * self._log_error(state, pulses))
-        failed = fails >= 0.5 if generator is None else happens(fails, bit, generator)
+        failed = fails >= 0.5 if generator is None else random_events(fails, bit, generator)
         return state | {"bit": torch.where(failed | (count == 0), bit, (count > 0).to(bit))}
 
     def _read(self, state: State, generator: torch.Generator | None) -> Tensor:
         return torch.where(state["bit"] > 0.5, self.high, self.low).to(state["bit"].dtype)
 
     def energy(self, state: State, pulses: Pulses) -> Tensor:
-        """Mean energy [J] of the pulses in each cell: V^2 t / R a pulse, R from before the cell switches, then after.
+        """Return the mean energy [J] of the pulses in each cell: V^2 t / R for each pulse, with R before or after switching.
 
-        Of n pulses a cell takes (1 - WER^n) / (1 - WER) on average before it has switched; a pulse counts whole.
+        Of n pulses, (1 - WER^n) / (1 - WER) on average find the cell not yet switched.
         """
         complete = self._complete(state, pulses)
         count = complete.count.abs().to(torch.float64)
         log_error = self._log_error(state, complete)
-        # WER = 1 in double precision would make 0 / 0 of what is n.
+        # For WER = 1 in double precision the formula is 0 / 0; its limit is n.
         before = torch.where(
             log_error > -1e-12, count, torch.expm1(count * log_error) / torch.expm1(log_error).clamp(max=-1e-300)
         )
-        wanted = torch.where(complete.count > 0, self.high, self.low)
-        energy = before * self._read(state, None) + (count - before) * wanted
+        switched = torch.where(complete.count > 0, self.high, self.low)
+        energy = before * self._read(state, None) + (count - before) * switched
         volts, width = (
             torch.as_tensor(x, dtype=torch.float64, device=count.device) for x in (complete.voltage, complete.width)
         )
         return (energy * volts**2 * width).to(complete.count.dtype)
 
     def _log_error(self, state: State, pulses: Pulses) -> Tensor:
-        """Logarithm of the WER of one pulse, in double precision: rates of 1e-15 are what a memory is built for."""
+        """Return the logarithm of the WER of one pulse, in double precision: memories are designed for rates of 1e-15."""
         bit = state["bit"]
 
         def double(value: Any) -> Tensor:

@@ -1,4 +1,4 @@
-"""What the physical models of memory devices share: their parameters checked, and the spread between devices."""
+"""Shared by the physical models of memory devices: checks of their parameters, and the spread between devices."""
 
 from __future__ import annotations
 
@@ -9,40 +9,60 @@ import torch
 from torch import Tensor
 
 from ...errors import ConfigError
+from ...validation import number
 
 
-def check(
-    model: object, names: Sequence[str], low: float = 0.0, high: float = math.inf, *, unit: str = "", closed: bool = False
+def check_numbers(
+    model: object,
+    names: Sequence[str],
+    low: float = 0.0,
+    high: float | None = None,
+    *,
+    unit: str = "",
+    closed: bool = False,
 ) -> None:
-    """Refuse a parameter that is not a number between bounds.
+    """Check attributes of a frozen model with `spinode.validation.number`, and store them as plain floats.
 
     Args:
-        model: Whose attributes are looked at.
-        names: Which of them.
+        model: Model whose attributes are checked.
+        names: Names of the attributes.
         low: Lower bound.
-        high: Upper bound; a finite one is allowed itself.
+        high: Upper bound, itself allowed; none if omitted.
         unit: SI unit, for the message.
-        closed: Whether the lower bound itself is allowed.
+        closed: True to allow the lower bound itself.
 
     Raises:
-        ConfigError: the first that lies outside.
+        ConfigError: the first attribute that is outside the bounds.
     """
     for name in names:
-        value = getattr(model, name)
-        number = isinstance(value, (int, float)) and not isinstance(value, bool)
-        if not number or not (low < value <= high or (closed and value == low)) or math.isinf(value):
-            least = f"at least {low:g}" if closed else f"above {low:g}"
-            most = "" if math.isinf(high) else f" and at most {high:g}"
-            raise ConfigError(f"{name} is {value!r}; expected a finite number {least}{most}{f', in {unit}' if unit else ''}.")
+        value = number(name, getattr(model, name), low, high, above=not closed, unit=unit)
+        object.__setattr__(model, name, value)
 
 
-def lognormal(shape: tuple[int, ...], relative: float, generator: torch.Generator | None, dtype: torch.dtype) -> Tensor:
-    """Factors around the typical device: lognormal with median 1; all 1 without a generator.
+def checked_amplitudes(voltage: tuple[float, float]) -> tuple[float, float]:
+    """Return the amplitudes [V] of SET and RESET pulses as plain floats.
+
+    Raises:
+        ConfigError: not two positive numbers.
+    """
+    if not isinstance(voltage, tuple | list) or len(voltage) != 2:
+        raise ConfigError(
+            f"voltage is {voltage!r}; expected two amplitudes [V], of SET and of RESET pulses, such as (1.2, 1.2)."
+        )
+    up, down = (
+        number(f"the {name} amplitude in voltage", each, 0, above=True, unit="V")
+        for name, each in zip(("SET", "RESET"), voltage, strict=True)
+    )
+    return up, down
+
+
+def spread_factors(shape: tuple[int, ...], relative: float, generator: torch.Generator | None, dtype: torch.dtype) -> Tensor:
+    """Return device-to-device factors: lognormal with median 1, or all 1 without a generator.
 
     Args:
         shape: The devices' shape.
-        relative: Standard deviation s in units of the mean; the logarithm then has the deviation sqrt(ln(1 + s^2)).
-        generator: Source of the differences.
+        relative: Standard deviation s relative to the mean; the logarithm has the standard deviation sqrt(ln(1 + s^2)).
+        generator: Source of randomness.
         dtype: Type of the factors.
     """
     if generator is None:

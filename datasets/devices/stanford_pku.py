@@ -1,4 +1,4 @@
-"""`StanfordPKU`, a filament whose tip moves: a gap under field and Joule heat, integrated in steps of the gap."""
+"""`StanfordPKU`: a conducting filament whose gap changes under field and Joule heat, integrated in steps of the gap."""
 
 from __future__ import annotations
 
@@ -11,35 +11,37 @@ from torch import Tensor
 from ...contracts.synapse import Pulses, State, SynapseModel
 from ...contracts.synapse_registry import register_synapse
 from ...errors import ConfigError
-from .population import check, lognormal
+from ...validation import whole_number
+from .population import check_numbers, checked_amplitudes, spread_factors
 
 BOLTZMANN = 8.617333262e-5  # eV/K: energies are in eV, and q V / k T needs no charge
-NM = 1e9  # nanometres of a metre; the gap is in nm inside
+NM = 1e9  # nanometres per metre; the gap is in nm internally
 
 
 @register_synapse("stanford-pku", summary="filament with Joule heating, the Stanford-PKU model")
 @dataclass(frozen=True, eq=False)
 class StanfordPKU(SynapseModel):
-    """Stanford-PKU model of a resistive memory: the gap g between filament and electrode sets the current.
+    """The Stanford-PKU model of a resistive memory: the gap g between filament and electrode determines the current.
 
     I = I0 exp(-g / g0) sinh(V / V0),   T = T0 + |V I| R_th,   gamma = gamma0 - beta (g / 1 nm)^3,
-    dg/dt = -v0 exp(-Ea / k T) sinh(gamma a0 q V / (t_ox k T)),   none where gamma |V| / t_ox < F_min,
+    dg/dt = -v0 exp(-Ea / k T) sinh(gamma a0 q V / (t_ox k T)),   zero where gamma |V| / t_ox < F_min,
 
-    V > 0 for SET (the gap closes, faster and faster, for the current heats it), V < 0 for RESET (it opens, slower and
-    slower, until the field gamma |V| / t_ox is below F_min). g stays between the gaps of `r_on` and `r_off` at
-    `read_voltage`.
+    where V > 0 for SET (the gap closes, with increasing speed because the current heats it) and V < 0 for RESET (it opens,
+    with decreasing speed, until the field gamma |V| / t_ox is below F_min). g stays between the gaps of `r_on` and `r_off`
+    at `read_voltage`.
 
-    During a pulse the rate depends on g only and keeps its sign. So time is integrated over the gap, not the gap over
-    time: between neighbours of a grid of spacing `step` the rate is taken as exponential in g, for which the time and its
-    inverse are in closed form. No step is too long for the feedback, whatever the voltage; the error is of second order in
-    `step`. A train of n pulses is one pulse of n-fold width (the filament cools between pulses at once, as in the model).
+    During a pulse the rate depends on g only and keeps its sign, so time is integrated over the gap instead of the gap over
+    time: between neighbouring points of a grid of spacing `step` the rate is approximated as exponential in g, for which time
+    and inverse have closed forms. The steps remain stable under the thermal feedback at any voltage; the error is of second
+    order in `step`. A train of n pulses is one pulse of n-fold width (the filament cools instantly between pulses, as in the
+    model).
 
-    Noise is the term delta_g xi / (1 + exp((T_crit - T) / T_smth)) of dg/dt. A velocity drawn anew at each step of a
-    simulator makes a walk whose size depends on that step; here it is held for `noise_time`, so that a time t adds
-    sqrt(noise_time t) delta_g xi / (...) to g. A train is then cut into up to `noise_steps` parts, each with its noise
+    Noise is the term delta_g xi / (1 + exp((T_crit - T) / T_smth)) of dg/dt. If the velocity were drawn at each step of the
+    simulation, the random walk would depend on the step; here it is constant for `noise_time`, so a time t adds
+    sqrt(noise_time t) delta_g xi / (...) to g. A train is divided into up to `noise_steps` parts, each with its noise added
     at its end. There is noise during pulses only.
 
-    The state holds "gap" [m], and "speed", a factor of the rate, if there is a spread.
+    The state contains "gap" [m], and "speed", a factor of the rate, if there is a spread.
 
     Attributes:
         I0: Current prefactor [A].
@@ -51,14 +53,14 @@ class StanfordPKU(SynapseModel):
         beta: Its decrease with (g / 1 nm)^3.
         t_ox: Thickness [m] of the oxide.
         a0: Hopping distance [m].
-        F_min: Least field [V/m], enhanced, that moves the gap.
+        F_min: Smallest enhanced field [V/m] that changes the gap.
         R_th: Thermal resistance [K/W].
-        T0: Temperature [K] of the surroundings.
+        T0: Ambient temperature [K].
         delta_g: Noise velocity [m/s].
-        T_crit: Temperature [K] where the noise sets in.
+        T_crit: Temperature [K] at which noise sets in.
         T_smth: Width [K] of that onset.
-        noise_time: Time [s] for which a noise velocity lasts.
-        noise_steps: Most parts of a train with noise.
+        noise_time: Time [s] for which the noise velocity is constant.
+        noise_steps: Largest number of parts of a train with noise.
         r_on: Resistance [ohm] at the smallest gap.
         r_off: Resistance [ohm] at the largest.
         read_voltage: Voltage [V] of a read.
@@ -69,10 +71,17 @@ class StanfordPKU(SynapseModel):
         width: Usual width [s].
 
     Raises:
-        ConfigError: a parameter outside its range, or field enhancement that does not stay above zero.
+        ConfigError: a parameter outside its range, or a field enhancement that is not positive for all gaps.
+
+    Example:
+        >>> from spinode import Pulses
+        >>> synapse = StanfordPKU()
+        >>> after = synapse.program(synapse.initial((1,)), Pulses(torch.tensor([-5.0])))
+        >>> bool(synapse.read(after) < synapse.read(synapse.initial((1,))))  # RESET lowers the conductance
+        True
 
     Source: Z. Jiang et al., IEEE Trans. Electron Devices 63, 1884 (2016) (Verilog-A of the Stanford-PKU model), with the
-    parameters of MemTorch's Stanford_PKU. noise_time, the spread and the usual pulses are ours.
+    parameters of MemTorch's Stanford_PKU. noise_time, the spread and the usual pulses are our additions.
     """
 
     I0: float = 1e-3
@@ -113,38 +122,41 @@ class StanfordPKU(SynapseModel):
             "K": ("T0", "T_crit", "T_smth"),
             "s": ("noise_time", "width"),
             "ohm": ("r_on",),
-            "": ("gamma0", "noise_steps"),
+            "": ("gamma0",),
         }.items():
-            check(self, names, unit=unit)
-        check(self, ("r_off",), self.r_on, unit="ohm")
-        check(self, ("beta", "F_min", "R_th", "delta_g", "spread"), closed=True)
-        check(self, ("start",), high=1.0, closed=True)
+            check_numbers(self, names, unit=unit)
+        object.__setattr__(self, "noise_steps", whole_number("noise_steps", self.noise_steps, 1))
+        object.__setattr__(self, "voltage", checked_amplitudes(self.voltage))
+        check_numbers(self, ("r_off",), self.r_on, unit="ohm")
+        check_numbers(self, ("beta", "F_min", "R_th", "delta_g", "spread"), closed=True)
+        check_numbers(self, ("start",), high=1.0, closed=True)
         closed, opened = self.gaps
         if self.gamma0 - self.beta * (opened * NM) ** 3 <= 0:
             raise ConfigError(
-                f"the field enhancement gamma0 - beta g^3 is not above zero at the largest gap, {opened * NM:.3g} nm; lower "
+                f"the field enhancement gamma0 - beta g^3 is not positive at the largest gap, {opened * NM:.3g} nm; lower "
                 f"beta ({self.beta:g}) or r_off ({self.r_off:g} ohm)."
             )
         if closed <= 0:
             raise ConfigError(
-                f"r_on = {self.r_on:g} ohm is less than that of no gap; expected at least {self._resistance(0.0):.4g} ohm."
+                f"r_on = {self.r_on:g} ohm is less than the resistance without a gap; expected at least "
+                f"{self._resistance(0.0):.4g} ohm."
             )
         object.__setattr__(self, "low", 1 / self.r_off)
         object.__setattr__(self, "high", 1 / self.r_on)
 
     @property
     def gaps(self) -> tuple[float, float]:
-        """Smallest and largest gap [m], those of `r_on` and `r_off`."""
+        """Return the smallest and the largest gap [m], those of `r_on` and `r_off`."""
         closed, opened = (self.g0 * math.log(r / self._resistance(0.0)) for r in (self.r_on, self.r_off))
         return closed, opened
 
     def current(self, gap: Tensor, voltage: Tensor | float) -> Tensor:
-        """Current [A] at a gap [m] and a voltage [V], of their common shape."""
+        """Return the current [A] at a gap [m] and a voltage [V], of their common shape."""
         volts = torch.as_tensor(voltage, dtype=gap.dtype)
         return self.I0 * torch.exp(-gap / self.g0) * torch.sinh(volts / self.V0)
 
     def temperature(self, gap: Tensor, voltage: Tensor | float) -> Tensor:
-        """Temperature [K] of the filament at a gap [m] and a voltage [V]."""
+        """Return the temperature [K] of the filament at a gap [m] and a voltage [V]."""
         return self.T0 + self.R_th * (torch.as_tensor(voltage, dtype=gap.dtype) * self.current(gap, voltage)).abs()
 
     # --- the contract ------------------------------------------------------------------------------------------------
@@ -152,7 +164,7 @@ class StanfordPKU(SynapseModel):
     def _initial(self, shape: tuple[int, ...], generator: torch.Generator | None, dtype: torch.dtype) -> State:
         closed, opened = self.gaps
         state = {"gap": torch.full(shape, closed + self.start * (opened - closed), dtype=dtype)}
-        return state | {"speed": lognormal(shape, self.spread, generator, dtype)} if self.spread else state
+        return state | {"speed": spread_factors(shape, self.spread, generator, dtype)} if self.spread else state
 
     def _program(self, state: State, pulses: Pulses, generator: torch.Generator | None) -> State:
         active = pulses.count.flatten().nonzero()[:, 0]
@@ -163,7 +175,7 @@ class StanfordPKU(SynapseModel):
         parts = max(1, min(self.noise_steps, int(pulses.count.abs().max()))) if noisy else 1
         closed, opened = (g * NM for g in self.gaps)
         for _ in range(parts):
-            gap, _energy = self._moved(gap, bias, time * speed / parts)
+            gap, _energy = self._gap_after(gap, bias, time * speed / parts)
             if noisy:
                 walk = torch.randn(gap.shape, generator=generator, dtype=gap.dtype)
                 walk *= self._noise(gap, bias) * (time / parts).sqrt()
@@ -176,74 +188,74 @@ class StanfordPKU(SynapseModel):
         return torch.exp(-state["gap"] / self.g0) / self._resistance(0.0)
 
     def energy(self, state: State, pulses: Pulses) -> Tensor:
-        """Energy [J] of the pulses in each device: V I over the time, along the mean course of the gap, shape (devices...)."""
+        """Return the energy [J] of the pulses in each device: the integral of V I along the mean gap, shape (devices...)."""
         complete = self._complete(state, pulses)
         active = complete.count.flatten().nonzero()[:, 0]
         energy = torch.zeros_like(state["gap"]).flatten()
         if len(active):
             gap, bias, time, speed = self._trains(state, complete, active)
-            energy[active] = self._moved(gap, bias, time * speed, energy=True)[1] / speed
+            energy[active] = self._gap_after(gap, bias, time * speed, energy=True)[1] / speed
         return energy.reshape(complete.count.shape)
 
     # --- the equations, in nm ----------------------------------------------------------------------------------------
 
     def _trains(self, state: State, pulses: Pulses, active: Tensor) -> tuple[Tensor, _Bias, Tensor, Tensor | float]:
-        """Gap [nm], bias, time [s] and speed of the devices that get pulses, each in one dimension."""
+        """Return gap [nm], bias, time [s] and speed of the devices that receive pulses, each with one dimension."""
         shape = pulses.count.shape
 
         def chosen(value: Tensor | float | None) -> Tensor:
-            given = torch.as_tensor(value, dtype=state["gap"].dtype, device=state["gap"].device)
-            return given.expand(shape).flatten()[active]
+            tensor = torch.as_tensor(value, dtype=state["gap"].dtype, device=state["gap"].device)
+            return tensor.expand(shape).flatten()[active]
 
         volts = chosen(pulses.voltage)
         count = chosen(pulses.count)
-        # Beyond this gap the field is too low: SET does not begin there, RESET ends there.
-        spare = self.gamma0 - self.F_min * self.t_ox / volts
-        still = torch.where(spare >= 0, (spare.clamp(min=0) / max(self.beta, 1e-30)) ** (1 / 3), -1.0)
+        # Beyond this gap the field is too low: SET does not begin, RESET ends.
+        excess = self.gamma0 - self.F_min * self.t_ox / volts
+        limit = torch.where(excess >= 0, (excess.clamp(min=0) / max(self.beta, 1e-30)) ** (1 / 3), -1.0)
         bias = _Bias(
             volts=volts,
             sign=torch.where(count > 0, -1.0, 1.0).to(volts),
             heat=self.R_th * self.I0 * volts * torch.sinh(volts / self.V0),
-            pull=volts * (self.a0 / self.t_ox),
-            still=still,
+            lowering=volts * (self.a0 / self.t_ox),
+            limit=limit,
         )
         speed = chosen(state["speed"]) if "speed" in state else 1.0
         return chosen(state["gap"]) * NM, bias, count.abs() * chosen(pulses.width), speed
 
-    def _moved(self, gap: Tensor, bias: _Bias, time: Tensor, *, energy: bool = False) -> tuple[Tensor, Tensor]:
-        """The gap [nm] after a time under a bias, and the energy [J] taken, which is zero if not asked for."""
+    def _gap_after(self, gap: Tensor, bias: _Bias, time: Tensor, *, energy: bool = False) -> tuple[Tensor, Tensor]:
+        """Return the gap [nm] after a time under a bias, and the energy [J], which is zero unless requested."""
         closed, opened = (g * NM for g in self.gaps)
         grid = self.step * NM
-        end = torch.where(bias.sign < 0, closed, bias.still.clamp(max=opened))
-        runs = gap <= bias.still
-        left, taken = time, torch.zeros_like(gap)
-        slow = self._log_slowness(gap, bias)
+        end = torch.where(bias.sign < 0, closed, bias.limit.clamp(max=opened))
+        moves = gap <= bias.limit
+        remaining, consumed = time, torch.zeros_like(gap)
+        near = self._log_slowness(gap, bias)
         for _ in range(math.ceil((opened - closed) / grid) + 1):
-            room = torch.where(runs, bias.sign * (end - gap), 0.0).clamp_(0, grid)
-            if not bool(((left > 0) & (room > 0)).any()):
+            length = torch.where(moves, bias.sign * (end - gap), 0.0).clamp_(0, grid)
+            if not bool(((remaining > 0) & (length > 0)).any()):
                 break
-            slower = self._log_slowness(gap + bias.sign * room, bias)
-            way, spent = _cell(room, slow, slower, left)
+            far = self._log_slowness(gap + bias.sign * length, bias)
+            distance, elapsed = _cross_cell(length, near, far, remaining)
             if energy:
-                taken += bias.volts * self.current((gap + 0.5 * bias.sign * way) / NM, bias.volts) * spent
-            gap = torch.addcmul(gap, bias.sign, way)
-            left = left - spent
-            slow = slower  # where the way ended within the cell, nothing is left
+                consumed += bias.volts * self.current((gap + 0.5 * bias.sign * distance) / NM, bias.volts) * elapsed
+            gap = torch.addcmul(gap, bias.sign, distance)
+            remaining = remaining - elapsed
+            near = far  # a device that ended within the cell has no time left
         if energy:
-            taken += bias.volts * self.current(gap / NM, bias.volts) * left
-        return gap, taken
+            consumed += bias.volts * self.current(gap / NM, bias.volts) * remaining
+        return gap, consumed
 
     def _log_slowness(self, gap: Tensor, bias: _Bias) -> Tensor:
-        """Logarithm of |dt/dg| [s/nm] at a gap [nm]: logarithms do not overflow where the filament is hot."""
+        """Return the logarithm of |dt/dg| [s/nm] at a gap [nm]; the logarithm does not overflow where the filament is hot."""
         heat = torch.exp(gap / (-self.g0 * NM)).mul_(bias.heat).add_(self.T0)
         per_energy = heat.mul_(BOLTZMANN).reciprocal_()
         gamma = self.gamma0 - self.beta * gap**3
-        x = gamma.mul_(bias.pull).mul_(per_energy)
+        x = gamma.mul_(bias.lowering).mul_(per_energy)
         log_sinh = torch.log1p(-torch.exp(-2 * x)).add_(x)
         return per_energy.mul_(self.Ea).sub_(log_sinh).add_(math.log(2) - math.log(self.v0 * NM))
 
     def _noise(self, gap: Tensor, bias: _Bias) -> Tensor:
-        """Size of the walk [nm] in a second."""
+        """Return the random walk [nm] per square root of a second."""
         heat = self.temperature(gap / NM, bias.volts)
         return self.delta_g * NM * math.sqrt(self.noise_time) * torch.sigmoid((heat - self.T_crit) / self.T_smth)
 
@@ -253,34 +265,39 @@ class StanfordPKU(SynapseModel):
 
 @dataclass(frozen=True)
 class _Bias:
-    """What a pulse sets for each device: volts [V], whether the gap opens (1) or closes (-1), the heating [K] and pull [V]
-    at no gap, and the gap [nm] beyond which nothing moves.
+    """The conditions of a pulse for each device.
+
+    Attributes:
+        volts: Amplitude [V].
+        sign: 1 if the gap opens, -1 if it closes.
+        heat: Joule heating [K] without a gap.
+        lowering: Lowering of the barrier [eV] per unit of the field enhancement.
+        limit: Gap [nm] beyond which the field is too low to move it.
     """
 
     volts: Tensor
     sign: Tensor
     heat: Tensor
-    pull: Tensor
-    still: Tensor
+    lowering: Tensor
+    limit: Tensor
 
 
-def _cell(room: Tensor, slow: Tensor, slower: Tensor, left: Tensor) -> tuple[Tensor, Tensor]:
-    """How far [nm] and how long [s] a device moves in a cell, its slowness dt/dg exponential from one end to the other.
+def _cross_cell(length: Tensor, near: Tensor, far: Tensor, remaining: Tensor) -> tuple[Tensor, Tensor]:
+    """Return how far [nm] and how long [s] a device moves in a cell in which its slowness dt/dg is exponential.
 
     Args:
-        room: Length of the cell [nm], or 0.
-        slow: Logarithm of the slowness [s/nm] at the near end.
-        slower: At the far end.
-        left: Time left [s].
+        length: Length of the cell [nm], or 0.
+        near: Logarithm of the slowness [s/nm] at the near end.
+        far: The same at the far end.
+        remaining: Remaining time [s].
     """
-    change = slower - slow
+    change = far - near
     flat = change.abs() < 1e-3
     change = torch.where(flat, 1.0, change)
-    per_nm = torch.exp(slow)
-    mean = torch.where(flat, 1 + (slower - slow) / 2, torch.expm1(change) / change)
-    whole = room * per_nm * mean
-    length = room.clamp(min=1e-30)
-    fraction = left / (length * per_nm)
+    per_nm = torch.exp(near)
+    mean = torch.where(flat, 1 + (far - near) / 2, torch.expm1(change) / change)
+    whole = length * per_nm * mean
+    fraction = remaining / (length.clamp(min=1e-30) * per_nm)
     partial = torch.where(flat, fraction / mean, torch.log1p((fraction * change).clamp(min=-0.999999)) / change)
-    through = left >= whole
-    return torch.where(through, room, room * partial.clamp(0, 1)), torch.where(through, whole, left)
+    crosses = remaining >= whole
+    return torch.where(crosses, length, length * partial.clamp(0, 1)), torch.where(crosses, whole, remaining)

@@ -1,6 +1,6 @@
-"""Behavioural models of a pulsed weight, as aihwkit has them: `LinearStep`, `SoftBounds` and `ExponentialStep`, for comparison.
+"""Behavioural models of a pulsed weight as in aihwkit, for comparison: `LinearStep`, `SoftBounds` and `ExponentialStep`.
 
-They differ in how the step of a pulse depends on the weight; spread and noise are the same and stand in the base.
+They differ in how the step of a pulse depends on the weight; spread and noise are common to all and defined in the base class.
 """
 
 from __future__ import annotations
@@ -14,23 +14,24 @@ from torch import Tensor
 
 from ...contracts.synapse import Pulses, State, SynapseModel
 from ...contracts.synapse_registry import register_synapse
-from ...errors import ConfigError
+from ...validation import number
+from .population import check_numbers
 
-#: Trains up to this length are taken pulse by pulse, longer ones in as many equal parts.
-EXACT = 64
+#: Trains up to this length are simulated pulse by pulse, longer ones in as many equal parts.
+MAX_EXACT = 64
 
 
 @dataclass(frozen=True, eq=False)
 class StepModel(SynapseModel):
-    """A normalised weight between bounds that each pulse moves by a step; base of the models here.
+    """Base of the models here: a normalised weight between bounds that each pulse changes by a step.
 
-    With d = 1 for SET and -1 for RESET, and constants of each device (xi ~ N(0, 1), one draw for each term),
+    With d = 1 for SET and -1 for RESET, and constants of each device (xi ~ N(0, 1), independent for each term),
 
     dw_d = dw_min (1 + d (up_down + up_down_dtod xi) + dw_min_dtod xi), w_max (1 + w_max_dtod xi), w_min (1 + w_min_dtod xi),
     w <- w + d dw_d (f_d(w) + dw_min_std xi_pulse), or w + d dw_d f_d(w) (1 + dw_min_std xi_pulse) with `mult_noise`,
 
-    cut to the bounds, f_d being the model's own. A train of more than 64 pulses is taken in 64 parts: f_d is that of the
-    beginning of a part, and the noise of its pulses is one draw of their summed variance.
+    clipped to the bounds, where f_d depends on the model. A train of more than 64 pulses is simulated in 64 parts: f_d is
+    evaluated at the beginning of a part, and the noise of its pulses is one sample of their summed variance.
 
     Attributes:
         dw_min: Mean step at f = 1.
@@ -42,9 +43,9 @@ class StepModel(SynapseModel):
         w_min_dtod: Relative spread of the lower bound.
         w_max_dtod: Relative spread of the upper bound.
         dw_min_std: Cycle-to-cycle noise of a step, in steps.
-        write_noise_std: Noise of what is read, in units of `dw_min`, drawn anew where there were pulses; the weight behind
-            it goes on without.
-        mult_noise: Cycle-to-cycle noise in proportion to f.
+        write_noise_std: Noise of the weight that is read, in units of `dw_min`, drawn after each programming; the underlying
+            weight does not contain it.
+        mult_noise: Make the cycle-to-cycle noise proportional to f.
         start: Weight of fresh devices.
 
     Raises:
@@ -70,15 +71,11 @@ class StepModel(SynapseModel):
     start: float = 0.0
 
     def __post_init__(self) -> None:
-        if not self.low < 0 < self.high or not self.low <= self.start <= self.high:
-            raise ConfigError(
-                f"low is {self.low:g}, high {self.high:g} and start {self.start:g}; expected low < 0 < high around the start."
-            )
-        if not self.dw_min > 0:
-            raise ConfigError(f"dw_min is {self.dw_min:g}; expected a positive step.")
-        for name in ("dw_min_dtod", "up_down_dtod", "w_min_dtod", "w_max_dtod", "dw_min_std", "write_noise_std"):
-            if not getattr(self, name) >= 0:
-                raise ConfigError(f"{name} is {getattr(self, name):g}; expected a standard deviation, 0 or more.")
+        object.__setattr__(self, "low", number("low", self.low, high=0, below=True))
+        check_numbers(self, ("high", "dw_min"))
+        check_numbers(self, ("start",), self.low, self.high, closed=True)
+        spreads = ("dw_min_dtod", "up_down_dtod", "w_min_dtod", "w_max_dtod", "dw_min_std", "write_noise_std")
+        check_numbers(self, spreads, closed=True)
 
     def _initial(self, shape: tuple[int, ...], generator: torch.Generator | None, dtype: torch.dtype) -> State:
         dtype = torch.promote_types(dtype, torch.float32)
@@ -89,7 +86,7 @@ class StepModel(SynapseModel):
             return torch.randn(shape, generator=generator, dtype=dtype).mul_(sd)
 
         tilt, scale = spread(self.up_down_dtod).add_(self.up_down), spread(self.dw_min_dtod).add_(1)
-        # A bound that the spread would carry past zero stays at a hundredth of its mean.
+        # The spread cannot move a bound closer to zero than a hundredth of its mean.
         top = spread(self.w_max_dtod).add_(1).clamp_(min=0.01).mul_(self.high)
         bottom = spread(self.w_min_dtod).add_(1).clamp_(min=0.01).mul_(self.low)
         state = {"weight": torch.full(shape, self.start, dtype=dtype).clamp_(bottom, top)}
@@ -100,35 +97,37 @@ class StepModel(SynapseModel):
         return state
 
     def _slopes(self, spread: Callable[[float], Tensor]) -> State:
-        """Further constants of the devices."""
+        """Return further constants of the devices."""
         return {}
 
     def _factor(self, weight: Tensor, up: Tensor, state: State) -> Tensor:
-        """f_d(w), at least 0, shape (devices...); `up` tells the devices that are SET."""
+        """Return f_d(w), at least 0, shape (devices...); `up` is True for devices that are SET."""
         raise NotImplementedError
 
     def _program(self, state: State, pulses: Pulses, generator: torch.Generator | None) -> State:
-        up, left = pulses.count > 0, pulses.count.abs()
+        up, lengths = pulses.count > 0, pulses.count.abs()
         step = torch.where(up, state["up"], -state["down"])
-        longest = int(left.max())
-        parts = min(longest, EXACT)
+        longest = int(lengths.max())
+        parts = min(longest, MAX_EXACT)
         weight = state["weight"]
         for k in range(parts):
-            part = (left > k).to(weight.dtype) if longest == parts else left / parts
-            move = self._factor(weight, up, state)
+            part = (lengths > k).to(weight.dtype) if longest == parts else lengths / parts
+            factor = self._factor(weight, up, state)
             if generator is not None and self.dw_min_std:
-                noise = torch.randn(move.shape, generator=generator, dtype=move.dtype).mul_(part.sqrt()).mul_(self.dw_min_std)
-                move = (move * part).add_(noise.mul_(move) if self.mult_noise else noise)
+                noise = (
+                    torch.randn(factor.shape, generator=generator, dtype=factor.dtype).mul_(part.sqrt()).mul_(self.dw_min_std)
+                )
+                change = (factor * part).add_(noise.mul_(factor) if self.mult_noise else noise)
             else:
-                move = move * part
-            weight = (weight + step * move).clamp_(state["bottom"], state["top"])
+                change = factor * part
+            weight = (weight + step * change).clamp_(state["bottom"], state["top"])
         after = {**state, "weight": weight}
         if self.write_noise_std:
             shown = weight
             if generator is not None:
                 noise = torch.randn(weight.shape, generator=generator, dtype=weight.dtype)
                 shown = weight + noise.mul_(self.write_noise_std * self.dw_min)
-            after["shown"] = torch.where(left > 0, shown, state["shown"])
+            after["shown"] = torch.where(lengths > 0, shown, state["shown"])
         return after
 
     def _read(self, state: State, generator: torch.Generator | None) -> Tensor:
@@ -137,15 +136,17 @@ class StepModel(SynapseModel):
 
 @dataclass(frozen=True, eq=False)
 class LinearStep(StepModel):
-    """Step that falls linearly with the weight: f = 1 - |gamma_d + gamma_dtod xi| w / b, b = `high` for SET, `low` for RESET.
+    """A step that decreases linearly with the weight: f = 1 - |gamma_d + gamma_dtod xi| w / b.
 
-    gamma = 0.1 makes the step at the bound a tenth smaller than at zero; gamma = 0 without spread is the constant step.
+    The bound b is `high` for SET and `low` for RESET.
+
+    With gamma = 0.1 the step at the bound is a tenth smaller than at zero; gamma = 0 without spread is a constant step.
 
     Attributes:
         gamma_up: Slope of SET.
         gamma_down: Slope of RESET.
-        gamma_up_dtod: Device-to-device spread of it.
-        gamma_down_dtod: Likewise.
+        gamma_up_dtod: Device-to-device spread of gamma_up.
+        gamma_down_dtod: The same for gamma_down.
     """
 
     gamma_up: float = 0.0
@@ -165,7 +166,7 @@ class LinearStep(StepModel):
 
 @dataclass(frozen=True, eq=False)
 class SoftBounds(StepModel):
-    """Step that vanishes at the bound of the device: f = 1 - w / w_max for SET, 1 - w / w_min for RESET."""
+    """A step that vanishes at the bound of the device: f = 1 - w / w_max for SET, 1 - w / w_min for RESET."""
 
     def _factor(self, weight: Tensor, up: Tensor, state: State) -> Tensor:
         return (weight / torch.where(up, state["top"], state["bottom"])).neg_().add_(1).clamp_(min=0)
@@ -173,7 +174,7 @@ class SoftBounds(StepModel):
 
 @dataclass(frozen=True, eq=False)
 class ExponentialStep(StepModel):
-    """Step that is exponential in the weight: f = max(1 - A_d exp(d gamma_d z), 0), z = 2 a w / (w_max - w_min) + b.
+    """A step that is exponential in the weight: f = max(1 - A_d exp(d gamma_d z), 0), z = 2 a w / (w_max - w_min) + b.
 
     Attributes:
         A_up: Factor of SET.
@@ -241,7 +242,7 @@ _preset(
 _preset(
     "Capacitor",
     LinearStep,
-    "capacitor on a transistor's gate",
+    "capacitor at the gate of a transistor",
     dw_min=0.005,
     gamma_up=0.05,
     gamma_down=0.05,

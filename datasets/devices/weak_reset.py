@@ -1,27 +1,25 @@
-"""`WeakReset`, an HfOx memory whose resistance grows a little with each weak RESET pulse (Majumdar et al. 2021)."""
+"""`WeakReset`: an HfOx memory whose resistance grows slightly with each weak RESET pulse (Majumdar et al. 2021)."""
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
-from numbers import Real
 
 import torch
 from torch import Tensor
 
 from ...contracts.synapse import RESET, SET, Pulses, State, SynapseModel
 from ...contracts.synapse_registry import register_synapse
-from ...errors import ConfigError
+from .population import check_numbers, checked_amplitudes
 from .pulse_noise import Pink, Telegraph
-from .truncated import exponential, lognormal, normal
+from .truncated import truncated_exponential, truncated_lognormal, truncated_normal
 
-SLOPE = exponential(3.7415768e-5, 6.5646780e-4, 3.74e-5, 7.6e-3)
-CORNER = lognormal(542.53852, 0.80338177, 41.0, 2000.0)
-OFFSET = normal(5.2931410e-3, 5.3208042e-2, -0.15, 0.15)
-CREEP = exponential(0.0, 2.8890517e-5, 0.0, 1.3e-4)
-FRESH = normal(6988.0, 381.7, 6252.0, 7897.0)  # ohm
+SLOPE = truncated_exponential(3.7415768e-5, 6.5646780e-4, 3.74e-5, 7.6e-3)
+CORNER = truncated_lognormal(542.53852, 0.80338177, 41.0, 2000.0)
+OFFSET = truncated_normal(5.2931410e-3, 5.3208042e-2, -0.15, 0.15)
+CREEP = truncated_exponential(0.0, 2.8890517e-5, 0.0, 1.3e-4)
+FRESH = truncated_normal(6988.0, 381.7, 6252.0, 7897.0)  # ohm
 TRAP = Telegraph(fill=0.0008, leave=0.002)
-DEEPEST = 0.5  # amplitude of random telegraph noise, in w
+MAX_DEPTH = 0.5  # largest amplitude of random telegraph noise, in w
 PINK = Pink()
 
 
@@ -34,35 +32,45 @@ class WeakReset(SynapseModel):
 
     w_mean = c1 + m1 min(N, t*) + m2 max(N - t*, 0):
 
-    fast growth up to the corner t*, then creep. R0, c1, m1, t* and m2 differ from device to device, by truncated laws
-    (`SLOPE`, `CORNER`, ...). w_RTN is random telegraph noise, `Telegraph`: a trap whose filling probabilities a pulse are
-    0.0008 and 0.002, and whose amplitude is drawn at each capture as U(0, 0.5) of the device * U(0, 1) * U(0, 1). w_pink is
-    pink noise of standard deviation 0.01, `Pink`. Both move with RESET pulses only: reading, and programming no pulse,
-    leave them. The pulse itself (its voltage and width) is that of the measurement and no variable of the model.
+    that is, fast growth up to the corner t*, then creep. R0, c1, m1, t* and m2 differ from device to device and follow
+    truncated distributions (`SLOPE`, `CORNER`, ...). w_RTN is random telegraph noise, `Telegraph`: a trap that fills and
+    empties with probabilities of 0.0008 and 0.002 per pulse, and whose amplitude is drawn at each capture as U(0, 0.5) of the
+    device times U(0, 1) times U(0, 1). w_pink is pink noise of standard deviation 0.01, `Pink`. Both change with RESET pulses
+    only, not with reads. Voltage and width of the pulse are those of the measurement, not variables of the model.
 
-    A fresh device is one just SET, N = 0, whose noise has gone on before: the trap is filled with its stationary
-    probability 2/7, pink noise has its full variance. The typical device (no generator, or `d2d=False`) has the median of
-    each constant, a trap of half the largest amplitude; without a generator the noise stays as it is.
+    A fresh device has just been SET, N = 0, and its noise is stationary: the trap is filled with probability 2/7, and pink
+    noise has its full variance. The typical device (no generator, or `d2d=False`) has the median of each constant and a trap
+    of half the largest amplitude; without a generator the noise does not change.
 
-    States are kept in single precision at least, for the number of pulses must be exact.
+    States have at least single precision, because the number of pulses must be exact.
 
     Attributes:
-        d2d: Devices differ; else each has the median constants.
-        rtn: With random telegraph noise.
-        pink: With pink noise.
-        set_pulses: SET pulses, one or more, bring a device back to N = 0 with R0, trap and pink noise as they were (how R0
-            varies from SET to SET was not published). Without, the device answers RESET only, as in the published code.
+        d2d: True if devices differ; otherwise each has the median constants.
+        rtn: Include random telegraph noise.
+        pink: Include pink noise.
+        set_pulses: SET pulses, one or more, return a device to N = 0 and leave R0, trap and pink noise unchanged (the
+            variation of R0 from SET to SET was not published). If False, the device responds to RESET only, as in the
+            published code.
         published: Noise as in the published code: pink noise is not centred (mean 0.054 in w), begins at zero and takes 15
-            numbers a device; the trap begins empty, and its amplitude is drawn anew in each call of `program`, also for a
-            device that gets no pulse. For comparison with published results, not for new work.
+            numbers per device; the trap begins empty, and its amplitude is drawn again in each call of `program`, even for
+            devices without a pulse. For comparison with published results, not for new work.
         read_noise: Relative standard deviation of a read.
-        low: Lower end of the usual range [S], 1 / 40 kohm: which 4 % of the devices pass within 2000 pulses.
-        high: Upper end [S], the largest fresh conductance of the truncated law, apart from noise and c1.
-        voltage: Amplitudes [V] of SET and RESET pulses, for `energy` only, which is None without.
+        low: Lower end of the usual range [S], 1 / 40 kohm; 4 % of the devices fall below it within 2000 pulses.
+        high: Upper end [S], the largest fresh conductance of the truncated distribution, apart from noise and c1.
+        voltage: Amplitudes [V] of SET and RESET pulses, used by `energy` only; without them the energy is None.
         width: Width [s] of a pulse, likewise.
 
     Raises:
-        ConfigError: read noise that is no number or negative, a range that is not positive, pulses of no amplitude or width.
+        ConfigError: read noise that is negative or not a number, a range that is not positive, or pulses without a positive
+            amplitude or width.
+
+    Example:
+        >>> from spinode import Pulses
+        >>> synapse = WeakReset()
+        >>> state = synapse.program(synapse.initial((2,)), Pulses(torch.tensor([0.0, -100.0])))
+        >>> conductance = synapse.read(state)
+        >>> bool(conductance[1] < conductance[0])
+        True
 
     Source: A. Majumdar et al., "Model of the weak reset process in HfOx resistive memory for deep learning frameworks",
     IEEE Trans. Electron Devices (2021), arXiv 2107.06064; constants from the authors' code,
@@ -81,26 +89,26 @@ class WeakReset(SynapseModel):
     width: float | None = None
 
     def __post_init__(self) -> None:
-        noise: object = self.read_noise
-        if not (isinstance(noise, Real) and 0 <= float(noise) < math.inf):
-            raise ConfigError(f"read_noise is {self.read_noise!r}; expected a relative standard deviation, 0 or more.")
-        if not 0 <= self.low < self.high < math.inf:
-            raise ConfigError(f"low .. high is {self.low:g} .. {self.high:g} S; expected 0 <= low < high.")
-        if self.voltage is not None and not (len(self.voltage) == 2 and all(0 < each < math.inf for each in self.voltage)):
-            raise ConfigError(f"voltage is {self.voltage} V; expected two positive amplitudes, of SET and of RESET pulses.")
-        if self.width is not None and not 0 < self.width < math.inf:
-            raise ConfigError(f"width is {self.width:g} s; expected a positive number, such as 1e-7.")
+        check_numbers(self, ("read_noise",), closed=True)
+        check_numbers(self, ("low",), closed=True, unit="S")
+        check_numbers(self, ("high",), self.low, unit="S")
+        if self.voltage is not None:
+            object.__setattr__(self, "voltage", checked_amplitudes(self.voltage))
+        if self.width is not None:
+            check_numbers(self, ("width",), unit="s")
         object.__setattr__(self, "polarities", (SET, RESET) if self.set_pulses else (RESET,))
 
     def _initial(self, shape: tuple[int, ...], generator: torch.Generator | None, dtype: torch.dtype) -> State:
         dtype = torch.promote_types(dtype, torch.float32)
-        own = generator if self.d2d else None
+        differences = generator if self.d2d else None
         state = {"pulses": torch.zeros(shape, dtype=dtype)}
-        for name, law in (("R0", FRESH), ("m1", SLOPE), ("corner", CORNER), ("c1", OFFSET), ("m2", CREEP)):
-            state[name] = law.draw(shape, own, dtype)
+        for name, distribution in (("R0", FRESH), ("m1", SLOPE), ("corner", CORNER), ("c1", OFFSET), ("m2", CREEP)):
+            state[name] = distribution.sample(shape, differences, dtype)
         if self.rtn:
-            share = torch.full(shape, 0.5, dtype=dtype) if own is None else torch.rand(shape, generator=own, dtype=dtype)
-            state["depth"] = share.mul_(DEEPEST)
+            share = torch.full(shape, 0.5, dtype=dtype)
+            if differences is not None:
+                share = torch.rand(shape, generator=differences, dtype=dtype)
+            state["depth"] = share.mul_(MAX_DEPTH)
             state["trap"] = TRAP.settled(state["depth"], None if self.published else generator)
         if self.pink and self.published:
             state["history"] = torch.zeros(*shape, PINK.taps, dtype=dtype)
@@ -122,7 +130,7 @@ class WeakReset(SynapseModel):
             after["pulses"].masked_fill_(count > 0, 0.0)
         if generator is None or resets is None:
             return after
-        resets = resets.detach()  # noise is as it falls: only the mean has a derivative in the number of pulses
+        resets = resets.detach()  # only the mean has a derivative with respect to the number of pulses
         if self.rtn and self.published:
             after["trap"] = TRAP.redrawn(state["trap"], state["depth"], resets, generator)
         elif self.rtn:
@@ -135,14 +143,14 @@ class WeakReset(SynapseModel):
 
     def _read(self, state: State, generator: torch.Generator | None) -> Tensor:
         fast = torch.minimum(state["pulses"], state["corner"])
-        # exp(-w), each term with its sign: a pass over the devices less than -w of the sum.
+        # exp(-w), each term subtracted on its own: one pass over the devices less than with -w of the sum.
         conductance = (fast - state["pulses"]).mul_(state["m2"]).addcmul_(state["m1"], fast, value=-1).sub_(state["c1"])
         for name in ("trap", "slow", "white"):
             if name in state:
                 conductance -= state[name]
         if "history" in state:
             conductance -= PINK.filtered(state["history"])
-        conductance = conductance.exp_() / state["R0"]  # not in place: the exponential is its own derivative
+        conductance = conductance.exp_() / state["R0"]  # not in place: autograd needs the result of exp
         if generator is None or not self.read_noise:
             return conductance
         noise = torch.randn(conductance.shape, generator=generator, dtype=conductance.dtype)

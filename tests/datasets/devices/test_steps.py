@@ -11,7 +11,7 @@ from scipy import stats
 
 from spinode.contracts.synapse import Pulses, Synapse
 from spinode.datasets import STEP_PRESETS, ExponentialStep, LinearStep, SoftBounds
-from spinode.datasets.devices.steps import EXACT, StepModel
+from spinode.datasets.devices.steps import MAX_EXACT, StepModel
 from spinode.errors import ConfigError
 from spinode.testing import SynapseContract
 
@@ -52,7 +52,7 @@ def test_constant_steps_count_pulses_up_to_the_bounds() -> None:
     assert trained(model, -5000) == -1.0
 
 
-@pytest.mark.parametrize("pulses", [1, 17, EXACT])
+@pytest.mark.parametrize("pulses", [1, 17, MAX_EXACT])
 def test_linear_steps_approach_their_fixed_point_geometrically(pulses: int) -> None:
     """With w <- w + s (1 - g w / b): w_n = (b / g) (1 - (1 - s g / b)^n), from zero."""
     model = LinearStep(dw_min=0.01, low=-0.8, high=1.2, gamma_up=0.4, gamma_down=0.7)
@@ -83,7 +83,7 @@ def test_long_trains_in_parts_are_near_the_train_of_single_pulses() -> None:
     """Euler steps of 1 / 64 of a train that ends at 1 - exp(-1): the error of first order is exp(-1) / 128 of the range."""
     model = SoftBounds(dw_min=0.001)
     exact = 1 - 0.999**1000
-    assert trained(model, 1000) == pytest.approx(exact, abs=1.1 * math.exp(-1) / (2 * EXACT))
+    assert trained(model, 1000) == pytest.approx(exact, abs=1.1 * math.exp(-1) / (2 * MAX_EXACT))
 
 
 def test_constants_spread_as_asked() -> None:
