@@ -20,7 +20,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from ..files import write_atomically
 from ..version import __version__
-from .remarks import BAD, CARE, GOOD, NOTE, Remark
+from .remarks import BAD, CARE, GOOD, NOTE, Assessment
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -77,18 +77,14 @@ class Page:
     Attributes:
         title: Main heading.
         subtitle: One paragraph below it: the recordings and the model.
-        grade: GOOD, CARE or BAD.
-        headline: The sentence that sums up the remarks.
-        remarks: The remarks, worst first.
+        assessment: Headline and remarks at the top.
         numbers: Key numbers as (value, label).
         sections: Everything below.
     """
 
     title: str
     subtitle: str
-    grade: int
-    headline: str
-    remarks: Sequence[Remark]
+    assessment: Assessment
     numbers: Sequence[tuple[str, str]]
     sections: Sequence[Section]
 
@@ -104,7 +100,7 @@ def render_page(page: Page, path: str | Path | None = None) -> str:
         TraceError: the path cannot be written.
 
     Example:
-        >>> page = Page("Surrogate of mz", "Free run over 10 ns.", GOOD, "Reliable.", [], [("0.01", "NRMSE")], [])
+        >>> page = Page("Surrogate of mz", "Free run over 10 ns.", Assessment(GOOD, "Trust it.", ()), [("0.01", "NRMSE")], [])
         >>> html = render_page(page)
         >>> html[:15], "<h1>Surrogate of mz</h1>" in html
         ('<!DOCTYPE html>', True)

@@ -46,5 +46,5 @@ class Assessment:
 
     @property
     def sentences(self) -> list[str]:
-        """The headline and the text of every remark."""
+        """Return the headline and the text of every remark."""
         return [self.headline, *(remark.text for remark in self.remarks)]

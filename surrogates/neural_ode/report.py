@@ -62,13 +62,10 @@ def report(surrogate: Surrogate, evaluation: Evaluation, path: str | Path | None
     """
     ports = surrogate.ports
     default_title = f"Surrogate of {', '.join(ports.output)} under {', '.join(ports.drive) or 'no drive'}"
-    assessment = assess(surrogate, evaluation)
     page = Page(
         title=default_title if title is None else title,
         subtitle=_subtitle(surrogate, evaluation),
-        grade=assessment.grade,
-        headline=assessment.headline,
-        remarks=assessment.remarks,
+        assessment=assess(surrogate, evaluation),
         numbers=_key_numbers(evaluation),
         sections=(
             *_figure_sections(surrogate, evaluation),

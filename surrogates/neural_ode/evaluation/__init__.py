@@ -1,1 +1,1 @@
-"""How far to trust a surrogate: free runs, short runs, a linear baseline and their assessment."""
+"""Evaluation of surrogates on recordings: scores, a linear baseline, and their assessment in sentences."""

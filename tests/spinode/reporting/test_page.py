@@ -4,7 +4,7 @@ import pytest
 
 from spinode.errors import TraceError
 from spinode.reporting.page import Figure, Page, Section, Table, flatten_rows, format_value, minus, render_page
-from spinode.reporting.remarks import BAD, CARE, GOOD, Remark
+from spinode.reporting.remarks import BAD, CARE, GOOD, Assessment, Remark
 
 HOSTILE = "<script>alert('x')</script>\x00\x1b\ud800\"&"
 
@@ -18,9 +18,7 @@ def page_of(text="text", grade=CARE):
     return Page(
         title=text,
         subtitle=text,
-        grade=grade,
-        headline=f"{text} 5 %",
-        remarks=[Remark(BAD, f"{text} 1 %"), Remark(GOOD, text)],
+        assessment=Assessment(grade, f"{text} 5 %", (Remark(BAD, f"{text} 1 %"), Remark(GOOD, text))),
         numbers=[("0.01", text)],
         sections=[Section(text, [Figure("QUJD", text, wide=True)], [Table([(text, text)], text, (text, text))], text)],
     )
