@@ -1,4 +1,4 @@
-"""Calibration: the spread of an ensemble against its errors on the validation stretch, and the states it has visited."""
+"""Calibration: the spread of an ensemble against its errors on the validation segments, and the states it has visited."""
 
 from __future__ import annotations
 
@@ -12,24 +12,22 @@ from .prepare import Prepared
 
 
 def visited_states(members: Sequence[Member], prepared: Prepared) -> Tensor:
-    """Recorded states as the members count them, less the feedthrough's part (mean over members), shape (samples, state)."""
-    feedthrough_jacobian = prepared.samples.feedthrough_jacobian
-    through = torch.stack(
-        [member.feedthrough.detach().reshape(-1)[: feedthrough_jacobian.shape[-1]] for member in members]
-    ).mean(0)
-    states: Tensor = prepared.samples.states + feedthrough_jacobian @ through
+    """Return the recorded states less the feedthrough's part (mean over members), shape (samples, state)."""
+    jacobian = prepared.samples.feedthrough_jacobian
+    feedthrough = torch.stack([member.feedthrough.detach().reshape(-1)[: jacobian.shape[-1]] for member in members]).mean(0)
+    states: Tensor = prepared.samples.states + jacobian @ feedthrough
     return states
 
 
 def calibrate(runs: Tensor, truth: Tensor) -> tuple[float, Tensor]:
-    """Factor and floor that make sqrt((factor * deviation)^2 + floor^2) cover 90 % of validation errors at 1.645 of it.
+    """Fit factor and floor so that 90 % of the errors lie within 1.645 sqrt((factor * deviation)^2 + floor^2).
 
     Args:
-        runs: Free runs of the members, shape (members, time, outputs).
-        truth: Shape (time, outputs).
+        runs: Free runs of the members over validation samples, shape (members, time, outputs).
+        truth: Recorded outputs, shape (time, outputs).
 
     Returns:
-        Factor, and floor of each output, shape (outputs,).
+        Factor of the ensemble's standard deviation, and floor of each output, shape (outputs,).
     """
     error = (runs.mean(0) - truth).abs()
     quantile = torch.quantile(error, 0.9, dim=0) / 1.645

@@ -16,27 +16,24 @@ from torch import Tensor
 
 from ....errors import FitError
 from ....files import write_atomically
-from .gauss_newton import Damping
+from .levenberg_marquardt import Damping
 
 SCHEMA = 1
 
 
-def _digest(notes: dict[str, Any], tensors: dict[str, Tensor]) -> str:
-    """SHA-256 of all that a resumed fit reads; safetensors itself has no checksum."""
-    made = hashlib.sha256(json.dumps(notes, sort_keys=True).encode())
-    for name, tensor in sorted(tensors.items()):
-        made.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
-        made.update(np.ascontiguousarray(tensor.numpy()).tobytes())
-    return made.hexdigest()
-
-
 class Checkpoint:
-    """Progress of a fit by (restart, stage): finished stages, the one under way, and small notes.
+    """Progress of a fit by (restart, stage): finished stages, the unfinished one, and small notes.
 
     Without a path everything stays in memory.
+
+    Args:
+        path: File, or None.
+        identity: What shaped the result (data, settings, field), as plain JSON; a file with another identity is refused.
+
+    Attributes:
+        every: Seconds between two writes of an unfinished stage, and so the largest loss of a killed run.
     """
 
-    #: Seconds between two writes: what a killed run loses at most.
     every = 2.0
 
     def __init__(self, path: Path | None, identity: dict[str, Any]) -> None:
@@ -44,22 +41,21 @@ class Checkpoint:
         self.identity = json.dumps(identity, sort_keys=True)
         self.notes: dict[str, Any] = {}
         self.tensors: dict[str, Tensor] = {}
-        self.last_entry: dict[str, Any] = {}
-        self._written = 0.0
+        self._last_write = 0.0
 
     @classmethod
     def open(cls, path: str | Path | None, identity: dict[str, Any]) -> Checkpoint:
-        """Open a checkpoint, resuming from the file if there is one.
+        """Open a checkpoint; resume from the file if it exists.
 
         Raises:
             FitError: the file is damaged, or belongs to other data or settings.
         """
-        made = cls(None if path is None else Path(path), identity)
-        if made.path is not None and made.path.exists():
-            made._read(made.path)
-        return made
+        checkpoint = cls(None if path is None else Path(path), identity)
+        if checkpoint.path is not None and checkpoint.path.exists():
+            checkpoint._load(checkpoint.path)
+        return checkpoint
 
-    def _read(self, path: Path) -> None:
+    def _load(self, path: Path) -> None:
         remedy = "Delete it to start afresh, or pass another checkpoint path."
         try:
             with safe_open(path, "pt") as stored:
@@ -69,7 +65,7 @@ class Checkpoint:
         except (SafetensorError, OSError, ValueError, RecursionError) as error:
             raise FitError(f"the checkpoint {path} cannot be read ({error}). {remedy}") from None
         if meta.get("schema") != str(SCHEMA) or not isinstance(notes, dict):
-            raise FitError(f"{path} is no fit checkpoint of this version (schema {meta.get('schema')}). {remedy}")
+            raise FitError(f"{path} is not a fit checkpoint of this version (schema {meta.get('schema')}). {remedy}")
         if meta.get("identity") != self.identity:
             raise FitError(f"the checkpoint {path} belongs to other data or settings. {remedy}")
         tensors.pop("empty", None)
@@ -79,50 +75,50 @@ class Checkpoint:
 
     @property
     def resumed(self) -> bool:
-        """Whether there is anything to resume from."""
+        """True if there is anything to resume from."""
         return bool(self.notes)
 
-    def read(self, name: str) -> Any:
-        """A note, or None."""
+    def load_note(self, name: str) -> Any:
+        """Return a note, or None."""
         return self.notes.get(name)
 
-    def write(self, name: str, value: Any) -> None:
-        """Keep a note."""
+    def save_note(self, name: str, value: Any) -> None:
+        """Store a note, as plain JSON."""
         self.notes[name] = value
-        self._flush(force=True)
+        self._write(force=True)
 
-    def finished(self, restart: int, stage: int) -> tuple[Tensor, dict[str, Any]] | None:
-        """Weights and history entry of a finished stage, or None."""
+    def load_stage(self, restart: int, stage: int) -> tuple[Tensor, dict[str, Any]] | None:
+        """Return weights and history entry of a finished stage, or None."""
         key = f"{restart}.{stage}"
         entry = self.notes.get(f"stage.{key}")
         return None if entry is None else (self.tensors[f"theta.{key}"], entry)
 
-    def finish(self, restart: int, stage: int, theta: Tensor, entry: dict[str, Any]) -> None:
-        """Keep the result of a stage."""
+    def save_stage(self, restart: int, stage: int, theta: Tensor, entry: dict[str, Any]) -> None:
+        """Store the result of a finished stage."""
         key = f"{restart}.{stage}"
         self.tensors[f"theta.{key}"] = theta.detach().clone()
         self.notes[f"stage.{key}"] = entry
         self.notes.pop("under_way", None)
         for name in ("now.theta", "now.shifts"):
             self.tensors.pop(name, None)
-        self._flush(force=True)
+        self._write(force=True)
 
-    def unfinished(self, restart: int, stage: int) -> tuple[Tensor, Tensor, Damping] | None:
-        """Weights, shifts and damping of this stage where it was interrupted, or None."""
-        now = self.notes.get("under_way")
-        if now is None or now["where"] != [restart, stage]:
+    def load_progress(self, restart: int, stage: int) -> tuple[Tensor, Tensor, Damping] | None:
+        """Return weights, shifts and damping of an interrupted stage, or None."""
+        unfinished = self.notes.get("under_way")
+        if unfinished is None or unfinished["where"] != [restart, stage]:
             return None
-        return self.tensors["now.theta"], self.tensors["now.shifts"], Damping(**now["damping"])
+        return self.tensors["now.theta"], self.tensors["now.shifts"], Damping(**unfinished["damping"])
 
-    def progress(self, restart: int, stage: int, theta: Tensor, shifts: Tensor, damping: Damping) -> None:
-        """Keep where a stage stands; written to the file every few seconds."""
+    def save_progress(self, restart: int, stage: int, theta: Tensor, shifts: Tensor, damping: Damping) -> None:
+        """Store the state of an unfinished stage; it is written to the file every few seconds."""
         self.notes["under_way"] = {"where": [restart, stage], "damping": dict(vars(damping))}
         self.tensors["now.theta"] = theta.detach().clone()
         self.tensors["now.shifts"] = shifts.detach().clone()
-        self._flush(force=False)
+        self._write(force=False)
 
-    def _flush(self, *, force: bool) -> None:
-        if self.path is None or (not force and time.monotonic() - self._written < self.every):
+    def _write(self, *, force: bool) -> None:
+        if self.path is None or (not force and time.monotonic() - self._last_write < self.every):
             return
         meta = {
             "schema": str(SCHEMA),
@@ -131,10 +127,19 @@ class Checkpoint:
             "digest": _digest(self.notes, self.tensors),
         }
         tensors = self.tensors or {"empty": torch.zeros(0)}
-        write_atomically(self.path, to_bytes({k: v.contiguous() for k, v in tensors.items()}, meta))
-        self._written = time.monotonic()
+        write_atomically(self.path, to_bytes({name: value.contiguous() for name, value in tensors.items()}, meta))
+        self._last_write = time.monotonic()
 
     def remove(self) -> None:
-        """Delete the file, if there is one."""
+        """Delete the file, if it exists."""
         if self.path is not None:
             self.path.unlink(missing_ok=True)
+
+
+def _digest(notes: dict[str, Any], tensors: dict[str, Tensor]) -> str:
+    """Return the SHA-256 of all that a resumed fit reads; safetensors itself has no checksum."""
+    digest = hashlib.sha256(json.dumps(notes, sort_keys=True).encode())
+    for name, tensor in sorted(tensors.items()):
+        digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
+        digest.update(np.ascontiguousarray(tensor.numpy()).tobytes())
+    return digest.hexdigest()

@@ -1,7 +1,7 @@
-"""Choice among restarts: members that disagree with the others under a probe drive give themselves away.
+"""Choice among restarts by consensus: of equally valid ones, those that agree with others under a probe drive are kept.
 
-Fits that are equally good on the training drive can differ manyfold under another one, and no validation stretch of the
-same recording tells. Their runs under random held steps within the range of the recorded drive do: good fits agree there.
+Fits that are equally good on the training drive can differ manyfold under another one, and no validation segment of the
+same recording shows it. Their runs under random held steps within the range of the recorded drive do: good fits agree there.
 """
 
 from __future__ import annotations
@@ -17,75 +17,104 @@ from ....dynamics.rollout import rollouts
 from ..member import Member
 from .prepare import Prepared
 
-#: Samples that a probe step is held, probe length, and number of independent probes.
-HOLD, LENGTH, PROBES = 10, 800, 4
+#: Samples per held probe step, samples per probe, and number of independent probes.
+STEP_SAMPLES, PROBE_SAMPLES, PROBES = 10, 800, 4
 
 #: Amplitude of the probe steps, in deviations of the recorded drive (uniform within +-).
 AMPLITUDE = 0.6
 
-#: Restarts within this factor of the best validation error count as equally good.
-EQUAL = 1.5
+#: Restarts whose validation error is within this factor of the lowest one count as equally valid.
+EQUALLY_VALID = 1.5
 
 
 @dataclass(frozen=True)
 class Ranking:
-    """Restarts from best to worst, and each one's disagreement with the others (deviations of the output)."""
+    """Restarts from best to worst.
+
+    Attributes:
+        order: Numbers of the restarts, counted from zero.
+        disagreement: Distance of each restart from its nearest companions, in deviations of the output.
+        reason: Why the first one of `order` was preferred, as one line of text.
+    """
 
     order: list[int]
     disagreement: list[float]
+    reason: str
 
 
 def probe_runs(members: Sequence[Member], prepared: Prepared, *, seed: int) -> Tensor:
-    """Outputs of all members under the same random held steps, shape (members, probes, time, outputs)."""
+    """Run all members under the same random held steps.
+
+    Args:
+        members: One of each restart.
+        prepared: Embedded recordings.
+        seed: Seed of the steps and of the initial states.
+
+    Returns:
+        Outputs in deviations, shape (members, probes, time, outputs).
+    """
     generator = torch.Generator().manual_seed(seed)
     inputs = prepared.drive.shape[-1]
     drives = len(prepared.ports.drive)
-    steps = AMPLITUDE * (2 * torch.rand(PROBES, LENGTH // HOLD, inputs, generator=generator, dtype=torch.float64) - 1)
+    shape = (PROBES, PROBE_SAMPLES // STEP_SAMPLES, inputs)
+    steps = AMPLITUDE * (2 * torch.rand(*shape, generator=generator, dtype=torch.float64) - 1)
     # Parameters keep a recorded value; drives step.
-    picks = torch.randint(len(prepared.drive), (PROBES,), generator=generator)
-    steps[..., drives:] = prepared.drive[picks][:, None, drives:]
-    held = steps.repeat_interleave(HOLD, dim=1)
-    stages = prepared.embedding.constant_field_drive(held)[:, :, None, :].expand(-1, -1, 3, -1)
-    chosen = torch.randint(len(prepared.samples.states), (PROBES,), generator=generator)
-    states, feedthrough_jacobian = prepared.samples.states[chosen], prepared.samples.feedthrough_jacobian[chosen]
+    picked = torch.randint(len(prepared.drive), (PROBES,), generator=generator)
+    steps[..., drives:] = prepared.drive[picked][:, None, drives:]
+    probe = steps.repeat_interleave(STEP_SAMPLES, dim=1)
+    stages = prepared.embedding.constant_field_drive(probe)[:, :, None, :].expand(-1, -1, 3, -1)
+    picked = torch.randint(len(prepared.samples.states), (PROBES,), generator=generator)
+    states, jacobian = prepared.samples.states[picked], prepared.samples.feedthrough_jacobian[picked]
     count = len(prepared.ports.output)
     with torch.no_grad():
-        starts = [
-            states + feedthrough_jacobian @ member.feedthrough.reshape(-1)[: feedthrough_jacobian.shape[-1]]
-            for member in members
-        ]
+        starts = [states + jacobian @ member.feedthrough.reshape(-1)[: jacobian.shape[-1]] for member in members]
         runs = rollouts([member.field for member in members], torch.stack(starts), stages)[:, :, 1:, :count]
-        through = [held[..., :drives] @ member.feedthrough.T for member in members]
-    return runs + torch.stack(through)
+        direct = [probe[..., :drives] @ member.feedthrough.T for member in members]
+    return runs + torch.stack(direct)
 
 
-def choose(validation: Sequence[float], probes: Tensor) -> Ranking:
-    """Rank restarts: equally valid ones by their distance to their nearest companions under the probes, others behind.
+def rank_restarts(validation: Sequence[float], probes: Tensor) -> Ranking:
+    """Rank restarts: equally valid ones by their disagreement with the others, all others behind them by their error.
 
     Good fits come close to each other; each bad one is bad in its own way. The nearer half of the companions counts, so
-    that two good fits among four find each other.
+    that two good fits among four find each other. Of restarts that disagree equally, as the two nearest to each other do,
+    the one with the lower validation error comes first. Two equally valid restarts cannot outvote each other: the lower
+    error decides.
 
     Args:
         validation: Validation NRMSE of each restart.
         probes: Runs under the probe drive, shape (members, probes, time, outputs).
 
-    Returns:
-        The ranking.
+    Example:
+        >>> import torch
+        >>> offsets = torch.tensor([2.0, 0.0, 0.1], dtype=torch.float64)  # the first disagrees with the other two
+        >>> rank_restarts([0.010, 0.012, 0.011], offsets[:, None, None, None].expand(3, 1, 50, 1)).order
+        [2, 1, 0]
     """
     errors = np.array(validation, dtype=float)
     errors[~np.isfinite(errors)] = np.inf
-    equal = [i for i in range(len(errors)) if errors[i] <= EQUAL * errors.min() and np.isfinite(errors[i])]
+    equal = [i for i in range(len(errors)) if errors[i] <= EQUALLY_VALID * errors.min() and np.isfinite(errors[i])]
     distance = torch.stack([(probes - run).square().mean((1, 2, 3)).sqrt() for run in probes])
     disagreement = [_nearest(distance[i, [j for j in equal if j != i]]) for i in range(len(errors))]
     if len(equal) > 2:
-        equal.sort(key=lambda i: disagreement[i])
+        equal.sort(key=lambda i: (disagreement[i], errors[i]))
     else:
         equal.sort(key=lambda i: errors[i])
-    rest = sorted((i for i in range(len(errors)) if i not in equal), key=lambda i: errors[i])
-    return Ranking([*equal, *rest], disagreement)
+    behind = sorted((i for i in range(len(errors)) if i not in equal), key=lambda i: errors[i])
+    return Ranking([*equal, *behind], disagreement, _reason(equal, errors, disagreement))
 
 
 def _nearest(distances: Tensor) -> float:
-    """Mean distance to the nearer half of the companions (at least one); zero without any."""
+    """Return the mean distance to the nearer half of the companions (at least one); zero without any."""
     count = max(1, len(distances) // 2)
     return float(distances.sort().values[:count].mean()) if len(distances) else 0.0
+
+
+def _reason(equal: Sequence[int], errors: np.ndarray, disagreement: Sequence[float]) -> str:
+    if len(equal) <= 2:
+        return "its validation error is the lowest"
+    first, second = equal[:2]
+    why = f"of {len(equal)} equally valid restarts it disagrees least with the others ({disagreement[first]:.4f} deviations)"
+    if disagreement[first] == disagreement[second]:
+        why += f", as much as restart {second + 1}, and validates better ({errors[first]:.4f} against {errors[second]:.4f})"
+    return why

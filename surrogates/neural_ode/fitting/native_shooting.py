@@ -11,13 +11,13 @@ from ....dynamics.layout import Layout
 from ....errors import ConfigError
 from ....kernels import native
 
-#: Most state values that the kernel carries.
-MOST_STATE = 64
+#: Largest number of state values that the kernel takes.
+MAX_STATE = 64
 
 
 @dataclass(frozen=True)
 class Equations:
-    """Sums over all residuals r of windows with slopes A in (weights, feedthrough) and B in the window's initial state.
+    """Sums over all residuals r, with A = d r / d (weights, feedthrough) and B = d r / d initial state of the window.
 
     Attributes:
         matrix: A' A, shape (size, size).
@@ -46,18 +46,18 @@ def equations(
     *,
     free: bool,
 ) -> Equations:
-    """Run the kernel; double precision, one Runge-Kutta step per sample.
+    """Compute the sums by the kernel, in double precision, with one Runge-Kutta step per sample.
 
     Args:
-        layout: Field.
-        theta: Its weights, shape (weights,).
-        ratios: Ratios of its chain.
+        layout: Layout of the field.
+        theta: Weights of the field, shape (weights,).
+        ratios: Ratios of its chain, from `chain_ratios`.
         stages: Drives, shape (windows, steps, 3, drive).
         states: States of the free runs, shape (windows, steps + 1, state).
         feedthrough_jacobian: d measured state / d feedthrough, shape (windows, steps + 1, state, feedthrough).
         residuals: Weighted residuals, shape (windows, steps, state); read where a weight is not zero.
         weights: Weight of each state value in the residual, shape (state,).
-        free: Whether the initial states are unknowns.
+        free: True if the initial states are unknowns.
 
     Raises:
         ConfigError: shapes or types that the kernel does not take.
@@ -75,9 +75,9 @@ def equations(
         residuals=(residuals, (windows, steps, state)),
         weights=(weights, (state,)),
     )
-    if layout.members is not None or state > MOST_STATE:
+    if layout.members is not None or state > MAX_STATE:
         raise ConfigError(
-            f"the field has {state} state values and members={layout.members}; expected at most {MOST_STATE}, one set."
+            f"the field has {state} state values and members={layout.members}; expected at most {MAX_STATE} and one member."
         )
     theta = theta.contiguous()
     results = Equations(

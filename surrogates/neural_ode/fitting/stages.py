@@ -1,10 +1,10 @@
-"""The stages of multiple shooting: windows of growing length, and the free run that scores them; for every solver."""
+"""What all training methods share: the stages of multiple shooting, new members, and the free run that validates them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -14,35 +14,41 @@ from ....dynamics.rollout import rollout
 from ....errors import ConfigError
 from ..member import Member
 from .config import FitConfig
-from .gauss_newton import Samples
 from .prepare import Prepared
+from .samples import Samples
 
-Progress = Callable[[str], None]
-Builder = Callable[[int, int, int, torch.Generator], nn.Module]
+#: Builds the learned part of a vector field: (state values, drive values, rates, generator) -> module f(x, u).
+FieldBuilder: TypeAlias = Callable[[int, int, int, torch.Generator], nn.Module]
 
-#: From this window length on only the outputs are compared and the initial states are free: over short windows the blocks
+#: Shortest window, in samples, that compares the outputs only and has a free initial state. In shorter windows the blocks
 #: above the first must be compared too, or the one-step problem is singular.
-FREE_FROM = 20
+MIN_FREE_WINDOW = 20
 
-#: Penalty on the feedthrough over that on the weights. A slow drive hardly tells its feedthrough from its force; where the
-#: data do not ask for one, it should stay near zero, since held steps expose it.
+#: Penalty on the feedthrough over that on the weights. Under a slow drive, feedthrough and force are hard to separate; where
+#: the data do not need a feedthrough it should stay near zero, since held steps expose it.
 FEEDTHROUGH_RIDGE = 30.0
 
-#: Least deviation of a validation stretch that an error is held against, in deviations of the fitted part.
-RESTING = 0.05
+#: Smallest standard deviation of a validation segment that errors are divided by, in deviations of the fitted part.
+MIN_DEVIATION = 0.05
 
 
 @dataclass
 class Candidate:
-    """One restart: its member, its validation error and how it went."""
+    """The result of one restart.
+
+    Attributes:
+        member: Vector field and feedthrough.
+        validation: NRMSE of its free run over the validation segments.
+        history: One entry per stage, in plain JSON.
+    """
 
     member: Member
     validation: float
     history: list[dict[str, Any]] = field(default_factory=list)
 
 
-def default_field(config: FitConfig) -> Builder:
-    """The network that a fit learns if none is given."""
+def default_field(config: FitConfig) -> FieldBuilder:
+    """Return a builder of the network that a fit learns if no `vector_field` is given."""
 
     def build(state: int, drive: int, rates: int, generator: torch.Generator) -> nn.Module:
         return MLPField(state, drive, rates, hidden=config.hidden, activation=config.activation, generator=generator)
@@ -50,40 +56,51 @@ def default_field(config: FitConfig) -> Builder:
     return build
 
 
-def new_member(prepared: Prepared, build: Builder, seed: int) -> Member:
-    """A member with fresh weights for this embedding."""
+def new_member(prepared: Prepared, build: FieldBuilder, seed: int) -> Member:
+    """Build a member with new weights for the embedding of prepared recordings.
+
+    Raises:
+        ConfigError: the vector field returns another number of rates than the embedding needs.
+    """
     generator = torch.Generator().manual_seed(seed)
     size = prepared.samples.states.shape[-1]
     inputs = prepared.samples.stages.shape[-1]
-    outputs = len(prepared.ports.output)
+    outputs, drives = len(prepared.ports.output), len(prepared.ports.drive)
     rates = prepared.embedding.rates(outputs)
-    # A field of the user's own may draw its weights from torch's global generator; it follows the seed all the same.
+    # A field of the user's own may sample its weights from torch's global generator; these follow the seed as well.
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        made = build(size, inputs, rates, generator).to(torch.float64)
-    bind_physics(made, prepared.scales, prepared.interval)
-    drives = len(prepared.ports.drive)
-    whole = prepared.embedding.vector_field(made, prepared.scales.ratios)
+        learned = build(size, inputs, rates, generator).to(torch.float64)
+    bind_physics(learned, prepared.scales, prepared.interval)
+    vector_field = prepared.embedding.vector_field(learned, prepared.scales.ratios)
     with torch.no_grad():
-        found = whole(prepared.samples.states[:4], prepared.samples.stages[:4, 0])
-    if found.shape != (4, size):
+        sample = vector_field(prepared.samples.states[:4], prepared.samples.stages[:4, 0])
+    if sample.shape != (4, size):
         raise ConfigError(
-            f"the vector field returned {found.shape[-1] - size + rates} rates for 4 states; expected "
+            f"the vector field returned {sample.shape[-1] - size + rates} rates for 4 states; expected "
             f"{(4, rates)} from (4, {size}) states and (4, {inputs}) drives."
         )
-    return Member(whole, torch.zeros(outputs, drives, dtype=torch.float64))
+    return Member(vector_field, torch.zeros(outputs, drives, dtype=torch.float64))
 
 
 def stage_lengths(windows: Sequence[int], samples: Samples) -> list[int]:
-    """Window lengths that fit: no longer than a quarter of the longest stretch, and each once."""
+    """Return the window lengths of the stages: at most a quarter of the longest segment, each once, ascending."""
     longest = max(last - first for first, last in samples.segments)
     return sorted({min(length, max(1, longest // 4)) for length in windows})
 
 
 def compare_weights(samples: Samples, outputs_only: bool) -> Tensor:
-    """Weight of each state value in the residual: one over the deviation of its increments, together of norm one."""
-    moves = torch.cat([samples.states[first : last + 1].diff(dim=0) for first, last in samples.segments])
-    weights: Tensor = 1 / moves.std(0).clamp_min(1e-12)
+    """Return the weight of each state value in the residual: one over the deviation of its increments, together of norm one.
+
+    Args:
+        samples: Embedded recordings.
+        outputs_only: Leave out all blocks above the first.
+
+    Returns:
+        Shape (state,).
+    """
+    increments = torch.cat([samples.states[first : last + 1].diff(dim=0) for first, last in samples.segments])
+    weights: Tensor = 1 / increments.std(0).clamp_min(1e-12)
     weights = weights / torch.linalg.vector_norm(weights)
     if outputs_only:
         weights = weights.clone()
@@ -92,24 +109,30 @@ def compare_weights(samples: Samples, outputs_only: bool) -> Tensor:
 
 
 def free_run(member: Member, prepared: Prepared, first: int, last: int) -> Tensor:
-    """Outputs of a free run over samples first .. last, in deviations, shape (time, outputs)."""
+    """Run freely over samples first .. last; return the outputs in deviations, shape (time, outputs)."""
     samples, count = prepared.samples, len(prepared.ports.output)
-    feedthrough_jacobian = samples.feedthrough_jacobian
-    through = member.feedthrough.detach().reshape(-1)[: feedthrough_jacobian.shape[-1]]
+    jacobian = samples.feedthrough_jacobian
+    feedthrough = member.feedthrough.detach().reshape(-1)[: jacobian.shape[-1]]
     with torch.no_grad():
-        state = samples.states[first] + feedthrough_jacobian[first] @ through
-        run = rollout(member.field, state, samples.stages[first:last])
-        outputs: Tensor = run[:, :count] - (feedthrough_jacobian[first : last + 1] @ through)[:, :count]
+        state = samples.states[first] + jacobian[first] @ feedthrough
+        states = rollout(member.field, state, samples.stages[first:last])
+        outputs: Tensor = states[:, :count] - (jacobian[first : last + 1] @ feedthrough)[:, :count]
         return outputs
 
 
 def free_run_error(member: Member, prepared: Prepared, segments: Sequence[tuple[int, int]]) -> float:
-    """NRMSE of free runs over stretches: rms error over the deviation of the truth, worst output."""
+    """Compute the NRMSE of free runs over segments: rms error over the deviation of the truth, of the worst output.
+
+    Args:
+        member: Vector field and feedthrough.
+        prepared: Embedded recordings.
+        segments: First and last sample of each.
+    """
     errors, truths = [], []
     for first, last in segments:
         truth = prepared.outputs[first : last + 1]
         errors.append(free_run(member, prepared, first, last) - truth)
         truths.append(truth)
     error, truth = torch.cat(errors), torch.cat(truths)
-    # A device that rests throughout the stretch has no deviation there; that of the fitted part is one.
-    return float((error.square().mean(0).sqrt() / truth.std(0).clamp_min(RESTING)).max())
+    # A device that rests throughout the segments has no deviation there; that of the fitted part is one.
+    return float((error.square().mean(0).sqrt() / truth.std(0).clamp_min(MIN_DEVIATION)).max())

@@ -3,7 +3,6 @@
 import math
 import os
 import signal
-import sys
 from dataclasses import replace
 
 import numpy as np
@@ -19,13 +18,14 @@ from spinode import Trace, TraceSet
 from spinode.dynamics.field import GreyBoxField, MLPField
 from spinode.errors import ConfigError, FitError
 from spinode.surrogates.neural_ode.embedding import Embedding
-from spinode.surrogates.neural_ode.fitting.adam import SurrogateTask, WindowData, fit_adam, gather, shooting_loss, trainer_for
+from spinode.surrogates.neural_ode.fitting.adam import fit_adam, trainer_for
 from spinode.surrogates.neural_ode.fitting.checkpoint import Checkpoint
 from spinode.surrogates.neural_ode.fitting.config import FitConfig
 from spinode.surrogates.neural_ode.fitting.fit import fit
-from spinode.surrogates.neural_ode.fitting.gauss_newton import ParameterVector, Shooting
-from spinode.surrogates.neural_ode.fitting.gauss_newton_stages import stage_problem
+from spinode.surrogates.neural_ode.fitting.gauss_newton import stage_problem
+from spinode.surrogates.neural_ode.fitting.lightning_task import SurrogateTask, shooting_loss
 from spinode.surrogates.neural_ode.fitting.prepare import on_common_grid, prepare
+from spinode.surrogates.neural_ode.fitting.shooting import ParameterVector, Shooting
 from spinode.surrogates.neural_ode.fitting.stages import (
     compare_weights,
     default_field,
@@ -33,6 +33,7 @@ from spinode.surrogates.neural_ode.fitting.stages import (
     new_member,
     stage_lengths,
 )
+from spinode.surrogates.neural_ode.fitting.windows import WindowData, gather
 from spinode.surrogates.neural_ode.surrogate import Surrogate
 
 STEP, DAMPING, CUBIC = 0.25, 0.1, 0.3
@@ -79,11 +80,12 @@ def member(prepared):
 @pytest.fixture
 def no_scan(monkeypatch):
     """The order is given; the quick fits that judge it are tested elsewhere."""
-    monkeypatch.setattr(sys.modules["spinode.fit"], "quick_error", lambda traces, order, config: 0.0)
+    monkeypatch.setattr("spinode.surrogates.neural_ode.fitting.order.quick_error", lambda traces, order, config: 0.0)
 
 
-def adam(prepared, config=CONFIG, *, build=None, note=None, say=lambda line: None, restart=0):
-    return fit_adam(prepared, config, build or default_field(config), restart, note or Checkpoint.open(None, {}), say)
+def adam(prepared, config=CONFIG, *, build=None, checkpoint=None, progress=lambda line: None, restart=0):
+    checkpoint = checkpoint or Checkpoint.open(None, {})
+    return fit_adam(prepared, config, build or default_field(config), restart, checkpoint, progress)
 
 
 def weights_of(module):
@@ -169,7 +171,7 @@ def test_fit_learns_in_silence_and_leaves_no_file(prepared, tmp_path, monkeypatc
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("lightning.fabric.utilities.data.os.cpu_count", lambda: 64)  # a machine that invites advice
     lines = []
-    candidate = adam(prepared, replace(CONFIG, epochs=3), say=lines.append)
+    candidate = adam(prepared, replace(CONFIG, epochs=3), progress=lines.append)
     assert candidate.validation < 0.25
     assert capfd.readouterr() == ("", "")
     assert list(tmp_path.iterdir()) == []
@@ -194,7 +196,7 @@ def test_fit_gives_a_surrogate(trace, no_scan):
 def test_best_epoch_is_kept(prepared):
     """With a learning rate that throws the weights about, the last epoch is not the best."""
     lines = []
-    candidate = adam(prepared, replace(CONFIG, windows=(4,), epochs=5, learning_rate=0.3), say=lines.append)
+    candidate = adam(prepared, replace(CONFIG, windows=(4,), epochs=5, learning_rate=0.3), progress=lines.append)
     scores = [float(line.rpartition(" ")[2]) for line in lines if "epoch" in line]
     assert candidate.validation == pytest.approx(min(scores), abs=1e-4)
 
@@ -234,12 +236,12 @@ class Killed(Exception):
 def killed_after(epochs, with_=Killed):
     seen = []
 
-    def say(line):
+    def progress(line):
         seen.append(line)
         if sum("epoch" in one for one in seen) == epochs:
             raise with_
 
-    return say
+    return progress
 
 
 SHORT = replace(CONFIG, windows=(1, 4), epochs=2)
@@ -254,9 +256,9 @@ def whole(prepared):
 def test_killed_fit_resumes_and_ends_with_the_same_result(prepared, whole, tmp_path, epochs):
     """Within a stage, at its end, and after the last epoch."""
     with pytest.raises(Killed):
-        adam(prepared, SHORT, note=Checkpoint.open(tmp_path / "fit.ckpt", {}), say=killed_after(epochs))
+        adam(prepared, SHORT, checkpoint=Checkpoint.open(tmp_path / "fit.ckpt", {}), progress=killed_after(epochs))
     lines = []
-    resumed = adam(prepared, SHORT, note=Checkpoint.open(tmp_path / "fit.ckpt", {}), say=lines.append)
+    resumed = adam(prepared, SHORT, checkpoint=Checkpoint.open(tmp_path / "fit.ckpt", {}), progress=lines.append)
     assert sum("epoch" in line for line in lines) == 4 - epochs
     assert torch.equal(weights_of(resumed.member), weights_of(whole.member))
     assert resumed.validation == whole.validation
@@ -279,47 +281,47 @@ def test_random_fields_resume_too(prepared, tmp_path):
     config = replace(CONFIG, windows=(1,), epochs=3)
     whole = adam(prepared, config, build=Noisy)
     with pytest.raises(Killed):
-        adam(prepared, config, build=Noisy, note=Checkpoint.open(tmp_path / "a", {}), say=killed_after(1))
-    resumed = adam(prepared, config, build=Noisy, note=Checkpoint.open(tmp_path / "a", {}))
+        adam(prepared, config, build=Noisy, checkpoint=Checkpoint.open(tmp_path / "a", {}), progress=killed_after(1))
+    resumed = adam(prepared, config, build=Noisy, checkpoint=Checkpoint.open(tmp_path / "a", {}))
     assert torch.equal(weights_of(resumed.member), weights_of(whole.member))
 
 
 def test_ctrl_c_stays_a_keyboard_interrupt(prepared):
     handler = signal.getsignal(signal.SIGINT)
     with pytest.raises(KeyboardInterrupt):
-        adam(prepared, SHORT, say=killed_after(1, KeyboardInterrupt))
+        adam(prepared, SHORT, progress=killed_after(1, KeyboardInterrupt))
     assert signal.getsignal(signal.SIGINT) is handler
 
 
 def test_terminated_fit_does_not_report_success(prepared):
     """A batch system ends jobs by SIGTERM and looks at their exit code."""
     with pytest.raises(SystemExit, match="143"):
-        adam(prepared, SHORT, say=lambda line: os.kill(os.getpid(), signal.SIGTERM))
+        adam(prepared, SHORT, progress=lambda line: os.kill(os.getpid(), signal.SIGTERM))
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
 
 
 def test_state_of_another_fit_is_not_resumed(prepared, tmp_path):
     """Who deletes the checkpoint of the fit starts afresh, whatever lies in the folder beside it."""
     config = replace(CONFIG, windows=(1,), epochs=1)
-    adam(prepared, config, note=Checkpoint.open(tmp_path / "a", {"seed": 0}))
+    adam(prepared, config, checkpoint=Checkpoint.open(tmp_path / "a", {"seed": 0}))
     (tmp_path / "a").unlink()
     other = replace(config, seed=1)
-    resumed = adam(prepared, other, note=Checkpoint.open(tmp_path / "a", {"seed": 1}))
+    resumed = adam(prepared, other, checkpoint=Checkpoint.open(tmp_path / "a", {"seed": 1}))
     assert torch.equal(weights_of(resumed.member), weights_of(adam(prepared, other).member))
 
 
 def test_damaged_state_is_said(prepared, tmp_path):
     config = replace(CONFIG, windows=(1,), epochs=1)
-    adam(prepared, config, note=Checkpoint.open(tmp_path / "a", {}))
+    adam(prepared, config, checkpoint=Checkpoint.open(tmp_path / "a", {}))
     file = tmp_path / "a.lightning" / "restart-0.ckpt"
     for content in (b"", b"no checkpoint", file.read_bytes()[:2000]):
         file.write_bytes(content)
         with pytest.raises(FitError, match=r"restart-0.ckpt cannot be read .* Delete it to start this restart afresh"):
-            adam(prepared, config, note=Checkpoint.open(tmp_path / "a", {}))
+            adam(prepared, config, checkpoint=Checkpoint.open(tmp_path / "a", {}))
 
 
 def test_state_holds_no_code(prepared, tmp_path):
-    adam(prepared, replace(CONFIG, windows=(1,), epochs=1), note=Checkpoint.open(tmp_path / "a", {}))
+    adam(prepared, replace(CONFIG, windows=(1,), epochs=1), checkpoint=Checkpoint.open(tmp_path / "a", {}))
     stored = torch.load(tmp_path / "a.lightning" / "restart-0.ckpt", weights_only=True)
     assert {"state_dict", "optimizer_states", "spinode"} <= set(stored)
 

@@ -14,7 +14,7 @@ from safetensors.torch import load as from_bytes, save as to_bytes
 
 from spinode import FitError, TraceError
 from spinode.surrogates.neural_ode.fitting.checkpoint import Checkpoint
-from spinode.surrogates.neural_ode.fitting.gauss_newton import Damping
+from spinode.surrogates.neural_ode.fitting.levenberg_marquardt import Damping
 
 IDENTITY = {"data": "abc", "config": {"seed": 0}}
 
@@ -24,9 +24,9 @@ def path(tmp_path):
     """A checkpoint with a finished stage and one under way."""
     made = Checkpoint.open(tmp_path / "fit.checkpoint", IDENTITY)
     made.every = 0.0
-    made.write("order_scan", [{"order": 1, "error": float("inf")}])
-    made.finish(0, 0, torch.arange(3.0), {"restart": 0, "stage": 0, "validation": 0.5})
-    made.progress(0, 1, torch.arange(4.0), torch.zeros(2, 2), Damping(0.1, 1, 2))
+    made.save_note("order_scan", [{"order": 1, "error": float("inf")}])
+    made.save_stage(0, 0, torch.arange(3.0), {"restart": 0, "stage": 0, "validation": 0.5})
+    made.save_progress(0, 1, torch.arange(4.0), torch.zeros(2, 2), Damping(0.1, 1, 2))
     return tmp_path / "fit.checkpoint"
 
 
@@ -43,41 +43,41 @@ def rewritten(path, meta=None, tensors=None):
 def test_everything_comes_back(path):
     back = opened(path)
     assert back.resumed
-    assert back.read("order_scan") == [{"order": 1, "error": float("inf")}]
-    theta, entry = back.finished(0, 0)
+    assert back.load_note("order_scan") == [{"order": 1, "error": float("inf")}]
+    theta, entry = back.load_stage(0, 0)
     assert torch.equal(theta, torch.arange(3.0))
     assert entry == {"restart": 0, "stage": 0, "validation": 0.5}
-    theta, shifts, damping = back.unfinished(0, 1)
+    theta, shifts, damping = back.load_progress(0, 1)
     assert torch.equal(theta, torch.arange(4.0))
     assert shifts.shape == (2, 2)
     assert damping == Damping(0.1, 1, 2)
-    assert back.finished(0, 1) is None
-    assert back.unfinished(1, 0) is None
+    assert back.load_stage(0, 1) is None
+    assert back.load_progress(1, 0) is None
 
 
 def test_without_a_path_nothing_is_written(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     made = opened(None)
-    made.finish(0, 0, torch.zeros(1), {})
-    assert made.finished(0, 0) is not None
+    made.save_stage(0, 0, torch.zeros(1), {})
+    assert made.load_stage(0, 0) is not None
     assert not list(tmp_path.iterdir())
 
 
 def test_a_finished_stage_forgets_its_way(path):
     made = opened(path)
-    made.finish(0, 1, torch.ones(4), {})
-    assert opened(path).unfinished(0, 1) is None
+    made.save_stage(0, 1, torch.ones(4), {})
+    assert opened(path).load_progress(0, 1) is None
     assert set(opened(path).tensors) == {"theta.0.0", "theta.0.1"}
 
 
 def test_progress_is_written_every_few_seconds_and_results_at_once(tmp_path):
     made = opened(tmp_path / "x")
-    made.finish(0, 0, torch.zeros(1), {})
+    made.save_stage(0, 0, torch.zeros(1), {})
     written = (tmp_path / "x").read_bytes()
-    made.progress(0, 1, torch.zeros(1), torch.zeros(1), Damping())
+    made.save_progress(0, 1, torch.zeros(1), torch.zeros(1), Damping())
     assert (tmp_path / "x").read_bytes() == written
-    made._written -= Checkpoint.every
-    made.progress(0, 1, torch.zeros(1), torch.zeros(1), Damping())
+    made._last_write -= Checkpoint.every
+    made.save_progress(0, 1, torch.zeros(1), torch.zeros(1), Damping())
     assert (tmp_path / "x").read_bytes() != written
 
 
@@ -99,15 +99,15 @@ def test_every_flipped_byte_is_refused(path):
         except FitError:
             continue
         # What passes must be a change that reads the same, such as one of a space between entries.
-        assert torch.equal(back.finished(0, 0)[0], torch.arange(3.0))
-        assert torch.equal(back.unfinished(0, 1)[0], torch.arange(4.0))
+        assert torch.equal(back.load_stage(0, 0)[0], torch.arange(3.0))
+        assert torch.equal(back.load_progress(0, 1)[0], torch.arange(4.0))
 
 
 @pytest.mark.parametrize(
     ("meta", "tensors", "message"),
     [
-        ({"schema": "2"}, {}, r"no fit checkpoint of this version \(schema 2\)"),
-        ({"notes": "[]"}, {}, "no fit checkpoint of this version"),
+        ({"schema": "2"}, {}, r"not a fit checkpoint of this version \(schema 2\)"),
+        ({"notes": "[]"}, {}, "not a fit checkpoint of this version"),
         ({"notes": "{"}, {}, "cannot be read"),
         ({"notes": "[" * 100_000}, {}, "cannot be read"),
         ({"notes": "{}"}, {}, "do not match their digest"),
@@ -153,7 +153,7 @@ def test_a_full_disk_says_so_and_keeps_the_last_state(path, monkeypatch):
 
     monkeypatch.setattr(os, "replace", full)
     with pytest.raises(TraceError, match=r"cannot write .*No space left on device"):
-        made.write("more", 1)
+        made.save_note("more", 1)
     assert path.read_bytes() == before
     assert os.listdir(path.parent) == [path.name]
 

@@ -1,4 +1,4 @@
-"""Settings: what is outside its range is refused with its name, and nothing is lost on the way to a file."""
+"""Settings of a fit: values outside their range are refused by name, and files return them unchanged."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from spinode import ConfigError, FitConfig
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"embedding": "fourier"}, "embedding is 'fourier'; expected one of derivative, delay"),
+        ({"embedding": "fourier"}, "embedding is 'fourier'; expected one of delay, derivative"),
         ({"activation": "sine"}, "activation is 'sine'"),
         ({"method": "magic"}, "method is 'magic'"),
         ({"resampling": "nearest"}, "resampling is 'nearest'"),
@@ -25,50 +25,70 @@ from spinode import ConfigError, FitConfig
         ({"members": -1}, "members is -1"),
         ({"seed": -1}, "seed is -1"),
         ({"seed": 0.5}, "seed is 0.5"),
-        ({"windows": ()}, "windows is empty; expected whole numbers, e.g."),
-        ({"windows": (1, 0)}, "windows is 0"),
-        ({"windows": 8}, "windows is 8; expected whole numbers"),
-        ({"hidden": ()}, "hidden is empty"),
-        ({"hidden": 16}, "hidden is 16; expected whole numbers"),
+        ({"windows": ()}, "windows is (); expected whole numbers from 1 to 4096, such as (1, 8, 40, 160)"),
+        ({"windows": (1, 0)}, "a value of windows is 0; expected a whole number from 1 to 4096"),
+        ({"windows": 8.5}, "windows is 8.5; expected whole numbers"),
+        ({"hidden": ()}, "hidden is ()"),
+        ({"hidden": 1.5}, "hidden is 1.5; expected whole numbers from 1 to 4096, such as (16, 16)"),
         ({"hidden": "16"}, "hidden is '16'"),
-        ({"ridge": -1.0}, "ridge is -1.0; expected a number from 0.0 to 1.0"),
+        ({"hidden": 5000}, "a value of hidden is 5000; expected a whole number from 1 to 4096"),
+        ({"ridge": -1.0}, "ridge is -1.0; expected a finite number from 0 to 1"),
         ({"ridge": float("nan")}, "ridge is nan"),
         ({"validation": 0.0}, "validation is 0.0"),
         ({"validation": 0.9}, "validation is 0.9"),
         ({"learning_rate": "fast"}, "learning_rate is 'fast'"),
-        ({"sample_interval": 0.0}, "sample_interval is 0.0; expected a positive number of seconds"),
+        ({"sample_interval": 0.0}, "sample_interval is 0.0; expected a finite number above 0 [s]"),
         ({"sample_interval": float("inf")}, "sample_interval is inf"),
         ({"sample_interval": float("nan")}, "sample_interval is nan"),
         ({"sample_interval": "5e-12"}, "sample_interval is '5e-12'"),
-        ({"feedthrough": "yes"}, "feedthrough is 'yes'"),
+        ({"feedthrough": "yes"}, "feedthrough is 'yes'; expected True or False"),
     ],
 )
-def test_what_is_out_of_range_is_refused_by_name(settings, message):
+def test_values_outside_their_range_are_refused_by_name(settings, message):
     with pytest.raises(ConfigError) as caught:
         FitConfig(**settings)
     assert message in str(caught.value)
 
 
-def test_an_unknown_setting_lists_the_known_ones():
-    with pytest.raises(ConfigError, match=r"'ordr' is no setting of a fit; the settings are: sample_interval, .*seed"):
-        FitConfig.of(ordr=2)
+def test_unknown_setting_in_a_file_lists_the_known_ones():
+    with pytest.raises(ConfigError, match=r"fit has no setting 'ordr'; the settings are: sample_interval, .*seed.* 'order'"):
+        FitConfig.from_dict({"ordr": 2})
 
 
-def test_json_and_back():
+def test_json_round_trip():
     config = FitConfig(order=3, hidden=(5, 7), windows=(1, 20), sample_interval=5e-12, feedthrough=False, seed=9)
     assert FitConfig.from_dict(json.loads(json.dumps(config.to_dict()))) == config
 
 
-def test_whole_numbers_of_numpy_are_whole_numbers():
-    config = FitConfig(order=np.int64(3), hidden=np.array([5, 7]), seed=np.int32(2), restarts=np.int64(2))
-    assert config == FitConfig(order=3, hidden=(5, 7), seed=2, restarts=2)
-    assert json.dumps(config.to_dict()) == json.dumps(FitConfig(order=3, hidden=(5, 7), seed=2, restarts=2).to_dict())
+def test_numpy_scalars_become_plain_numbers():
+    settings = {
+        "order": 3,
+        "hidden": (5, 7),
+        "seed": 2,
+        "restarts": 2,
+        "ridge": 0.5,
+        "sample_interval": 0.25,
+        "feedthrough": True,
+    }
+    plain = FitConfig(**settings)
+    config = FitConfig(
+        order=np.int64(3),
+        hidden=np.array([5, 7]),
+        seed=np.int32(2),
+        restarts=np.int64(2),
+        ridge=np.float32(0.5),
+        sample_interval=np.float64(0.25),
+        feedthrough=np.True_,
+    )
+    assert config == plain
+    assert json.dumps(config.to_dict()) == json.dumps(plain.to_dict())
 
 
-def test_lists_are_taken_for_tuples():
+def test_lists_and_single_numbers_become_tuples():
     assert FitConfig(hidden=[5, 7]) == FitConfig(hidden=(5, 7))
+    assert FitConfig(hidden=16, windows=8) == FitConfig(hidden=(16,), windows=(8,))
 
 
-def test_an_ensemble_needs_as_many_restarts():
+def test_ensemble_gets_at_least_as_many_restarts():
     assert FitConfig(members=6, restarts=2).restarts == 6
     assert FitConfig(members=2, restarts=5).restarts == 5

@@ -1,43 +1,56 @@
-"""The choice among restarts: equally valid ones by their agreement, the others behind."""
+"""The choice among restarts: equally valid ones by their agreement, all others behind them."""
 
 from __future__ import annotations
 
 import pytest
 import torch
 
-from spinode.surrogates.neural_ode.fitting.consensus import EQUAL, choose
+from spinode.surrogates.neural_ode.fitting.consensus import EQUALLY_VALID, rank_restarts
 
 
 def probes(*offsets):
-    """One run per restart, each this far from a common one."""
+    """One run per restart, offset from a common one."""
     common = torch.randn(1, 4, 50, 1, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     return common + torch.tensor(offsets, dtype=torch.float64)[:, None, None, None]
 
 
-def test_the_one_that_disagrees_goes_behind_its_equals_although_it_validates_best():
-    ranking = choose([0.010, 0.011, 0.012, 0.0105], probes(2.0, 0.0, 0.1, -0.1))
-    assert ranking.order[-1] == 0
-    assert ranking.order[0] == 1
+def test_restart_that_disagrees_comes_last_of_its_equals_although_it_validates_best():
+    ranking = rank_restarts([0.010, 0.011, 0.012, 0.0105], probes(2.0, 0.0, 0.1, -0.11))
+    assert ranking.order == [1, 2, 3, 0]
     assert ranking.disagreement[0] == pytest.approx(2.0, abs=0.11)
+    assert ranking.reason.startswith("of 4 equally valid restarts it disagrees least with the others (0.1000 deviations)")
 
 
-def test_worse_validation_goes_behind_however_well_it_agrees():
-    ranking = choose([0.010, 0.010, 0.010, 0.010 * EQUAL * 1.01], probes(0.3, -0.5, 0.0, 0.0))
+@pytest.mark.parametrize("swapped", [False, True])
+def test_of_restarts_that_disagree_equally_the_one_that_validates_better_comes_first(swapped):
+    """The two that are nearest to each other disagree equally, always: their distance is the disagreement of both."""
+    errors = [0.012, 0.011, 0.010]
+    ranking = rank_restarts(errors[1::-1] + errors[2:] if swapped else errors, probes(0.0, 0.1, 2.0))
+    first, second = (0, 1) if swapped else (1, 0)
+    assert ranking.disagreement[0] == ranking.disagreement[1]
+    assert ranking.order == [first, second, 2]
+    assert ranking.reason.endswith(f"as much as restart {second + 1}, and validates better (0.0110 against 0.0120)")
+
+
+def test_worse_validation_comes_behind_however_well_it_agrees():
+    ranking = rank_restarts([0.010, 0.010, 0.010, 0.010 * EQUALLY_VALID * 1.01], probes(0.3, -0.5, 0.0, 0.0))
     assert ranking.order[-1] == 3
-    assert choose([0.03, 0.01, 0.02], probes(0.0, 0.0, 0.0)).order == [1, 2, 0]
+    assert rank_restarts([0.03, 0.01, 0.02], probes(0.0, 0.0, 0.0)).order == [1, 2, 0]
 
 
-def test_two_equals_cannot_outvote_each_other():
-    assert choose([0.011, 0.010], probes(0.0, 5.0)).order == [1, 0]
+def test_two_equally_valid_restarts_cannot_outvote_each_other():
+    ranking = rank_restarts([0.011, 0.010], probes(0.0, 5.0))
+    assert ranking.order == [1, 0]
+    assert ranking.reason == "its validation error is the lowest"
 
 
-def test_one_restart_has_nobody_to_disagree_with():
-    ranking = choose([0.5], probes(0.0))
+def test_single_restart_disagrees_with_nobody():
+    ranking = rank_restarts([0.5], probes(0.0))
     assert (ranking.order, ranking.disagreement) == ([0], [0.0])
 
 
 def test_failed_restarts_come_last():
-    ranking = choose([float("inf"), 0.01, float("nan"), 0.012], probes(0.0, 0.0, 0.0, 0.0))
+    ranking = rank_restarts([float("inf"), 0.01, float("nan"), 0.012], probes(0.0, 0.0, 0.0, 0.0))
     assert ranking.order[:2] == [1, 3]
     assert sorted(ranking.order) == [0, 1, 2, 3]
-    assert sorted(choose([float("inf"), float("nan")], probes(0.0, 0.0)).order) == [0, 1]
+    assert sorted(rank_restarts([float("inf"), float("nan")], probes(0.0, 0.0)).order) == [0, 1]

@@ -12,8 +12,10 @@ from spinode.dynamics.integrate import torch_rollout, zero_order_hold
 from spinode.dynamics.layout import chain_ratios, kernel_layout
 from spinode.errors import ConfigError
 from spinode.kernels import native
-from spinode.surrogates.neural_ode.fitting.gauss_newton import ParameterVector, Samples, Shooting, minimise
-from spinode.surrogates.neural_ode.fitting.native_shooting import MOST_STATE, equations
+from spinode.surrogates.neural_ode.fitting.levenberg_marquardt import minimise
+from spinode.surrogates.neural_ode.fitting.native_shooting import MAX_STATE, equations
+from spinode.surrogates.neural_ode.fitting.samples import Samples
+from spinode.surrogates.neural_ode.fitting.shooting import ParameterVector, Shooting
 
 pytestmark = pytest.mark.skipif(not native.built, reason=f"this installation has no compiled kernels: {native.reason}")
 
@@ -279,7 +281,7 @@ def test_the_kernel_trusts_nobody():
         "ratios": torch.ones(1),
         "stages": torch.zeros(windows, steps, 3, 1),
         "states": torch.zeros(windows, steps + 1, state),
-        "jets": torch.zeros(windows, steps + 1, state, through),
+        "feedthrough_jacobian": torch.zeros(windows, steps + 1, state, through),
         "residuals": torch.zeros(windows, steps, state),
         "weights": torch.ones(state),
     }
@@ -289,9 +291,9 @@ def test_the_kernel_trusts_nobody():
         for wrong in (value[:-1], value.float(), value[None]):
             with pytest.raises(ConfigError, match=r"is torch.float.* of shape .*; expected torch.float64 of shape"):
                 equations(layout, **{**good, name: wrong}, free=True)
-    wide = MLPField(MOST_STATE + 1, 1, MOST_STATE + 1, hidden=(2,))
-    size = MOST_STATE + 1
-    with pytest.raises(ConfigError, match=f"has {size} state values .* at most {MOST_STATE}"):
+    wide = MLPField(MAX_STATE + 1, 1, MAX_STATE + 1, hidden=(2,))
+    size = MAX_STATE + 1
+    with pytest.raises(ConfigError, match=f"has {size} state values .* at most {MAX_STATE}"):
         equations(
             kernel_layout(wide),
             torch.zeros(kernel_layout(wide).weights, dtype=torch.float64),
