@@ -1,4 +1,4 @@
-"""Fitted surrogates run in stretches, as reservoirs run them."""
+"""Fitted surrogates as driven devices, run block by block as reservoirs do."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ def generator(seed=0):
     return torch.Generator().manual_seed(seed)
 
 
-def test_a_fitted_surrogate_is_a_device(duffing, cheap):
-    """States of a stretched run against one simulation of the held drive."""
+def test_fitted_surrogate_is_a_driven_device(duffing, cheap):
+    """A run in blocks equals one simulation of the held drive."""
     surrogate = spinode.fit(duffing(1500, hold=10), **cheap, order=2)
-    made = Reservoir(surrogate, 4, "uniform", hold=10e-9, scale=0.5)
+    reservoir = Reservoir(surrogate, 4, "uniform", hold=10e-9, scale=0.5)
     x = torch.rand(12, generator=generator(), dtype=torch.float64)
-    drive = (0.5 * x[:, None] * made.mask[0].T).flatten().repeat_interleave(10)
+    drive = (0.5 * x[:, None] * reservoir.mask[0].T).flatten().repeat_interleave(10)
     start = surrogate.initial_state(torch.zeros(1, dtype=torch.float64))
-    longer = torch.cat([drive, drive[-1:]])[:, None]
-    expected = surrogate.simulate(longer, state=start[0])[1:][9::10, 0]
-    torch.testing.assert_close(torch.cat(list(made.stream(x, block=5))).flatten(), expected, rtol=0, atol=1e-12)
+    extended = torch.cat([drive, drive[-1:]])[:, None]
+    expected = surrogate.simulate(extended, state=start[0])[1:][9::10, 0]
+    torch.testing.assert_close(torch.cat(list(reservoir.stream(x, block=5))).flatten(), expected, rtol=0, atol=1e-12)
     assert isinstance(surrogate, DrivenDevice)
     with pytest.raises(TraceError, match="drive has shape"):
         surrogate.step_block(start, torch.ones(5, 3))

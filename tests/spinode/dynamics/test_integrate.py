@@ -1,4 +1,4 @@
-"""Integration: order of convergence, exact solutions, gradients, confinement."""
+"""Integration: order of convergence, exact solutions, gradients, clipping at the limit."""
 
 import numpy as np
 import pytest
@@ -21,25 +21,25 @@ def linear(x, u):
 
 
 def stages_of(function, steps, dt):
-    """Exact drive at the start, middle and end of each step of length dt."""
+    """Return the exact drive at the start, middle and end of each step of length dt."""
     start = dt * torch.arange(steps, dtype=torch.float64)
     return torch.stack([function(start), function(start + dt / 2), function(start + dt)], -1)[..., None]
 
 
 def slope(steps, errors):
-    """Exponent of errors ~ step^p."""
+    """Return the exponent p of errors ~ step^p."""
     return np.polyfit(np.log(steps), np.log(errors), 1)[0]
 
 
 def run(field, state, stages, dt):
-    """Rollout in the field's own time: a sample is dt long."""
+    """Run a field in its own time, with samples of length dt."""
     return rollout(lambda x, u: dt * field(x, u), state, stages)
 
 
 # Order
 
 
-def test_error_falls_as_fourth_power_on_a_linear_system():
+def test_fourth_order_convergence_for_a_linear_system():
     start, stop = torch.tensor([1.0, -0.5], dtype=torch.float64), 4.0
     exact = torch.as_tensor(expm(A.numpy() * stop)) @ start
     counts = np.array([10, 20, 40, 80])
@@ -51,14 +51,14 @@ def test_error_falls_as_fourth_power_on_a_linear_system():
 
 
 def driven_exact(start, stop):
-    """x' = A x + B sin(1.3 t): the drive joins the state as an autonomous rotation."""
+    """Return the solution of x' = A x + B sin(1.3 t), with the drive as part of an autonomous state."""
     block = np.zeros((4, 4))
     block[:2, :2], block[:2, 2:3] = A.numpy(), B.numpy()
     block[2, 3], block[3, 2] = 1.3, -1.3
     return torch.as_tensor((expm(block * stop) @ np.array([*start, 0.0, 1.0]))[:2])
 
 
-def test_error_falls_as_fourth_power_with_a_drive():
+def test_fourth_order_convergence_with_a_drive():
     start, stop = torch.tensor([1.0, -0.5], dtype=torch.float64), 4.0
     exact = driven_exact(start.tolist(), stop)
     counts = np.array([10, 20, 40, 80])
@@ -69,8 +69,8 @@ def test_error_falls_as_fourth_power_with_a_drive():
     assert slope(stop / counts, errors) == pytest.approx(4, abs=0.15)
 
 
-def test_spline_stages_keep_fourth_order_of_a_sampled_drive():
-    """The drive between samples comes from the samples alone, as in a fit."""
+def test_fourth_order_convergence_for_a_sampled_drive_with_spline_stages():
+    """As in a fit, only samples of the drive are known."""
     start, stop = torch.tensor([1.0, -0.5], dtype=torch.float64), 4.0
     exact = driven_exact(start.tolist(), stop)
     counts = np.array([20, 40, 80])
@@ -85,7 +85,7 @@ def test_spline_stages_keep_fourth_order_of_a_sampled_drive():
     assert slope(stop / counts, errors["linear"]) == pytest.approx(2, abs=0.2)
 
 
-def test_two_half_steps_are_a_step_of_other_length():
+def test_dt_scales_the_field():
     x, u = torch.tensor([0.3, 0.2], dtype=torch.float64), torch.full((3, 1), 0.7, dtype=torch.float64)
     halves = rk4_step(linear, rk4_step(linear, x, u, 0.5), u, 0.5)
     fine = rk4_step(lambda a, b: 0.5 * linear(a, b), x, u)
@@ -93,7 +93,7 @@ def test_two_half_steps_are_a_step_of_other_length():
     assert 0 < float((halves - rk4_step(linear, x, u)).norm()) < 0.05
 
 
-# Oracles
+# Comparison with other solvers
 
 
 def smooth_problem(steps=30):
@@ -104,22 +104,22 @@ def smooth_problem(steps=30):
 
 
 def parabola(stages, t):
-    """The drive that `adaptive_rollout` documents: the parabola through the three stages of the step."""
+    """Return the drive of `adaptive_rollout`: the parabola through the three stages of a step."""
     index = min(int(t), len(stages) - 1)
     a, b, c = (float(value) for value in stages[index, :, 0])
     s = t - index
     return a * (1 - s) * (1 - 2 * s) + b * 4 * s * (1 - s) + c * s * (2 * s - 1)
 
 
-def test_rk4_equals_that_of_torchdiffeq():
-    """Its "rk4" is the 3/8 rule, so the two differ by their errors of fifth order and meet where the steps are short."""
+def test_rk4_agrees_with_torchdiffeq():
+    """Its "rk4" is the 3/8 rule, which differs from ours at fifth order; with short steps the two agree."""
     from torchdiffeq import odeint
 
     field, start, stages = smooth_problem(10)
     fine = 8
-    place = torch.arange(10 * fine, dtype=torch.float64) / fine
+    times = torch.arange(10 * fine, dtype=torch.float64) / fine
     parts = torch.tensor(
-        [[[parabola(stages, float(t) + part)] for part in (0, 0.5 / fine, (1 - 1e-12) / fine)] for t in place],
+        [[[parabola(stages, float(t) + part)] for part in (0, 0.5 / fine, (1 - 1e-12) / fine)] for t in times],
         dtype=torch.float64,
     )
     with torch.no_grad():
@@ -135,7 +135,7 @@ def test_rk4_equals_that_of_torchdiffeq():
 
 
 def scipy_run(field, start, stages):
-    """Each step on its own: a held drive jumps between them."""
+    """Return the solution of SciPy; each step is solved separately because a held drive jumps between steps."""
     states = [start.numpy()]
 
     def rate(t, x, index):
@@ -144,30 +144,30 @@ def scipy_run(field, start, stages):
 
     with torch.no_grad():
         for index in range(len(stages)):
-            solved = solve_ivp(rate, (0, 1), states[-1], method="DOP853", rtol=1e-11, atol=1e-12, args=(index,))
-            states.append(solved.y[:, -1])
+            solution = solve_ivp(rate, (0, 1), states[-1], method="DOP853", rtol=1e-11, atol=1e-12, args=(index,))
+            states.append(solution.y[:, -1])
     return torch.as_tensor(np.stack(states))
 
 
 @pytest.mark.parametrize("method", ADAPTIVE)
-def test_adaptive_solvers_meet_scipy(method):
+def test_adaptive_solvers_agree_with_scipy(method):
     field, start, stages = smooth_problem(12)
     with torch.no_grad():
         ours = adaptive_rollout(field, start, stages, method=method)
     assert torch.allclose(ours, scipy_run(field, start, stages), rtol=0, atol=1e-7)
 
 
-def test_held_drive_costs_an_adaptive_solver_no_accuracy():
+def test_held_drive_does_not_reduce_the_accuracy_of_an_adaptive_solver():
     field, start, _ = smooth_problem()
     steps = torch.randn(12, 1, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
     stages = stage_drive(steps, ("held",))
     with torch.no_grad():
         assert torch.allclose(adaptive_rollout(field, start, stages), scipy_run(field, start, stages), rtol=0, atol=1e-6)
-        # One Runge-Kutta step per sample is coarser, but follows the same trajectory.
+        # One Runge-Kutta step per sample is less accurate but follows the same trajectory.
         assert torch.allclose(rollout(field, start, stages), scipy_run(field, start, stages), rtol=0, atol=1e-2)
 
 
-def test_adaptive_gradients_are_those_of_fine_fixed_steps():
+def test_adaptive_gradients_agree_with_those_of_short_fixed_steps():
     field, start, stages = smooth_problem(4)
 
     def slopes(solve):
@@ -190,14 +190,14 @@ def test_adaptive_gradients_are_those_of_fine_fixed_steps():
         assert torch.allclose(ours, reference, rtol=1e-4, atol=1e-6)
 
 
-def test_unknown_solver_is_refused_by_name():
+def test_unknown_solver_is_refused():
     field, start, stages = smooth_problem(2)
     with pytest.raises(ConfigError, match="solver is 'euler'; expected one of rk4, dopri5"):
         adaptive_rollout(field, start, stages, method="euler")
     assert "dopri5" in ADAPTIVE
 
 
-def test_singular_field_stops_the_adaptive_solver_with_the_place():
+def test_singularity_is_reported_with_its_step():
     stages = torch.zeros(3, 3, 1, dtype=torch.float64)
     with pytest.raises(DomainError, match="'dopri5' stopped in step 0"):
         adaptive_rollout(lambda x, u: 3 * x.square(), torch.tensor([0.5], dtype=torch.float64), stages)
@@ -206,7 +206,7 @@ def test_singular_field_stops_the_adaptive_solver_with_the_place():
 # Shapes and gradients
 
 
-def test_first_state_is_the_given_one_and_a_step_continues_it():
+def test_result_begins_with_the_initial_state_and_one_step():
     field, start, stages = smooth_problem(5)
     states = rollout(field, start, stages)
     assert states.shape == (6, 2)
@@ -214,8 +214,8 @@ def test_first_state_is_the_given_one_and_a_step_continues_it():
     torch.testing.assert_close(states[1], rk4_step(field, start, stages[0]), rtol=1e-13, atol=0)
 
 
-def test_stages_enter_at_their_own_place():
-    """With f = u a step is Simpson's rule, which knows the three stages apart."""
+def test_stages_are_used_at_start_middle_and_end():
+    """With f = u, a step is Simpson's rule, which weights the three stages differently."""
     stages = torch.tensor([[[1.0], [10.0], [100.0]]], dtype=torch.float64)
     end = rollout(lambda x, u: u, torch.zeros(1, dtype=torch.float64), stages)[-1]
     assert float(end) == pytest.approx((1 + 4 * 10 + 100) / 6)
@@ -229,9 +229,9 @@ def test_batch_equals_loop(solve):
     stages = torch.randn(2, 3, 6, 3, 1, generator=generator, dtype=torch.float64)
     with torch.no_grad():
         together = solve(field, starts, stages)
-        alone = torch.stack([torch.stack([solve(field, starts[i, j], stages[i, j]) for j in range(3)]) for i in range(2)])
+        single = torch.stack([torch.stack([solve(field, starts[i, j], stages[i, j]) for j in range(3)]) for i in range(2)])
     assert together.shape == (2, 3, 7, 2)
-    assert torch.allclose(together, alone, rtol=0, atol=1e-12 if solve is rollout else 1e-6)
+    assert torch.allclose(together, single, rtol=0, atol=1e-12 if solve is rollout else 1e-6)
 
 
 def test_gradients_in_state_drive_and_weights():
@@ -246,10 +246,10 @@ def test_gradients_in_state_drive_and_weights():
     assert torch.autograd.gradcheck(solve, inputs)
 
 
-# Confinement
+# Limit
 
 
-def test_runaway_stays_finite_at_the_limit():
+def test_diverging_run_stays_finite_at_the_limit():
     stages = torch.zeros(400, 3, 1, dtype=torch.float64)
     start = torch.tensor([[1.0, -1.0], [0.0, 0.0]], dtype=torch.float64)
     states = rollout(lambda x, u: x**3 + 0.5 * x, start, stages)
@@ -258,7 +258,7 @@ def test_runaway_stays_finite_at_the_limit():
     assert not states[1].any()
 
 
-def test_confinement_leaves_moderate_states_alone():
+def test_states_below_the_limit_are_not_changed():
     start = torch.tensor([0.99 * STATE_LIMIT], dtype=torch.float64)
     end = rollout(lambda x, u: -0.1 * x, start, torch.zeros(1, 3, 1, dtype=torch.float64))[-1]
     assert float(end) == pytest.approx(0.99 * STATE_LIMIT * np.exp(-0.1), rel=1e-6)

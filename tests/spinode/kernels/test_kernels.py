@@ -1,4 +1,4 @@
-"""The switch of `spinode.kernels`: what it says of itself, which path runs, and what happens without the compiled half."""
+"""`spinode.kernels`: information, choice of the mode, unsupported fields, and behaviour without the compiled code."""
 
 import json
 import subprocess
@@ -35,10 +35,10 @@ def small_run(dtype=torch.float64):
     return torch.randn(3, 2, generator=generator).to(dtype), torch.randn(3, 4, 3, 1, generator=generator).to(dtype)
 
 
-# What it says
+# Information
 
 
-def test_info_says_what_was_built():
+def test_info_describes_the_build():
     info = kernels.info()
     assert list(info) == KEYS
     assert info["mode"] in kernels.MODES
@@ -51,7 +51,7 @@ def test_info_says_what_was_built():
 
 
 @needs_kernels
-def test_every_machine_offers_the_portable_set_and_offers_what_was_built():
+def test_portable_instruction_set_is_always_offered():
     info = kernels.info()
     assert info["simd_built"] == SETS[: len(info["simd_built"])]
     assert info["simd_offered"] == [name for name in info["simd_built"] if name in info["simd_offered"]]
@@ -60,7 +60,7 @@ def test_every_machine_offers_the_portable_set_and_offers_what_was_built():
 
 @needs_kernels
 @pytest.mark.parametrize("simd", SETS)
-def test_the_environment_forces_a_lower_instruction_set(simd, monkeypatch):
+def test_environment_variable_chooses_the_instruction_set(simd, monkeypatch):
     monkeypatch.setenv("SPINODE_SIMD", simd)
     if simd in native.BUILD_INFO["simd_offered"]:
         assert kernels.info()["simd"] == simd
@@ -70,17 +70,17 @@ def test_the_environment_forces_a_lower_instruction_set(simd, monkeypatch):
 
 
 @needs_kernels
-def test_an_unknown_instruction_set_is_refused_before_anything_runs(monkeypatch):
+def test_unknown_instruction_set_is_refused(monkeypatch):
     monkeypatch.setenv("SPINODE_SIMD", "sse9")
     with pytest.raises(ConfigError, match="SPINODE_SIMD is 'sse9'"):
         rollout(small_field(), *small_run())
 
 
-# The switch
+# Mode
 
 
 @needs_kernels
-def test_use_chooses_within_its_block_and_restores_what_was_before():
+def test_use_sets_the_mode_within_its_block_and_restores_it():
     before = kernels.mode()
     with kernels.use("torch"):
         assert kernels.info()["mode"] == "torch"
@@ -93,7 +93,7 @@ def test_use_chooses_within_its_block_and_restores_what_was_before():
 
 
 @needs_kernels
-def test_only_the_mode_torch_keeps_the_kernels_out(monkeypatch):
+def test_only_the_mode_torch_disables_the_kernels(monkeypatch):
     calls = []
     inner = native.run_rollout
     monkeypatch.setattr(native, "run_rollout", lambda *args, **named: (calls.append(1), inner(*args, **named))[1])
@@ -104,43 +104,43 @@ def test_only_the_mode_torch_keeps_the_kernels_out(monkeypatch):
         assert len(calls) == expected
 
 
-def test_an_unknown_mode_is_refused(monkeypatch):
+def test_unknown_mode_is_refused(monkeypatch):
     with (
         pytest.raises(ConfigError, match="mode of the kernels is 'fast'; expected one of auto, native, torch"),
         kernels.use("fast"),
     ):
         pass
-    monkeypatch.setattr(kernels, "_mode", "fast")  # what SPINODE_KERNELS=fast leaves behind
+    monkeypatch.setattr(kernels, "_mode", "fast")  # the effect of SPINODE_KERNELS=fast
     with pytest.raises(ConfigError, match="SPINODE_KERNELS is 'fast'; expected one of auto, native, torch"):
         rollout(small_field(), *small_run())
 
 
-# Fields beyond the kernels' reach
+# Fields that the kernels do not support
 
 
 class Subclass(MLPField):
     pass
 
 
-def hooked():
+def field_with_hook():
     field = small_field()
     field.layers[0].register_forward_hook(lambda module, inputs, output: 2 * output)
     return field
 
 
-def replaced():
+def field_with_another_layer():
     field = small_field()
     field.out = nn.Sequential(nn.Linear(4, 2, dtype=torch.float64))
     return field
 
 
-def without_bias():
+def field_without_bias():
     field = small_field()
     field.out = nn.Linear(4, 2, bias=False, dtype=torch.float64)
     return field
 
 
-def with_plain_weights():
+def field_with_plain_weights():
     field = small_field()
     weight = field.out.weight.detach()
     del field.out.weight
@@ -148,21 +148,21 @@ def with_plain_weights():
     return field
 
 
-def parametrised():
+def parametrised_field():
     field = small_field()
     nn.utils.parametrizations.weight_norm(field.out)
     return field
 
 
-def trained_ratios():
+def chain_with_trained_ratios():
     field = ChainField(MLPField(2, 1, 1, hidden=(4,), generator=seeded()), torch.ones(1, dtype=torch.float64))
     field.ratios.requires_grad_()
     return field
 
 
-BEYOND = {
+UNSUPPORTED = {
     "a function": (lambda: lambda x, u: -x + u, "function is not an MLPField"),
-    "a subclass, which may do anything": (lambda: Subclass(2, 1, 2, hidden=(4,)), "Subclass is not an MLPField"),
+    "a subclass": (lambda: Subclass(2, 1, 2, hidden=(4,)), "Subclass is not an MLPField"),
     "known physics": (lambda: GreyBoxField(lambda x, u: -x, small_field()), "GreyBoxField is not an MLPField"),
     "a chain over a chain": (
         lambda: ChainField(
@@ -170,21 +170,21 @@ BEYOND = {
         ),
         "ChainField is not an MLPField",
     ),
-    "hooks": (hooked, "Linear has hooks"),
-    "another layer": (replaced, "a layer is a Sequential"),
-    "no bias": (without_bias, "a layer has no bias"),
-    "plain tensors for weights": (with_plain_weights, "or no parameters"),
-    "a parametrised layer": (parametrised, "a layer is a Parametrized"),
-    "trained ratios": (trained_ratios, "ratios of its chain are trained"),
+    "hooks": (field_with_hook, "Linear has hooks"),
+    "another layer": (field_with_another_layer, "a layer is a Sequential"),
+    "no bias": (field_without_bias, "a layer has no bias"),
+    "plain tensors for weights": (field_with_plain_weights, "or no parameters"),
+    "a parametrised layer": (parametrised_field, "a layer is a Parametrized"),
+    "trained ratios": (chain_with_trained_ratios, "ratios of its chain are trained"),
     "too wide": (lambda: MLPField(2, 1, 2, hidden=(1025,), generator=seeded()), r"\(1025,\) is wider than 1024"),
     "too deep": (lambda: MLPField(2, 1, 2, hidden=(2,) * 17, generator=seeded()), "deeper than 16"),
 }
 
 
 @needs_kernels
-@pytest.mark.parametrize("name", BEYOND)
-def test_a_field_beyond_reach_runs_in_torch_by_itself(name):
-    make, reason = BEYOND[name]
+@pytest.mark.parametrize("name", UNSUPPORTED)
+def test_unsupported_field_runs_in_torch(name):
+    make, reason = UNSUPPORTED[name]
     field, (state, stages) = make(), small_run()
     expected = torch_rollout(field, state, stages)
     with kernels.use("auto"):
@@ -202,7 +202,7 @@ def test_half_precision_runs_in_torch(dtype):
         rollout(field, *run)
 
 
-def test_meta_tensors_have_a_shape_and_nothing_else():
+def test_meta_tensors_have_the_right_shape():
     state, stages = small_run()
     run = rollout(small_field().to("meta"), state.to("meta"), stages.to("meta"))
     assert run.is_meta
@@ -221,7 +221,7 @@ def test_forward_mode_runs_in_torch():
         torch.func.jvp(lambda x: rollout(field, x, stages), (state,), (state,))
 
 
-# Without the compiled half
+# Without the compiled code
 
 SCRIPT = """
 import json, sys, warnings
@@ -231,40 +231,40 @@ from spinode import (kernels, rollout, MLPField)
 from spinode.dynamics.integrate import (torch_rollout)
 field = MLPField(2, 1, 2, hidden=(4,), generator=torch.Generator().manual_seed(0))
 state, stages = torch.ones(3, 2, dtype=torch.float64), torch.ones(3, 4, 3, 1, dtype=torch.float64)
-with warnings.catch_warnings(record=True) as seen:
+with warnings.catch_warnings(record=True) as caught:
     warnings.simplefilter("always")
     first = rollout(field, state, stages)
     second = rollout(field, state, stages)
-right = torch.equal(first, torch_rollout(field, state, stages)) and torch.equal(first, second)
-print(json.dumps([kernels.info(), right, [[w.category.__name__, str(w.message), w.filename] for w in seen]]))
+equal = torch.equal(first, torch_rollout(field, state, stages)) and torch.equal(first, second)
+print(json.dumps([kernels.info(), equal, [[w.category.__name__, str(w.message), w.filename] for w in caught]]))
 """
 
 
 @pytest.mark.parametrize("mode", ["auto", "torch"])
-def test_without_the_extension_the_same_results_and_one_clear_warning(mode, tmp_path, monkeypatch):
+def test_missing_extension_gives_the_same_results_and_one_warning(mode, tmp_path, monkeypatch):
     monkeypatch.setenv("SPINODE_KERNELS", mode)
     script = tmp_path / "script.py"
     script.write_text(SCRIPT)
     run = subprocess.run([sys.executable, script], cwd=tmp_path, capture_output=True, text=True, check=True)
-    info, right, seen = json.loads(run.stdout)
-    assert right
+    info, equal, caught = json.loads(run.stdout)
+    assert equal
     assert list(info) == KEYS
     assert info["native"] is False
     assert "spinode.kernels._native" in info["reason"]
     assert (info["mode"], info["simd"], info["compiler"], info["simd_offered"]) == (mode, "", "", [])
     assert run.stderr == ""
     if mode == "torch":
-        assert seen == []
+        assert caught == []
         return
-    ((category, message, where),) = seen
+    ((category, message, file),) = caught
     assert category == "KernelWarning"
     assert "without its compiled kernels" in message
     assert info["reason"] in message
     assert "SPINODE_KERNELS=torch" in message
-    assert where == str(script)  # the line that called, not ours
+    assert file == str(script)  # the warning is located at the caller
 
 
-def test_native_cannot_be_had_where_nothing_was_built(monkeypatch):
+def test_mode_native_is_refused_if_nothing_was_built(monkeypatch):
     monkeypatch.setattr(native, "built", False)
     monkeypatch.setattr(native, "reason", "no such file")
     with pytest.raises(ConfigError, match=r"no compiled kernels here \(no such file\)"), kernels.use("native"):
@@ -274,7 +274,7 @@ def test_native_cannot_be_had_where_nothing_was_built(monkeypatch):
         rollout(small_field(), *small_run())
 
 
-def test_the_warning_is_ours_to_filter(monkeypatch):
+def test_missing_kernels_warn_once(monkeypatch):
     monkeypatch.setattr(native, "built", False)
     monkeypatch.setattr(kernels, "_warned", False)
     with kernels.use("auto"):
