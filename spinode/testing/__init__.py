@@ -1,12 +1,12 @@
-"""Conformance checks of the contracts, for models of your own; those of surrogates are in `spinode.surrogates.testing`.
+"""Conformance tests of the contracts, for your own synapses and task streams.
 
-A new synapse or task stream gets all checks from one method; pytest finds them through the subclass:
+Those of surrogates are in `spinode.surrogates.testing`. Subclass a suite, implement `make`, and pytest runs all its tests:
 
     class TestMyDevice(SynapseContract):
         def make(self):
             return MyDevice()
 
-Nothing here needs pytest: each `test_` method asserts by itself.
+The suites do not need pytest: each `test_` method only uses assertions.
 """
 
 from .synapse import SynapseContract as SynapseContract

@@ -1,4 +1,4 @@
-"""Assertions that the conformance suites share."""
+"""Assertions of the conformance tests."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from typing import Any
 
 
 def assert_refuses(kind: type[Exception], run: Callable[[], Any]) -> None:
-    """Assert that a call raises this error, with a message that says something."""
+    """Assert that a call raises this error with an informative message."""
     try:
         run()
     except kind as error:
         if len(str(error)) > 20:
             return
-        raise AssertionError(f"{kind.__name__} says too little: {error}") from error
-    raise AssertionError(f"expected {kind.__name__}, nothing was raised")
+        raise AssertionError(f"the message of {kind.__name__} is too short: {error}") from error
+    raise AssertionError(f"expected {kind.__name__}, but nothing was raised")
 
 
 @contextmanager

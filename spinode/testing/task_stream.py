@@ -1,4 +1,4 @@
-"""Checks that hold for every task stream."""
+"""Conformance tests of the `TaskStream` contract."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from .assertions import assert_refuses
 
 
 class StreamContract:
-    """Checks that hold for every task stream. Subclass it, name the class `Test...`, and write `make`.
+    """Tests that every task stream must pass. Subclass it as `Test...`, set the attributes and implement `make`.
 
     Attributes:
-        tasks: How many tasks the stream of `make` has.
-        boundaries: Whether its learner may know where a task ends.
+        tasks: Number of tasks of the stream.
+        boundaries: True if the learner may know where a task ends.
     """
 
     tasks: int
     boundaries: bool
 
     def make(self) -> TaskStream:
-        """The stream under test, made anew."""
+        """Return a new instance of the stream under test."""
         raise NotImplementedError
 
-    # --- what it says of itself --------------------------------------------------------------------------------------
+    # --- description -------------------------------------------------------------------------------------------------
 
-    def test_it_keeps_the_protocol(self) -> None:
+    def test_it_implements_the_protocol(self) -> None:
         stream = self.make()
         assert isinstance(stream, TaskStream)
         assert isinstance(stream.name, str)
@@ -39,22 +39,22 @@ class StreamContract:
         assert stream.classes >= 2
         assert stream.boundaries is self.boundaries
 
-    def test_it_has_the_tasks_it_was_made_with(self) -> None:
+    def test_it_has_the_expected_number_of_tasks(self) -> None:
         stream = self.make()
         assert len(stream) == self.tasks
         assert check_tasks(stream, None) == self.tasks
         assert_refuses(ConfigError, partial(check_tasks, stream, self.tasks + 1))
 
-    # --- its tasks ---------------------------------------------------------------------------------------------------
+    # --- tasks -------------------------------------------------------------------------------------------------------
 
-    def test_every_task_is_of_the_stream(self) -> None:
+    def test_every_task_fits_the_stream(self) -> None:
         stream = self.make()
         for i in range(len(stream)):
             task = stream[i]
             assert isinstance(task, Task)
             assert check_task(stream, task) is task
 
-    def test_tasks_have_names_of_their_own(self) -> None:
+    def test_tasks_have_distinct_names(self) -> None:
         stream = self.make()
         names = [stream[i].name for i in range(len(stream))]
         assert len(set(names)) == len(names)
@@ -64,7 +64,7 @@ class StreamContract:
         task = stream[0]
         assert task.inputs.dtype == task.test_inputs.dtype == torch.float32
 
-    def test_the_test_set_can_be_had_alone(self) -> None:
+    def test_test_sets_are_available_separately(self) -> None:
         stream = self.make()
         for i in range(len(stream)):
             inputs, labels = stream.test(i)
@@ -72,33 +72,35 @@ class StreamContract:
             assert torch.equal(inputs, task.test_inputs)
             assert torch.equal(labels, task.test_labels)
 
-    # --- the same each time ------------------------------------------------------------------------------------------
+    # --- reproducibility ---------------------------------------------------------------------------------------------
 
-    def test_a_task_is_the_same_each_time(self) -> None:
-        """Whatever was asked for before, and in a stream made anew."""
+    def test_tasks_are_reproducible(self) -> None:
+        """In any order, and in a new instance of the stream."""
         stream, other = self.make(), self.make()
         forward = [stream[i] for i in range(len(stream))]
         for i in reversed(range(len(stream))):
-            for again in (stream[i], other[i]):
-                _assert_same(again, forward[i])
+            for task in (stream[i], other[i]):
+                _assert_equal(task, forward[i])
 
-    def test_the_global_generator_is_not_touched(self) -> None:
+    def test_the_global_generator_is_not_used(self) -> None:
         before = torch.random.get_rng_state()
         stream = self.make()
         stream[len(stream) - 1]
         stream.test(0)
         assert torch.equal(before, torch.random.get_rng_state())
 
-    # --- past its end ------------------------------------------------------------------------------------------------
+    # --- invalid indices ---------------------------------------------------------------------------------------------
 
-    def test_what_is_not_there_is_refused(self) -> None:
+    def test_invalid_indices_are_refused(self) -> None:
         stream = self.make()
         for index in (-1, len(stream), len(stream) + 7):
             assert_refuses(ConfigError, partial(stream.__getitem__, index))
             assert_refuses(ConfigError, partial(stream.test, index))
 
 
-def _assert_same(got: Task, want: Task) -> None:
-    assert got.name == want.name
+def _assert_equal(got: Task, expected: Task) -> None:
+    assert got.name == expected.name
     for name in ("inputs", "labels", "test_inputs", "test_labels"):
-        assert torch.equal(getattr(got, name), getattr(want, name)), f"{name} of {want.name!r} differ from one call to the next"
+        assert torch.equal(getattr(got, name), getattr(expected, name)), (
+            f"{name} of {expected.name!r} differ from one call to the next"
+        )

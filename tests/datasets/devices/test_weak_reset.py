@@ -1,4 +1,4 @@
-"""`WeakReset` against its equations, its published laws and the exact statistics of its noise."""
+"""`WeakReset` against its equations, its published distributions and the exact statistics of its noise."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class TestWeakReset(SynapseContract):
         return WeakReset()
 
 
-class TestWeakResetThatIsSet(SynapseContract):
+class TestWeakResetWithSetPulses(SynapseContract):
     def make(self) -> Synapse:
         return WeakReset(set_pulses=True)
 
@@ -47,8 +47,8 @@ class TestPublishedWeakReset(SynapseContract):
     def make(self) -> Synapse:
         return WeakReset(published=True)
 
-    def test_no_pulse_changes_no_conductance(self) -> None:
-        """It does as published: the amplitude of a filled trap is drawn anew in each call; all else stays."""
+    def test_zero_pulses_change_no_conductance(self) -> None:
+        """As published, it does: the amplitude of a filled trap is drawn again in each call; everything else is unchanged."""
         synapse = WeakReset(published=True)
         state = synapse.program(synapse.initial((4000,), generator=seeded(0)), resets(2000, 4000), generator=seeded(1))
         after = synapse.program(state, resets(0, 4000), generator=seeded(2))
@@ -87,7 +87,7 @@ def test_counts_stay_exact_in_half_precision() -> None:
     assert float(state["pulses"]) == 3003
 
 
-def test_set_brings_the_mean_back_and_keeps_device_and_noise() -> None:
+def test_set_resets_the_mean_and_keeps_constants_and_noise() -> None:
     synapse = WeakReset(set_pulses=True)
     state = synapse.initial((300,), generator=seeded(0))
     worn = synapse.program(state, resets(700, 300), generator=seeded(1))
@@ -101,7 +101,7 @@ def test_set_brings_the_mean_back_and_keeps_device_and_noise() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "law", "low", "high"),
+    ("name", "distribution", "low", "high"),
     [
         ("m1", stats.expon(3.7415768e-5, 6.5646780e-4), 3.74e-5, 7.6e-3),
         ("corner", stats.lognorm(0.80338177, 0, 542.53852), 41, 2000),
@@ -110,11 +110,14 @@ def test_set_brings_the_mean_back_and_keeps_device_and_noise() -> None:
         ("R0", stats.norm(6988, 381.7), 6252, 7897),
     ],
 )
-def test_constants_follow_the_truncated_laws(name: str, law: stats.rv_continuous, low: float, high: float) -> None:
-    """Kolmogorov-Smirnov against scipy, and the typical device is the median of the truncated law."""
+def test_constants_follow_the_truncated_distributions(
+    name: str, distribution: stats.rv_continuous, low: float, high: float
+) -> None:
+    """Kolmogorov-Smirnov against scipy, and the typical device has the median of the truncated distribution."""
 
     def truncated(x: np.ndarray) -> np.ndarray:
-        return np.clip((law.cdf(x) - law.cdf(low)) / (law.cdf(high) - law.cdf(low)), 0, 1)
+        below, within = distribution.cdf(low), distribution.cdf(high) - distribution.cdf(low)
+        return np.clip((distribution.cdf(x) - below) / within, 0, 1)
 
     drawn = WeakReset().initial((50_000,), generator=seeded(7), dtype=torch.float64)[name].numpy()
     assert low <= drawn.min()
@@ -133,7 +136,7 @@ def test_constants_are_independent_of_each_other() -> None:
 
 
 def test_medians_are_those_of_the_published_constants() -> None:
-    """Resistances found by an independent sampling of the published laws, to the digits given there (kohm)."""
+    """Resistances from an independent sampling of the published distributions, to the digits given there (kohm)."""
     synapse = WeakReset(rtn=False, pink=False)
     state = synapse.initial((200_000,), generator=seeded(0), dtype=torch.float64)
     for n, expected in ((0, 7.0), (100, 7.5), (500, 8.6), (1000, 9.0), (2000, 9.4), (5000, 10.3)):
@@ -141,8 +144,8 @@ def test_medians_are_those_of_the_published_constants() -> None:
         assert float(resistance.median()) == pytest.approx(expected, abs=0.1)
 
 
-def test_each_imperfection_can_be_left_out() -> None:
-    """Without an imperfection its tensors are gone, and without all of them the devices are alike."""
+def test_each_imperfection_can_be_disabled() -> None:
+    """Without an imperfection its tensors are absent, and without all of them the devices are equal."""
     assert {"trap", "depth"}.isdisjoint(WeakReset(rtn=False).initial((2,)))
     assert {"slow", "white"}.isdisjoint(WeakReset(pink=False).initial((2,)))
     bare = WeakReset(d2d=False, rtn=False, pink=False)
@@ -155,17 +158,17 @@ def test_each_imperfection_can_be_left_out() -> None:
 
 
 def _share(probability: float, n: int) -> tuple[int, int]:
-    """How many of n fall to an event of this probability, both ends at the stated rate."""
+    """Return the interval of counts of n events of this probability, at the stated false-alarm rate."""
     return int(stats.binom.ppf(FALSE_ALARM / 2, n, probability)), int(stats.binom.isf(FALSE_ALARM / 2, n, probability))
 
 
 @pytest.mark.parametrize("pulses", [1, 7, 400, 100_000])
 @pytest.mark.parametrize("filled", [False, True])
-def test_any_number_of_pulses_is_the_power_of_the_chain(pulses: int, filled: bool) -> None:
-    """P(filled) is the entry of T^n, and P(never emptied) is that of the chain that cannot fill again."""
+def test_n_pulses_are_the_nth_power_of_the_chain(pulses: int, filled: bool) -> None:
+    """P(filled) is an entry of T^n, and P(never emptied) that of a chain that cannot fill again."""
     trap, n = Telegraph(0.0008, 0.002), 200_000
-    held, depth = torch.full((n,), 0.75 * filled), torch.ones(n)
-    after = trap.after(held, depth, torch.full((n,), float(pulses)), seeded(pulses))
+    amplitude, depth = torch.full((n,), 0.75 * filled), torch.ones(n)
+    after = trap.after(amplitude, depth, torch.full((n,), float(pulses)), seeded(pulses))
     power = np.linalg.matrix_power(np.array([[1 - 0.0008, 0.0008], [0.002, 1 - 0.002]]), pulses)
     low, high = _share(power[int(filled), 1], n)
     assert low <= int((after > 0).sum()) <= high
@@ -201,10 +204,10 @@ def test_a_fresh_population_is_stationary() -> None:
 
 
 def test_dwell_times_are_geometric() -> None:
-    """Full dwells of one pulse a call: mean 1 / leave in the filled state, 1 / fill in the empty one."""
+    """Complete dwell times with one pulse per call: mean 1 / leave in the filled state, 1 / fill in the empty one."""
     trap, n = Telegraph(0.05, 0.125), 3000
-    held, generator = trap.settled(torch.ones(n), seeded(0)), seeded(1)
-    levels = [held]
+    amplitude, generator = trap.settled(torch.ones(n), seeded(0)), seeded(1)
+    levels = [amplitude]
     for _ in range(400):
         levels.append(trap.after(levels[-1], torch.ones(n), torch.ones(n), generator))
     filled = torch.stack(levels) > 0
@@ -219,16 +222,16 @@ def test_dwell_times_are_geometric() -> None:
     assert stats.chisquare(observed, expected).pvalue > FALSE_ALARM
 
 
-def test_the_amplitude_is_held_until_the_trap_empties() -> None:
+def test_the_amplitude_is_constant_until_the_trap_empties() -> None:
     trap, n = Telegraph(0.05, 0.125), 2000
     depth = torch.rand(n, generator=seeded(0))
-    held, generator = trap.settled(depth, seeded(1)), seeded(2)
+    amplitude, generator = trap.settled(depth, seeded(1)), seeded(2)
     for _ in range(50):
-        after = trap.after(held, depth, torch.ones(n), generator)
-        stayed = (held > 0) & (after > 0)
+        after = trap.after(amplitude, depth, torch.ones(n), generator)
+        stayed = (amplitude > 0) & (after > 0)
         assert bool(stayed.any())
-        assert torch.equal(after[stayed], held[stayed])
-        held = after
+        assert torch.equal(after[stayed], amplitude[stayed])
+        amplitude = after
 
 
 def test_amplitudes_have_the_published_distribution() -> None:
@@ -244,14 +247,14 @@ def test_amplitudes_have_the_published_distribution() -> None:
 
 
 def exact_autocovariance(lags: int) -> np.ndarray:
-    """Of alpha sum_k b_k u_k for independent u ~ U(0, 1), from Kasdin's weights in closed form."""
+    """Return the variance of alpha sum_k b_k u_k for independent u ~ U(0, 1), with Kasdin's weights in closed form."""
     k = np.arange(15)
     b = np.exp([math.lgamma(i + 0.5) - math.lgamma(0.5) - math.lgamma(i + 1) for i in k])
     return np.array([(b[: 15 - j] * b[j:]).sum() if j < 15 else 0.0 for j in range(lags)]) * 0.025**2 / 12
 
 
-def test_pink_noise_has_the_variance_and_nearly_the_memory_of_the_filter() -> None:
-    """The share and coefficient are the least-squares optimum, and are as near as the docstring says."""
+def test_pink_noise_has_the_variance_and_approximately_the_memory_of_the_filter() -> None:
+    """Share and coefficient are the least-squares optimum, and as close as the docstring states."""
     pink, exact = Pink(), exact_autocovariance(30)
     lag = np.arange(1, 30)
     assert pink.sd**2 == pytest.approx(exact[0], rel=1e-12)
@@ -275,7 +278,7 @@ def test_pink_noise_is_stationary_and_centred(pulses: int) -> None:
     assert abs((x * y).mean() - expected) < z * math.sqrt((1 + expected**2) / n)
 
 
-def test_many_pulses_of_pink_noise_are_as_well_one_by_one() -> None:
+def test_many_pulses_of_pink_noise_are_equivalent_to_single_pulses() -> None:
     pink, n = Pink(), 50_000
     slow, white = torch.empty(n, dtype=torch.float64), torch.empty(n, dtype=torch.float64)
     pink.settled(slow, white, seeded(0))
@@ -287,7 +290,7 @@ def test_many_pulses_of_pink_noise_are_as_well_one_by_one() -> None:
     assert abs(measured - expected) < z * math.sqrt((1 + expected**2) / n)
 
 
-def test_noise_moves_only_where_there_are_pulses() -> None:
+def test_noise_changes_only_with_pulses() -> None:
     synapse = WeakReset()
     state = synapse.initial((3000,), generator=seeded(0))
     count = torch.zeros(3000)
@@ -312,7 +315,7 @@ def _published(pulses: int, n: int = 20_000) -> tuple[State, State, State]:
 
 @pytest.mark.parametrize("pulses", [1, 4, 15, 60])
 def test_the_published_filter_has_its_exact_statistics(pulses: int) -> None:
-    """Off centre by alpha sum b / 2 in w, from zero at the start; covariance of the moving average."""
+    """Mean alpha sum b / 2 in w, from zero at the start; covariance of the moving average."""
     fresh, full, after = _published(pulses)
     exact, z = exact_autocovariance(61), stats.norm.isf(FALSE_ALARM / 2)
     x, y = (Pink().filtered(each["history"]).numpy() for each in (full, after))
@@ -367,12 +370,12 @@ def test_energy_needs_a_voltage_and_a_width() -> None:
         ({"read_noise": -0.1}, r"read_noise is -0\.1; expected"),
         ({"read_noise": "5 %"}, "read_noise is '5 %'; expected"),
         ({"read_noise": math.nan}, "read_noise is nan; expected"),
-        ({"low": 1e-4, "high": 1e-4}, r"low \.\. high is 0\.0001 \.\. 0\.0001 S; expected"),
-        ({"voltage": (1.0, -1.5)}, r"voltage is \(1\.0, -1\.5\) V; expected two positive amplitudes"),
-        ({"width": 0.0}, "width is 0 s; expected a positive number"),
+        ({"low": 1e-4, "high": 1e-4}, r"high is 0\.0001; expected a finite number above 0\.0001 \[S\]"),
+        ({"voltage": (1.0, -1.5)}, r"the RESET amplitude in voltage is -1\.5; expected a finite number above 0 \[V\]"),
+        ({"width": 0.0}, r"width is 0\.0; expected a finite number above 0 \[s\]"),
     ],
 )
-def test_bad_settings_are_refused(settings: dict[str, Any], message: str) -> None:
+def test_invalid_settings_are_refused(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         WeakReset(**settings)
 
@@ -389,8 +392,8 @@ def _pulsed(share: float, shape: tuple[int, ...]) -> torch.Tensor:
 
 
 @pytest.mark.parametrize(("share", "shape"), [(0.05, (300_000,)), (0.5, (2, 60_000)), (0.7, (60_000,))])
-def test_pink_noise_is_the_same_however_few_devices_move(share: float, shape: tuple[int, ...]) -> None:
-    """Few, in turn, or most of them: each way has the law of the autoregression, and moves nobody else."""
+def test_pink_noise_has_the_same_distribution_however_few_devices_have_pulses(share: float, shape: tuple[int, ...]) -> None:
+    """Few, alternating, or most of them: each path has the distribution of the autoregression, and leaves other devices."""
     pink, pulses = Pink(), _pulsed(share, shape)
     slow, white = torch.empty(shape, dtype=torch.float64), torch.empty(shape, dtype=torch.float64)
     pink.settled(slow, white, seeded(0))
@@ -410,14 +413,14 @@ def test_pink_noise_is_the_same_however_few_devices_move(share: float, shape: tu
     assert abs(float(torch.corrcoef(torch.stack(innovations))[0, 1])) < z / math.sqrt(n)
 
 
-def test_traps_of_devices_with_different_numbers_of_pulses_follow_each_its_own_chain() -> None:
-    """Thinned from the most pulses of all: shares of each number of pulses, from the empty and from the filled state."""
+def test_each_trap_follows_the_chain_of_its_own_number_of_pulses() -> None:
+    """Thinned from the largest number of pulses: shares of each number of pulses, from the empty and from the filled state."""
     trap, n = Telegraph(0.0008, 0.002), 1_000_000
     pulses = (torch.arange(n) % 4).float() * 7
     for filled in (False, True):
-        held = torch.full((n,), 0.75 * filled)
-        after = trap.after(held, torch.ones(n), pulses, seeded(int(filled)))
-        assert torch.equal(after[pulses == 0], held[pulses == 0])
+        amplitude = torch.full((n,), 0.75 * filled)
+        after = trap.after(amplitude, torch.ones(n), pulses, seeded(int(filled)))
+        assert torch.equal(after[pulses == 0], amplitude[pulses == 0])
         for number in (7, 14, 21):
             now = after[pulses == number]
             power = np.linalg.matrix_power(np.array([[1 - 0.0008, 0.0008], [0.002, 1 - 0.002]]), number)
@@ -427,8 +430,8 @@ def test_traps_of_devices_with_different_numbers_of_pulses_follow_each_its_own_c
             assert low <= int((now == 0.75).sum()) <= high
 
 
-def test_noise_passes_no_derivative_to_the_number_of_pulses() -> None:
-    """That of sqrt(1 - rho^2n) is infinite at no pulses; the mean has the one of the equation."""
+def test_noise_has_no_derivative_with_respect_to_the_number_of_pulses() -> None:
+    """That of sqrt(1 - rho^2n) is infinite at n = 0; the mean has the derivative of its equation."""
     synapse = WeakReset()
     state = synapse.initial((2, 50), generator=seeded(0), dtype=torch.float64)
     count = torch.zeros((2, 50), dtype=torch.float64)
@@ -442,8 +445,8 @@ def test_noise_passes_no_derivative_to_the_number_of_pulses() -> None:
 
 
 @pytest.mark.parametrize("share", [0.05, 1.0])
-def test_noise_is_derived_in_the_state(share: float) -> None:
-    """Of pairs that take turns too: what is left of the slow part is rho^n of it, of the white part nothing."""
+def test_noise_is_differentiable_in_the_state(share: float) -> None:
+    """Also of alternating pairs: the slow part decays as rho^n, and nothing remains of the white part."""
     pulses = _pulsed(1.0, (2, 400)) * (torch.rand(400, generator=seeded(7)) < share)
     slow, white = (torch.zeros((2, 400), dtype=torch.float64, requires_grad=True) for _ in range(2))
     after = Pink().after(slow, white, pulses, seeded(0))

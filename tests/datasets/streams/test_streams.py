@@ -114,9 +114,9 @@ class Negative(PermutedTasks):
 @pytest.mark.parametrize(
     ("kind", "check"),
     [
-        (Broken, "test_a_task_is_the_same_each_time"),
+        (Broken, "test_tasks_are_reproducible"),
         (Broken, "test_the_global_generator_is_not_touched"),
-        (Negative, "test_what_is_not_there_is_refused"),
+        (Negative, "test_invalid_indices_are_refused"),
     ],
 )
 def test_the_conformance_checks_find_a_broken_stream(kind, check):
