@@ -87,7 +87,7 @@ def _read_all_parts(file: Path, part: Part, **options: Any) -> list[Trace]:
         several = error
     traces = [read_one(file, part=name, **options) for name in several.parts]
     if any(list(trace.channels) != list(traces[0].channels) for trace in traces):
-        raise several  # they are not repeats of one measurement
+        raise SeveralParts(several.description, several.parts, same_channels=False)
     named = zip(traces, several.parts, strict=True)
     return [replace(trace, provenance={**trace.provenance, "part": name}) for trace, name in named]
 

@@ -72,7 +72,7 @@ def write_csv(path: str | Path, trace: Trace) -> None:
         ...     path = pathlib.Path(folder, "trace.csv")
         ...     write_csv(path, Trace([0.0, 0.1], {"V": [1.0, 2.0]}, {"m": [0.5, 0.25]}, units={"V": "V"}))
         ...     print(path.read_text())
-        # drive V, linear between samples
+        # drive V
         # output m
         time (s),V (V),m ()
         0.0,1.0,0.5

@@ -18,11 +18,14 @@ class SeveralParts(TraceError):
     """A file contains several recordings, and none of them was requested.
 
     Attributes:
+        description: What the file contains; the first sentence of the message.
         parts: Their names, as `part=` accepts them.
     """
 
-    def __init__(self, message: str, parts: Sequence[str]) -> None:
-        super().__init__(message)
+    def __init__(self, description: str, parts: Sequence[str], *, same_channels: bool = True) -> None:
+        together = ", or read all with read_traces" if same_channels else "; their channels differ, so they are separate traces"
+        super().__init__(f"{description} Choose one with part={parts[0]!r}, or by number{together}.")
+        self.description = description
         self.parts = tuple(parts)
 
 
@@ -43,11 +46,7 @@ def choose_part(parts: Mapping[str, T], part: Part, describe: Callable[[T], str]
     listed = "; ".join(f"{name!r} ({describe(each)})" for name, each in [*parts.items()][:_MAX_LISTED])
     listed += f"; and {len(parts) - _MAX_LISTED} more" if len(parts) > _MAX_LISTED else ""
     if part is None:
-        raise SeveralParts(
-            f"the file contains {len(parts)} recordings: {listed}. Choose one with part={next(iter(parts))!r}, or by number, "
-            "or read all with read_traces.",
-            list(parts),
-        )
+        raise SeveralParts(f"the file contains {len(parts)} recordings: {listed}.", list(parts))
     if isinstance(part, str) and part in parts:
         return parts[part]
     if str(part).isdigit() and int(part) < len(parts):

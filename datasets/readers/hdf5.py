@@ -61,8 +61,8 @@ def _arrays(path: str, dataset: Any) -> list[NamedArray]:
         return []
     attributes = dataset.attrs
     unit = next((str(to_plain(attributes[key])) for key in _UNIT_ATTRIBUTES if key in attributes), None)
-    labels = np.atleast_1d(attributes["column_names"]) if "column_names" in attributes else []
-    return [NamedArray(group, name, dataset[...], unit, [str(to_plain(label)) for label in labels])]
+    names = np.atleast_1d(attributes["column_names"]).tolist() if "column_names" in attributes else []
+    return [NamedArray(group, name, dataset[...], unit, [str(to_plain(each)) for each in names])]
 
 
 register_reader("hdf5", sniff, read, priority=20)

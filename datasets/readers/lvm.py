@@ -158,7 +158,7 @@ def _times(columns: Array, titles: Sequence[str], x_columns: str, steps: list[fl
                 "its channels have times of their own that differ; resample them in LabVIEW, or read the file as plain "
                 "text with format='delimited'."
             )
-        return times[0]
+        return np.asarray(times[0])
     if steps and len(set(steps)) > 1:
         raise TraceError(f"its channels have sample intervals that differ ({', '.join(f'{s:g}' for s in steps)} s).")
     if not steps or not steps[0] > 0:

@@ -105,7 +105,7 @@ def _read_table(source: Source, format_name: str | None, part: Part, progress: P
     except OSError as error:
         raise TraceError(f"{path} cannot be read: {error.strerror or error}.") from None
     except SeveralParts as error:
-        raise SeveralParts(f"{path.name}: {error}", error.parts) from None
+        raise SeveralParts(f"{path.name}: {error.description}", error.parts) from None
     except TraceError as error:
         raise TraceError(f"{path.name}: {error}{file_hint(path)}") from None
 

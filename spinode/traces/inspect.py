@@ -60,10 +60,19 @@ def summary(trace: Trace, *, file: str | None = None, options: Sequence[str] = (
         plain: Plot with ASCII characters.
     """
     issues = diagnose(trace)
-    advice = _advice(trace, issues, [file or str(trace.provenance.get("file", "TABLE")), *options])
+    advice = _advice(trace, issues, [_file_of(trace, file), *options])
     plot = terminal_plot(trace, plain=plain) if len(trace) > 1 else []
     parts = [_contents(trace), _channels(trace), plot, _issues(issues), advice]
     return "\n\n".join("\n".join(part) for part in parts if part)
+
+
+def next_command(trace: Trace, *, file: str | None = None, options: Sequence[str] = ()) -> str:
+    """Return the last part of `summary`: the command that fits a model; the arguments are those of `summary`."""
+    return "\n".join(_advice(trace, diagnose(trace), [_file_of(trace, file), *options]))
+
+
+def _file_of(trace: Trace, file: str | None) -> str:
+    return file or str(trace.provenance.get("file", "TABLE"))
 
 
 def _contents(trace: Trace) -> list[str]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import shlex
 import sys
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from ...errors import ConfigError
+from ...errors import ConfigError, SpinodeError, TraceError
 
 if TYPE_CHECKING:
     from ..parser import Parser
@@ -35,13 +37,16 @@ def run(arguments: Any) -> None:
 
 
 def _inspect_recordings(arguments: Any) -> None:
-    from ...datasets import is_set_of_files
+    from ...datasets import SeveralParts, is_set_of_files
     from ...traces.inspect import summary
     from ...traces.trace import TraceSet
     from ..inputs import read, read_all, reading_options
 
     many = is_set_of_files(arguments.table) or arguments.pattern
-    traces = read_all(arguments, [arguments.table]) if many else TraceSet(read(arguments, arguments.table))
+    try:
+        traces = read_all(arguments, [arguments.table]) if many else TraceSet(read(arguments, arguments.table))
+    except SeveralParts as error:
+        raise TraceError(f"{error}\n{_commands_for_parts(arguments, error.parts)}") from None
     if len(traces) > 1:
         print(f"{len(traces)} recordings in {arguments.table}; the first:\n")
         for name in traces[0].parameters:
@@ -49,6 +54,20 @@ def _inspect_recordings(arguments: Any) -> None:
             print(f"parameter {name} from {min(values):g} to {max(values):g}")
     plain = not (sys.stdout.encoding or "").casefold().startswith("utf")
     print(summary(traces[0], file=arguments.table, options=reading_options(arguments), plain=plain))
+
+
+def _commands_for_parts(arguments: Any, parts: Sequence[str]) -> str:
+    """Return the commands for one recording of a file that contains several, and for all of them if they are alike."""
+    from ...traces.inspect import next_command
+    from ..inputs import read_all, reading_options
+
+    options = reading_options(arguments)
+    words = ["spinode", "inspect", arguments.table, *options, "--part", parts[0]]
+    lines = ["To inspect one of them:", f"  {shlex.join(words)}"]
+    with contextlib.suppress(SpinodeError):  # recordings with different channels cannot be fitted together
+        traces = read_all(arguments, [arguments.table])
+        lines += ["All of them have the same channels.", next_command(traces[0], file=arguments.table, options=options)]
+    return "\n".join(lines)
 
 
 def _inspect_pulses(arguments: Any) -> None:
