@@ -1,4 +1,4 @@
-"""Look-up tables: files in and damaged copies of them, the sampled law against its definition, and the measured devices."""
+"""Look-up tables: reading of files and damaged copies, the sampled distribution against its definition, measured devices."""
 
 import gzip
 import math
@@ -20,7 +20,7 @@ POINTS = np.array([0.0, 0.1, 0.5, 0.9, 1.0])
 
 
 def tables(scale=1.0):
-    """Soft-bound steps of a skewed law, made up by us."""
+    """Return synthetic tables: steps with soft bounds and a skewed distribution."""
     spread = np.array([-1e-6, 0.5e-6, 2e-6, 4e-6, 7e-6])[:, None]
     room = (BINS[-1] - BINS + 5e-6) / 40e-6
     up = scale * spread * room
@@ -60,15 +60,15 @@ class TestSeveralDevices(SynapseContract):
         return small(0.5, 1.0, 1.7)
 
 
-# The law
+# The distribution of steps
 
 
 @pytest.mark.parametrize("sign", [1, -1])
 @pytest.mark.parametrize("conductance", [10e-6, 13e-6, 33e-6, 50e-6])
-def test_steps_follow_the_interpolated_law(sign, conductance):
+def test_steps_follow_the_interpolated_distribution(sign, conductance):
     """Kolmogorov-Smirnov against the quantile function at that conductance, inverted; false alarm 1e-6 each.
 
-    A wide range of bins keeps the conductance from being clipped: the law is that of the steps.
+    A wide range of bins keeps the conductance from being clipped: the distribution is that of the steps.
     """
     table = tables()[0 if sign > 0 else 1]
     bins = np.array([1e-6, *BINS, 200e-6])
@@ -81,19 +81,19 @@ def test_steps_follow_the_interpolated_law(sign, conductance):
     assert kstest(steps, lambda x: np.interp(x, quantiles, POINTS)).pvalue > 1e-6
 
 
-def test_the_mean_step_is_the_integral_over_the_law():
+def test_the_mean_step_is_the_integral_over_the_distribution():
     """Against a bilinear interpolator of scipy and its integral by a fine midpoint rule."""
     model = small()
     u = (np.arange(100_000) + 0.5) / 100_000
     for sign, table in zip((1, -1), tables(), strict=True):
-        law = RegularGridInterpolator((POINTS, BINS), table)
+        interpolated = RegularGridInterpolator((POINTS, BINS), table)
         for g in (10e-6, 13e-6, 33e-6, 50e-6):
-            expected = law(np.column_stack([u, np.full_like(u, g)])).mean()
+            expected = interpolated(np.column_stack([u, np.full_like(u, g)])).mean()
             found = model.mean_step(torch.tensor([g], dtype=torch.float64), sign)
             assert float(found) == pytest.approx(expected, rel=1e-6)
 
 
-def test_probabilities_that_stop_short_of_their_ends_go_on_constant():
+def test_the_table_is_constant_beyond_its_outermost_probabilities():
     """Points 0.25 .. 0.75: mean of 1, (1 + 3) / 2 and 3 with the weights 1/4, 1/2, 1/4."""
     model = LookUpTable([1.0, 2.0], [0.25, 0.75], [[0.1, 0.1], [0.3, 0.3]], [[-0.3, -0.3], [-0.1, -0.1]])
     assert float(model.mean_step(torch.tensor([1.5]), 1)) == pytest.approx(0.2)
@@ -104,7 +104,7 @@ def test_probabilities_that_stop_short_of_their_ends_go_on_constant():
     assert share == pytest.approx(0.25, abs=5 * math.sqrt(0.25 * 0.75 / 4000))
 
 
-def test_a_train_is_its_pulses_one_after_the_other():
+def test_a_train_is_a_sequence_of_single_pulses():
     model = small()
     count = torch.tensor([0.0, 1.0, -2.0, 3.0, 2.0])
     start = {"conductance": torch.full((5,), 30e-6, dtype=torch.float64)}
@@ -116,10 +116,10 @@ def test_a_train_is_its_pulses_one_after_the_other():
     assert float(together["conductance"][0]) == 30e-6
 
 
-def test_each_pulse_draws_anew():
-    """Variance of the sum of 4 pulses of a law that does not depend on G: 4 times that of one, within 5 standard errors."""
-    law = np.array([[0.0, 0.0], [1e-6, 1e-6]])
-    model = LookUpTable([0.0, 1e-3], [0.0, 1.0], law, -law, start=0.5)
+def test_pulses_are_independent():
+    """If steps do not depend on G, the variance of 4 pulses is 4 times that of one, within 5 standard errors."""
+    steps = np.array([[0.0, 0.0], [1e-6, 1e-6]])
+    model = LookUpTable([0.0, 1e-3], [0.0, 1.0], steps, -steps, start=0.5)
     state = model.initial((20_000,), dtype=torch.float64)
     sums = model.program(state, Pulses(torch.full((20_000,), 4.0)), generator=seeded(0))["conductance"] - 0.5e-3
     assert float(sums.mean()) == pytest.approx(2e-6, abs=5 * 1e-6 * math.sqrt(4 / 12 / 20_000))
@@ -139,7 +139,7 @@ def test_conductances_stay_within_the_bins():
 
 
 def test_each_device_keeps_one_of_the_tables():
-    """Numbers of devices a table binomial within 5 standard errors; their steps are those of their table."""
+    """Numbers of devices per table are binomial within 5 standard errors; the steps are those of the table."""
     scales = (0.5, 1.0, 1.5)
     model = small(*scales)
     assert model.tables == 3
@@ -164,8 +164,8 @@ def test_one_table_has_no_differences_between_devices():
     assert set(small().initial((3,), generator=seeded(0))) == {"conductance"}
 
 
-def test_tables_may_have_ranges_of_their_own():
-    """Devices of a tenfold conductance do all tenfold."""
+def test_tables_may_have_different_ranges():
+    """For devices of tenfold conductance everything is tenfold."""
     up, down = tables()
     model = LookUpTable(np.stack([BINS, 10 * BINS]), POINTS, np.stack([up, 10 * up]), np.stack([down, 10 * down]), start=0.25)
     state = {
@@ -193,7 +193,7 @@ def test_a_table_is_read_with_any_separator_and_gzipped(files, tmp_path):
         assert torch.equal(read_lookup_tables(other, down).increasing, plain.increasing)
 
 
-def test_a_separator_at_the_end_of_a_line_is_none_too_many(files):
+def test_a_separator_at_the_end_of_a_line_is_accepted(files):
     up, down = files
     before = read_lookup_tables(up, down)
     up.write_text(up.read_text().replace("\n", ",\n"))
@@ -210,7 +210,7 @@ def edited(file, line, change):
     ("line", "change", "message"),
     [
         (2, lambda row: ",".join(reversed(row.split(","))), "dG_increasing.txt, line 2: expected at least 2 conductances"),
-        (3, lambda row: ",".join(reversed(row.split(","))), "line 3: expected at least 2 probabilities that grow"),
+        (3, lambda row: ",".join(reversed(row.split(","))), "line 3: expected at least 2 probabilities, increasing"),
         (3, lambda row: row.replace("1.000000000000e+00", "1.5"), r"line 3: cumulative probabilities from 0 to 1.5"),
         (5, lambda row: row.rpartition(",")[0], "line 5: 3 steps; expected 4, one for each bin"),
         (6, lambda row: row.replace("e-0", "x"), "line 6: could not convert"),
@@ -224,7 +224,7 @@ def test_damaged_tables_are_refused_with_their_line(files, line, change, message
         read_lookup_tables(*files)
 
 
-def test_files_that_are_no_tables_are_refused(files, tmp_path):
+def test_files_without_a_table_are_refused(files, tmp_path):
     up, down = files
     with pytest.raises(TraceError, match="cannot be read: No such file"):
         read_lookup_tables(tmp_path / "missing.txt", down)
@@ -234,15 +234,15 @@ def test_files_that_are_no_tables_are_refused(files, tmp_path):
         read_lookup_tables(short, down)
     torn = tmp_path / "torn.txt.gz"
     torn.write_bytes(gzip.compress(up.read_bytes())[:-20])
-    with pytest.raises(TraceError, match="damaged one"):
+    with pytest.raises(TraceError, match="or is damaged"):
         read_lookup_tables(torn, down)
     binary = tmp_path / "image.png"
     binary.write_bytes(b"\x89PNG\xff\xfe")
-    with pytest.raises(TraceError, match="no look-up table"):
+    with pytest.raises(TraceError, match="is not a look-up table"):
         read_lookup_tables(binary, down)
 
 
-def test_tables_that_do_not_belong_together_are_refused(files, tmp_path):
+def test_mismatched_tables_are_refused(files, tmp_path):
     up, down = files
     other = tmp_path / "other.txt"
     other.write_text(text(2 * BINS, POINTS, tables()[1]))
@@ -261,8 +261,8 @@ def test_tables_that_do_not_belong_together_are_refused(files, tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"bins": BINS[::-1].copy()}, "do not grow"),
-        ({"bins": BINS - 20e-6}, "bins begin at -1e-05 S"),
+        ({"bins": BINS[::-1].copy()}, "do not increase"),
+        ({"bins": BINS - 20e-6}, "the lowest bin is -1e-05 S"),
         ({"cumulative": 2 * POINTS}, r"runs from 0 to 2; expected 0 \.\. 1"),
         ({"increasing": tables()[0][:, :3]}, r"increasing has shape \(1, 5, 3\).*expected \(1, 5, 4\)"),
         ({"decreasing": tables()[1] * math.nan}, "decreasing holds NaN"),
@@ -273,7 +273,7 @@ def test_tables_that_do_not_belong_together_are_refused(files, tmp_path):
         ),
     ],
 )
-def test_bad_tables_are_refused(change, message):
+def test_invalid_tables_are_refused(change, message):
     given = {"bins": BINS, "cumulative": POINTS, "increasing": tables()[0], "decreasing": tables()[1]} | change
     with pytest.raises(ConfigError, match=message):
         LookUpTable(**given)
@@ -291,7 +291,7 @@ def of(shared, folder, name, count=1):
 
 
 def medians(model, share, sign, devices=20_000):
-    """Median, and quantiles 16 and 84 %, of one pulse from a share of the range [uS], as the table alone has them."""
+    """Return the median, and the 16 and 84 % quantiles, of a pulse from a share of the range [uS], from the table alone."""
     low, high = float(model.bins[0, 0]), float(model.bins[0, -1])
     table = (model.increasing if sign > 0 else model.decreasing)[0].numpy()
     g = low + share * (high - low)
@@ -300,7 +300,7 @@ def medians(model, share, sign, devices=20_000):
 
 
 def test_domain_walls_at_zero_temperature_take_equal_steps(shared):
-    """6.54 uS everywhere, some 15 over the range."""
+    """6.54 uS everywhere, about 15 steps over the range."""
     model = of(shared, "sandia_dwmtj_lut_SIMULATED", "SOT_0K_dG_{1}{0}.txt.gz")
     state = model.initial((1000,), dtype=torch.float64)
     for k in range(1, 15):
@@ -310,7 +310,7 @@ def test_domain_walls_at_zero_temperature_take_equal_steps(shared):
     assert (model.high - model.low) / 6.54e-6 == pytest.approx(15.5, abs=0.1)
 
 
-def test_domain_walls_at_room_temperature_are_as_described(shared):
+def test_domain_walls_at_room_temperature_have_the_described_steps(shared):
     """Median step 3.9 uS in the middle of the range, 3.6 uS from the 16 to the 84 % quantile: sampled, 5 % of either."""
     model = of(shared, "sandia_dwmtj_lut_SIMULATED", "SOT_300K_dG_{1}{0}.txt.gz")
     middle = (model.low + model.high) / 2
@@ -334,7 +334,7 @@ def test_the_tantalum_oxide_device_sets_abruptly(shared):
     assert float((after >= model.high * (1 - 1e-6)).double().mean()) > 0.9
 
 
-def test_three_tantalum_oxide_devices_make_a_population(shared):
+def test_three_tantalum_oxide_devices_form_a_population(shared):
     folder = shared / "data" / "devices" / "sandia_crosssim_taox_lut"
     paths = [[folder / f"dev{k}_dG_{way}.txt.gz" for k in (1, 20, 41)] for way in ("increasing", "decreasing")]
     model = read_lookup_tables(*paths)

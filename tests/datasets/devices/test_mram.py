@@ -1,4 +1,4 @@
-"""ST-MRAM: the closed form against its printed form, its inverse, and bits that fail as often as stated."""
+"""STT-MRAM: the error rate against its published form, its inverse, and the statistics of failed bits."""
 
 import math
 from fractions import Fraction
@@ -29,12 +29,12 @@ def tau(width):
 
 
 def plain(i, width, delta=60.0):
-    """The closed form as it is printed."""
+    """Return the closed form as published."""
     return 1 - math.exp(-(math.pi**2 * delta * (i - 1) / 4) / (i * math.exp(2 * tau(width) * (i - 1)) - 1))
 
 
 def inside(hits, trials, p, alarm=1e-6):
-    """Whether a number of hits lies in the central 1 - alarm of its binomial law."""
+    """Return True if a number of hits is within the central 1 - alarm of its binomial distribution."""
     return binom.ppf(alarm / 2, trials, p) <= hits <= binom.ppf(1 - alarm / 2, trials, p)
 
 
@@ -47,8 +47,8 @@ def test_the_rate_is_the_closed_form(i, width):
     assert float(write_error_rate(i, width)) == pytest.approx(plain(i, width), rel=1e-9, abs=1e-14)
 
 
-def test_the_critical_current_is_no_pole():
-    """At i = 1 the exponent is -pi^2 Delta / 4 / (1 + 2 tau), and both sides meet there."""
+def test_the_rate_is_continuous_at_the_critical_current():
+    """At i = 1 the exponent is -pi^2 Delta / 4 / (1 + 2 tau), the limit from both sides."""
     width = 5e-8
     limit = 1 - math.exp(-(math.pi**2) * 15 / (1 + 2 * tau(width)))
     assert limit < 0.99
@@ -56,8 +56,8 @@ def test_the_critical_current_is_no_pole():
         assert float(write_error_rate(i, width)) == pytest.approx(limit, rel=1e-9)
 
 
-def test_small_rates_keep_their_digits():
-    """Far down WER = (pi^2 Delta / 4) (i - 1) / (i e^(2 tau (i - 1))) to a relative error of the rate itself."""
+def test_small_rates_are_precise():
+    """For small rates WER = (pi^2 Delta / 4) (i - 1) / (i e^(2 tau (i - 1))) to a relative error of the rate itself."""
     for i in (4.0, 6.0, 10.0, 40.0):
         y = 2 * tau(1e-8) * (i - 1)
         rate = float(write_error_rate(i, 1e-8))
@@ -66,7 +66,7 @@ def test_small_rates_keep_their_digits():
     assert 0 < float(write_error_rate(6.0, 1e-8)) < 1e-20
 
 
-def test_more_current_and_more_time_make_fewer_errors():
+def test_errors_decrease_with_current_and_time():
     i = torch.linspace(0.1, 5, 200)
     rates = write_error_rate(i[:, None], torch.tensor([2e-9, 5e-9, 2e-8]))
     assert rates.shape == (200, 3)
@@ -95,11 +95,11 @@ def test_the_energy_is_that_of_a_resistor():
         (lambda: write_error_rate(math.nan, 1e-8), "overdrive holds NaN"),
         (lambda: overdrive_for(0.0, 1e-8), "infinite current"),
         (lambda: overdrive_for(1.0, 1e-8), "between 0 and 1"),
-        (lambda: overdrive_for(0.99, 1e-8, stability=1.0), "the error of no current"),
+        (lambda: overdrive_for(0.99, 1e-8, stability=1.0), "the rate without current"),
         (lambda: write_energy(1.0, 1e-8, resistance=0.0), "resistance is 0"),
     ],
 )
-def test_bad_numbers_are_refused(call, message):
+def test_invalid_numbers_are_refused(call, message):
     with pytest.raises(ConfigError, match=message):
         call()
 
@@ -120,13 +120,13 @@ def test_bits_flip_as_often_as_stated():
     assert torch.equal(flip_bits(weights, 1.0, seeded(0)), -weights)
 
 
-def test_errors_of_a_bit_error_rate_of_nothing_do_not_happen():
-    """Single-precision uniform numbers would be 0, below any rate, once in 17 million draws."""
+def test_extremely_rare_errors_do_not_occur():
+    """Uniform numbers of single precision would be 0, below any rate, once in 17 million samples."""
     weights = torch.ones(10_000_000, dtype=torch.int8)
     assert int((flip_bits(weights, 1e-15, seeded(1)) != weights).sum()) == 0
 
 
-def test_bits_may_be_truths_and_rates_their_own():
+def test_bits_may_be_booleans_with_individual_rates():
     bits = torch.zeros(2, 100_000, dtype=torch.bool)
     flipped = flip_bits(bits, torch.tensor([[0.0], [0.25]]), seeded(0))
     assert flipped.dtype == torch.bool
@@ -135,7 +135,7 @@ def test_bits_may_be_truths_and_rates_their_own():
     assert not bool(bits.any())
 
 
-def test_flips_of_nonsense_are_refused():
+def test_invalid_bits_and_rates_are_refused():
     with pytest.raises(ConfigError, match=r"outside 0 \.\. 1"):
         flip_bits(torch.ones(3), 1.5, seeded(0))
     with pytest.raises(ConfigError, match=r"pass \+1 and -1"):
@@ -156,7 +156,7 @@ def test_a_cell_has_two_conductances():
 
 @pytest.mark.parametrize("count", [1, 3, -1, -2])
 def test_writes_fail_as_often_as_stated(count):
-    """Voltage to overdrive by hand, WER^n for n pulses, binomial at a false alarm of 1e-6."""
+    """Overdrive calculated from the voltage, WER^n for n pulses, binomial at a false-alarm rate of 1e-6."""
     devices, i, width = 200_000, 1.3, 6e-9
     model = STTMRAM(start=int(count < 0))
     resistance = 10e3 if count > 0 else 5e3
@@ -168,7 +168,7 @@ def test_writes_fail_as_often_as_stated(count):
     assert float(model.error_rate(model.initial((devices,)), pulses)[0]) == pytest.approx(plain(i, width), rel=1e-5)
 
 
-def test_writes_of_the_state_it_is_in_change_nothing():
+def test_writes_towards_the_present_state_change_nothing():
     for bit in (0, 1):
         model = STTMRAM(start=bit)
         count = torch.full((1000,), 1.0 if bit else -1.0)
@@ -176,7 +176,7 @@ def test_writes_of_the_state_it_is_in_change_nothing():
         assert bool((after["bit"] == bit).all())
 
 
-def test_without_noise_the_likelier_happens():
+def test_without_noise_the_more_likely_outcome_occurs():
     """Twice the critical current for 10 ns switches, half of it does not."""
     model = STTMRAM()
     for volts, bit in ((1.0, 1.0), (0.25, 0.0)):
@@ -185,7 +185,7 @@ def test_without_noise_the_likelier_happens():
 
 
 def test_the_energy_counts_the_resistance_before_and_after_the_switch():
-    """A sure write of 3 pulses: one through R_AP, two through R_P. A hopeless one: three through R_AP."""
+    """A certain write of 3 pulses: one through R_AP, two through R_P. A failing one: three through R_AP."""
     model = STTMRAM()
     state = model.initial((1,), dtype=torch.float64)
     three = torch.full((1,), 3.0)
@@ -200,7 +200,7 @@ def test_the_energy_counts_the_resistance_before_and_after_the_switch():
     assert float(between) == pytest.approx(volts**2 * width * (waits * 1e-4 + (3 - waits) * 2e-4), rel=1e-6)
 
 
-def test_spreads_are_lognormal_and_reach_the_error_rate():
+def test_spreads_are_lognormal_and_affect_the_error_rate():
     model, devices = STTMRAM(spread_stability=0.2, spread_critical=0.1), 20_000
     state = model.initial((devices,), generator=seeded(2), dtype=torch.float64)
     for name, spread in (("stability", 0.2), ("critical", 0.1)):
@@ -226,12 +226,12 @@ def test_a_million_cells_in_one_call():
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"r_p": 0.0}, "r_p is 0.0; expected a finite number above 0, in ohm"),
+        ({"r_p": 0.0}, "r_p is 0.0; expected a finite number above 0 .ohm."),
         ({"tmr": -0.5}, "tmr is -0.5"),
-        ({"start": 2}, r"start is 2; expected 0 \(antiparallel\) or 1"),
+        ({"start": 2}, r"start is 2; expected a whole number from 0 to 1"),
         ({"spread_critical": -1.0}, "spread_critical is -1.0"),
     ],
 )
-def test_bad_parameters_are_refused(wrong, message):
+def test_invalid_parameters_are_refused(wrong, message):
     with pytest.raises(ConfigError, match=message):
         STTMRAM(**wrong)

@@ -31,13 +31,13 @@ def at(model, gap):
 
 
 def moved(model, gap, count, **pulse):
-    """Gap [nm] after a train, from a gap [nm]."""
+    """Return the gap [nm] after a train, from a gap [nm]."""
     start = torch.as_tensor([gap], dtype=torch.float64) * 1e-9
     return float(model.program(at(model, start), Pulses(torch.full((1,), float(count)), **pulse))["gap"]) * 1e9
 
 
 def velocity(m, g, v):
-    """dg/dt [m/s], written down once more in joules and coulombs."""
+    """Return dg/dt [m/s], written independently in joules and coulombs."""
     current = m.I0 * math.exp(-g / m.g0) * math.sinh(v / m.V0)
     kt = constants.k * (m.T0 + abs(v * current) * m.R_th)
     gamma = m.gamma0 - m.beta * (g / 1e-9) ** 3
@@ -48,7 +48,7 @@ def velocity(m, g, v):
 
 
 def reference(m, gap, v, time):
-    """Gap [nm] from the equations, with the limits as events."""
+    """Return the gap [nm] from the equations, with the limits as events."""
     low, high = (g * 1e9 for g in m.gaps)
 
     def rate(_, y):
@@ -61,7 +61,7 @@ def reference(m, gap, v, time):
 
 
 def test_gaps_follow_from_the_resistances():
-    """The reference's 542 and 218586 ohm are gaps of 0.2 and 1.7 nm at 0.1 V."""
+    """The 542 and 218586 ohm of the reference correspond to gaps of 0.2 and 1.7 nm at 0.1 V."""
     closed, opened = StanfordPKU().gaps
     assert closed == pytest.approx(0.2e-9, rel=1e-3)
     assert opened == pytest.approx(1.7e-9, rel=1e-3)
@@ -90,7 +90,7 @@ def test_reads_are_current_over_voltage():
     ],
 )
 def test_a_train_follows_the_equations(gap, count, volts, width):
-    """To a thousandth of the range of 1.5 nm, and to a hundredth of the way."""
+    """To a thousandth of the range of 1.5 nm, and to a hundredth of the distance."""
     model = StanfordPKU()
     truth = reference(model, gap, math.copysign(volts, count), abs(count) * width)
     assert abs(truth - gap) > 0.005
@@ -130,7 +130,7 @@ def test_a_train_is_one_long_pulse():
         assert whole == pytest.approx(moved(model, moved(model, gap, 2 * sign), 4 * sign), abs=2e-3)
 
 
-def test_below_the_least_field_nothing_moves():
+def test_the_gap_is_constant_below_the_minimum_field():
     """gamma |V| / t_ox at a gap of 1.5 nm reaches 1.4e9 V/m at 16.8 / (16 - 0.8 * 1.5^3) V."""
     edge = 16.8 / (16 - 0.8 * 1.5**3)
     for sign in (1, -1):
@@ -139,8 +139,8 @@ def test_below_the_least_field_nothing_moves():
     assert moved(StanfordPKU(), 0.2, -1000, voltage=1.04) == pytest.approx(0.2, abs=1e-12)
 
 
-def test_reset_limits_itself_where_the_field_falls_short():
-    """At 1.2 V it ends at the cube root of (16 - 1.4e9 * 12e-9 / 1.2) / 0.8, at 1.5 V at the largest gap."""
+def test_reset_stops_where_the_field_is_too_low():
+    """At 1.2 V it stops at the cube root of (16 - 1.4e9 * 12e-9 / 1.2) / 0.8, at 1.5 V at the largest gap."""
     assert moved(StanfordPKU(), 0.2, -(10**6), voltage=1.2) == pytest.approx(2.5 ** (1 / 3), abs=1e-6)
     assert moved(StanfordPKU(), 0.2, -(10**6), voltage=1.5) == pytest.approx(StanfordPKU().gaps[1] * 1e9, abs=1e-9)
 
@@ -160,7 +160,7 @@ def test_extreme_voltages_stay_finite():
 
 
 def test_the_energy_is_voltage_times_current_over_time():
-    """Below the least field the current is constant; in RESET it is the integral along the gap."""
+    """Below the minimum field the current is constant; in RESET it is the integral along the gap."""
     model = StanfordPKU()
     state = at(model, [0.5e-9])
     still = model.energy(state, Pulses(-2 * torch.ones(1), voltage=1.0, width=1e-8))
@@ -179,7 +179,7 @@ def test_the_energy_is_voltage_times_current_over_time():
     assert float(found) == pytest.approx(run.y[1, -1] * 1e-9, rel=2e-3)
 
 
-def test_noise_alone_is_the_stated_walk():
+def test_noise_alone_is_a_random_walk_of_the_stated_size():
     """No field, no drift: deviation sqrt(noise_time t) delta_g / (1 + exp(..)) of 20 000 devices, within 5 standard errors."""
     model, devices, gap = StanfordPKU(), 20_000, 1.0e-9
     state = at(model, torch.full((devices,), gap))
@@ -192,7 +192,7 @@ def test_noise_alone_is_the_stated_walk():
     assert float(after.std()) == pytest.approx(sd, rel=0.02 + 5 / math.sqrt(2 * devices))
 
 
-def test_noise_does_not_depend_on_how_a_train_is_cut():
+def test_noise_does_not_depend_on_how_a_train_is_divided():
     """Means and deviations with 8 and 32 parts agree within 5 standard errors."""
     gaps = []
     for parts in (8, 32):
@@ -206,7 +206,7 @@ def test_noise_does_not_depend_on_how_a_train_is_cut():
     assert float((a.std() - b.std()).abs()) < 5 * sd / math.sqrt(10_000)
 
 
-def test_a_faster_device_lives_in_a_longer_pulse():
+def test_a_faster_device_is_equivalent_to_a_longer_pulse():
     model = StanfordPKU(spread=0.2)
     state = {"gap": torch.full((2,), 0.3e-9, dtype=torch.float64), "speed": torch.tensor([1.0, 1.5], dtype=torch.float64)}
     after = model.program(state, Pulses(-torch.ones(2), width=1e-8))["gap"]
@@ -229,15 +229,15 @@ def test_many_devices_agree_with_one():
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"r_off": 500.0}, "r_off is 500.0; expected a finite number above 542, in ohm"),
-        ({"r_on": 200.0}, "less than that of no gap; expected at least 243.5 ohm"),
-        ({"beta": 4.0}, "field enhancement .* not above zero at the largest gap, 1.7 nm"),
-        ({"T0": 0.0}, "T0 is 0.0; expected a finite number above 0, in K"),
+        ({"r_off": 500.0}, "r_off is 500.0; expected a finite number above 542 .ohm."),
+        ({"r_on": 200.0}, "less than the resistance without a gap; expected at least 243.5 ohm"),
+        ({"beta": 4.0}, "field enhancement .* not positive at the largest gap, 1.7 nm"),
+        ({"T0": 0.0}, "T0 is 0.0; expected a finite number above 0 .K."),
         ({"start": 2.0}, "start is 2.0"),
-        ({"delta_g": -1.0}, "delta_g is -1.0; expected a finite number at least 0"),
+        ({"delta_g": -1.0}, "delta_g is -1.0; expected a finite number of at least 0"),
         ({"step": math.inf}, "step is inf"),
     ],
 )
-def test_bad_parameters_are_refused(wrong, message):
+def test_invalid_parameters_are_refused(wrong, message):
     with pytest.raises(ConfigError, match=message):
         StanfordPKU(**wrong)

@@ -39,12 +39,12 @@ def seeded(seed: int) -> torch.Generator:
 
 
 def trained(model: StepModel, pulses: int) -> float:
-    """Weight of the typical device after a train."""
+    """Return the weight of the typical device after a train."""
     state = model.initial((1,), dtype=torch.float64)
     return float(model.read(model.program(state, Pulses(torch.tensor([float(pulses)])))))
 
 
-def test_constant_steps_count_pulses_up_to_the_bounds() -> None:
+def test_constant_steps_count_pulses_within_the_bounds() -> None:
     model = LinearStep(dw_min=0.01, up_down=0.2)
     assert trained(model, 30) == pytest.approx(0.3 * 1.2)
     assert trained(model, -30) == pytest.approx(-0.3 * 0.8)
@@ -67,7 +67,7 @@ def test_soft_bounds_are_linear_steps_of_slope_one() -> None:
 
 
 @pytest.mark.parametrize("sign", [1, -1])
-def test_exponential_steps_have_the_printed_form(sign: int) -> None:
+def test_exponential_steps_have_the_published_form(sign: int) -> None:
     model, weight = (
         ExponentialStep(dw_min=0.01, up_down=0.1, A_up=0.1, A_down=0.2, gamma_up=3.0, gamma_down=2.0, a=0.6, b=0.3),
         0.0,
@@ -79,14 +79,14 @@ def test_exponential_steps_have_the_printed_form(sign: int) -> None:
         assert trained(model, sign * n) == pytest.approx(weight, rel=1e-12)
 
 
-def test_long_trains_in_parts_are_near_the_train_of_single_pulses() -> None:
+def test_long_trains_in_parts_approximate_the_train_of_single_pulses() -> None:
     """Euler steps of 1 / 64 of a train that ends at 1 - exp(-1): the error of first order is exp(-1) / 128 of the range."""
     model = SoftBounds(dw_min=0.001)
     exact = 1 - 0.999**1000
     assert trained(model, 1000) == pytest.approx(exact, abs=1.1 * math.exp(-1) / (2 * MAX_EXACT))
 
 
-def test_constants_spread_as_asked() -> None:
+def test_constants_have_the_requested_spread() -> None:
     n = 50_000
     model = LinearStep(up_down=0.1, up_down_dtod=0.05, dw_min_dtod=0.1, w_max_dtod=0.1, w_min_dtod=0.05, gamma_up=0.5)
     state = model.initial((n,), generator=seeded(0), dtype=torch.float64)
@@ -149,12 +149,12 @@ def test_presets_stay_between_the_bounds_of_each_device(name: str) -> None:
 @pytest.mark.parametrize(
     ("options", "match"),
     [
-        ({"low": 0.1}, "expected low < 0 < high"),
-        ({"start": 2.0}, "around the start"),
-        ({"dw_min": 0.0}, "expected a positive step"),
+        ({"low": 0.1}, r"low is 0\.1; expected a finite number below 0"),
+        ({"start": 2.0}, r"start is 2\.0; expected a finite number from -1 to 1"),
+        ({"dw_min": 0.0}, r"dw_min is 0\.0; expected a finite number above 0"),
         ({"dw_min_std": -1.0}, "dw_min_std is -1"),
     ],
 )
-def test_bad_constants_are_refused(options: dict[str, float], match: str) -> None:
+def test_invalid_constants_are_refused(options: dict[str, float], match: str) -> None:
     with pytest.raises(ConfigError, match=match):
         SoftBounds(**options)  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""`TiO2` against its published map, evaluated here from the table in the form in which it was published."""
+"""`TiO2` against its published equations, evaluated independently from the published table."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def device(conductance: float | list[float], xi: float = 0.0) -> State:
 
 
 def one(polarity: int, volts: float, seconds: float, conductance: float, xi: float = 0.0, **options: bool) -> float:
-    """Change [S] by one pulse."""
+    """Return the change [S] by one pulse."""
     state, synapse = device(conductance, xi), TiO2(**options)  # type: ignore[arg-type]
     pulse = Pulses(torch.tensor([float(polarity)]), voltage=volts, width=seconds)
     return float(synapse.read(synapse.program(state, pulse))) - conductance
@@ -56,14 +56,14 @@ def one(polarity: int, volts: float, seconds: float, conductance: float, xi: flo
         (-1, 1.2, 1e-3, 133e-6, -4.7e-6, 0.05e-6),
     ],
 )
-def test_steps_have_the_values_that_were_checked_by_hand(
+def test_steps_have_the_values_calculated_by_hand(
     polarity: int, volts: float, seconds: float, conductance: float, expected: float, digit: float
 ) -> None:
     assert one(polarity, volts, seconds, conductance) == pytest.approx(expected, abs=digit)
 
 
 def published(polarity: int, volts: float, seconds: float, row: int) -> tuple[float, float]:
-    """The two formulas as they are printed, one for each polarity."""
+    """Return step and spread by the two published formulas, one for each polarity."""
     c0, c1, c2, c3, c4, d0, d1, d2, d3, d4 = module._FITTED[row][polarity < 0]
     v, log = polarity * volts, math.log(seconds)
     if polarity > 0:
@@ -80,8 +80,8 @@ def published(polarity: int, volts: float, seconds: float, row: int) -> tuple[fl
     row=strategies.integers(0, 7),
     xi=strategies.floats(-3, 3),
 )
-def test_every_step_is_the_published_map(polarity: int, volts: float, log: float, row: int, xi: float) -> None:
-    """With a number and with a tensor for the amplitude, which take separate ways."""
+def test_every_step_follows_the_published_equations(polarity: int, volts: float, log: float, row: int, xi: float) -> None:
+    """With a number and with a tensor for the amplitude, which are computed on separate paths."""
     start = MIDDLES[row]
     mean, spread = published(polarity, volts, 10**log, row)
     for factor, options in ((1 + xi * spread, {"published": True}), (max(1 + xi * spread, 0), {})):
@@ -93,8 +93,8 @@ def test_every_step_is_the_published_map(polarity: int, volts: float, log: float
         assert float(after) - start == pytest.approx(expected, rel=1e-9, abs=1e-18)
 
 
-def test_the_transcription_is_that_of_the_table() -> None:
-    """Sums over the columns, taken from the table itself: a wrong digit shows in one of them."""
+def test_the_parameters_are_those_of_the_table() -> None:
+    """Sums over the columns of the table: a wrong digit changes one of them."""
     fitted = np.array(module._FITTED)
     assert fitted.shape == (8, 2, 10)
     np.testing.assert_allclose(
@@ -112,13 +112,13 @@ def test_steps_grow_with_amplitude_and_width() -> None:
     for row in range(8):
         for polarity, parameters in zip((1.0, -1.0), module._FITTED[row], strict=True):
             rows = torch.tensor(parameters, dtype=torch.float64)
-            steps = polarity * module._map(rows, torch.tensor(polarity, dtype=torch.float64), volts, log)[0]
+            steps = polarity * module._step_and_spread(rows, torch.tensor(polarity, dtype=torch.float64), volts, log)[0]
             assert bool((steps > 0).all())
             assert bool((steps.diff(dim=0) > 0).all())
             assert bool((steps.diff(dim=1) > 0).all())
 
 
-def test_many_pulses_are_single_pulses_one_after_the_other() -> None:
+def test_a_train_is_a_sequence_of_single_pulses() -> None:
     synapse, state = TiO2(), TiO2().initial((40,), generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     count = torch.arange(40.0) - 20
     together, singles = synapse.program(state, Pulses(count)), state
@@ -145,7 +145,7 @@ def test_each_range_begins_at_its_lower_edge() -> None:
         )
 
 
-def test_smooth_steps_meet_the_fitted_ones_in_the_middles_and_do_not_jump() -> None:
+def test_smooth_steps_equal_the_fitted_ones_at_the_centres_and_do_not_jump() -> None:
     even = [module.EDGES[0] * (module.EDGES[-1] / module.EDGES[0]) ** ((k + 0.5) / 8) for k in range(8)]
     for row, middle in enumerate(even):
         assert one(-1, 1.1, 1e-4, middle, smooth=True) == pytest.approx(published(-1, 1.1, 1e-4, row)[0], rel=1e-6)
@@ -154,7 +154,7 @@ def test_smooth_steps_meet_the_fitted_ones_in_the_middles_and_do_not_jump() -> N
         assert below == pytest.approx(above, rel=1e-5)
 
 
-def test_devices_keep_a_normal_factor() -> None:
+def test_the_factor_of_a_device_is_normal_and_constant() -> None:
     synapse = TiO2()
     state = synapse.initial((50_000,), generator=torch.Generator().manual_seed(1), dtype=torch.float64)
     assert stats.kstest(state["xi"].numpy(), "norm").pvalue > FALSE_ALARM
@@ -162,7 +162,7 @@ def test_devices_keep_a_normal_factor() -> None:
     assert torch.equal(after["xi"], state["xi"])
 
 
-def test_a_device_of_negative_factor_stands_still_unless_as_published() -> None:
+def test_a_device_with_a_negative_factor_does_not_move_unless_as_published() -> None:
     """At 1 V, 1 ms from 23.7 uS the relative spread is about -2.2: xi = 1 gives a factor of about -1.2."""
     assert one(1, 1.0, 1e-3, 23.7e-6, xi=1.0) == 0
     assert one(1, 1.0, 1e-3, 23.7e-6, xi=1.0, published=True) < 0
@@ -193,11 +193,11 @@ def test_read_noise_is_relative() -> None:
 @pytest.mark.parametrize(
     ("options", "match"),
     [
-        ({"start": 1e-6}, r"start is 1e-06 S"),
+        ({"start": 1e-6}, r"start is 1e-06; expected a finite number from 3\.16e-06 to 0\.000316 \[S\]"),
         ({"write_noise": -1.0}, "write_noise is -1"),
         ({"read_noise": -1.0}, "read_noise is"),
     ],
 )
-def test_bad_options_are_refused(options: dict[str, float], match: str) -> None:
+def test_invalid_options_are_refused(options: dict[str, float], match: str) -> None:
     with pytest.raises(ConfigError, match=match):
         TiO2(**options)  # type: ignore[arg-type]

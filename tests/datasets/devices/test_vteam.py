@@ -1,4 +1,4 @@
-"""VTEAM against its equations, solved by other means."""
+"""VTEAM against its equations, solved independently."""
 
 import math
 
@@ -39,7 +39,7 @@ def moved(model, z, count, **pulse):
 
 
 def reference(model, z0, v, time):
-    """The equations as they are written, v with its sign."""
+    """Return the right-hand side as published, v with its sign."""
 
     def rate(_, z):
         if v >= model.v_off:
@@ -71,7 +71,7 @@ def test_a_train_follows_the_equation(window, tolerance, count):
 
 
 def test_the_step_is_the_closed_form():
-    """Defaults: SET of 0.22 V and RESET of 0.42 V both move z by 0.01 a pulse of 3 ns."""
+    """With the defaults, SET at 0.22 V and RESET at 0.42 V both move z by 0.01 per pulse of 3 ns."""
     assert float(moved(VTEAM(), [0.5], 1)) == pytest.approx(0.49, rel=1e-7)
     assert float(moved(VTEAM(), [0.5], -1)) == pytest.approx(0.51, rel=1e-7)
 
@@ -107,7 +107,7 @@ def test_a_train_is_one_long_pulse(window):
         )
 
 
-def test_below_the_threshold_nothing_moves():
+def test_the_state_is_constant_below_the_threshold():
     """SET needs more than 0.2 V, RESET more than 0.02 V."""
     model = VTEAM()
     assert float(moved(model, [0.5], 1000, voltage=0.2)) == 0.5
@@ -125,7 +125,7 @@ def test_the_state_stops_at_its_ends(window):
         torch.testing.assert_close(model.read(state), torch.full((3,), g, dtype=torch.float64), rtol=1e-6, atol=0)
 
 
-def test_joglekars_ends_hold_and_bioleks_let_go():
+def test_a_device_leaves_its_end_under_bioleks_window_only():
     assert float(moved(VTEAM(window="joglekar", start=0.5), [1.0], 50)) == 1.0
     assert float(moved(VTEAM(window="biolek"), [1.0], 50)) < 0.9
 
@@ -137,7 +137,7 @@ def test_resistance_is_linear_or_exponential():
     torch.testing.assert_close(1 / exponential.read(at(exponential, z)), 50 * 20**z)
 
 
-def test_voltages_and_widths_of_their_own():
+def test_voltages_and_widths_may_differ_between_devices():
     model, volts, widths = VTEAM(), torch.tensor([0.21, 0.23, 0.25]), torch.tensor([3e-9, 2e-9, 1e-9])
     state = model.program(at(model, [0.9] * 3), Pulses(torch.ones(3), voltage=volts, width=widths))
     alone = [float(moved(model, [0.9], 1, voltage=float(v), width=float(t))) for v, t in zip(volts, widths, strict=True)]
@@ -147,7 +147,7 @@ def test_voltages_and_widths_of_their_own():
 @pytest.mark.parametrize("resistance", ["linear", "exponential"])
 @pytest.mark.parametrize(("z0", "count"), [(0.9, 3), (0.9, 30), (0.4, -2), (0.4, -60), (1.0, -4), (0.5, 0)])
 def test_the_energy_is_the_integral_of_the_power(resistance, z0, count):
-    """Also where the state stops on the way; 0.25 V and 0.42 V move z by 0.15625 and 0.01 a pulse of 3 ns."""
+    """Also if the state reaches its end within the train; 0.25 V and 0.42 V move z by 0.15625 and 0.01 per pulse of 3 ns."""
     model, volts = VTEAM(resistance=resistance), 0.25 if count > 0 else 0.42
     speed = -0.15625 / 3e-9 if count > 0 else 0.01 / 3e-9
 
@@ -165,7 +165,7 @@ def test_the_energy_is_the_integral_of_the_power(resistance, z0, count):
 
 
 def test_noise_of_a_train_has_the_stated_moments():
-    """Mean and deviation of 40 000 devices within 5 standard errors: a false alarm in less than one run of a million."""
+    """Mean and deviation of 40 000 devices within 5 standard errors: a false-alarm rate below 1e-6."""
     model, devices, count = VTEAM(noise=0.2), 40_000, 9
     state = at(model, torch.full((devices,), 0.5))
     step = model.program(state, Pulses(torch.full((devices,), -9.0)), generator=torch.Generator().manual_seed(0))
@@ -175,7 +175,7 @@ def test_noise_of_a_train_has_the_stated_moments():
     assert float(moves.std()) == pytest.approx(sd, abs=5 * sd / math.sqrt(2 * devices))
 
 
-def test_spreads_are_lognormal_and_move_the_rate():
+def test_spreads_are_lognormal_and_affect_the_rate():
     """ln of the factors: mean 0 and deviation sqrt(ln(1 + s^2)), within 5 standard errors; the rate follows them."""
     model, devices, spread = VTEAM(spread_k_on=0.3, spread_v_on=0.05), 40_000, math.sqrt(math.log1p(0.09))
     state = model.initial((devices,), generator=torch.Generator().manual_seed(1), dtype=torch.float64)
@@ -203,18 +203,18 @@ def test_a_million_devices_in_one_call():
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"r_off": 40.0}, "r_off is 40.0; expected a finite number above 50, in ohm"),
-        ({"k_on": 10.0}, "k_on is 10.0; expected a number below zero"),
-        ({"v_on": 0.2}, "v_on is 0.2; expected a number below zero"),
+        ({"r_off": 40.0}, "r_off is 40.0; expected a finite number above 50 .ohm."),
+        ({"k_on": 10.0}, "k_on is 10.0; expected a finite number below 0"),
+        ({"v_on": 0.2}, "v_on is 0.2; expected a finite number below 0"),
         ({"v_off": math.nan}, "v_off is nan"),
-        ({"noise": -0.1}, "noise is -0.1; expected a finite number at least 0"),
-        ({"start": 1.5}, "start is 1.5; .* at most 1"),
-        ({"resistance": "log"}, "expected 'linear' or 'exponential'"),
-        ({"window": "prodromakis"}, "expected one of 'none', 'joglekar', 'biolek'"),
-        ({"window": "joglekar"}, "holds a device for good"),
+        ({"noise": -0.1}, "noise is -0.1; expected a finite number of at least 0"),
+        ({"start": 1.5}, "start is 1.5; expected a finite number .* 1"),
+        ({"resistance": "log"}, "resistance is 'log'; expected one of linear, exponential"),
+        ({"window": "prodromakis"}, "expected one of none, joglekar, biolek"),
+        ({"window": "joglekar"}, "a device never leaves under Joglekar's window"),
         ({"window_order": 0}, "whole number of at least 1"),
     ],
 )
-def test_bad_parameters_are_refused(wrong, message):
+def test_invalid_parameters_are_refused(wrong, message):
     with pytest.raises(ConfigError, match=message):
         VTEAM(**wrong)
