@@ -1,4 +1,4 @@
-"""Several processes that share each batch: the result is that of one process, and what goes wrong in one is said once."""
+"""Several processes that share each batch: the result of a single one, and errors that are reported once."""
 
 from __future__ import annotations
 
@@ -25,40 +25,40 @@ def stream():
     return PermutedTasks(made_digits(train=200, test=100), tasks=2, seed=1)
 
 
-def learners(stream):
+def make_learner(stream):
     from spinode.training import PlainLearner
 
     return PlainLearner(stream, hidden=[20], rule="sgd", rate=0.1, seed=0)
 
 
-def test_two_processes_are_as_one(stream, tmp_path):
-    alone, shared = learners(stream), learners(stream)
+def test_two_processes_equal_a_single_one(stream, tmp_path):
+    alone, shared = make_learner(stream), make_learner(stream)
     lines = []
     one = train(alone, stream, CONFIG)
-    two = train(shared, stream, CONFIG, processes=2, say=lines.append, folder=tmp_path)
-    np.testing.assert_allclose(two.accuracy.values, one.accuracy.values, atol=0.011)  # one answer of 100 may tip
+    two = train(shared, stream, CONFIG, processes=2, progress=lines.append, checkpoint=tmp_path)
+    np.testing.assert_allclose(two.accuracy.values, one.accuracy.values, atol=0.011)  # one response of 100 may differ
     for mine, other in zip(alone.parameters(), shared.parameters(), strict=True):
-        # Means of halves of a batch, averaged: the same to rounding, 40 steps long.
+        # Averaged means of halves of a batch differ by rounding, over 40 steps.
         torch.testing.assert_close(mine, other, rtol=1e-4, atol=1e-5)
-    assert [line.split(":")[0] for line in lines] == ["task 1 of 2", "task 2 of 2"]  # one process speaks
+    assert [line.split(":")[0] for line in lines] == ["task 1 of 2", "task 2 of 2"]  # one process reports
     assert [path.name for path in tmp_path.iterdir()] == ["checkpoint.ckpt"]
-    again = train(learners(stream), stream, CONFIG, folder=tmp_path)
-    np.testing.assert_array_equal(again.accuracy.values, two.accuracy.values)  # their checkpoint is that of one
+    again = train(make_learner(stream), stream, CONFIG, checkpoint=tmp_path)
+    np.testing.assert_array_equal(again.accuracy.values, two.accuracy.values)  # a single process accepts their checkpoint
 
 
-def test_batches_that_cannot_be_shared(stream):
+def test_batches_that_cannot_be_shared_are_refused(stream):
     with pytest.raises(ConfigError, match="cannot be shared evenly by 2 processes"):
-        train(learners(stream), stream, StreamConfig(tasks=1, batch_size=25), processes=2)
+        train(make_learner(stream), stream, StreamConfig(tasks=1, batch_size=25), processes=2)
 
 
 @pytest.mark.parametrize("processes", [0, -1, 1.5, 1000])
-def test_number_of_processes(stream, processes):
-    with pytest.raises(ConfigError, match=r"expected a whole number, 1 \.\. 64"):
-        train(learners(stream), stream, CONFIG, processes=processes)
+def test_numbers_of_processes_out_of_range(stream, processes):
+    with pytest.raises(ConfigError, match=r"processes is .*; expected a whole number from 1 to 64"):
+        train(make_learner(stream), stream, CONFIG, processes=processes)
 
 
-def test_what_cannot_be_pickled(stream):
-    learner = learners(stream)
+def test_arguments_that_cannot_be_pickled_are_refused(stream):
+    learner = make_learner(stream)
     learner.hook = lambda: None
     with pytest.raises(ConfigError, match="need arguments that can be pickled"):
         train(learner, stream, CONFIG, processes=2)

@@ -1,9 +1,12 @@
-"""A run over a stream: what is tested when, what the learner is told, and that a killed run ends as one that was not."""
+"""A run over a stream: tests, notifications of the learner, and exact resume of killed runs."""
 
 from __future__ import annotations
 
 import json
+import os
 import signal
+import stat
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,15 +17,15 @@ from torch import nn
 from spinode.contracts.task_stream import Task
 from spinode.errors import ConfigError
 from spinode.training import Learner, StreamConfig, train, train_seeds
-from spinode.training.data import _share
+from spinode.training.data import batch_share
 from spinode.training.results.result import summary
-from spinode.training.run import CHECKPOINT
+from spinode.training.stream_run import CHECKPOINT_FILE
 
 CONFIG = StreamConfig(epochs=2, batch_size=20, evaluate="all")
 
 
 class ToyStream:
-    """Random linear problems, another one in each task."""
+    """A different random linear problem in each task."""
 
     name, shape, classes, boundaries = "toy", (8,), 3, True
 
@@ -46,7 +49,7 @@ class ToyStream:
 
 
 class ToyLearner(Learner):
-    """Adam on a linear layer, with noise on what it sees, so that a wrong generator state shows."""
+    """Adam on a linear layer with noisy inputs, so that a wrong generator state changes the result."""
 
     rule = "toy"
 
@@ -54,7 +57,7 @@ class ToyLearner(Learner):
         super().__init__(seed=seed)
         self.views, self.rate = views, rate
         self.net = nn.Linear(8, 3)
-        self.told = []
+        self.events = []
         with torch.no_grad():
             self.net.weight.normal_(generator=self.generator)
             self.net.bias.zero_()
@@ -66,10 +69,10 @@ class ToyLearner(Learner):
         return torch.optim.Adam(self.net.parameters(), lr=self.rate)
 
     def begin_task(self, index):
-        self.told.append(("begin", index))
+        self.events.append(("begin", index))
 
     def end_task(self, index, task):
-        self.told.append(("end", index, task.name))
+        self.events.append(("end", index, task.name))
 
     def learn(self, inputs, labels, batch_size):
         optimiser = self.optimizers()
@@ -86,28 +89,29 @@ class ToyLearner(Learner):
 
 
 class Killed(Exception):
-    """Instead of a signal."""
+    """Raised in place of a signal that ends the process."""
 
 
 class Kill(Callback):
-    """Ends a run after so many batches, or when an epoch ends."""
+    """Ends a run after a number of batches."""
 
     def __init__(self, batches):
-        self.left = batches
+        self.remaining = batches
 
     def on_train_batch_end(self, *_):
-        self.left -= 1
-        if self.left == 0:
+        self.remaining -= 1
+        if self.remaining == 0:
             raise Killed
 
 
 @pytest.fixture(scope="module")
 def whole():
-    """A run that nothing disturbed."""
+    """An uninterrupted run."""
     return train(ToyLearner(), ToyStream(), CONFIG, ood=ToyStream(far=3.0))
 
 
 def same(one, other):
+    """Assert that two results are equal."""
     for view, matrix in one.accuracies.items():
         np.testing.assert_array_equal(matrix.values, other.accuracies[view].values)
         np.testing.assert_array_equal(matrix.untrained, other.accuracies[view].untrained)
@@ -116,7 +120,7 @@ def same(one, other):
         assert torch.equal(values, other.detection[name])
 
 
-# What happens
+# Tests and notifications
 
 
 def test_learns_and_is_tested_on_all_tasks(whole):
@@ -124,20 +128,20 @@ def test_learns_and_is_tested_on_all_tasks(whole):
     assert not np.isnan(values).any()
     assert not np.isnan(untrained).any()
     assert np.diag(values).min() > 0.8 > untrained.max()  # chance is 1/3
-    assert whole.accuracy.backward_transfer < -0.1  # nothing protects it
+    assert whole.accuracy.backward_transfer < -0.1  # without any protection
     assert len(whole.seconds) == 4
     assert (whole.rule, whole.stream, whole.seed, whole.recent) == ("toy", "toy", 0, 4)
 
 
-def test_same_seed_same_result_and_another_seed_another(whole):
+def test_the_result_follows_from_the_seed(whole):
     again = train(ToyLearner(), ToyStream(), CONFIG, ood=ToyStream(far=3.0))
     same(whole, again)
     other = train(ToyLearner(), ToyStream(), StreamConfig(epochs=2, batch_size=20, evaluate="all", seed=1))
     assert (other.accuracy.values != whole.accuracy.values).any()
 
 
-def test_tests_disturb_nothing(whole):
-    """A learner that is tested less learns the same."""
+def test_tests_do_not_change_learning(whole):
+    """A learner that is tested less often learns the same."""
     seen = train(ToyLearner(), ToyStream(), StreamConfig(epochs=2, batch_size=20))
     lower = np.tril_indices(4)
     np.testing.assert_array_equal(seen.accuracy.values[lower], whole.accuracy.values[lower])
@@ -145,23 +149,23 @@ def test_tests_disturb_nothing(whole):
     assert np.isnan(seen.accuracy.untrained).all()
     few = train(ToyLearner(), ToyStream(), StreamConfig(epochs=2, batch_size=20, evaluate="recent", recent=2))
     tested = ~np.isnan(few.accuracy.values)
-    wanted = np.array([[1, 0, 0, 0], [1, 1, 0, 0], [0, 1, 1, 0], [1, 1, 1, 1]], dtype=bool)
-    np.testing.assert_array_equal(tested, wanted)
+    expected = np.array([[1, 0, 0, 0], [1, 1, 0, 0], [0, 1, 1, 0], [1, 1, 1, 1]], dtype=bool)
+    np.testing.assert_array_equal(tested, expected)
     np.testing.assert_array_equal(few.accuracy.values[tested], whole.accuracy.values[tested])
 
 
-def test_learner_is_told_of_boundaries_only_where_there_are_some():
+def test_the_learner_is_notified_of_boundaries_only_if_the_stream_has_them():
     config = StreamConfig(tasks=2, epochs=2, batch_size=100)
     learner = ToyLearner()
     train(learner, ToyStream(), config)
-    assert learner.told == [("begin", 0), ("end", 0, "toy 0"), ("begin", 1), ("end", 1, "toy 1")]
-    blind = ToyLearner()
-    result = train(blind, ToyStream(boundaries=False), config)
-    assert blind.told == []
+    assert learner.events == [("begin", 0), ("end", 0, "toy 0"), ("begin", 1), ("end", 1, "toy 1")]
+    unnotified = ToyLearner()
+    result = train(unnotified, ToyStream(boundaries=False), config)
+    assert unnotified.events == []
     assert len(result.seconds) == 2
 
 
-def test_every_sample_once_an_epoch():
+def test_each_epoch_contains_every_sample_once():
     seen = []
 
     class Counting(ToyLearner):
@@ -181,7 +185,7 @@ def test_every_sample_once_an_epoch():
     assert torch.equal(torch.cat([each for _, each in seen]), ToyStream(samples=105)[0].inputs[:, 0])
 
 
-def test_block_of_batches_in_a_row():
+def test_a_block_contains_consecutive_batches():
     class Blocked(ToyLearner):
         block = 4
 
@@ -198,13 +202,13 @@ def test_block_of_batches_in_a_row():
     same(blocked, train(ToyLearner(), ToyStream(samples=190), config))
 
 
-def test_views_are_scored_side_by_side():
-    class Twofold(ToyLearner):
+def test_views_are_scored_separately():
+    class TwoViews(ToyLearner):
         def log_probabilities(self, inputs, *, generator, task, view):
             log_p = super().log_probabilities(inputs, generator=generator, task=task, view=view)
             return log_p if view == "task" else log_p[..., [1, 2, 0]]
 
-    result = train(Twofold(views=("task", "shared")), ToyStream(), StreamConfig(batch_size=20))
+    result = train(TwoViews(views=("task", "shared")), ToyStream(), StreamConfig(batch_size=20))
     assert list(result.accuracies) == ["task", "shared"]
     assert result.accuracy is result.accuracies["task"]
     assert result.accuracies["shared"].accuracy < result.accuracy.accuracy
@@ -213,17 +217,17 @@ def test_views_are_scored_side_by_side():
     assert figures["newest (shared)"] == result.accuracies["shared"].newest
 
 
-def test_strangers_are_told_by_their_uncertainty(whole):
-    """The strangers lie four times as far from the boundaries: a linear network is surer of them, and noise matters less."""
+def test_out_of_distribution_samples_are_detected_by_uncertainty(whole):
+    """They lie four times as far from the boundaries, where a linear network is less uncertain and noise matters less."""
     assert {name for name in whole.detection if name.startswith("auc")} == {"auc epistemic", "auc aleatoric", "auc total"}
     assert whole.detection["auc epistemic"].shape == (4,)
     assert float(whole.detection["auc aleatoric"].max()) < 0.4
     assert whole.figures()["auc epistemic, mean of last 4"] == pytest.approx(float(whole.detection["auc epistemic"].mean()))
 
 
-def test_progress_is_told_after_each_task():
+def test_progress_is_reported_after_each_task():
     lines = []
-    train(ToyLearner(), ToyStream(tasks=3), StreamConfig(batch_size=50), say=lines.append)
+    train(ToyLearner(), ToyStream(tasks=3), StreamConfig(batch_size=50), progress=lines.append)
     assert [line.split(":")[0] for line in lines] == ["task 1 of 3", "task 2 of 3", "task 3 of 3"]
     assert "test/newest 0." in lines[0]
     assert "test/last 3 0." in lines[2]
@@ -235,31 +239,31 @@ BATCHES = 15 * 2 * 4  # of 20 samples, two epochs, four tasks
 
 
 @pytest.mark.parametrize("after", [1, 7, 15, 16, 29, 30, 31, 47, 60, 61, 119, BATCHES])
-def test_killed_run_ends_as_one_that_was_not(after, whole, tmp_path):
-    """In an epoch, at its last batch, at the last of a task, at the first of the next."""
-    arguments = {"ood": ToyStream(far=3.0), "folder": tmp_path, "checkpoint_every": 0.0}
+def test_a_killed_run_resumes_to_the_same_result(after, whole, tmp_path):
+    """Killed within an epoch, at its last batch, at the last batch of a task, at the first of the next."""
+    arguments = {"ood": ToyStream(far=3.0), "checkpoint": tmp_path, "checkpoint_every": 0.0}
     with pytest.raises(Killed):
-        train(ToyLearner(), ToyStream(), CONFIG, callbacks=[Kill(after)], **arguments)
+        train(ToyLearner(), ToyStream(), CONFIG, trainer={"callbacks": [Kill(after)]}, **arguments)
     if after > 1:
-        assert [path.name for path in tmp_path.iterdir()] == [CHECKPOINT]
+        assert [path.name for path in tmp_path.iterdir()] == [CHECKPOINT_FILE]
     resumed = train(ToyLearner(), ToyStream(), CONFIG, **arguments)
     same(whole, resumed)
     assert len(resumed.seconds) == 4
 
 
-def test_killed_twice(whole, tmp_path):
-    arguments = {"ood": ToyStream(far=3.0), "folder": tmp_path, "checkpoint_every": 0.0}
+def test_a_run_killed_twice_resumes_to_the_same_result(whole, tmp_path):
+    arguments = {"ood": ToyStream(far=3.0), "checkpoint": tmp_path, "checkpoint_every": 0.0}
     for after in (33, 40):
         with pytest.raises(Killed):
-            train(ToyLearner(), ToyStream(), CONFIG, callbacks=[Kill(after)], **arguments)
+            train(ToyLearner(), ToyStream(), CONFIG, trainer={"callbacks": [Kill(after)]}, **arguments)
     same(whole, train(ToyLearner(), ToyStream(), CONFIG, **arguments))
 
 
-def test_finished_run_is_not_run_again(whole, tmp_path):
-    arguments = {"ood": ToyStream(far=3.0), "folder": tmp_path}
+def test_a_finished_run_returns_its_result(whole, tmp_path):
+    arguments = {"ood": ToyStream(far=3.0), "checkpoint": tmp_path}
     first = train(ToyLearner(), ToyStream(), CONFIG, **arguments)
     lines = []
-    again = train(ToyLearner(), ToyStream(), CONFIG, say=lines.append, **arguments)
+    again = train(ToyLearner(), ToyStream(), CONFIG, progress=lines.append, **arguments)
     assert lines == []
     same(whole, first)
     same(whole, again)
@@ -268,28 +272,28 @@ def test_finished_run_is_not_run_again(whole, tmp_path):
 
 @pytest.fixture
 def interrupts():
-    """Heard, as in the foreground of a shell."""
+    """Handle SIGINT as in the foreground of a shell."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
 
 
 @pytest.mark.usefixtures("interrupts")
-def test_interrupt_from_the_keyboard_is_one(tmp_path):
+def test_a_keyboard_interrupt_is_raised_as_such(tmp_path):
     class Interrupt(Callback):
         def on_train_batch_end(self, trainer, *_):
             if trainer.global_step == 40:
                 raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        train(ToyLearner(), ToyStream(), CONFIG, folder=tmp_path, callbacks=[Interrupt()])
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler  # the next one is heard as well
+        train(ToyLearner(), ToyStream(), CONFIG, checkpoint=tmp_path, trainer={"callbacks": [Interrupt()]})
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler  # the next one is handled as well
 
 
 @pytest.fixture
 def half_way(tmp_path):
     with pytest.raises(Killed):
-        train(ToyLearner(), ToyStream(), CONFIG, folder=tmp_path, checkpoint_every=0.0, callbacks=[Kill(40)])
+        train(ToyLearner(), ToyStream(), CONFIG, checkpoint=tmp_path, checkpoint_every=0.0, trainer={"callbacks": [Kill(40)]})
     return tmp_path
 
 
@@ -300,43 +304,53 @@ class Other(ToyLearner):
 @pytest.mark.parametrize(
     ("learner", "stream", "config", "message"),
     [
-        (Other(), ToyStream(), CONFIG, "is a checkpoint of 'toy', and this is 'other'"),
-        (ToyLearner(rate=0.02), ToyStream(), CONFIG, r"rate = 0\.1 there, 0\.02 here"),
-        (ToyLearner(), ToyStream(), StreamConfig(epochs=3, batch_size=20, evaluate="all"), "epochs = 2 there, 3 here"),
-        (ToyLearner(), ToyStream(), StreamConfig(epochs=2, batch_size=20, evaluate="all", seed=4), "seed = 0 there, 4 here"),
-        (ToyLearner(), ToyStream(tasks=3), CONFIG, "tasks = 4 there, 3 here"),
+        (Other(), ToyStream(), CONFIG, "is a checkpoint of 'toy', but the learner is 'other'"),
+        (ToyLearner(rate=0.02), ToyStream(), CONFIG, r"rate is 0\.1 in the checkpoint and 0\.02 here"),
+        (
+            ToyLearner(),
+            ToyStream(),
+            StreamConfig(epochs=3, batch_size=20, evaluate="all"),
+            "epochs is 2 in the checkpoint and 3 here",
+        ),
+        (
+            ToyLearner(),
+            ToyStream(),
+            StreamConfig(epochs=2, batch_size=20, evaluate="all", seed=4),
+            "seed is 0 in the checkpoint and 4 here",
+        ),
+        (ToyLearner(), ToyStream(tasks=3), CONFIG, "tasks is 4 in the checkpoint and 3 here"),
     ],
 )
-def test_checkpoint_of_something_else_is_refused(half_way, learner, stream, config, message):
-    before = (half_way / CHECKPOINT).read_bytes()
+def test_a_checkpoint_of_another_run_is_refused(half_way, learner, stream, config, message):
+    before = (half_way / CHECKPOINT_FILE).read_bytes()
     with pytest.raises(ConfigError, match=message):
-        train(learner, stream, config, folder=half_way)
-    assert (half_way / CHECKPOINT).read_bytes() == before
+        train(learner, stream, config, checkpoint=half_way)
+    assert (half_way / CHECKPOINT_FILE).read_bytes() == before
 
 
 @pytest.mark.parametrize("damage", ["half", "text", "tensors", "empty"])
-def test_damaged_checkpoint_is_refused(half_way, damage):
-    path = half_way / CHECKPOINT
+def test_a_damaged_checkpoint_is_refused(half_way, damage):
+    path = half_way / CHECKPOINT_FILE
     whole = path.read_bytes()
     if damage == "tensors":
         torch.save({"weight": torch.ones(3)}, path)
     else:
         path.write_bytes({"half": whole[: len(whole) // 2], "text": b"hello", "empty": b""}[damage])
-    with pytest.raises(ConfigError, match=r"is no checkpoint of a spinode trainer|cannot be read as a checkpoint"):
-        train(ToyLearner(), ToyStream(), CONFIG, folder=half_way)
+    with pytest.raises(ConfigError, match=r"is not a checkpoint of spinode\.training|cannot be read as a checkpoint"):
+        train(ToyLearner(), ToyStream(), CONFIG, checkpoint=half_way)
 
 
-def test_checkpoint_runs_no_code(half_way):
-    """Read as tensors and plain values alone, whatever the file asks for."""
-    path = half_way / CHECKPOINT
+def test_loading_a_checkpoint_executes_no_code(half_way):
+    """It is read as tensors and plain values only."""
+    path = half_way / CHECKPOINT_FILE
 
-    class Evil:
+    class Malicious:
         def __reduce__(self):
             return (path.unlink, ())
 
-    torch.save({"learner": Evil(), "stream": {}}, path)
+    torch.save({"learner": Malicious(), "stream": {}}, path)
     with pytest.raises(ConfigError, match="cannot be read as a checkpoint"):
-        train(ToyLearner(), ToyStream(), CONFIG, folder=half_way)
+        train(ToyLearner(), ToyStream(), CONFIG, checkpoint=half_way)
     assert path.exists()
 
 
@@ -349,8 +363,8 @@ def test_checkpoint_runs_no_code(half_way):
         ({"tasks": 0}, "tasks is 0; expected a whole number of at least 1"),
         ({"epochs": 1.5}, r"epochs is 1\.5"),
         ({"batch_size": True}, "batch_size is True"),
-        ({"evaluate": "some"}, "expected 'newest', 'recent', 'seen' or 'all'"),
-        ({"seed": -1}, r"seed is -1; expected a whole number, 0 \.\."),
+        ({"evaluate": "some"}, "evaluate is 'some'; expected one of newest, recent, seen, all"),
+        ({"seed": -1}, r"seed is -1; expected a whole number from 0 to"),
     ],
 )
 def test_settings_outside_their_range(arguments, message):
@@ -375,65 +389,91 @@ class WrongClasses(ToyStream):
         (WrongClasses(), StreamConfig(), r"a label of task 'toy 0' is 2; expected 0 \.\. 1, the classes of the stream 'toy'"),
     ],
 )
-def test_stream_that_cannot_be_learned(stream, config, message):
+def test_an_unsuitable_stream_is_refused(stream, config, message):
     with pytest.raises(ConfigError, match=message):
         train(ToyLearner(), stream, config)
 
 
 @pytest.mark.parametrize(
     ("ood", "message"),
-    [(ToyStream(tasks=3), "has 3"), (WrongShape(), r"the out-of-distribution stream has shape \(9,\), the stream \(8,\)")],
+    [
+        (ToyStream(tasks=3), "expected a whole number from 1 to 3"),
+        (WrongShape(), r"the out-of-distribution stream have shape \(9,\), those of the stream \(8,\)"),
+    ],
 )
-def test_strangers_that_do_not_fit(ood, message):
+def test_an_unsuitable_out_of_distribution_stream_is_refused(ood, message):
     with pytest.raises(ConfigError, match=message):
         train(ToyLearner(), ToyStream(), ood=ood)
 
 
-def test_what_stream_and_config_decide_is_no_argument_of_the_trainer():
-    with pytest.raises(ConfigError, match="max_epochs of the Trainer follow from stream and config"):
-        train(ToyLearner(), ToyStream(), max_epochs=3)
+def test_trainer_arguments_that_follow_from_stream_and_config_are_refused():
+    with pytest.raises(ConfigError, match="trainer contains max_epochs, which follow from stream and config"):
+        train(ToyLearner(), ToyStream(), trainer={"max_epochs": 3})
+    with pytest.raises(ConfigError, match=r"lightning\.Trainer refuses the arguments in trainer: .*epochz"):
+        train(ToyLearner(), ToyStream(), trainer={"epochz": 3})
 
 
-def test_folder_that_cannot_be_made(tmp_path):
+def test_settings_take_precedence_over_config(whole):
+    same(whole, train(ToyLearner(), ToyStream(), replace(CONFIG, epochs=1), epochs=2, seed=np.int64(0), ood=ToyStream(far=3.0)))
+    with pytest.raises(ConfigError, match=r"train has no setting 'epoch'; .*Did you mean 'epochs'"):
+        train(ToyLearner(), ToyStream(), epoch=2)
+    with pytest.raises(ConfigError, match="config is a dict; expected StreamConfig"):
+        train(ToyLearner(), ToyStream(), {"epochs": 2})
+
+
+def test_a_folder_that_cannot_be_created_is_reported(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(ConfigError, match="cannot be made"):
-        train(ToyLearner(), ToyStream(), folder=tmp_path / "file" / "run")
+    with pytest.raises(ConfigError, match="cannot create the folder"):
+        train(ToyLearner(), ToyStream(), checkpoint=tmp_path / "file" / "run")
 
 
 @pytest.mark.parametrize("seed", [-1, 1.0, True])
 def test_seed_of_a_learner(seed):
-    with pytest.raises(ConfigError, match="expected a whole number from 0 on"):
+    with pytest.raises(ConfigError, match="expected a whole number from 0 to"):
         ToyLearner(seed=seed)
+
+
+# Independence of the machine
+
+
+def test_a_slurm_job_does_not_change_a_run(whole, tmp_path, monkeypatch):
+    """A stand-in `srun` on the PATH and the variables of a job of two tasks: no warning, no other processes, no other file."""
+    srun = tmp_path / "srun"
+    srun.write_text("#!/bin/sh\nexit 1\n")
+    srun.chmod(srun.stat().st_mode | stat.S_IXUSR)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    for name, value in {"SLURM_NTASKS": "2", "SLURM_JOB_ID": "7", "SLURM_PROCID": "1", "SLURM_LOCALID": "1"}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("SLURM_JOB_NAME", "train")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "hpc_ckpt_1.ckpt").write_bytes(b"of another run")
+    same(whole, train(ToyLearner(), ToyStream(), CONFIG, ood=ToyStream(far=3.0)))
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
 
 
 # Processes and seeds
 
 
-class Sized:
-    def __init__(self, batch_size, block=1):
-        self.batch_size, self.block = batch_size, block
-
-
 def test_processes_share_each_batch():
-    """Slices of one batch for each process, together the batch."""
+    """The parts of all processes form the batch."""
     batch = torch.arange(20)
-    parts = [batch[_share(rank, 2, Sized(20), 300)] for rank in range(2)]
+    parts = [batch[batch_share(rank, 2, 20, 1, 300)] for rank in range(2)]
     assert torch.equal(torch.cat(parts).sort().values, batch)
     assert len(parts[0]) == len(parts[1])
-    assert batch[_share(0, 1, Sized(7), 300)] is not None
+    assert batch[batch_share(0, 1, 7, 1, 300)] is not None
 
 
-@pytest.mark.parametrize("data", [(Sized(21), 300), (Sized(20), 305), (Sized(20, block=4), 300)])
+@pytest.mark.parametrize("data", [(21, 1, 300), (20, 1, 305), (20, 4, 300)])
 def test_batches_that_cannot_be_shared_evenly(data):
     with pytest.raises(ConfigError, match="cannot be shared evenly by 2 processes"):
-        _share(0, 2, *data)
+        batch_share(0, 2, *data)
 
 
-def test_several_seeds(tmp_path, whole):
+def test_train_seeds(tmp_path, whole):
     def make(seed):
         return ToyLearner(seed), ToyStream()
 
-    arguments = {"seeds": (0, 3), "folder": tmp_path, "ood": ToyStream(far=3.0)}
+    arguments = {"seeds": (0, 3), "checkpoint": tmp_path, "ood": ToyStream(far=3.0)}
     results = train_seeds(make, CONFIG, **arguments)
     same(results[0], whole)
     assert [each.seed for each in results] == [0, 3]
@@ -446,7 +486,7 @@ def test_several_seeds(tmp_path, whole):
         summary([])
 
 
-def test_result_is_written(whole, tmp_path):
+def test_the_result_is_written(whole, tmp_path):
     whole.save(tmp_path / "run")
     names = {path.name for path in (tmp_path / "run").iterdir()}
     assert names == {"result.json", "accuracy.csv", "accuracy.npz", "detection.npz"}
@@ -454,4 +494,4 @@ def test_result_is_written(whole, tmp_path):
     assert stored["figures"] == pytest.approx(whole.figures())
     assert stored["tasks"] == 4
     with np.load(tmp_path / "run" / "detection.npz") as arrays:
-        np.testing.assert_array_equal(arrays["inside_total"], whole.detection["inside total"].numpy())
+        np.testing.assert_array_equal(arrays["newest_total"], whole.detection["newest total"].numpy())

@@ -1,4 +1,4 @@
-"""Bayesian layers and optimisers: draws against their distribution, steps against their equations and the compiled rules."""
+"""Bayesian layers and optimisers: distribution of draws, steps against their equations and against the compiled rules."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import nn
 
 from spinode.errors import ConfigError
 from spinode.training import BGD, MESU, BayesianLinear, BiMU, BinaryBayesianLinear, GateActivation, TorchMESU, gaussian_pairs
-from spinode.training.online.learn import OnlineBGD, OnlineMESU, learn_online
+from spinode.training.online import OnlineBGD, OnlineMESU, learn_online
 
 
 def generator(seed):
@@ -22,13 +22,13 @@ def layer(sampling="weights", inputs=4, outputs=3, spread=0.5):
 
 
 def test_initial_distribution():
-    made = BayesianLinear(400, 50, spread=0.25, generator=generator(1))
+    bayesian_layer = BayesianLinear(400, 50, spread=0.25, generator=generator(1))
     limit = 4 / math.sqrt(400)
-    assert 0.99 * limit < float(made.mean.detach().abs().max()) <= limit
-    assert torch.equal(made.sigma.detach(), torch.full_like(made.sigma, 0.25 * limit))
+    assert 0.99 * limit < float(bayesian_layer.mean.detach().abs().max()) <= limit
+    assert torch.equal(bayesian_layer.sigma.detach(), torch.full_like(bayesian_layer.sigma, 0.25 * limit))
 
 
-def test_both_ways_to_draw_have_the_same_moments():
+def test_both_ways_of_sampling_have_the_same_moments():
     x = torch.randn(2, 4, generator=generator(2), dtype=torch.float64)
     expected = x @ layer().mean.T, x.square() @ layer().sigma.square().T
     for sampling in ("weights", "local"):
@@ -40,17 +40,17 @@ def test_both_ways_to_draw_have_the_same_moments():
         torch.testing.assert_close(drawn.var(0), expected[1].detach(), rtol=0.05, atol=0)
 
 
-def test_a_draw_of_weights_is_shared_by_the_batch_and_a_local_one_is_not():
+def test_drawn_weights_are_shared_by_the_batch_and_local_draws_are_not():
     x = torch.ones(2, 4, dtype=torch.float64)
     shared, own = (layer(each)(x, 5, generator=generator(3)) for each in ("weights", "local"))
     assert torch.equal(shared[:, 0], shared[:, 1])
     assert not torch.equal(own[:, 0], own[:, 1])
 
 
-def test_inputs_of_zero_have_finite_gradients():
-    made = layer("local")
-    made(torch.zeros(2, 4, dtype=torch.float64), 3, generator=generator(1)).sum().backward()
-    assert bool(made.sigma.grad.isfinite().all())
+def test_zero_inputs_have_finite_gradients():
+    bayesian_layer = layer("local")
+    bayesian_layer(torch.zeros(2, 4, dtype=torch.float64), 3, generator=generator(1)).sum().backward()
+    assert bool(bayesian_layer.sigma.grad.isfinite().all())
 
 
 def with_gradients(seed=0, shape=(5, 4)):
@@ -102,14 +102,14 @@ def test_step_of_bgd(published):
     torch.testing.assert_close(sigma.detach(), s * (2 - u - root if published else root - u))
 
 
-def test_step_of_the_torch_variant():
+def test_step_of_torch_mesu():
     mean, sigma = with_gradients()
     m, s, g, h = (each.detach().clone() for each in (mean, sigma, mean.grad, sigma.grad))
     settings = {"mean_rate": 0.3, "sigma_rate": 0.7, "prior_sigma": 0.5, "memory": 20, "ratio_max": 0.05, "bounds": (0.11, 0.9)}
     TorchMESU([(mean, sigma)], **settings).step()
-    damping = 1 + s * h.abs()
-    first = -0.3 * (s**2 * g + s**2 * m / (20 * 0.25)) / damping
-    second = -0.7 * (s**2 * h + s * (s**2 - 0.25) / (20 * 0.25)) / damping
+    denominator = 1 + s * h.abs()
+    first = -0.3 * (s**2 * g + s**2 * m / (20 * 0.25)) / denominator
+    second = -0.7 * (s**2 * h + s * (s**2 - 0.25) / (20 * 0.25)) / denominator
     torch.testing.assert_close(mean.detach(), m + first.clamp(-0.05 * s, 0.05 * s))
     torch.testing.assert_close(sigma.detach(), (s + second.clamp(-0.05 * s, 0.05 * s)).clamp(0.11, 0.9))
 
@@ -121,8 +121,8 @@ def test_step_of_the_torch_variant():
         (BGD, OnlineBGD(samples=3)),
     ],
 )
-def test_one_sample_at_a_time_is_what_the_compiled_rules_do(rule, online):
-    """The same noise: local draws in torch, and the numbers given to `learn_online`."""
+def test_single_samples_equal_the_compiled_rules(rule, online):
+    """The same noise in local draws of torch and in `learn_online`."""
     net = [
         BayesianLinear(6, 5, sampling="local", generator=generator(1)),
         BayesianLinear(5, 3, sampling="local", generator=generator(2)),
@@ -150,19 +150,19 @@ def test_one_sample_at_a_time_is_what_the_compiled_rules_do(rule, online):
 
 
 def test_binary_weights_in_training_and_in_tests():
-    made = BinaryBayesianLinear(3, 2, generator=generator(1)).double()
+    bayesian_layer = BinaryBayesianLinear(3, 2, generator=generator(1)).double()
     with torch.no_grad():
-        made.field.copy_(torch.linspace(-1.5, 1.5, 6, dtype=torch.float64).view(2, 3))
+        bayesian_layer.field.copy_(torch.linspace(-1.5, 1.5, 6, dtype=torch.float64).view(2, 3))
         x = torch.eye(3, dtype=torch.float64)
-        relaxed = made(x, 40000, generator=generator(2)).transpose(1, 2)
-        made.eval()
-        binary = made(x, 40000, generator=generator(3)).transpose(1, 2)
+        relaxed = bayesian_layer(x, 40000, generator=generator(2)).transpose(1, 2)
+        bayesian_layer.eval()
+        binary = bayesian_layer(x, 40000, generator=generator(3)).transpose(1, 2)
     assert float(relaxed.abs().max()) <= 1
     assert set(binary.unique().tolist()) == {-1.0, 1.0}
-    mean = made.field.tanh()
+    mean = bayesian_layer.field.tanh()
     assert bool(((binary.mean(0) - mean).abs() < 4.5 * ((1 - mean**2) / 40000).sqrt()).all())
     # E tanh(l + xi), tanh(xi) uniform: 1 / t - (1 - t^2) l / t^2
-    field = made.field
+    field = bayesian_layer.field
     expected = 1 / mean - (1 - mean**2) * field / mean**2
     assert bool(((relaxed.mean(0) - expected).abs() < 4.5 * relaxed.std(0) / 200).all())
 
@@ -186,23 +186,26 @@ def test_step_of_bimu():
     field.grad.zero_()
     before = field.detach().clone()
     BiMU([field], memory=2).step()
-    assert torch.equal(field.detach(), before)  # nothing learned, nothing forgotten
+    assert torch.equal(field.detach(), before)  # without evidence nothing is forgotten
 
 
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: BayesianLinear(3, 2, sampling="some"), "expected 'weights' or 'local'"),
+        (lambda: BayesianLinear(3, 2, sampling="some"), "sampling is 'some'; expected one of weights, local"),
         (lambda: BayesianLinear(3, 2, spread=0), "spread is 0; expected a finite number above 0"),
         (lambda: BinaryBayesianLinear(3, 2, temperature=-1), "temperature is -1"),
         (lambda: MESU([]), "expected pairs of a mean and a sigma"),
         (lambda: MESU([with_gradients()], memory=0), "memory of MESU is 0; expected a number above 0"),
         (lambda: MESU([with_gradients()], clamp=float("nan")), "clamp of MESU is nan"),
-        (lambda: TorchMESU([with_gradients()], momentum=1), "momentum is 1"),
-        (lambda: BGD([with_gradients()], mean_rate=-1), "mean_rate of BGD is -1; expected a number of at least 0"),
+        (
+            lambda: TorchMESU([with_gradients()], momentum=1),
+            "momentum of TorchMESU is 1; expected a finite number of at least 0 and below 1",
+        ),
+        (lambda: BGD([with_gradients()], mean_rate=-1), "mean_rate of BGD is -1; expected a finite number of at least 0"),
         (lambda: BiMU([with_gradients()[0]], largest_rate=0), "largest_rate of BiMU is 0"),
     ],
 )
-def test_mistakes(make, message):
+def test_wrong_settings_are_reported(make, message):
     with pytest.raises(ConfigError, match=message):
         make()

@@ -1,4 +1,4 @@
-"""Binary and quantised layers: what the network sees, and where gradients go."""
+"""Binary and quantised layers: the weights that the network sees, and gradients."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_quantised_layer_sees_the_nearest_level(levels):
     assert len(layer.seen().unique()) == levels
 
 
-def test_two_levels_are_the_binary_layer():
+def test_two_levels_equal_the_binary_layer():
     binary, levels = (
         cls(5, 4, init_width=1.0, generator=torch.Generator().manual_seed(3), **more)
         for cls, more in ((BinaryLinear, {}), (QuantisedLinear, {"levels": 2}))
@@ -39,7 +39,7 @@ def test_two_levels_are_the_binary_layer():
 
 
 @pytest.mark.parametrize("levels", [2, 5])
-def test_gradients_are_those_of_a_linear_layer_with_the_seen_weights(levels):
+def test_gradients_equal_those_of_a_linear_layer_with_the_seen_weights(levels):
     layer = QuantisedLinear(5, 4, levels=levels, init_width=3.0, generator=torch.Generator().manual_seed(1))
     seen = layer.seen().clone().requires_grad_()
     x, other = draw(7, 5).requires_grad_(), draw(7, 5).requires_grad_()

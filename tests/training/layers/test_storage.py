@@ -1,4 +1,4 @@
-"""Weights in devices: what is read is what was written, what it cost is counted, physical models and surrogates alike."""
+"""Weights in devices, physical models and surrogates alike: written and read levels, updates as pulses, and their cost."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from spinode.errors import ConfigError
 from spinode.experiments.registry import make_synapse
 from spinode.training import MetaplasticBNN, MetaplasticQNN, MetaplasticReal, StreamConfig, train
 from spinode.training.layers.storage import StoredLevels, StoredWeights, device_footprint, drawing_from
-from spinode.training.rules.metaplastic_step import level
+from spinode.training.rules.levels import nearest_level
 
-#: Steps of 0.002 on a range of 2, without spread and noise.
+#: Steps of 0.002 on a range of 2, without variation and noise.
 EXACT = SoftBounds(dw_min=0.002, dw_min_dtod=0.0, up_down_dtod=0.0, w_min_dtod=0.0, w_max_dtod=0.0, dw_min_std=0.0)
 NAMES = ["physical:hfox-weak-reset", "hfox-weak-reset"]
 CONFIG = StreamConfig(tasks=2, epochs=1, batch_size=20, evaluate="seen", test_batch=50)
@@ -36,18 +36,18 @@ def hidden(*shape, width=1.0, seed=0):
 
 
 class Killed(Exception):
-    """Instead of a signal."""
+    """Raised in place of a signal that ends the process."""
 
 
 class Kill(Callback):
-    """Ends a run after so many batches."""
+    """Ends a run after a number of batches."""
 
     def __init__(self, batches):
-        self.left = batches
+        self.remaining = batches
 
     def on_train_batch_end(self, *_):
-        self.left -= 1
-        if self.left == 0:
+        self.remaining -= 1
+        if self.remaining == 0:
             raise Killed
 
 
@@ -55,24 +55,24 @@ class Kill(Callback):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_signs_are_read_as_they_were_written(name):
-    """Fresh devices reach either sign, but for pairs whose ranges hardly meet, which are counted."""
-    wished = hidden(30, 20)
-    store = StoredLevels(wished, None, make_synapse(name), generator=generator())
+def test_most_signs_are_read_as_written(name):
+    """Fresh devices reach either sign, except pairs whose ranges hardly overlap, which are counted."""
+    target = hidden(30, 20)
+    store = StoredLevels(target, None, make_synapse(name), generator=generator())
     writes, missed = store.counts.tolist()
     assert writes == 600
     assert missed < 0.05 * writes
-    wrong = int((store.read(noisy=False) != level(wished)).sum())
-    assert wrong <= missed + 0.02 * writes  # a noisy read may have seen the sign that is not there
-    assert float((store.read() == level(wished)).float().mean()) > 0.9
+    wrong = int((store.read(noisy=False) != nearest_level(target)).sum())
+    assert wrong <= missed + 0.02 * writes  # a noisy read may show the wrong sign
+    assert float((store.read() == nearest_level(target)).float().mean()) > 0.9
 
 
-def test_signs_have_a_margin_where_devices_go_both_ways():
-    wished = hidden(30, 20)
-    store = StoredLevels(wished, None, EXACT, generator=generator())
+def test_signs_have_a_margin_in_bidirectional_devices():
+    target = hidden(30, 20)
+    store = StoredLevels(target, None, EXACT, generator=generator())
     assert store.counts.tolist() == [600, 0]
     stored = store.weights.latent(noisy=False)
-    assert torch.equal(store.read(), level(wished))
+    assert torch.equal(store.read(), nearest_level(target))
     assert float(stored.abs().min()) >= 0.25 - 1e-6
     assert float(stored.abs().max()) <= 0.75 + 1e-6
 
@@ -80,37 +80,37 @@ def test_signs_have_a_margin_where_devices_go_both_ways():
 @pytest.mark.parametrize("levels", [3, 8])
 def test_levels_are_read_to_within_the_tolerance(levels):
     interval = (2 / (levels - 1), levels)
-    wished = hidden(20, 15, width=1.2)
-    store = StoredLevels(wished, interval, EXACT, generator=generator())
+    target = hidden(20, 15, width=1.2)
+    store = StoredLevels(target, interval, EXACT, generator=generator())
     assert store.verify.tolerance == pytest.approx(interval[0] / 4)
-    assert float((store.read() - level(wished, interval)).abs().max()) <= store.verify.tolerance
+    assert float((store.read() - nearest_level(target, interval)).abs().max()) <= store.verify.tolerance
     assert store.counts.tolist() == [300, 0]
 
 
-def test_only_what_changes_is_written():
-    wished = hidden(10, 12)
-    store = StoredLevels(wished, None, EXACT, generator=generator())
+def test_only_changed_levels_are_written():
+    target = hidden(10, 12)
+    store = StoredLevels(target, None, EXACT, generator=generator())
     wear, writes = store.weights.wear.clone(), int(store.counts[0])
-    store.follow(wished * 0.5)  # other hidden weights of the same signs
+    store.update(target * 0.5)  # other hidden weights of the same signs
     assert torch.equal(store.weights.wear, wear)
-    turned = wished.clone()
-    turned[2, 3], turned[7, 1] = -wished[2, 3], -wished[7, 1]
-    store.follow(turned)
+    changed = target.clone()
+    changed[2, 3], changed[7, 1] = -target[2, 3], -target[7, 1]
+    store.update(changed)
     assert int(store.counts[0]) == writes + 2
-    assert torch.equal(store.read(noisy=False), level(turned))
-    moved = (store.weights.wear != wear).any(0).nonzero().tolist()
-    assert moved == [[2, 3], [7, 1]]
+    assert torch.equal(store.read(noisy=False), nearest_level(changed))
+    pulsed = (store.weights.wear != wear).any(0).nonzero().tolist()
+    assert pulsed == [[2, 3], [7, 1]]
 
 
-def test_levels_out_of_reach_are_counted_not_silent():
-    """A device that answers RESET alone is at its end after so many turns of a sign."""
-    wished = torch.ones(6, 6)
-    store = StoredLevels(wished, None, WeakReset(d2d=False, rtn=False, pink=False), generator=generator())
+def test_unreached_levels_are_counted():
+    """A device with RESET only is exhausted after many changes of a sign."""
+    target = torch.ones(6, 6)
+    store = StoredLevels(target, None, WeakReset(d2d=False, rtn=False, pink=False), generator=generator())
     narrow = StoredLevels(
         hidden(8, 8, width=1.0), (1.0, 3), SoftBounds(**{**_plain(), "high": 0.4, "low": -0.4}), generator=generator()
     )
     for turn in range(200):
-        store.follow(wished if turn % 2 else -wished)
+        store.update(target if turn % 2 else -target)
     figures = device_footprint([store])
     assert figures["writes"] == 36 * 201
     assert figures["pulses"] == float(store.weights.wear.sum())
@@ -123,21 +123,21 @@ def _plain():
 
 
 def test_levels_finer_than_a_step_are_refused():
-    with pytest.raises(ConfigError, match="take fewer levels, or a device of finer steps"):
+    with pytest.raises(ConfigError, match="use fewer levels, or a device of finer steps"):
         StoredLevels(hidden(3, 3), (2 / 999, 1000), SoftBounds(**{**_plain(), "dw_min": 0.01}), generator=generator())
 
 
 # Whole weights in devices
 
 
-def test_a_step_moves_the_devices_by_itself_in_the_mean():
-    """Rounding at random: the mean over many weights, to four standard errors."""
+def test_an_update_changes_the_devices_by_its_value_on_average():
+    """Stochastic rounding: the mean over many weights, to four standard errors."""
     parameter = torch.nn.Parameter(torch.zeros(100, 100))
     store = StoredWeights(parameter, EXACT, kind="pair", w_max=1.0, generator=generator())
     step = store.weights.step
     with torch.no_grad():
         parameter.add_(0.3 * step)
-    store.follow(parameter)
+    store.update(parameter)
     moved = parameter.detach()
     assert torch.equal(moved, store.weights.latent(noisy=False))
     error = step * math.sqrt(0.3 * 0.7 / 10_000)
@@ -145,7 +145,7 @@ def test_a_step_moves_the_devices_by_itself_in_the_mean():
     assert store.weights.pulses == pytest.approx(2 * 3000, abs=2 * 4 * math.sqrt(0.21 * 10_000))  # both devices of a pair
 
 
-def test_signs_are_those_of_the_differences():
+def test_signs_equal_those_of_the_conductance_differences():
     parameter = torch.nn.Parameter(hidden(20, 20, width=0.1))
     store = StoredWeights(parameter, WeakReset(), kind="sign", w_max=1.0, generator=generator())
     conductance = store.weights.synapse.read(store.weights.state)
@@ -154,29 +154,29 @@ def test_signs_are_those_of_the_differences():
     assert store.weights.pulses == 0  # devices that differ give the initial weights
 
 
-def test_devices_that_are_all_alike_get_initial_weights():
-    """Signs that are all the same would teach all units the same."""
-    wished = hidden(40, 40, width=0.05)
-    parameter = torch.nn.Parameter(wished.clone())
+def test_identical_devices_are_pulsed_to_initial_weights():
+    """Equal signs would make all units learn the same."""
+    target = hidden(40, 40, width=0.05)
+    parameter = torch.nn.Parameter(target.clone())
     store = StoredWeights(parameter, EXACT, kind="sign", w_max=1.0, generator=generator())
     assert store.weights.pulses > 0
-    clear = wished.abs() > 2 * store.weights.step
-    assert torch.equal(parameter.detach().sign()[clear], wished.sign()[clear])
+    is_large = target.abs() > 2 * store.weights.step
+    assert torch.equal(parameter.detach().sign()[is_large], target.sign()[is_large])
 
 
-def test_updates_that_are_not_finite_touch_no_device():
+def test_updates_that_are_not_finite_change_no_device():
     parameter = torch.nn.Parameter(hidden(4, 4))
     store = StoredWeights(parameter, EXACT, kind="pair", w_max=1.0, generator=generator())
     before, wear = parameter.detach().clone(), store.weights.wear.clone()
     with torch.no_grad():
         parameter[1, 1] = math.nan
     with pytest.raises(ConfigError, match="NaN or infinite"):
-        store.follow(parameter)
+        store.update(parameter)
     assert torch.equal(parameter.detach(), before)
     assert torch.equal(store.weights.wear, wear)
 
 
-def test_tests_draw_from_their_own_generator():
+def test_tests_use_their_own_generator():
     store = StoredLevels(hidden(20, 20), None, WeakReset(read_noise=0.2), generator=generator())
     state = store.weights.get_extra_state()["generator"]
     with drawing_from([store], generator(7)):
@@ -216,8 +216,8 @@ def test_quantised_networks_learn_in_physical_devices_and_in_their_surrogate(nam
         assert torch.equal(store.target, layer.seen())
 
 
-def test_exact_devices_are_exact_numbers(stream):
-    """Signs in devices without noise are those of the digital network, step after step."""
+def test_exact_devices_equal_exact_weights(stream):
+    """Signs in devices without noise equal those of the digital network."""
     exact = MetaplasticBNN(stream, hidden=[10], metaplasticity=1.0)
     stored = MetaplasticBNN(stream, hidden=[10], metaplasticity=1.0, synapse=EXACT)
     config = StreamConfig(tasks=1, epochs=2, batch_size=20)
@@ -229,15 +229,15 @@ def test_exact_devices_are_exact_numbers(stream):
 
 @pytest.mark.parametrize("storage", ["digital", "devices"])
 @pytest.mark.parametrize("synapse", [lambda: WeakReset(read_noise=0.02), lambda: make_synapse("hfox-weak-reset")])
-def test_a_killed_run_on_devices_ends_as_one_that_was_not(synapse, storage, stream, tmp_path):
-    def made():
+def test_a_killed_run_on_devices_resumes_to_the_same_result(synapse, storage, stream, tmp_path):
+    def make():
         return MetaplasticBNN(stream, hidden=[8], synapse=synapse(), storage=storage)
 
-    whole, second = made(), made()
+    whole, second = make(), make()
     result = train(whole, stream, CONFIG)
     with pytest.raises(Killed):
-        train(made(), stream, CONFIG, folder=tmp_path, checkpoint_every=0.0, callbacks=Kill(13))
-    again = train(second, stream, CONFIG, folder=tmp_path)
+        train(make(), stream, CONFIG, checkpoint=tmp_path, checkpoint_every=0.0, trainer={"callbacks": Kill(13)})
+    again = train(second, stream, CONFIG, checkpoint=tmp_path)
     for one, two in zip(whole.stores, second.stores, strict=True):
         assert torch.equal(one.weights.wear, two.weights.wear)
         for name, value in one.weights.state.items():
@@ -249,17 +249,17 @@ def test_a_killed_run_on_devices_ends_as_one_that_was_not(synapse, storage, stre
 
 @pytest.mark.parametrize("synapse", ["weak-reset", 5, object(), WeakReset])
 @pytest.mark.parametrize("cls", [MetaplasticBNN, MetaplasticQNN])
-def test_what_is_no_synapse(cls, synapse, stream):
+def test_an_object_that_is_not_a_synapse_is_refused(cls, synapse, stream):
     with pytest.raises(ConfigError, match="expected a device model"):
         cls(stream, hidden=[8], synapse=synapse)
 
 
-def test_storages_that_do_not_fit(stream):
+def test_unsuitable_storages_are_refused(stream):
     with pytest.raises(ConfigError, match="storage is 'cloud'"):
         MetaplasticBNN(stream, hidden=[8], storage="cloud")
     with pytest.raises(ConfigError, match="needs devices; pass a synapse"):
         MetaplasticBNN(stream, hidden=[8], storage="devices")
-    with pytest.raises(ConfigError, match="of a quantised network are 'digital'"):
+    with pytest.raises(ConfigError, match="storage is 'devices'; expected 'digital', the only one for quantised networks"):
         MetaplasticQNN(stream, hidden=[8], synapse=WeakReset(), storage="devices")
-    with pytest.raises(ConfigError, match="a control on exact numbers"):
+    with pytest.raises(ConfigError, match="a control on exact weights"):
         MetaplasticReal(stream, hidden=[8], synapse=WeakReset())

@@ -1,4 +1,4 @@
-"""The Bayesian learner and the plain ones: they learn, resume exactly, live in devices, and refuse what they cannot do."""
+"""The Bayesian and the plain learner: learning, exact resume, weights in devices, refused settings."""
 
 from __future__ import annotations
 
@@ -44,8 +44,8 @@ def test_every_rule_learns(stream, make, rule):
     assert result.footprint["memory [B]"] > 0
 
 
-class Cut(RuntimeError):
-    """In place of a kill."""
+class Interrupted(RuntimeError):
+    """Raised in place of a signal that ends the process."""
 
 
 @pytest.mark.parametrize(
@@ -55,29 +55,29 @@ def test_resumes_to_the_same_weights(stream, make, rule, devices, tmp_path):
     settings = {"synapse": TiO2()} if devices else {}
     whole = make(stream, rule, **settings)
     expected = train(whole, stream, CONFIG)
-    for stop in (7, 61):  # within the first task, and of 80 batches in the second
-        cut = make(stream, rule, **settings)
-        learn, seen = cut.learn, []
+    for stop in (7, 61):  # within the first task, and within the second (of 40 batches each)
+        interrupted = make(stream, rule, **settings)
+        learn, seen = interrupted.learn, []
 
         def counted(*arguments, learn=learn, seen=seen, stop=stop):
             seen.append(1)
             if len(seen) == stop:
-                raise Cut
+                raise Interrupted
             return learn(*arguments)
 
-        cut.learn = counted
+        interrupted.learn = counted
         folder = tmp_path / str(stop)
-        with pytest.raises(Cut):
-            train(cut, stream, CONFIG, folder=folder, checkpoint_every=0)
+        with pytest.raises(Interrupted):
+            train(interrupted, stream, CONFIG, checkpoint=folder, checkpoint_every=0)
         resumed = make(stream, rule, **settings)
-        found = train(resumed, stream, CONFIG, folder=folder)
+        resumed_result = train(resumed, stream, CONFIG, checkpoint=folder)
         for (name, mine), other in zip(whole.named_parameters(), resumed.parameters(), strict=True):
             assert torch.equal(mine, other), name
-        assert (found.accuracy.values == expected.accuracy.values)[1].all()
+        assert (resumed_result.accuracy.values == expected.accuracy.values)[1].all()
 
 
-def test_sgd_in_batches_of_one_is_the_online_rule(stream):
-    """Up to rounding, from the same weights."""
+def test_sgd_in_batches_of_one_equals_the_online_rule(stream):
+    """Up to rounding, from the same initial weights."""
     slow, fast = plain(stream, "sgd", rate=0.01), OnlineLearner(stream, rule="sgd", hidden=[20], rate=0.01, seed=2)
     for index, layer in enumerate(slow.layers):
         with torch.no_grad():
@@ -88,8 +88,8 @@ def test_sgd_in_batches_of_one_is_the_online_rule(stream):
         torch.testing.assert_close(layer.weight.detach(), fast.weights()[f"weight{index}"], rtol=1e-3, atol=1e-4)
 
 
-def test_draws_in_devices_have_the_wished_spread(stream):
-    """Reads give what noise they have, digital noise the rest; where sigma is smaller the device's own noise remains."""
+def test_draws_in_devices_have_the_requested_sigma(stream):
+    """Digital noise complements the read noise up to sigma; where sigma is smaller the read noise remains."""
     learner = bayesian(stream, "mesu", synapse=TiO2(read_noise=0.01))
     layer, store = learner.layers[0], learner.stores[0]
     assert store.noise > 0
@@ -100,7 +100,7 @@ def test_draws_in_devices_have_the_wished_spread(stream):
             drawn = layer(x, 400, generator=torch.Generator().manual_seed(1)).transpose(1, 2)
         spread = (drawn - layer.mean.detach()[:, :40]).square().mean().sqrt()
         assert float(spread) == pytest.approx(expected, rel=0.1)
-    assert learner.footprint()["weights less certain than sigma says [share]"] == pytest.approx(
+    assert learner.footprint()["weights with sigma below read noise [share]"] == pytest.approx(
         layer.sigma.numel() / (layer.sigma.numel() + learner.layers[1].sigma.numel()), abs=0.01
     )
 
@@ -116,7 +116,7 @@ def test_steps_in_devices_become_pulses(stream):
         assert torch.equal(layer.mean.detach(), store.weights.latent(noisy=False))
 
 
-def test_tests_disturb_no_noise(stream):
+def test_tests_do_not_advance_the_generator(stream):
     learner = bayesian(stream, "mesu", synapse=TiO2(read_noise=0.01))
     before = learner.stores[0].weights._generator.get_state()
     inputs = stream[0].test_inputs[:10]
@@ -130,24 +130,24 @@ def test_tests_disturb_no_noise(stream):
 @pytest.mark.parametrize(
     ("make", "settings", "message"),
     [
-        (BayesianLearner, {"rule": "sgd"}, "there is no Bayesian rule 'sgd'; choose one of: mesu"),
+        (BayesianLearner, {"rule": "sgd"}, "rule is 'sgd'; expected one of mesu, torch-mesu, bgd, bimu"),
         (BayesianLearner, {"rule": "bgd", "memory": 3}, "bgd has no setting memory; its settings are: mean_rate"),
         (BayesianLearner, {"samples": 0}, "samples is 0; expected a whole number"),
-        (BayesianLearner, {"hidden": [5, -1]}, "expected whole numbers, the units of each hidden layer"),
-        (BayesianLearner, {"rule": "bimu", "synapse": TiO2()}, "the fields of bimu do not live in devices"),
+        (BayesianLearner, {"hidden": [5, -1]}, "a value of hidden is -1; expected a whole number of at least 1"),
+        (BayesianLearner, {"rule": "bimu", "synapse": TiO2()}, "bimu cannot store its weights in devices"),
         (BayesianLearner, {"synapse": TiO2(), "w_max": 0}, "w_max is 0; expected a finite number above 0"),
-        (PlainLearner, {"rule": "mesu"}, "there is no plain rule 'mesu'"),
+        (PlainLearner, {"rule": "mesu"}, "rule is 'mesu'; expected one of sgd, adam"),
         (PlainLearner, {"rule": "sgd", "rate": -1}, "rate is -1"),
-        (PlainLearner, {"rule": "ewc", "importance": 0}, "the strength is 0"),
+        (PlainLearner, {"rule": "ewc", "importance": 0}, "strength is 0"),
         (PlainLearner, {"rule": "adam", "decay": 0.1}, "adam has no setting decay"),
     ],
 )
-def test_mistakes(stream, make, settings, message):
+def test_wrong_settings_are_reported(stream, make, settings, message):
     with pytest.raises(ConfigError, match=message):
         make(stream, **settings)
 
 
-def test_rules_that_need_boundaries():
-    endless = PermutedTasks(made_digits(train=100, test=50), tasks=2, seed=1, boundaries=False)
+def test_rules_that_need_boundaries_refuse_streams_without():
+    unbounded = PermutedTasks(made_digits(train=100, test=50), tasks=2, seed=1, boundaries=False)
     with pytest.raises(ConfigError, match="consolidates where a task ends"):
-        PlainLearner(endless, rule="ewc")
+        PlainLearner(unbounded, rule="ewc")

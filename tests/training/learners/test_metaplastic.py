@@ -1,4 +1,4 @@
-"""The metaplastic learners: their step is their equation, they resume, and the rule keeps what was learned."""
+"""The metaplastic learners: their equation, exact resume, and resistance to unlearning."""
 
 from __future__ import annotations
 
@@ -34,23 +34,23 @@ def batch(stream, size=20):
 
 
 class Killed(Exception):
-    """Instead of a signal."""
+    """Raised in place of a signal that ends the process."""
 
 
 class Kill(Callback):
-    """Ends a run after so many batches."""
+    """Ends a run after a number of batches."""
 
     def __init__(self, batches):
-        self.left = batches
+        self.remaining = batches
 
     def on_train_batch_end(self, *_):
-        self.left -= 1
-        if self.left == 0:
+        self.remaining -= 1
+        if self.remaining == 0:
             raise Killed
 
 
 @LEARNERS
-def test_it_learns_and_the_same_seed_gives_the_same(cls, stream):
+def test_it_learns_reproducibly(cls, stream):
     config = StreamConfig(tasks=1, epochs=10, batch_size=20, test_batch=100)
     learners = [cls(stream, hidden=[50], seed=seed) for seed in (0, 0, 1)]
     results = [train(each, stream, config) for each in learners]
@@ -62,8 +62,8 @@ def test_it_learns_and_the_same_seed_gives_the_same(cls, stream):
 
 
 @LEARNERS
-def test_a_step_is_that_of_a_network_written_out(cls, stream):
-    """Forward pass, straight-through gradient and step of MetaplasticAdam by hand, for a hidden layer and the last one."""
+def test_a_step_equals_that_of_an_explicit_network(cls, stream):
+    """Forward pass, straight-through gradient and step of MetaplasticAdam for a hidden layer and the last one."""
     settings = {"levels": 4} if cls is MetaplasticQNN else {}
     learner = cls(stream, hidden=[15], metaplasticity=[2.0, 0.5], rate=0.01, weight_decay=1e-3, **settings)
     inputs, labels = batch(stream)
@@ -95,18 +95,18 @@ def test_a_step_is_that_of_a_network_written_out(cls, stream):
         interval = None if spacing is None else (spacing, 4)
         MetaplasticAdam([w], lr=0.01, m=m, weight_decay=1e-3, interval=interval).step()
         expected.append(w.detach())
-    found = learner.loss(learner.flat(inputs), labels)
-    torch.testing.assert_close(found, loss)
-    found.backward()
+    learner_loss = learner.loss(learner.flat(inputs), labels)
+    torch.testing.assert_close(learner_loss, loss)
+    learner_loss.backward()
     for layer, s in zip(learner.layers, seen, strict=True):
         torch.testing.assert_close(layer.weight.grad, s.grad, rtol=1e-3, atol=1e-5)
-        layer.weight.grad = s.grad.clone()  # Adam's first step is a sign: no rounding must turn it
+        layer.weight.grad = s.grad.clone()  # Adam's first step is a sign, which rounding could change
     learner.step()
     for layer, w in zip(learner.layers, expected, strict=True):
         torch.testing.assert_close(layer.weight.detach(), w, rtol=1e-5, atol=1e-6)
 
 
-def test_two_levels_are_the_binary_network(stream):
+def test_two_levels_equal_the_binary_network(stream):
     binary = MetaplasticBNN(stream, hidden=[30], metaplasticity=2.0, init_width=0.3)
     levels = MetaplasticQNN(stream, hidden=[30], metaplasticity=2.0, init_width=0.3, levels=2)
     results = [train(each, stream, CONFIG) for each in (binary, levels)]
@@ -115,9 +115,9 @@ def test_two_levels_are_the_binary_network(stream):
     np.testing.assert_array_equal(results[0].accuracies["task"].values, results[1].accuracies["task"].values)
 
 
-def test_metaplasticity_holds_signs(stream):
-    """The second task turns fewer signs of weights that the first one has made, the larger m."""
-    turned = []
+def test_metaplasticity_preserves_signs(stream):
+    """The second task changes fewer signs of large weights at large m."""
+    changed = []
     for m in (0.0, 10.0):
         learner = MetaplasticBNN(stream, hidden=[50], metaplasticity=m)
         train(learner, stream, StreamConfig(tasks=1, epochs=5, batch_size=20))
@@ -132,25 +132,25 @@ def test_metaplasticity_holds_signs(stream):
             learner.optimiser.zero_grad()
             loss.backward()
             learner.step()
-        turned.append(float((learner.layers[0].seen() != before)[strong].float().mean()))
-    assert turned[0] > 0.01
-    assert turned[1] < turned[0]
+        changed.append(float((learner.layers[0].seen() != before)[strong].float().mean()))
+    assert changed[0] > 0.01
+    assert changed[1] < changed[0]
 
 
-def test_a_new_adam_for_each_task_where_tasks_are_told_and_one_where_they_are_not(stream):
-    told = MetaplasticBNN(stream, hidden=[10])
-    train(told, stream, CONFIG)
-    assert {state["step"] for state in told.optimiser.state.values()} == {20}
-    still = _Untold(stream)
-    one = MetaplasticBNN(still, hidden=[10])
-    train(one, still, CONFIG)
-    assert {state["step"] for state in one.optimiser.state.values()} == {40}
-    assert one.views == ("shared",)
-    assert told.views == ("task", "shared")
+def test_each_task_has_a_new_adam_only_with_boundaries(stream):
+    bounded = MetaplasticBNN(stream, hidden=[10])
+    train(bounded, stream, CONFIG)
+    assert {state["step"] for state in bounded.optimiser.state.values()} == {20}
+    unbounded_stream = _Unbounded(stream)
+    unbounded = MetaplasticBNN(unbounded_stream, hidden=[10])
+    train(unbounded, unbounded_stream, CONFIG)
+    assert {state["step"] for state in unbounded.optimiser.state.values()} == {40}
+    assert unbounded.views == ("shared",)
+    assert bounded.views == ("task", "shared")
 
 
-class _Untold:
-    """A stream that does not say where its tasks end."""
+class _Unbounded:
+    """A stream without boundaries."""
 
     boundaries = False
 
@@ -171,14 +171,14 @@ def test_the_view_of_the_task_uses_its_norms(stream):
     learner = MetaplasticBNN(stream, hidden=[20])
     train(learner, stream, CONFIG)
     inputs, _ = batch(stream, 50)
-    asked = {"generator": torch.Generator(), "task": 0}
-    task, shared = (learner.log_probabilities(inputs, view=view, **asked) for view in ("task", "shared"))
+    arguments = {"generator": torch.Generator(), "task": 0}
+    task, shared = (learner.log_probabilities(inputs, view=view, **arguments) for view in ("task", "shared"))
     assert not torch.allclose(task, shared)
     with torch.no_grad():
         for norm in learner.norms:
             norm.weight.copy_(norm.bank[0, 0])
             norm.bias.copy_(norm.bank[0, 1])
-    torch.testing.assert_close(learner.log_probabilities(inputs, view="shared", **asked), task)
+    torch.testing.assert_close(learner.log_probabilities(inputs, view="shared", **arguments), task)
     assert task.shape == (1, 50, 10)
     torch.testing.assert_close(task.exp().sum(-1), torch.ones(1, 50))
 
@@ -188,12 +188,12 @@ def test_the_view_of_the_task_uses_its_norms(stream):
     ("cls", "settings"),
     [(MetaplasticBNN, {"ewc": 100.0}), (MetaplasticQNN, {}), (MetaplasticReal, {"metaplasticity": [1.0, 2.0]})],
 )
-def test_a_killed_run_ends_as_one_that_was_not(cls, settings, killed, stream, tmp_path):
+def test_a_killed_run_resumes_to_the_same_result(cls, settings, killed, stream, tmp_path):
     whole, first, second = (cls(stream, hidden=[20], **settings) for _ in range(3))
     result = train(whole, stream, CONFIG)
     with pytest.raises(Killed):
-        train(first, stream, CONFIG, folder=tmp_path, checkpoint_every=0.0, callbacks=Kill(killed))
-    again = train(second, stream, CONFIG, folder=tmp_path)
+        train(first, stream, CONFIG, checkpoint=tmp_path, checkpoint_every=0.0, trainer={"callbacks": Kill(killed)})
+    again = train(second, stream, CONFIG, checkpoint=tmp_path)
     for name, value in whole.state_dict().items():
         assert torch.equal(value, second.state_dict()[name]), name
     for view, matrix in result.accuracies.items():
@@ -201,9 +201,9 @@ def test_a_killed_run_ends_as_one_that_was_not(cls, settings, killed, stream, tm
 
 
 def test_a_checkpoint_of_other_settings_is_refused(stream, tmp_path):
-    train(MetaplasticBNN(stream, hidden=[10], metaplasticity=1.0), stream, CONFIG, folder=tmp_path)
+    train(MetaplasticBNN(stream, hidden=[10], metaplasticity=1.0), stream, CONFIG, checkpoint=tmp_path)
     with pytest.raises(ConfigError, match="metaplasticity"):
-        train(MetaplasticBNN(stream, hidden=[10], metaplasticity=2.0), stream, CONFIG, folder=tmp_path)
+        train(MetaplasticBNN(stream, hidden=[10], metaplasticity=2.0), stream, CONFIG, checkpoint=tmp_path)
 
 
 def test_without_norms_it_learns_from_single_samples(stream):
@@ -217,7 +217,9 @@ def test_without_norms_it_learns_from_single_samples(stream):
     loss.backward()
     learner.step()
     assert all(not torch.equal(layer.weight, old) for layer, old in zip(learner.layers, before, strict=True))
-    with pytest.raises(ConfigError, match="norm='none'"):
+    with pytest.raises(
+        ConfigError, match="the batch has one sample, which has no variance; use larger batches, or norm='none'"
+    ):
         train(MetaplasticBNN(stream, hidden=[30]), stream, StreamConfig(tasks=1, batch_size=1))
 
 
@@ -225,23 +227,23 @@ def test_without_norms_it_learns_from_single_samples(stream):
 
 
 def test_fisher_information_is_the_mean_of_squared_gradients_of_single_samples(stream):
-    """Against a backward pass for each sample."""
+    """Compare with one backward pass per sample."""
     learner = MetaplasticReal(stream, hidden=[6], norm="none")
     inputs, labels = batch(stream, 12)
     rows = learner.flat(inputs)
-    found = fisher_information(learner._forward, rows, labels, batch=5)
-    expected = [torch.zeros_like(each) for each in found]
+    fisher = fisher_information(learner._forward, rows, labels, batch=5)
+    expected = [torch.zeros_like(each) for each in fisher]
     for x, y in zip(rows, labels, strict=True):
         loss = learner.loss(x[None], y[None])
         gradients = torch.autograd.grad(loss, [layer.weight for layer in learner.layers])
         for total, g in zip(expected, gradients, strict=True):
             total += g.square() / 12
-    for one, two in zip(found, expected, strict=True):
+    for one, two in zip(fisher, expected, strict=True):
         torch.testing.assert_close(one, two)
 
 
-def test_the_penalty_pulls_signs_back_with_the_strength_of_the_importance(stream):
-    """gradient = strength sum over tasks F (sign(w) - sign(w*)): zero where no sign has turned."""
+def test_the_penalty_of_ewc_acts_on_signs(stream):
+    """gradient = strength sum over tasks F (sign(w) - sign(w*)): zero where no sign has changed."""
     learner = MetaplasticBNN(stream, hidden=[10], ewc=50.0)
     train(learner, stream, StreamConfig(tasks=1, epochs=2, batch_size=20))
     layer, importance = learner.layers[0], learner.elastic.importance[0].clone()
@@ -254,15 +256,15 @@ def test_the_penalty_pulls_signs_back_with_the_strength_of_the_importance(stream
     torch.testing.assert_close(layer.weight.grad, torch.zeros_like(signs), rtol=0, atol=1e-6)
     with torch.no_grad():
         layer.weight.neg_()
-    turned = layer.seen() != signs
+    is_changed = layer.seen() != signs
     learner.elastic.add_gradient([each.seen() for each in learner.layers])
-    expected = torch.where(turned, -2 * 50.0 * importance * signs, 0.0)
+    expected = torch.where(is_changed, -2 * 50.0 * importance * signs, 0.0)
     torch.testing.assert_close(layer.weight.grad, expected, rtol=1e-4, atol=1e-6)
 
 
-def test_ewc_without_told_tasks_is_refused_not_silently_nothing(stream):
-    with pytest.raises(ConfigError, match="does not say where"):
-        MetaplasticBNN(_Untold(stream), hidden=[10], ewc=1.0)
+def test_ewc_without_boundaries_is_refused(stream):
+    with pytest.raises(ConfigError, match=r"EWC consolidates where a task ends, but the stream .* has no boundaries"):
+        MetaplasticBNN(_Unbounded(stream), hidden=[10], ewc=1.0)
 
 
 # Bad input
@@ -277,7 +279,7 @@ def test_ewc_without_told_tasks_is_refused_not_silently_nothing(stream):
         ({"rate": 0.0}, "rate is 0.0"),
         ({"weight_decay": -1e-3}, "weight_decay is -0.001"),
         ({"init_width": 0.0}, "init_width is 0.0"),
-        ({"hidden": [0]}, "hidden is"),
+        ({"hidden": [0]}, "a value of hidden is 0"),
         ({"norm": "layer"}, "norm is 'layer'"),
         ({"ewc": -1.0}, "ewc is -1.0"),
         ({"seed": -1}, "seed is -1"),
@@ -297,7 +299,7 @@ def test_levels_out_of_range(levels, stream):
 
 @LEARNERS
 def test_inputs_that_do_not_fit_or_are_not_finite(cls, stream):
-    """A sign would make a number of a NaN again."""
+    """A sign activation would turn NaN into a number."""
     learner = cls(stream, hidden=[10])
     inputs, labels = batch(stream)
     with pytest.raises(ConfigError, match="inputs have 16 features; expected 784"):
@@ -315,8 +317,8 @@ def test_inputs_that_do_not_fit_or_are_not_finite(cls, stream):
 
 @pytest.mark.slow
 @pytest.mark.skipif(not torch.distributed.is_available(), reason="torch without processes")
-def test_two_processes_are_as_one(stream):
-    """Norms over the whole batch. Real weights in float64 arithmetic differ by rounding alone; signs would amplify it."""
+def test_two_processes_equal_a_single_one(stream):
+    """Norms over the entire batch. Real weights in float64 differ by rounding only; signs would amplify it."""
     config = StreamConfig(tasks=2, epochs=1, batch_size=20, evaluate="seen")
     alone, shared = (MetaplasticReal(stream, hidden=[20]).double() for _ in range(2))
     one, two = train(alone, stream, config), train(shared, stream, config, processes=2)

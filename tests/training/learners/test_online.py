@@ -1,4 +1,4 @@
-"""The online learner: the rules of `spinode.training.online.learn` by name, consolidation at the end of a task, answers to tests."""
+"""The online learner: rules by name, consolidation at the end of a task, responses to tests."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from torch import nn
 from spinode.datasets import PermutedTasks, made_digits
 from spinode.errors import ConfigError
 from spinode.training import OnlineLearner, StreamConfig, train
-from spinode.training.learners.online import RULES
-from spinode.training.online.learn import OnlineBGD, OnlineBiMU, OnlineMESU, OnlineSGD
+from spinode.training.online import OnlineBGD, OnlineBiMU, OnlineMESU, OnlineSGD
 
 CONFIG = StreamConfig(tasks=2, batch_size=1, shuffle=False)
+RULES = ("mesu", "bgd", "bimu", "sgd", "ewc-online", "ewc-stream", "si")
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +32,7 @@ def test_every_rule_learns_and_is_reproducible(stream, rule):
 
 
 @pytest.mark.parametrize(
-    ("rule", "settings", "made"),
+    ("rule", "settings", "expected"),
     [
         ("mesu", {"memory": 5.0, "clamp": 0.1}, OnlineMESU(memory=5.0, clamp=0.1)),
         ("bgd", {"samples": 3}, OnlineBGD(samples=3)),
@@ -43,8 +43,8 @@ def test_every_rule_learns_and_is_reproducible(stream, rule):
         ("si", {"strength": 0.5}, OnlineSGD(0.002, penalty=1.0)),
     ],
 )
-def test_settings_reach_the_rule(stream, rule, settings, made):
-    assert OnlineLearner(stream, rule=rule, **settings)._rule == made
+def test_settings_reach_the_rule(stream, rule, settings, expected):
+    assert OnlineLearner(stream, rule=rule, **settings)._rule == expected
 
 
 def test_initial_weights(stream):
@@ -57,13 +57,13 @@ def test_initial_weights(stream):
 
 
 def gradients(learner, inputs, labels):
-    """Of each sample by autograd, for both layers."""
+    """Return the gradients of each sample by autograd, for both layers."""
     weights = [learner.weights()[f"weight{layer}"].double().requires_grad_() for layer in (0, 1)]
-    found = []
+    per_sample = []
     for x, y in zip(inputs.flatten(1).double(), labels, strict=True):
         loss = nn.functional.cross_entropy((x @ weights[0].T).relu() @ weights[1].T, y)
-        found.append(torch.autograd.grad(loss, weights))
-    return [torch.stack(each) for each in zip(*found, strict=True)]
+        per_sample.append(torch.autograd.grad(loss, weights))
+    return [torch.stack(each) for each in zip(*per_sample, strict=True)]
 
 
 def test_fisher_of_a_task_is_the_mean_square_of_its_gradients(stream):
@@ -74,7 +74,7 @@ def test_fisher_of_a_task_is_the_mean_square_of_its_gradients(stream):
     learner.end_task(0, task)
     learner.end_task(1, task)
     for layer in (0, 1):
-        # Twice the same task: F after it is F (1 + decay).
+        # The same task twice: F becomes F (1 + decay).
         torch.testing.assert_close(learner.weights()[f"importance{layer}"].double(), 1.3 * fisher[layer], rtol=1e-3, atol=1e-8)
         assert torch.equal(learner.weights()[f"weight{layer}"], before[f"weight{layer}"])
 
@@ -89,7 +89,7 @@ def test_path_integral_of_a_task(stream):
         step = gradients(learner, x, y)
         learner.learn(x, y, 1)
         for layer in (0, 1):
-            path[layer] += 0.01 * step[layer][0].square()  # -g dw, while nothing has importance yet
+            path[layer] += 0.01 * step[layer][0].square()  # -g dw, as long as no weight has importance
     change = [learner.weights()[f"weight{layer}"].double() - start[layer] for layer in (0, 1)]
     learner.end_task(0, task)
     for layer in (0, 1):
@@ -98,39 +98,39 @@ def test_path_integral_of_a_task(stream):
         assert not learner.weights()[f"path{layer}"].any()
 
 
-def test_answers_are_those_of_drawn_weights(stream):
-    """Pre-activations drawn for each input against weights drawn as such: the same mean answer."""
+def test_responses_have_the_mean_of_those_of_drawn_weights(stream):
+    """Compare pre-activations drawn for each input with drawn weights, by the mean response."""
     learner = OnlineLearner(stream, hidden=[5], test_samples=20000, spread=0.4)
     inputs = stream[0].test_inputs[:3]
-    answers = learner.log_probabilities(inputs, generator=torch.Generator().manual_seed(3), task=0, view="shared").exp()
-    assert answers.shape == (20000, 3, 10)
+    responses = learner.log_probabilities(inputs, generator=torch.Generator().manual_seed(3), task=0, view="shared").exp()
+    assert responses.shape == (20000, 3, 10)
     generator = torch.Generator().manual_seed(4)
-    held, flat = learner.weights(), inputs.flatten(1).expand(20000, -1, -1)
+    weights, flat = learner.weights(), inputs.flatten(1).expand(20000, -1, -1)
     for layer in (0, 1):
-        mean, sigma = held[f"mean{layer}"], held[f"sigma{layer}"]
+        mean, sigma = weights[f"mean{layer}"], weights[f"sigma{layer}"]
         drawn = mean + sigma * torch.randn((20000, *mean.shape), generator=generator)
         flat = flat @ drawn.transpose(1, 2)
         flat = flat.relu() if layer == 0 else flat.softmax(-1)
-    error = (answers.var(0) / 20000 + flat.var(0) / 20000).sqrt()
-    assert bool(((answers.mean(0) - flat.mean(0)).abs() < 4.5 * error + 1e-6).all())
+    error = (responses.var(0) / 20000 + flat.var(0) / 20000).sqrt()
+    assert bool(((responses.mean(0) - flat.mean(0)).abs() < 4.5 * error + 1e-6).all())
 
 
-def test_binary_answers_follow_the_means(stream):
-    """Where every |lambda| is large the weights are their signs, and all draws agree."""
+def test_binary_weights_of_large_lambda_are_its_signs(stream):
+    """All draws of the weights agree where every |lambda| is large."""
     learner = OnlineLearner(stream, rule="bimu", hidden=[7], test_samples=3, activation="relu", normalise=False)
     with torch.no_grad():
         for layer in (0, 1):
-            spin = learner.weights()[f"lambda{layer}"]
-            spin.copy_(torch.where(spin < 0, -20.0, 20.0))
+            value = learner.weights()[f"lambda{layer}"]
+            value.copy_(torch.where(value < 0, -20.0, 20.0))
     inputs = stream[0].test_inputs[:4]
-    answers = learner.log_probabilities(inputs, generator=torch.Generator(), task=0, view="shared")
+    responses = learner.log_probabilities(inputs, generator=torch.Generator(), task=0, view="shared")
     signs = [learner.weights()[f"lambda{layer}"].sign() for layer in (0, 1)]
     expected = ((inputs.flatten(1) @ signs[0].T).relu() @ signs[1].T).log_softmax(-1)
-    torch.testing.assert_close(answers, expected.expand(3, -1, -1))
+    torch.testing.assert_close(responses, expected.expand(3, -1, -1))
 
 
 def test_resumes_between_and_within_tasks(stream, tmp_path, monkeypatch):
-    """A run that is cut off after any call ends as one that was not."""
+    """A run that is interrupted after any call ends like an uninterrupted one."""
     from spinode.training.learners import online
 
     monkeypatch.setattr(online.OnlineLearner, "block", 70)
@@ -150,9 +150,9 @@ def test_resumes_between_and_within_tasks(stream, tmp_path, monkeypatch):
 
             folder = tmp_path / f"{rule}-{stop}"
             with pytest.raises(RuntimeError, match="cut"):
-                train(Cut(stream, rule=rule, seed=5), stream, CONFIG, folder=folder, checkpoint_every=0)
+                train(Cut(stream, rule=rule, seed=5), stream, CONFIG, checkpoint=folder, checkpoint_every=0)
             resumed = OnlineLearner(stream, rule=rule, seed=5)
-            train(resumed, stream, CONFIG, folder=folder)
+            train(resumed, stream, CONFIG, checkpoint=folder)
             for name, value in whole.weights().items():
                 assert torch.equal(value, resumed.weights()[name]), name
 
@@ -160,27 +160,27 @@ def test_resumes_between_and_within_tasks(stream, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"rule": "adam"}, "there is no online rule 'adam'; choose one of: mesu, bgd"),
+        ({"rule": "adam"}, "rule is 'adam'; expected one of bgd, bimu, ewc-online, ewc-stream, mesu"),
         ({"rule": "sgd", "memory": 3}, "sgd has no setting memory; its settings are: rate"),
         ({"rule": "ewc-online", "decay": -1}, "decay of ewc-online is -1; expected a finite number"),
-        ({"rule": "mesu", "memory": "long"}, "settings of mesu of a wrong kind"),
+        ({"rule": "mesu", "memory": "long"}, "memory of OnlineMESU is 'long'; expected a number above 0"),
         ({"hidden": [50, 50]}, "expected one hidden layer"),
-        ({"hidden": 0}, "expected one hidden layer"),
+        ({"hidden": 0}, "a value of hidden is 0; expected a whole number of at least 1"),
         ({"test_samples": 0}, "test_samples is 0"),
-        ({"memory": -1}, "a memory above 0 steps"),
+        ({"memory": -1}, "memory of OnlineMESU is -1; expected a number above 0"),
     ],
 )
-def test_mistakes(stream, settings, message):
+def test_wrong_settings_are_reported(stream, settings, message):
     with pytest.raises(ConfigError, match=message):
         OnlineLearner(stream, **settings)
 
 
-def test_batches_are_refused_before_anything_is_learned(stream):
-    with pytest.raises(ConfigError, match="one sample at a time, and batch_size is 10"):
+def test_batches_are_refused_before_learning(stream):
+    with pytest.raises(ConfigError, match="one sample at a time, but batch_size is 10"):
         train(OnlineLearner(stream), stream, StreamConfig(tasks=1, batch_size=10))
 
 
-def test_rules_that_need_boundaries(stream):
-    endless = PermutedTasks(made_digits(train=100, test=50), tasks=2, seed=1, boundaries=False)
+def test_rules_that_need_boundaries_refuse_streams_without(stream):
+    unbounded = PermutedTasks(made_digits(train=100, test=50), tasks=2, seed=1, boundaries=False)
     with pytest.raises(ConfigError, match="consolidates where a task ends"):
-        OnlineLearner(endless, rule="si")
+        OnlineLearner(unbounded, rule="si")

@@ -529,7 +529,7 @@ def call_with(**change):
         (call_with(labels=torch.zeros(9)), r"labels are torch.float32 of shape \(9,\); expected int64"),
         (call_with(noise=None), r"noise for OnlineMESU.* is missing; expected shape \(9, 3, 11\)"),
         (call_with(noise=torch.zeros(9, 2, 11).double()), r"noise is torch.float64 of shape \(9, 2, 11\)"),
-        (call_with(rule=OnlineSGD(0.1), noise=torch.zeros(9, 1, 11).double()), r"noise for OnlineSGD.* is given; expected none$|none,"),
+        (call_with(rule=OnlineSGD(0.1), noise=torch.zeros(9, 1, 11).double()), r"noise for OnlineSGD.* is given; expected non"),
         (lambda: learn_online("mesu", {}, torch.zeros(1, 1), torch.zeros(1).long()), r"the rule is 'mesu'; expected an online"),
         (lambda: run_online(OnlineBGD(), *make_case(OnlineBGD())[:3]), r"draws weights, but generator is None"),
         (lambda: OnlineSGD(-1.0), r"rate of OnlineSGD is -1\.0; expected a finite number of at least 0"),

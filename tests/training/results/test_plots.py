@@ -1,4 +1,4 @@
-"""Figures: that what is drawn is what was measured, and that nothing is drawn where nothing was."""
+"""Plots show the measured values, and nothing where nothing was tested."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,7 @@ import torch
 
 from spinode.errors import ConfigError
 from spinode.training import AccuracyMatrix, roc_auc
-from spinode.training.results.plots import NAMED, plot_accuracies, plot_sliding, plot_tasks, plot_uncertainty, save_plots
+from spinode.training.results.plots import MAX_LABELLED, plot_accuracies, plot_sliding, plot_tasks, plot_uncertainty, save_plots
 from spinode.training.results.result import StreamResult
 
 
@@ -23,12 +23,12 @@ def result(tasks=6, seed=0, recent=3, ood=True, **accuracies):
     generator = torch.Generator().manual_seed(seed)
     detection = {}
     for kind in ("epistemic", "aleatoric", "total") if ood else ():
-        detection[f"inside {kind}"] = torch.rand(200, generator=generator)
-        detection[f"outside {kind}"] = 0.5 + torch.rand(300, generator=generator)
+        detection[f"newest {kind}"] = torch.rand(200, generator=generator)
+        detection[f"ood {kind}"] = 0.5 + torch.rand(300, generator=generator)
     return StreamResult("mesu", "toy", seed, recent, accuracies or {"shared": matrix(tasks, seed=seed)}, detection=detection)
 
 
-def test_matrix_is_drawn_in_percent_and_blank_where_untested():
+def test_the_matrix_is_shown_in_percent_and_blank_where_untested():
     known = matrix(4)
     ax = plot_accuracies(known, title="rule")
     drawn = ax.collections[0].get_array().reshape(4, 4)
@@ -37,11 +37,11 @@ def test_matrix_is_drawn_in_percent_and_blank_where_untested():
     words = {(text.get_position(), text.get_text()) for text in ax.texts}
     assert ((1, 3), f"{100 * known.values[2, 0]:.0f}") in words  # task 1 after task 3
     assert len(words) == 10
-    assert ax.get_ylim() == (4.5, 0.5)  # the first row above
+    assert ax.get_ylim() == (4.5, 0.5)  # the first row on top
     assert len(plot_accuracies(matrix(30)).texts) == 0
 
 
-def test_curve_of_each_task_begins_when_it_is_learned():
+def test_the_curve_of_a_task_begins_when_it_is_learned():
     known = matrix(5)
     curves = [line for line in plot_tasks(known).get_lines() if line.get_label().startswith("task")]
     assert [line.get_label() for line in curves] == [f"task {i}" for i in range(1, 6)]
@@ -50,11 +50,11 @@ def test_curve_of_each_task_begins_when_it_is_learned():
         np.testing.assert_allclose(line.get_ydata(), 100 * known.values[index:, index])
 
 
-def test_curve_breaks_where_nothing_was_tested():
-    """A straight line from the newest tests to those at the end would show a course that nobody has seen."""
+def test_a_curve_is_interrupted_where_nothing_was_tested():
+    """A line from the newest tests to those at the end would suggest values that were not measured."""
     known = matrix(30, recent=4)
     ax = plot_tasks(known)
-    assert NAMED < 30
+    assert MAX_LABELLED < 30
     assert ax.get_legend() is None
     first, alone = ax.get_lines()[:2]
     assert np.isnan(first.get_ydata()[4:-1]).all()
@@ -78,27 +78,27 @@ def test_sliding_mean_of_seeds_with_a_band():
         plot_sliding([])
 
 
-def test_histograms_are_densities_and_the_title_is_the_area():
+def test_histograms_are_densities_and_the_title_is_the_auc():
     known = result()
     ax = plot_uncertainty(known, kind="total")
-    inside, outside = known.detection["inside total"], known.detection["outside total"]
+    newest, ood = known.detection["newest total"], known.detection["ood total"]
     for bars in ax.containers:
         assert sum(bar.get_height() * bar.get_width() for bar in bars) == pytest.approx(1)
-    assert ax.get_title(loc="left") == f"area under the ROC: {roc_auc(inside, outside):.3f}"
-    with pytest.raises(ConfigError, match="the run had no strangers"):
+    assert ax.get_title(loc="left") == f"area under the ROC curve: {roc_auc(newest, ood):.3f}"
+    with pytest.raises(ConfigError, match=r"the run had no out-of-distribution tests; pass ood=\.\.\. to train"):
         plot_uncertainty(result(ood=False))
-    with pytest.raises(ConfigError, match="expected 'epistemic', 'aleatoric' or 'total'"):
+    with pytest.raises(ConfigError, match="kind is 'other'; expected one of epistemic, aleatoric, total"):
         plot_uncertainty(known, kind="other")
 
 
-def test_files(tmp_path):
+def test_save_plots_writes_png_files(tmp_path):
     paths = save_plots(result(), tmp_path)
     assert {path.name for path in paths} == {
         "accuracies.png", "tasks.png", "sliding.png", "uncertainty-epistemic.png", "uncertainty-aleatoric.png",
     }  # fmt: skip
     assert all(path.read_bytes().startswith(b"\x89PNG") for path in paths)
     single = result(ood=False)
-    single.detection.update({"inside epistemic": torch.zeros(3), "outside epistemic": torch.zeros(3)})
+    single.detection.update({"newest epistemic": torch.zeros(3), "ood epistemic": torch.zeros(3)})
     assert {path.name for path in save_plots(single, tmp_path)} == {"accuracies.png", "tasks.png", "sliding.png"}
     views = result(ood=False, task=matrix(3), shared=matrix(3, seed=1))
     names = {path.name for path in save_plots(views, tmp_path)}

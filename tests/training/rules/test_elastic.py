@@ -1,4 +1,4 @@
-"""EWC and SI: importance and penalty against autograd, in a loop of torch."""
+"""EWC and SI: importance and penalty against autograd."""
 
 from __future__ import annotations
 
@@ -41,11 +41,11 @@ def test_fisher_information_is_the_mean_square_of_single_gradients(net, data):
     expected = [torch.zeros_like(layer.weight) for layer in net]
     for x, y in zip(inputs, labels, strict=True):
         loss = nn.functional.cross_entropy(traced(net)(x[None])[0], y[None])
-        for total, slope in zip(expected, torch.autograd.grad(loss, [layer.weight for layer in net]), strict=True):
-            total += slope.square() / len(inputs)
+        for total, gradient in zip(expected, torch.autograd.grad(loss, [layer.weight for layer in net]), strict=True):
+            total += gradient.square() / len(inputs)
     for batch in (7, 40, 500):
-        found = fisher_information(traced(net), inputs, labels, batch=batch)
-        for mine, other in zip(found, expected, strict=True):
+        fisher = fisher_information(traced(net), inputs, labels, batch=batch)
+        for mine, other in zip(fisher, expected, strict=True):
             torch.testing.assert_close(mine, other)
 
 
@@ -57,12 +57,12 @@ def quadratic(parameters, importance, anchors, strength):
 def test_penalty_of_ewc_after_two_tasks(net, kind, decay):
     parameters = [layer.weight for layer in net]
     generator = torch.Generator().manual_seed(5)
-    held = EWC(parameters, 7.0, kind=kind, decay=decay)
+    penalty = EWC(parameters, 7.0, kind=kind, decay=decay)
     fishers, anchors = [], []
     for _ in range(2):
         fishers.append([torch.rand(p.shape, generator=generator, dtype=p.dtype) for p in parameters])
         anchors.append([p.detach().clone() for p in parameters])
-        held.end_task(fishers[-1])
+        penalty.end_task(fishers[-1])
         with torch.no_grad():
             for p in parameters:
                 p += torch.randn(p.shape, generator=generator, dtype=p.dtype)
@@ -72,57 +72,57 @@ def test_penalty_of_ewc_after_two_tasks(net, kind, decay):
         expected = quadratic(parameters, [decay * a + b for a, b in zip(*fishers, strict=True)], anchors[1], 7.0)
     for p in parameters:
         p.grad = torch.ones_like(p)
-    held.add_gradient()
-    for p, slope in zip(parameters, torch.autograd.grad(expected, parameters), strict=True):
-        torch.testing.assert_close(p.grad, 1 + slope)
-    before = held.penalty()
+    penalty.add_gradient()
+    for p, gradient in zip(parameters, torch.autograd.grad(expected, parameters), strict=True):
+        torch.testing.assert_close(p.grad, 1 + gradient)
+    before = penalty.penalty()
     with torch.no_grad():
-        moved = quadratic(parameters, held.importance, [torch.zeros_like(p) for p in parameters], 7.0)
-        pull = sum((7.0 * b * p).sum() for b, p in zip(held.pull, parameters, strict=True))
+        moved = quadratic(parameters, penalty.importance, [torch.zeros_like(p) for p in parameters], 7.0)
+        pull = sum((7.0 * b * p).sum() for b, p in zip(penalty.pull, parameters, strict=True))
     torch.testing.assert_close(before, moved - pull)
 
 
-def test_streaming_ewc_follows_the_weights_before_each_step(net):
+def test_streaming_ewc_anchors_the_weights_before_each_step(net):
     parameters = [layer.weight for layer in net]
-    held = EWC(parameters, 2.0, kind="stream", decay=0.5)
-    slopes = [torch.full_like(p, 2.0) for p in parameters]
+    penalty = EWC(parameters, 2.0, kind="stream", decay=0.5)
+    gradients = [torch.full_like(p, 2.0) for p in parameters]
     before = [p.detach().clone() for p in parameters]
-    held.after_step(slopes, before)
-    held.after_step(slopes, before)
-    for f, b, old in zip(held.importance, held.pull, before, strict=True):
+    penalty.after_step(gradients, before)
+    penalty.after_step(gradients, before)
+    for f, b, old in zip(penalty.importance, penalty.pull, before, strict=True):
         assert torch.equal(f, torch.full_like(f, 0.5 * 4 + 4))
         torch.testing.assert_close(b, f * old)
 
 
-def test_si_counts_the_fall_of_the_loss_along_the_way(net, data):
-    """For small steps of plain descent the path integral over all weights is the fall of the loss."""
+def test_the_path_integral_of_si_is_the_decrease_of_the_loss(net, data):
+    """For small steps of gradient descent, summed over all weights."""
     inputs, labels = data
     parameters = [layer.weight for layer in net]
-    held = SI(parameters, 0.1, damping=0.7)
+    penalty = SI(parameters, 0.1, damping=0.7)
     start = [p.detach().clone() for p in parameters]
     losses = []
     for _ in range(200):
         loss = nn.functional.cross_entropy(traced(net)(inputs)[0], labels)
         losses.append(float(loss.detach()))
-        slopes = torch.autograd.grad(loss, parameters)
+        gradients = torch.autograd.grad(loss, parameters)
         before = [p.detach().clone() for p in parameters]
         with torch.no_grad():
-            for p, g in zip(parameters, slopes, strict=True):
+            for p, g in zip(parameters, gradients, strict=True):
                 p -= 1e-3 * g
-        held.after_step(slopes, before)
+        penalty.after_step(gradients, before)
     last = float(nn.functional.cross_entropy(traced(net)(inputs)[0], labels).detach())
-    assert float(sum(each.sum() for each in held.path)) == pytest.approx(losses[0] - last, rel=1e-2)
-    path = [each.clone() for each in held.path]
-    held.end_task()
-    for f, way, p, old in zip(held.importance, path, parameters, start, strict=True):
-        torch.testing.assert_close(f, way.clamp(min=0) / ((p.detach() - old).square() + 0.7))
+    assert float(sum(each.sum() for each in penalty.path)) == pytest.approx(losses[0] - last, rel=1e-2)
+    path = [each.clone() for each in penalty.path]
+    penalty.end_task()
+    for f, path_integral, p, old in zip(penalty.importance, path, parameters, start, strict=True):
+        torch.testing.assert_close(f, path_integral.clamp(min=0) / ((p.detach() - old).square() + 0.7))
     for p in parameters:
         p.grad = torch.zeros_like(p)
-    held.add_gradient()
+    penalty.add_gradient()
     assert all(float(p.grad.abs().max()) < 1e-12 for p in parameters)  # at the anchor
 
 
-def test_state_is_taken_back(net):
+def test_the_state_is_restored(net):
     parameters = [layer.weight for layer in net]
     first, second = SI(parameters, 0.1), SI(parameters, 0.1)
     first.after_step([torch.ones_like(p) for p in parameters], [p.detach() - 1 for p in parameters])
@@ -134,20 +134,20 @@ def test_state_is_taken_back(net):
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda p: EWC(p, 0.0), "the strength is 0.0; expected a finite number above 0"),
-        (lambda p: EWC(p, 1.0, kind="some"), "expected 'task', 'online' or 'stream'"),
-        (lambda p: EWC(p, 1.0, decay=2), "expected a number from 0 to 1"),
-        (lambda p: EWC([], 1.0), "there are no parameters to hold"),
+        (lambda p: EWC(p, 0.0), "strength is 0.0; expected a finite number above 0"),
+        (lambda p: EWC(p, 1.0, kind="some"), "kind is 'some'; expected one of task, online, stream"),
+        (lambda p: EWC(p, 1.0, decay=2), "decay is 2; expected a finite number from 0 to 1"),
+        (lambda p: EWC([], 1.0), "there are no parameters to penalise"),
         (lambda p: SI(p, 1.0, damping=0), "damping is 0; expected a finite number above 0"),
-        (lambda p: SI(p, float("nan")), "the strength is nan"),
+        (lambda p: SI(p, float("nan")), "strength is nan"),
     ],
 )
-def test_mistakes(net, make, message):
+def test_wrong_settings_are_reported(net, make, message):
     with pytest.raises(ConfigError, match=message):
         make([layer.weight for layer in net])
 
 
-def test_a_penalty_of_nothing_is_said(net):
-    held = EWC([layer.weight for layer in net], 1.0)
+def test_zero_importance_is_reported(net):
+    penalty = EWC([layer.weight for layer in net], 1.0)
     with pytest.raises(FitError, match="no weight has any importance"):
-        held.end_task([torch.zeros_like(layer.weight) for layer in net])
+        penalty.end_task([torch.zeros_like(layer.weight) for layer in net])

@@ -1,4 +1,4 @@
-"""`MetaplasticAdam` against Adam, its equation and its own restart."""
+"""`MetaplasticAdam` against Adam, its equation, and resumed from its state."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def gradients(shape, steps, seed=0):
 
 
 @pytest.mark.parametrize("interval", [None, (0.5, 5)])
-def test_m_zero_is_adam(interval):
+def test_m_zero_equals_adam(interval):
     start, steps = gradients((4, 5), 1, seed=1)[0], gradients((4, 5), 30)
     settings = {"lr": 0.02, "betas": (0.8, 0.95), "eps": 1e-6, "weight_decay": 0.1}
     ours, theirs = (torch.nn.Parameter(start.clone()) for _ in range(2))
@@ -44,7 +44,7 @@ def test_parameters_of_one_dimension_take_plain_adam():
 
 
 def test_steps_towards_zero_are_damped_and_steps_away_are_not():
-    """At the first step Adam moves by the rate against the sign of the gradient."""
+    """The first step of Adam is the rate times minus the sign of the gradient."""
     rate, m = 0.01, 1.7
     weight = parameter(0.8, 0.8, -0.8, -0.8)
     before = weight.detach().clone()
@@ -54,7 +54,7 @@ def test_steps_towards_zero_are_damped_and_steps_away_are_not():
     torch.testing.assert_close(after - before, expected, rtol=1e-9, atol=0)
 
 
-def test_levels_are_damped_by_the_distance_from_the_nearest_transition_in_half_spacings():
+def test_the_distance_is_in_units_of_half_the_spacing():
     """Levels -1, -1/3, 1/3, 1; transitions -2/3, 0, 2/3. The weight 0.5 lies 1/6 below 2/3: half of half the spacing."""
     rate, m, spacing = 0.01, 1.7, 2 / 3
     damped = rate * (1 - math.tanh(m * (1 / 6) * 2 / spacing) ** 2)
@@ -65,7 +65,7 @@ def test_levels_are_damped_by_the_distance_from_the_nearest_transition_in_half_s
         assert float(after) - 0.5 == pytest.approx(moved, rel=1e-9)
 
 
-def test_two_levels_are_the_binary_rule():
+def test_two_levels_equal_the_binary_rule():
     start, steps = gradients((4, 5), 1, seed=1)[0], gradients((4, 5), 30)
     binary, levels = (torch.nn.Parameter(start.clone()) for _ in range(2))
     one = descend(MetaplasticAdam([binary], lr=0.05, m=2.0), binary, steps)
@@ -74,7 +74,7 @@ def test_two_levels_are_the_binary_rule():
     assert float((one - start).abs().max()) > 0.1
 
 
-def test_groups_have_an_m_of_their_own():
+def test_groups_may_have_different_m():
     steps = gradients((3, 3), 5)
     start = torch.full((3, 3), 0.7, dtype=torch.float64)
     both = [torch.nn.Parameter(start.clone()) for _ in range(2)]
@@ -89,7 +89,7 @@ def test_groups_have_an_m_of_their_own():
     assert not torch.equal(*both)
 
 
-def test_a_restart_from_its_state_goes_on_as_if_there_was_none():
+def test_it_resumes_from_its_state():
     steps = gradients((3, 4), 20)
     settings = {"lr": 0.05, "m": 1.35, "interval": (0.5, 4)}
     whole, halves = (torch.nn.Parameter(torch.full((3, 4), 0.2, dtype=torch.float64)) for _ in range(2))
@@ -125,5 +125,5 @@ def test_settings_out_of_range(name, value):
 
 @pytest.mark.parametrize("interval", [(0.0, 4), (0.5, 1), (-1.0, 4), (0.5,)])
 def test_intervals_out_of_range(interval):
-    with pytest.raises(ConfigError, match="interval is"):
+    with pytest.raises(ConfigError, match="interval"):
         MetaplasticAdam([parameter(1.0)], interval=interval)

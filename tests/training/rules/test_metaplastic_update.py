@@ -1,4 +1,4 @@
-"""The metaplastic step of Adam against torch's Adam, its equation, and compiled against plain."""
+"""The metaplastic update against torch's Adam and its equation, and compiled against plain torch."""
 
 import pytest
 import torch
@@ -6,7 +6,7 @@ import torch
 from spinode import kernels
 from spinode.errors import ConfigError
 from spinode.kernels import native
-from spinode.training.rules.metaplastic_step import metaplastic_adam
+from spinode.training.rules.metaplastic_update import metaplastic_update
 
 OFFERED = native.BUILD_INFO["simd_offered"]
 compiled = pytest.mark.skipif(not native.built, reason=f"this installation has no compiled kernels: {native.reason}")
@@ -22,19 +22,19 @@ SETTINGS = [
 
 
 def tensors(count, dtype=torch.float64, seed=0):
-    """Weight, gradient, and running averages as after a while."""
+    """Return weight, gradient, and running averages of typical size."""
     g = torch.Generator().manual_seed(seed)
     weight, gradient, average = (torch.randn(count, generator=g, dtype=torch.float64).to(dtype) for _ in range(3))
     return weight, gradient, 0.3 * average, (0.2 + torch.rand(count, generator=g, dtype=torch.float64)).to(dtype)
 
 
-def stepped(mode, given, *, seen=True, **settings):
-    """Weight, averages and what the network sees after a step; what was given is kept."""
+def step_copy(mode, given, *, seen=True, **settings):
+    """Return weight, averages and what the network sees after a step, without changing the given tensors."""
     weight, gradient, average, square = (value.clone() for value in given)
-    binary = torch.full_like(weight, 7) if seen else None
+    seen_after = torch.full_like(weight, 7) if seen else None
     with kernels.use(mode):
-        metaplastic_adam(weight, gradient, average, square, **{"step": 7, "rate": 0.05, **settings}, binary=binary)
-    return [weight, average, square, *([binary] if seen else [])]
+        metaplastic_update(weight, gradient, average, square, **{"step": 7, "rate": 0.05, **settings}, seen=seen_after)
+    return [weight, average, square, *([seen_after] if seen else [])]
 
 
 @MODES
@@ -49,7 +49,7 @@ def test_without_metaplasticity_it_is_adam(mode, dtype, close):
     for step in range(1, 21):
         theirs.grad = torch.randn(37, generator=g).to(dtype)
         with kernels.use(mode):
-            metaplastic_adam(
+            metaplastic_update(
                 weight, theirs.grad, average, square, step=step, rate=0.02, betas=(0.8, 0.95), eps=1e-6, decay=0.1
             )  # fmt: skip
         adam.step()
@@ -57,10 +57,10 @@ def test_without_metaplasticity_it_is_adam(mode, dtype, close):
 
 
 @MODES
-def test_a_step_is_its_equation(mode):
-    """Element by element, as the paper has it; both directions of both signs occur."""
+def test_a_step_follows_its_equation(mode):
+    """Element by element, as published; both directions of both signs occur."""
     given = tensors(50)
-    weight, average, square, binary = stepped(mode, given, m=1.35, decay=0.02, betas=(0.9, 0.99), eps=1e-3)
+    weight, average, square, seen = step_copy(mode, given, m=1.35, decay=0.02, betas=(0.9, 0.99), eps=1e-3)
     damped = 0
     for i in range(50):
         w, g, a, q = (float(value[i]) for value in given)
@@ -73,24 +73,24 @@ def test_a_step_is_its_equation(mode):
         assert float(square[i]) == pytest.approx(q, rel=1e-12)
         assert float(weight[i]) == pytest.approx(moved, rel=1e-11)
     assert 10 < damped < 40
-    assert torch.equal(binary, weight.sign())
+    assert torch.equal(seen, weight.sign())
 
 
 @MODES
 @pytest.mark.parametrize(
     ("levels", "transitions"), [(2, [0.0]), (3, [-0.2, 0.2]), (4, [-0.4, 0, 0.4]), (5, [-0.6, -0.2, 0.2, 0.6])]
 )
-def test_transitions_are_where_the_level_changes(mode, levels, transitions):
+def test_steps_towards_a_transition_are_damped_by_the_distance(mode, levels, transitions):
     """An update towards the nearest transition is damped by 1 - tanh(m x)^2, one away from it is not."""
-    weight = torch.linspace(-1.3, 1.3, 261, dtype=torch.float64) + 1e-4  # off the ties half way between transitions
+    weight = torch.linspace(-1.3, 1.3, 261, dtype=torch.float64) + 1e-4  # away from the ties half way between transitions
     places = torch.tensor(transitions, dtype=torch.float64)
     distance = weight - places[(weight[:, None] - places).abs().argmin(1)]
     index = (weight[:, None] > places).sum(1)
     for push in (1.0, -1.0):
         average = torch.full_like(weight, push)
         given = (weight, average, average, torch.ones_like(weight))  # the average of equal gradients stays
-        moved, *_, level = stepped(mode, given, m=2.0, interval=(0.4, levels), rate=1e-9, eps=0.0)
-        plain, *_ = stepped(mode, given, rate=1e-9, eps=0.0)
+        moved, *_, level = step_copy(mode, given, m=2.0, interval=(0.4, levels), rate=1e-9, eps=0.0)
+        plain, *_ = step_copy(mode, given, rate=1e-9, eps=0.0)
         factor = (moved - weight) / (plain - weight)
         expected = torch.where(distance * push > 0, 1 - (2 * distance).tanh() ** 2, 1)
         torch.testing.assert_close(factor, expected, rtol=1e-5, atol=1e-6)
@@ -98,10 +98,10 @@ def test_transitions_are_where_the_level_changes(mode, levels, transitions):
 
 
 @MODES
-def test_two_levels_are_a_sign(mode):
+def test_two_levels_equal_a_sign(mode):
     given = tensors(200)
-    signed = stepped(mode, given, m=1.5)
-    levelled = stepped(mode, given, m=1.5, interval=(2.0, 2))
+    signed = step_copy(mode, given, m=1.5)
+    levelled = step_copy(mode, given, m=1.5, interval=(2.0, 2))
     for ours, truth in zip(levelled, signed, strict=True):
         torch.testing.assert_close(ours, truth, rtol=1e-12, atol=1e-14)
 
@@ -112,62 +112,62 @@ def test_two_levels_are_a_sign(mode):
 @pytest.mark.parametrize(("dtype", "close"), [(torch.float64, 1e-12), (torch.float32, 3e-6)])
 @pytest.mark.parametrize("count", [0, 1, 7, 16, 33, 1000])
 @pytest.mark.parametrize("seen", [True, False])
-def test_compiled_is_plain(simd, settings, dtype, close, count, seen, monkeypatch):
+def test_compiled_equals_plain(simd, settings, dtype, close, count, seen, monkeypatch):
     if simd not in OFFERED:
         pytest.skip(f"this machine or build has no {simd}")
     monkeypatch.setenv("SPINODE_SIMD", simd)
     given = tensors(count, dtype, seed=count)
     for ours, truth in zip(
-        stepped("native", given, seen=seen, **settings), stepped("torch", given, seen=seen, **settings), strict=True
+        step_copy("native", given, seen=seen, **settings), step_copy("torch", given, seen=seen, **settings), strict=True
     ):
         torch.testing.assert_close(ours, truth, rtol=close, atol=close)
 
 
 @compiled
-def test_threads_share_a_large_tensor():
+def test_threads_give_the_same_result_on_a_large_tensor():
     """Bit for bit, and with a remainder."""
     given = tensors(2**18 + 77, torch.float32)
-    alone = stepped("native", given, m=1.0)
+    alone = step_copy("native", given, m=1.0)
     torch.set_num_threads(3)
     try:
-        together = stepped("native", given, m=1.0)
+        together = step_copy("native", given, m=1.0)
     finally:
         torch.set_num_threads(1)
     assert all(torch.equal(ours, truth) for ours, truth in zip(together, alone, strict=True))
 
 
 @MODES
-def test_a_frozen_weight_stays(mode):
+def test_a_strongly_damped_step_keeps_full_precision(mode):
     """At m |x| = 15 the factor is 4 exp(-30); in float32, 1 - tanh^2 would be zero."""
     weight = torch.tensor([1e-6, -1e-6])
     given = (weight, weight.sign(), weight.sign(), torch.ones(2))
-    moved, plain = (stepped(mode, given, m=m, rate=1e9, eps=0.0)[0] for m in (1.5e7, 0.0))
+    moved, plain = (step_copy(mode, given, m=m, rate=1e9, eps=0.0)[0] for m in (1.5e7, 0.0))
     torch.testing.assert_close((moved - weight) / plain, torch.full((2,), 4 * 9.3576e-14), rtol=1e-3, atol=0)
 
 
 @MODES
-def test_autograd_notices_the_change(mode):
+def test_autograd_detects_the_change(mode):
     weight = torch.nn.Parameter(torch.ones(3))
     loss = weight.square().sum()
     with kernels.use(mode):
-        metaplastic_adam(weight, torch.ones(3), torch.zeros(3), torch.zeros(3), step=1, rate=0.1, m=1.0)
+        metaplastic_update(weight, torch.ones(3), torch.zeros(3), torch.zeros(3), step=1, rate=0.1, m=1.0)
     with pytest.raises(RuntimeError, match="modified by an inplace operation"):
         loss.backward()
 
 
 @MODES
-def test_views_are_changed_in_place(mode):
+def test_non_contiguous_tensors_are_changed_in_place(mode):
     given = [value.view(8, 5) for value in tensors(40)]
-    expected = stepped(mode, given, m=1.0)
-    found = stepped(mode, [value.T.contiguous().T for value in given], m=1.0)
-    for ours, truth in zip(found, expected, strict=True):
+    expected = step_copy(mode, given, m=1.0)
+    transposed = step_copy(mode, [value.T.contiguous().T for value in given], m=1.0)
+    for ours, truth in zip(transposed, expected, strict=True):
         torch.testing.assert_close(ours, truth)
 
 
 def call(**settings):
     weight, gradient, average, square = tensors(6)
     given = {"weight": weight, "gradient": gradient, "exp_avg": average, "exp_avg_sq": square, "step": 1, "rate": 0.1}
-    return lambda: metaplastic_adam(**(given | settings))
+    return lambda: metaplastic_update(**(given | settings))
 
 
 @pytest.mark.parametrize(
@@ -175,20 +175,20 @@ def call(**settings):
     [
         (call(gradient=torch.zeros(5).double()), r"a tensor is torch.float64 of shape \(5,\)"),
         (call(exp_avg=torch.zeros(6)), r"a tensor is torch.float32 .*expected that of the weight, torch.float64"),
-        (call(binary=torch.zeros(6, dtype=torch.int8)), r"a tensor is torch.int8"),
-        (call(step=0), "a step of at least 1"),
-        (call(betas=(0.9, 1.0)), "betas from 0 to below 1"),
-        (call(m=-1.0), "nothing below 0"),
-        (call(interval=(0.0, 3)), "spacing above 0, at least 2 levels"),
-        (call(interval=(0.1, 1)), "spacing above 0, at least 2 levels"),
+        (call(seen=torch.zeros(6, dtype=torch.int8)), r"a tensor is torch.int8"),
+        (call(step=0), "step is 0; expected a whole number of at least 1"),
+        (call(betas=(0.9, 1.0)), "the second of betas is 1.0; expected a finite number of at least 0 and below 1"),
+        (call(m=-1.0), "m is -1.0; expected a finite number of at least 0"),
+        (call(interval=(0.0, 3)), "the spacing of interval is 0.0; expected a finite number above 0"),
+        (call(interval=(0.1, 1)), "the number of levels of interval is 1; expected a whole number of at least 2"),
     ],
 )
-def test_what_does_not_fit_is_named(wrong, message):
+def test_wrong_arguments_are_reported(wrong, message):
     with pytest.raises(ConfigError, match=message):
         wrong()
 
 
-def test_integers_are_no_hidden_weights():
+def test_integers_are_refused_as_hidden_weights():
     whole = [torch.ones(3, dtype=torch.int64) for _ in range(4)]
     with pytest.raises(ConfigError, match=r"the weight is torch.int64; expected float32 or float64"):
-        metaplastic_adam(*whole, step=1, rate=0.1)
+        metaplastic_update(*whole, step=1, rate=0.1)
