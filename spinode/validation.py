@@ -42,7 +42,7 @@ def is_number(value: object) -> bool:
         >>> is_number(np.float32(0.5)), is_number("0.5"), is_number(False)
         (True, False, False)
     """
-    return isinstance(value, numbers.Real) and not _is_boolean(value)
+    return type(value) in (float, int) or (isinstance(value, numbers.Real) and not _is_boolean(value))
 
 
 def whole_number(name: str, value: Any, low: int | None = 0, high: int | None = None) -> int:
@@ -107,7 +107,7 @@ def number(
         spinode.errors.ConfigError: width is -1e-06; expected a finite number above 0 [s].
     """
     if is_number(value):
-        real = _as_float(value)
+        real: float = value if type(value) is float else _as_float(value)
         within = (low is None or (real > low if above else real >= low)) and (
             high is None or (real < high if below else real <= high)
         )
@@ -170,7 +170,7 @@ def one_of(name: str, value: Any, choices: Iterable[str | None]) -> Any:
         ...
         spinode.errors.ConfigError: method is 'adm'; expected one of gauss-newton, adam. Did you mean 'adam'?
     """
-    known = list(choices)
+    known = choices if isinstance(choices, (tuple, dict)) else list(choices)
     if (value is None or isinstance(value, str)) and value in known:
         return value
     names = [choice for choice in known if choice is not None]
