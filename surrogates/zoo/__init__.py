@@ -1,6 +1,6 @@
-"""Shipped surrogates, each with a model card: what it was fitted on, how well it does, and where it is valid.
+"""Shipped surrogates, each with a model card: data of the fit, scores on unseen data, and domain of validity.
 
-All were fitted on recordings that this package's own reference models made; `benchmarks/make_zoo.py` makes them again.
+All were fitted on recordings of this package's own reference models; `benchmarks/make_zoo.py` reproduces them.
 """
 
 from __future__ import annotations
@@ -37,26 +37,36 @@ def model_card(name: str) -> dict[str, Any]:
 
     Returns:
         "name", "kind" ("synapse" or "surrogate"), "summary", "fitted_on", "domain" (ranges in SI), "units", "scores" (on
-        devices or drives that the fit has not seen), "verdict", "licence", "seed", "version", "generator", and "quick": true
-        where a small fit stands in for the full one.
+        devices or drives that the fit has not seen), "assessment" ("close", or "loose" with the reasons), "licence", "seed",
+        "version", "generator", and "quick" (true if a small fit replaces the full one).
 
     Raises:
         ConfigError: there is no such surrogate.
+
+    Example:
+        >>> from spinode.surrogates import zoo
+        >>> zoo.model_card("vteam")["fitted_on"]["device"]
+        'VTEAM'
     """
-    found: dict[str, Any] = json.loads((files(__name__) / f"{_known(name)}.json").read_text("utf-8"))
-    return found
+    card: dict[str, Any] = json.loads((files(__name__) / f"{_known(name)}.json").read_text("utf-8"))
+    return card
 
 
 def path(name: str) -> Path:
-    """Return the file of a shipped surrogate.
+    """Return the path of a shipped surrogate's file.
 
     Raises:
         ConfigError: there is no such surrogate.
+
+    Example:
+        >>> from spinode.surrogates import zoo
+        >>> zoo.path("vteam").name
+        'vteam.safetensors'
     """
     return Path(str(files(__name__) / f"{_known(name)}{_ENDING}"))
 
 
-def open(name: str) -> Any:  # noqa: A001 - zoo.open("macrospin") reads as what it does
+def open(name: str) -> Any:  # noqa: A001 - called as zoo.open("macrospin")
     """Return a shipped surrogate, a `Surrogate` or a `SynapseSurrogate`.
 
     A synapse is driven with the pulse of the device that it was fitted on, as its model card gives it.
@@ -76,7 +86,7 @@ def open(name: str) -> Any:  # noqa: A001 - zoo.open("macrospin") reads as what 
     if isinstance(surrogate, SynapseSurrogate):
         pulse = model_card(name)["fitted_on"]["settings"]
         if None not in (surrogate.voltage, surrogate.width, pulse.get("voltage"), pulse.get("width")):
-            # Its own default is a typical pulse of the file; another one has another ratio of SET to RESET.
+            # The default of the file is a typical pulse of the fit, with another ratio of SET to RESET.
             surrogate.voltage, surrogate.width = tuple(pulse["voltage"]), float(pulse["width"])
     return surrogate
 
@@ -88,10 +98,10 @@ def open_synapse(name: str | Path) -> SynapseSurrogate:
         FileFormatError: no such name or file, a damaged file, or a surrogate of another kind.
     """
     if isinstance(name, str) and name in available():
-        found = open(name)
-        if not isinstance(found, SynapseSurrogate):
+        surrogate = open(name)
+        if not isinstance(surrogate, SynapseSurrogate):
             raise FileFormatError(f"{name} is a surrogate of a driven device; expected one of a memory device under pulses.")
-        return found
+        return surrogate
     if not Path(name).is_file():
         raise FileFormatError(
             f"there is no file {name}, and no shipped surrogate of that name; the shipped ones are: {', '.join(available())}."
