@@ -25,7 +25,7 @@ from .text import Text
 from .word_columns import distinct_words, parse_quantities, parse_times, units_from_unit_columns
 
 _PARAMETER = re.compile(r"parameter (?P<name>.+) = (?P<value>\S+)")
-_ROLE = re.compile(r"(?P<role>drive|output) (?P<name>.+?)(?:, (?P<course>held|linear|spline) between samples)?")
+_ROLE = re.compile(r"(?P<role>drive|output) (?P<name>.+?)(?:, (?P<interpolation>held|linear|spline) between samples)?")
 # A number in a form that is not read, such as 1.5u or 1,234.5; dates are excluded.
 _UNREAD_NUMBER = re.compile(r"(?!\d+([./-])\d+\1\d+$)[+-]?[.,]?\d[\d.,' ]*(?:[eEdD][+-]?\d+)?[afpnuµmkMGT]?")
 
@@ -165,8 +165,8 @@ def _parse_comments(comments: Sequence[Line]) -> CommentContent:
         role = _ROLE.fullmatch(text)
         if role:
             content.roles[role["name"]] = role["role"]
-            if role["course"]:
-                content.interpolation[role["name"]] = role["course"]
+            if role["interpolation"]:
+                content.interpolation[role["name"]] = role["interpolation"]
         elif (parameter := parse_parameter(text)) is not None:
             name, value, unit = parameter
             content.parameters[name] = value

@@ -1,4 +1,4 @@
-"""Optional libraries that read a format: imported on demand, with one kind of error for whatever they raise."""
+"""Optional libraries that read a format: imported on demand, with one kind of error for all of their failures."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def translated_errors(file_kind: str) -> Iterator[None]:
     """Turn any failure of a library into one sentence: on damaged files libraries raise errors of every kind.
 
     Raises:
-        TraceError: whatever was raised within.
+        TraceError: any error raised within.
     """
     try:
         yield

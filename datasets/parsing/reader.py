@@ -36,7 +36,7 @@ class Reader:
         priority: Readers are asked in ascending order; the first whose `sniff` returns True reads the file.
         recognises_path: Returns True for a file that only its name or its neighbours identify; asked before any `sniff`.
         read_text: Returns the rows as lines of delimited text, for formats that are such text: tables of pulses contain words.
-        read_series: Returns one recording from a series of files, for formats that contain one instant per file.
+        read_series: Returns one recording from a series of files, for formats with one sample per file.
     """
 
     name: str

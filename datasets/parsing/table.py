@@ -59,7 +59,7 @@ class Table:
 
     @property
     def rows(self) -> int:
-        """Number of rows."""
+        """Return the number of rows."""
         return len(self.columns[0])
 
     def unit_of(self, name: str) -> str | None:

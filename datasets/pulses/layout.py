@@ -1,4 +1,4 @@
-"""`PulseLayout`: what a user says about a file of pulses."""
+"""`PulseLayout`: the information about a file of pulses that the file does not contain."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ from .registry import LayoutReader, all_layouts
 from .table import PulseTable
 
 _GZIP = b"\x1f\x8b"
-# What a caller says about a file besides the names of its columns.
+# Information about a file that a caller can give besides the names of its columns.
 _GIVEN = ("polarity", "read_voltage", "conductance_unit")
 
 

@@ -63,7 +63,7 @@ class PulseTable:
 
     @property
     def rows(self) -> int:
-        """Number of rows."""
+        """Return the number of rows."""
         return self.source.rows if isinstance(self.source, Table) else len(self.source.texts)
 
     def where(self, row: int) -> str:

@@ -189,7 +189,7 @@ def _binary_values(data: bytes, start: int, count: int, size: int, *, big_endian
         raise TraceError(f"the check value of the binary data is {check:.9g}, expected {expected:.9g}; the file is damaged.")
     end = data[start + size * (count + 1) :][:40].lstrip()
     if not _END_OF_DATA.match(end):
-        raise TraceError("the binary data do not end where the header of the field says; the file is damaged.")
+        raise TraceError("the binary data do not end at the size that the header of the field gives; the file is damaged.")
     kind: npt.DTypeLike = f"{order}f{size}"
     return np.frombuffer(data, kind, count, start + size).astype(np.float64)
 

@@ -1,4 +1,4 @@
-"""Where a trace comes from: the file, its hash, the reader, and what the file said."""
+"""Where a trace comes from: the file, its hash, the reader, and the metadata of the file."""
 
 from __future__ import annotations
 

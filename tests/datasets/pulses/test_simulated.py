@@ -1,4 +1,4 @@
-"""`pulse_traces`: each sample stands where the contract of pulse traces says."""
+"""`pulse_traces`: order of pulses and reads, schedules, noise, and bad arguments."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Counter(SynapseModel):
         return state["value"]
 
 
-def test_a_drive_sample_leads_to_the_next_read() -> None:
+def test_drive_sample_precedes_the_next_read() -> None:
     traces = pulse_traces(Counter(), [3, -2, 0, 5], devices=2)
     assert len(traces) == 2
     for i, trace in enumerate(traces):
@@ -53,19 +53,19 @@ def test_devices_have_their_own_schedules_amplitudes_and_widths() -> None:
     assert (traces[0].unit("voltage"), traces[0].unit("width")) == ("V", "s")
 
 
-def test_fewer_reads_are_those_of_all_reads() -> None:
+def test_reading_every_third_step_gives_every_third_read() -> None:
     """Without noise, reading every third step gives every third read, with the pulses in between added up."""
     schedule = np.random.default_rng(0).integers(-6, 0, (4, 10))
     full = pulse_traces(WeakReset(), schedule, devices=4)
-    some = pulse_traces(WeakReset(), schedule, devices=4, every=3)
-    for one, other in zip(full, some, strict=True):
+    thinned = pulse_traces(WeakReset(), schedule, devices=4, every=3)
+    for one, other in zip(full, thinned, strict=True):
         kept = [0, 3, 6, 9, 10]
         np.testing.assert_array_equal(other.time, one.time[kept])
         np.testing.assert_allclose(other.output["conductance"], one.output["conductance"][kept], rtol=1e-12)
         np.testing.assert_array_equal(other.drive["RESET"][:-1], np.diff(one.time[kept]))
 
 
-def test_given_devices_are_measured_and_left_alone() -> None:
+def test_given_devices_are_measured_and_not_changed() -> None:
     synapse, generator = WeakReset(), torch.Generator().manual_seed(0)
     state = synapse.initial((3,), generator=generator, dtype=torch.float64)
     before = {name: value.clone() for name, value in state.items()}
@@ -74,7 +74,7 @@ def test_given_devices_are_measured_and_left_alone() -> None:
     np.testing.assert_array_equal([trace.output["conductance"][0] for trace in traces], synapse.read(state).numpy())
 
 
-def test_the_same_generator_gives_the_same_traces() -> None:
+def test_same_seed_gives_the_same_traces() -> None:
     def run(seed: int) -> str:
         generator = torch.Generator().manual_seed(seed)
         return pulse_traces(WeakReset(), [-20] * 5, devices=3, generator=generator).fingerprint()
@@ -83,7 +83,7 @@ def test_the_same_generator_gives_the_same_traces() -> None:
     assert run(0) != run(1)
 
 
-def test_the_simulator_and_its_constants_are_named() -> None:
+def test_provenance_names_the_simulator_and_its_constants() -> None:
     trace = pulse_traces(WeakReset(rtn=False, read_noise=0.01), [-1])[0]
     assert trace.provenance["simulator"].endswith("WeakReset")
     assert (trace.provenance["device"]["rtn"], trace.provenance["device"]["read_noise"]) == (False, 0.01)
@@ -101,6 +101,6 @@ def test_the_simulator_and_its_constants_are_named() -> None:
         ({"pulses": [1], "devices": {"value": torch.ones(2, 2)}}, "expected one dimension"),
     ],
 )
-def test_bad_schedules_are_refused(arguments: dict[str, object], match: str) -> None:
+def test_bad_arguments_are_refused(arguments: dict[str, object], match: str) -> None:
     with pytest.raises(ConfigError, match=match):
         pulse_traces(Counter(), **arguments)  # type: ignore[arg-type]
