@@ -315,7 +315,7 @@ class SynapseModel:
             raise ConfigError(f"pulses have a {name}, but this device model does not depend on it; leave {name}= out.")
         if isinstance(given, Tensor):
             given = given.to(devices)
-            if torch.broadcast_shapes(given.shape, devices.shape) != devices.shape:
+            if not _broadcasts_to(given.shape, devices.shape):
                 raise ConfigError(
                     f"{name} has shape {tuple(given.shape)}, the devices {tuple(devices.shape)}; expected one number, or one "
                     "for each device."
@@ -339,6 +339,13 @@ class SynapseModel:
             object.__setattr__(self, "_warned", True)
             warnings.warn(f"{message}; they are clipped to it.", DomainWarning, stacklevel=4)
         return given.clamp(low, high) if isinstance(given, Tensor) else min(max(given, low), high)
+
+
+def _broadcasts_to(shape: torch.Size, target: torch.Size) -> bool:
+    try:
+        return torch.broadcast_shapes(shape, target) == target
+    except RuntimeError:
+        return False
 
 
 def check_synapse(synapse: Any) -> Synapse:

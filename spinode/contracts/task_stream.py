@@ -82,7 +82,7 @@ class Task:
             raise ConfigError(f"inputs of {label} contain NaN or infinite values; clean the data first.")
 
     def __len__(self) -> int:
-        """Number of training samples."""
+        """Return the number of training samples."""
         return len(self.labels)
 
 

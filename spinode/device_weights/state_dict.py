@@ -18,7 +18,7 @@ _NUMBERS = ("w_max", "scale", "reference")
 
 
 class StoredWeights(Protocol):
-    """What the check needs of weights; `DeviceWeights` implements it."""
+    """Weights whose state dict can be checked; `DeviceWeights` implements it."""
 
     synapse: Synapse
     w_max: float

@@ -21,7 +21,7 @@ from .state_dict import check_loaded
 from .typical_device import draws_in_read, pulse_deviation, pulse_step
 from .write_verify import WriteResult, WriteVerify
 
-#: What may be random: the devices' own constants, the cycle-to-cycle noise of pulses, the noise of reads.
+#: Sources of randomness: the constants of the devices, the cycle-to-cycle noise of pulses, the noise of reads.
 NOISE = ("devices", "pulses", "read")
 
 _WHOLE = (SignProgrammer, StochasticProgrammer, ProportionalProgrammer)  # return whole numbers by construction
@@ -52,7 +52,7 @@ class DeviceWeights(nn.Module):
         scale: Weight per unit of conductance [1/unit]; from w_max if omitted.
         reference: Conductance [unit] of the weight zero, for "single"; the middle of the range if omitted.
         policy: "both", "set" or "reset"; from the polarities of the device if omitted.
-        noise: What is random, some of "devices", "pulses" and "read".
+        noise: Sources of randomness: some of "devices", "pulses" and "read".
         seed: Seed of the weights' own generator, or a generator from which that seed is drawn.
         dtype: Floating-point type of states and weights.
 

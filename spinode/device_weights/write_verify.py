@@ -14,7 +14,7 @@ from ..validation import number, whole_number
 
 
 class WritableWeights(Protocol):
-    """What `WriteVerify` needs of weights; `DeviceWeights` implements it."""
+    """Weights that `WriteVerify` can program; `DeviceWeights` implements it."""
 
     @property
     def device(self) -> torch.device:

@@ -217,7 +217,7 @@ def _with_checked_rates(field: Field) -> Field:
 
 
 def _check_weights(field: Field) -> None:
-    """Refuse weights that are NaN or infinite, unless a transformation hides their values."""
+    """Raise a `ConfigError` for weights that are NaN or infinite, unless a transformation hides their values."""
     transformed = torch.compiler.is_compiling() or torch._C._functorch.maybe_current_level() is not None
     if transformed or not isinstance(field, nn.Module):
         return

@@ -61,7 +61,7 @@ def seeded(seed=0):
 # --- encoding ---
 
 
-def test_each_kind_is_its_formula():
+def test_weights_follow_the_equation_of_their_kind():
     for kind in ("single", "pair", "sign"):
         weights = DeviceWeights((50, 4), SoftBounds(), kind=kind, w_max=0.7, seed=0, dtype=torch.float64)
         weights.pulse(torch.randint(-30, 31, (50, 4), generator=seeded()).double())
@@ -76,13 +76,13 @@ def test_each_kind_is_its_formula():
 
 
 @pytest.mark.parametrize("kind", ["single", "pair"])
-def test_the_range_of_the_device_spans_w_max(kind):
+def test_range_of_the_device_corresponds_to_w_max(kind):
     weights = DeviceWeights((3,), IdealSynapse(step=0.25, low=-1, high=3), kind=kind, w_max=0.5, seed=0)
     weights.pulse(torch.tensor([1e4, -1e4, 0.0]))
     torch.testing.assert_close(weights.read(), torch.tensor([0.5, -0.5, 0.0]), rtol=0, atol=0)
 
 
-def test_two_devices_alike_are_the_positive_sign():
+def test_equal_devices_give_the_positive_sign():
     assert DeviceWeights((2,), IdealSynapse(), kind="sign", seed=0).read().tolist() == [1.0, 1.0]
 
 
@@ -90,8 +90,8 @@ def test_two_devices_alike_are_the_positive_sign():
     ("policy", "up", "down"),
     [("both", (2, -2), (-2, 2)), ("set", (2, 0), (0, 2)), ("reset", (0, -2), (-2, 0))],
 )
-def test_policies_choose_the_devices(policy, up, down):
-    """IdealSynapse counts for us: a device that stands at 0 and moves by one a pulse."""
+def test_policy_selects_the_devices(policy, up, down):
+    """The ideal device starts at 0 and changes by one per pulse, so its conductance counts the pulses."""
     weights = DeviceWeights((3,), IdealSynapse(step=1, low=-50, high=50), policy=policy, seed=0)
     assert weights.pulse(torch.tensor([2.0, -2.0, 0.0])) == sum(map(abs, up + down))
     g = weights.state["g"]
