@@ -1,234 +1,170 @@
-"""How far to trust a synapse surrogate: its predictions beside recordings, and what follows from them in plain sentences."""
+"""`assess`: how far a synapse surrogate can be trusted, as graded sentences that follow from its scores."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
 
-import numpy as np
-import torch
-
-from ...reporting.remarks import BAD, CARE, GOOD, NOTE, Remark
+from ...reporting.remarks import BAD, CARE, GOOD, NOTE, Assessment, Remark
 from ...traces.trace import Trace, TraceSet
-from ...typing import Array
 from ...units import readable
+from .evaluation import SynapseEvaluation, evaluate_synapse
 from .model import SynapseSurrogate
-from .predict import OneStepPrediction, predict_one_step, prediction_interval
 from .pulse_summary import not_known
 
-#: Deviation of standardised innovations about one: a tenth is a noise that is a tenth wrong; at a quarter intervals mislead.
+#: Difference of the innovations' standard deviation from one: at 0.1 the noise is wrong by a tenth, at 0.25 intervals mislead.
 CALIBRATED, MISLEADING = 0.1, 0.25
-#: Correlation of neighbouring innovations: what one step leaves the next could have known.
-WHITE, COLOURED = 0.1, 0.2
-#: Coverage of the 90 % band. Reads of one run hang together, so that some points up or down are chance.
-COVERAGE, FAIR, NARROW = 0.9, 0.06, 0.7
-#: Upper over lower end of a 95 % interval beyond which a noise is hardly known: a factor of three either way.
-UNCERTAIN = 10.0
-#: Share of reads outside the states that the fit has seen.
+#: Correlation of neighbouring innovations below which they count as white, and above which the model is wrong.
+WHITE, CORRELATED = 0.1, 0.2
+#: Expected coverage of the 90 % interval, tolerance, and lower limit. Reads of one run are correlated, so that some points
+#: of difference are due to chance.
+COVERAGE, COVERAGE_TOLERANCE, MIN_COVERAGE = 0.9, 0.06, 0.7
+#: Ratio of the ends of a 95 % interval above which a noise is hardly known: a factor of three either way.
+MAX_INTERVAL_RATIO = 10.0
+#: Share of reads outside the fitted range above which to take care, and above which the scores are those of an extrapolation.
 SOME_OUTSIDE, MANY_OUTSIDE = 0.02, 0.2
-
-#: Recordings that get a free-run band, longest stretch of each, runs and posterior draws.
-BANDS, STRETCH, SAMPLES, DRAWS = 3, 400, 200, 8
-
-
-@dataclass(frozen=True, eq=False)
-class Assessment:
-    """A surrogate beside recordings.
-
-    Attributes:
-        traces: The recordings.
-        fitted: Whether they are those of the fit.
-        steps: Their one-step predictions.
-        shown: Which recordings have a band.
-        bands: 5 and 95 % quantiles of free runs along each of them, shape (2, reads).
-        coverage: Share of the reads of these recordings within the band; NaN where none could be judged.
-        outside: Share of all reads outside the states that the fit has seen.
-    """
-
-    traces: TraceSet
-    fitted: bool
-    steps: OneStepPrediction
-    shown: tuple[int, ...]
-    bands: tuple[Array, ...]
-    coverage: float
-    outside: float
-
-    @property
-    def innovation(self) -> Array:
-        """Standardised innovations of all reads that took no part in finding latents, in one dimension."""
-        return np.asarray(self.steps.innovation.T[self.steps.held.T & np.isfinite(self.steps.innovation.T)])
-
-    def correlation(self, lag: int) -> float:
-        """Correlation of innovations so many reads apart, about zero; NaN where there are none."""
-        z = np.where(self.steps.held, self.steps.innovation, np.nan)
-        pair = z[lag:] * z[:-lag] if lag < len(z) else np.zeros(0)
-        there = np.isfinite(pair)
-        return float(pair[there].mean() / np.nanmean(z**2)) if there.any() else math.nan
+#: Smallest number of predicted reads for a score.
+MIN_READS = 20
 
 
-def assess(surrogate: SynapseSurrogate, traces: TraceSet | Sequence[Trace] | Trace, *, seed: int = 0) -> Assessment:
-    """Predict recordings read by read, and some of them in free runs from their first read.
+def assess(
+    surrogate: SynapseSurrogate,
+    recordings: SynapseEvaluation | TraceSet | Sequence[Trace] | Trace,
+    *,
+    seed: int = 0,
+) -> Assessment:
+    """Assess how far a synapse surrogate can be trusted.
 
     Args:
         surrogate: The model.
-        traces: Recordings; best some that the fit has not seen.
-        seed: Of the free runs.
+        recordings: Recordings, preferably some that the fit has not used; or their scores from `evaluate_synapse`.
+        seed: Seed of the free runs.
+
+    Returns:
+        Grade, headline and remarks; `.sentences` contains them as lines of text.
 
     Raises:
         TraceError: recordings that are not pulse by pulse, or lack a voltage or width that the surrogate needs.
     """
-    recordings = traces if isinstance(traces, TraceSet) else TraceSet(traces)
-    generator = torch.Generator().manual_seed(seed)
-    shown = tuple(int(k) for k in np.unique(np.linspace(0, len(recordings) - 1, min(BANDS, len(recordings))).round()))
-    bands, inside = [], []
-    for index in shown:
-        trace = stretch(recordings[index])
-        found = prediction_interval(surrogate, trace, samples=SAMPLES, draws=DRAWS, generator=generator)
-        reads = trace.output["conductance"]
-        bands.append(found)
-        inside.append(((reads >= found[0]) & (reads <= found[1]))[1:])
-    values = np.concatenate([trace.output["conductance"] for trace in recordings])
-    return Assessment(
-        recordings,
-        recordings.fingerprint() == surrogate.record.get("fingerprint"),
-        predict_one_step(surrogate, recordings),
-        shown,
-        tuple(bands),
-        float(np.concatenate(inside).mean()),
-        float(((values < surrogate.low) | (values > surrogate.high)).mean()),
-    )
+    if not isinstance(recordings, SynapseEvaluation):
+        recordings = evaluate_synapse(surrogate, recordings, seed=seed)
+    remarks = [remark for check in CHECKS for remark in check(surrogate, recordings)]
+    remarks.sort(key=lambda remark: -max(remark.grade, NOTE))
+    grade = max(remark.grade for remark in remarks)
+    return Assessment(grade if grade >= CARE else GOOD, _headline(surrogate, grade, remarks), tuple(remarks))
 
 
-def stretch(trace: Trace) -> Trace:
-    """The first reads of a recording, as many as a band is worth."""
-    if len(trace) <= STRETCH:
-        return trace
-    cut = slice(0, STRETCH)
-    return Trace(
-        time=trace.time[cut],
-        drive={name: values[cut] for name, values in trace.drive.items()},
-        output={name: values[cut] for name, values in trace.output.items()},
-        parameters=trace.parameters,
-        units=trace.units,
-        interpolation=trace.interpolation,
-        provenance=trace.provenance,
-    )
+def _headline(surrogate: SynapseSurrogate, grade: int, remarks: Sequence[Remark]) -> str:
+    scope = "device-to-device and cycle-to-cycle spread" if surrogate.of_devices else "this one device and its cycles"
+    if grade < CARE:
+        return f"Trust it for {scope}, within the fitted range of conductances and pulses: no score gives reason for doubt."
+    reasons = "; ".join(remark.reason for remark in remarks if remark.grade == grade and remark.reason)
+    return f"{'Use it with care' if grade == CARE else 'Do not rely on it'} for {scope}: {reasons}."
 
 
-def remarks(surrogate: SynapseSurrogate, assessment: Assessment) -> list[Remark]:
-    """What is to be said, the worst first."""
-    about = (_about_innovations, _about_bands, _about_devices, _about_noise, _about_domain, _about_waiting)
-    found = [remark for ask in about for remark in ask(surrogate, assessment)]
-    return sorted(found, key=lambda remark: -max(remark.grade, NOTE))
+# --- checks, one aspect each ------------------------------------------------------------------------------------------
 
 
-def headline(surrogate: SynapseSurrogate, found: Sequence[Remark]) -> tuple[int, str]:
-    """Grade and first sentence."""
-    worst = max(remark.grade for remark in found)
-    whose = "the spread of devices and of cycles" if surrogate.of_devices else "this one device, cycle by cycle"
-    if worst < CARE:
-        return GOOD, f"Trust it for {whose}, within the conductances and pulses that were seen: no score speaks against it."
-    reasons = "; ".join(remark.reason for remark in found if remark.grade == worst and remark.reason)
-    word = "Use it with care" if worst == CARE else "Do not rely on it"
-    return worst, f"{word} for {whose}: {reasons}."
-
-
-# --- one thing each ---------------------------------------------------------------------------------------------------
-
-
-def _about_innovations(surrogate: SynapseSurrogate, assessment: Assessment) -> Iterator[Remark]:
-    z = assessment.innovation
-    which = "the fitted recordings" if assessment.fitted else "these recordings"
-    if len(z) < 20:
-        yield Remark(CARE, f"There are only {len(z)} reads to judge predictions by.", "too few reads to judge it by")
+def _innovation_remarks(surrogate: SynapseSurrogate, evaluation: SynapseEvaluation) -> Iterator[Remark]:
+    z = evaluation.innovation
+    which = "the fitted recordings" if evaluation.fitted else "these recordings"
+    if len(z) < MIN_READS:
+        yield Remark(CARE, f"There are only {len(z)} reads to test predictions on.", "too few reads to test it")
         return
     deviation, chance = float(z.std()), 3 / math.sqrt(2 * len(z))
-    off = max(abs(deviation - 1) - chance, 0.0)
-    text = f"One step ahead, the reads of {which} lie {deviation:.2f} predicted deviations from their predictions (1 is right)"
-    if off <= CALIBRATED:
+    excess = max(abs(deviation - 1) - chance, 0.0)
+    text = f"One-step errors on {which} have {deviation:.2f} times the predicted standard deviation (ideal: 1)"
+    if excess <= CALIBRATED:
         yield Remark(GOOD, f"{text}: the noise is calibrated.")
     else:
-        wrong = "too small" if deviation > 1 else "too large"
-        grade = CARE if off <= MISLEADING else BAD
-        yield Remark(grade, f"{text}: the predicted noise is {wrong}.", f"its noise is {wrong} one step ahead")
-    lag = assessment.correlation(1)
-    if not math.isfinite(lag):
+        size = "too small" if deviation > 1 else "too large"
+        grade = CARE if excess <= MISLEADING else BAD
+        yield Remark(grade, f"{text}: the predicted noise is {size}.", f"the predicted noise of one step is {size}")
+    correlation = evaluation.correlation(1)
+    if not math.isfinite(correlation):
         return
-    left = max(abs(lag) - 3 / math.sqrt(len(z)), 0.0)
-    text = f"Neighbouring errors of prediction have a correlation of {lag:+.2f} (0 is right)"
-    if left <= WHITE:
-        yield Remark(GOOD, f"{text}: nothing is left that one read tells of the next.")
+    excess = max(abs(correlation) - 3 / math.sqrt(len(z)), 0.0)
+    text = f"Neighbouring one-step errors have a correlation of {correlation:+.2f} (ideal: 0)"
+    if excess <= WHITE:
+        yield Remark(GOOD, f"{text}: they are uncorrelated.")
     else:
-        grade = CARE if left <= COLOURED else BAD
-        yield Remark(grade, f"{text}: the drift, or the memory of the noise, is not described in full.", "errors hang together")
+        grade = CARE if excess <= CORRELATED else BAD
+        yield Remark(grade, f"{text}: the model of the drift or of the noise is incomplete.", "one-step errors are correlated")
 
 
-def _about_bands(surrogate: SynapseSurrogate, assessment: Assessment) -> Iterator[Remark]:
-    count, share = len(assessment.shown), assessment.coverage
-    text = f"In free runs from the first read, {100 * share:.0f} % of the reads of {count} recording(s) lie in the 90 % band"
-    if share < NARROW:
-        yield Remark(BAD, f"{text}: the band is too narrow.", "free runs promise more than they hold")
-    elif share < COVERAGE - FAIR:
-        yield Remark(CARE, f"{text}: the band is somewhat narrow.", "free runs are somewhat too sure")
-    elif share > COVERAGE + FAIR:
-        yield Remark(NOTE, f"{text}: the band is wider than it need be.")
+def _coverage_remarks(surrogate: SynapseSurrogate, evaluation: SynapseEvaluation) -> Iterator[Remark]:
+    count, share = len(evaluation.shown), evaluation.coverage
+    text = f"{100 * share:.0f} % of the reads of {count} recording(s) lie in the 90 % interval of free runs from the first read"
+    if share < MIN_COVERAGE:
+        yield Remark(BAD, f"{text}: the interval is too narrow.", "intervals of free runs are too narrow")
+    elif share < COVERAGE - COVERAGE_TOLERANCE:
+        yield Remark(CARE, f"{text}: the interval is somewhat narrow.", "intervals of free runs are somewhat narrow")
+    elif share > COVERAGE + COVERAGE_TOLERANCE:
+        yield Remark(NOTE, f"{text}: the interval is wider than necessary.")
     else:
         yield Remark(GOOD, f"{text}.")
 
 
-def _about_devices(surrogate: SynapseSurrogate, assessment: Assessment) -> Iterator[Remark]:
+def _device_remarks(surrogate: SynapseSurrogate, evaluation: SynapseEvaluation) -> Iterator[Remark]:
     devices = surrogate.record.get("devices")
     if surrogate.of_devices and surrogate.population is not None:
-        yield Remark(NOTE, f"It draws virtual devices, from what {devices} that were measured may have been.")
+        yield Remark(NOTE, f"It samples virtual devices from the posteriors of {devices} measured devices.")
         return
     for sentence in not_known(int(devices) if isinstance(devices, int) else 1):
         yield Remark(NOTE, f"{sentence[0].upper()}{sentence[1:]}.")
 
 
-def _about_noise(surrogate: SynapseSurrogate, assessment: Assessment) -> Iterator[Remark]:
+def _noise_remarks(surrogate: SynapseSurrogate, evaluation: SynapseEvaluation) -> Iterator[Remark]:
     unit = surrogate.unit if surrogate.scale.kind == "linear" else ""
-    relative = "" if surrogate.scale.kind == "linear" else " of the conductance, relative"
+    relative = "" if surrogate.scale.kind == "linear" else " of the conductance"
     for name, (value, low, high) in surrogate.uncertainty().items():
-        text = (
-            f"Noise {name}: {readable(value, unit)}{relative}, within {readable(low, unit)} .. {readable(high, unit)} "
-            "with 95 % probability"
+        text = f"Noise {name}: {readable(value, unit)}{relative}, 95 % interval {readable(low, unit)} .. {readable(high, unit)}"
+        known = high <= MAX_INTERVAL_RATIO * low
+        yield Remark(NOTE, f"{text}." if known else f"{text}; the data determine at most the upper end.")
+    if surrogate.telegraph is not None:
+        yield Remark(
+            NOTE,
+            f"It includes random telegraph noise of a trap that is filled {surrogate.telegraph.occupancy:.0%} of the time.",
         )
-        if not high <= UNCERTAIN * low:
-            yield Remark(NOTE, f"{text}; the data tell its upper end at most.")
-        else:
-            yield Remark(NOTE, f"{text}.")
-    if surrogate.trap is not None:
-        yield Remark(NOTE, f"Random telegraph noise was found: a trap, filled {surrogate.trap.occupancy:.0%} of the time.")
 
 
-def _about_domain(surrogate: SynapseSurrogate, assessment: Assessment) -> Iterator[Remark]:
+def _range_remarks(surrogate: SynapseSurrogate, evaluation: SynapseEvaluation) -> Iterator[Remark]:
     low, high = (readable(each, surrogate.unit) for each in (surrogate.low, surrogate.high))
-    text = f"The fit has seen conductances from {low} to {high}"
-    if assessment.outside > MANY_OUTSIDE:
-        share = f"{100 * assessment.outside:.0f} %"
-        yield Remark(BAD, f"{text}; {share} of the reads lie outside.", f"{share} of the reads lie outside what it has seen")
-    elif assessment.outside > SOME_OUTSIDE:
-        yield Remark(CARE, f"{text}; {100 * assessment.outside:.0f} % of the reads lie outside.", "reads lie outside of it")
+    text, share = f"The fitted conductances range from {low} to {high}", f"{100 * evaluation.outside:.0f} %"
+    if evaluation.outside > MANY_OUTSIDE:
+        yield Remark(BAD, f"{text}; {share} of the reads lie outside.", f"{share} of the reads lie outside the fitted range")
+    elif evaluation.outside > SOME_OUTSIDE:
+        yield Remark(CARE, f"{text}; {share} of the reads lie outside.", "reads lie outside the fitted range")
     else:
-        yield Remark(NOTE, f"{text}; beyond, its drift is an extrapolation.")
-    for name, unit, what in (("voltage", "V", "voltages"), ("width", "s", "widths")):
+        yield Remark(NOTE, f"{text}; outside, the drift is an extrapolation.")
+    for name, unit in (("voltage", "V"), ("width", "s")):
         if name not in surrogate.inputs.ranges:
-            yield Remark(NOTE, f"The recordings do not tell the {name} of the pulses: it holds for the one they had.")
+            yield Remark(NOTE, f"The recordings do not contain the {name} of the pulses; the model is valid for theirs only.")
             continue
-        least, most = surrogate.inputs.ranges[name]
+        smallest, largest = (readable(each, unit) for each in surrogate.inputs.ranges[name])
         if name in surrogate.inputs.names:
-            yield Remark(NOTE, f"It holds for {what} of pulses from {readable(least, unit)} to {readable(most, unit)}.")
+            yield Remark(NOTE, f"It is valid for pulses with a {name} from {smallest} to {largest}.")
         else:
-            yield Remark(NOTE, f"All pulses had the {name} {readable(least, unit)}: what another does is not known.")
+            yield Remark(NOTE, f"All pulses had the {name} {smallest}; the effect of others is not known.")
     for name in ("SET", "RESET"):
         if name not in surrogate.polarities:
-            yield Remark(NOTE, f"No {name} pulse was seen: it knows none.")
+            yield Remark(NOTE, f"The recordings have no {name} pulses; the model does not describe them.")
 
 
-def _about_waiting(surrogate: SynapseSurrogate, assessment: Assessment) -> Iterator[Remark]:
+def _retention_remarks(surrogate: SynapseSurrogate, evaluation: SynapseEvaluation) -> Iterator[Remark]:
     if surrogate.retention is None:
-        yield Remark(NOTE, "The recordings have no pauses: how long the device keeps its state is not known.")
+        yield Remark(NOTE, "The recordings have no pauses; retention is not known.")
     else:
         relative = " (relative)" if surrogate.scale.kind == "log" else ""
         yield Remark(NOTE, f"Retention: {surrogate.retention.describe(surrogate.scale.spread)}{relative}.")
+
+
+#: The checks, in the order in which remarks of the same grade are listed.
+CHECKS: tuple[Callable[[SynapseSurrogate, SynapseEvaluation], Iterator[Remark]], ...] = (
+    _innovation_remarks,
+    _coverage_remarks,
+    _device_remarks,
+    _noise_remarks,
+    _range_remarks,
+    _retention_remarks,
+)

@@ -12,10 +12,10 @@ from ...contracts.synapse import RESET, SET
 from ...dynamics.field import MLPField
 from ...dynamics.rollout import rollout
 
-#: Most change of the state by one step; its whole range is some six deviations.
-_LARGEST = 8.0
-#: The network's output stays within what `sinh` takes in single precision.
-_STEEPEST = 20.0
+#: Largest change of the state in one step; the whole range is about six standard deviations.
+_MAX_CHANGE = 8.0
+#: Bound of the network's output, so that `sinh` is finite in single precision.
+_MAX_OUTPUT = 20.0
 
 
 @dataclass(frozen=True)
@@ -23,10 +23,14 @@ class Latents:
     """The parameters in which devices differ.
 
     Attributes:
-        polarities: Polarities with a rate of their own.
-        centre: Whether the position of the window differs; it is that of the first state (tied) otherwise.
-        shape: Number of parameters that enter the network.
-        window: Whether position and size of the window differ at all (not between the cycles of one device).
+        polarities: Polarities that each have a rate parameter.
+        centre: True if the centre of the range is a parameter; otherwise it may be tied to the first state.
+        shape: Number of parameters that are inputs of the network.
+        window: True if the size of the range is a parameter; False for the cycles of one device.
+
+    Example:
+        >>> Latents(("SET", "RESET"), centre=True, shape=1).names
+        ('centre', 'log range', 'log rate SET', 'log rate RESET', 'shape 1')
     """
 
     polarities: tuple[str, ...]
@@ -36,18 +40,23 @@ class Latents:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """One for each column."""
+        """Names of the parameters, in the order of their columns."""
         head = (("centre",) if self.centre else ()) + (("log range",) if self.window else ())
         rates = tuple(f"log rate {name}" for name in self.polarities)
         return (*head, *rates, *(f"shape {i + 1}" for i in range(self.shape)))
 
     def split(self, latents: Tensor) -> tuple[Tensor | float, Tensor | float, dict[str, Tensor], Tensor]:
-        """Centre, log range, log rates by polarity, and shape parameters, each (...,) but the last, from (..., latents)."""
+        """Split latents of shape (..., latents) into their parts.
+
+        Returns:
+            Centre, log range and log rates by polarity, each of shape (...), and the shape parameters, shape (..., shape).
+            Parts that are not latent parameters are zero or missing.
+        """
         columns = list(latents.unbind(-1))
         centre: Tensor | float = columns.pop(0) if self.centre else 0.0
-        span: Tensor | float = columns.pop(0) if self.window else 0.0
+        log_range: Tensor | float = columns.pop(0) if self.window else 0.0
         rates = {name: columns.pop(0) for name in self.polarities}
-        return centre, span, rates, latents[..., latents.shape[-1] - self.shape :]
+        return centre, log_range, rates, latents[..., latents.shape[-1] - self.shape :]
 
 
 class Drift(nn.Module):
@@ -55,18 +64,18 @@ class Drift(nn.Module):
 
         dx/dn = kappa exp(r_p) sinh( N((x - c) exp(-s), p, V, ln t; z) )
 
-    with polarity p = +1, -1, the voltage V and width t of the pulse where they vary, and the device's own centre c, log
-    range s, log rates r_p and shape parameters z. The hyperbolic sine lets one small network serve rates over many decades,
-    as field-driven motion of ions has them, of either sign. In pulse number n it is a Neural ODE; one pulse is an Euler step
-    of it, several pulses at once are midpoint steps.
+    with polarity p = +1 or -1, the voltage V and width t of the pulse where they vary, and the centre c, log range s, log rates
+    r_p and shape parameters z of each device. With the hyperbolic sine, one small network describes rates of either sign over
+    many decades, as in field-driven motion of ions. This is a Neural ODE in the pulse number n; one pulse is an Euler step,
+    several pulses at once are a midpoint step.
 
     Args:
-        latents: In which parameters devices differ.
-        extra: How many of voltage and width vary.
-        kappa: Smallest step that matters, in states per pulse.
-        tied: Whether the centre is each device's first state, where it is no latent parameter.
-        hidden: Widths of the network.
-        generator: Source of its first weights.
+        latents: The parameters in which devices differ.
+        extra: Number of inputs among voltage and width.
+        kappa: Scale of the rate, in states per pulse.
+        tied: True if the centre is the first state of each device instead of a latent parameter.
+        hidden: Widths of the hidden layers.
+        generator: Source of the initial weights.
     """
 
     kappa: Tensor
@@ -89,40 +98,46 @@ class Drift(nn.Module):
         self.register_buffer("kappa", torch.tensor(float(kappa), dtype=torch.float64))
 
     def forward(self, state: Tensor, polarity: Tensor, extra: Sequence[Tensor], latents: Tensor, first: Tensor) -> Tensor:
-        """Rate dx/dn of each device.
+        """Return the rate dx/dn of each device.
 
         Args:
             state: x, shape (...).
             polarity: +1 or -1, shape (...).
-            extra: Voltage and log width in deviations, each of shape (...) or a number.
+            extra: Standardised voltage and log width, each of shape (...) or a number.
             latents: Shape (..., latents).
-            first: The state that each device was made with, shape (...); used if tied.
+            first: First state of each device, shape (...); used if tied.
 
         Returns:
             Shape (...).
         """
-        centre, span, rates, shape = self.latents.split(latents)
+        centre, log_range, rates, shape = self.latents.split(latents)
         if self.tied:
             centre = first
         position = state - centre
-        if isinstance(span, Tensor):
-            position = position * torch.exp(-span)
+        if isinstance(log_range, Tensor):
+            position = position * torch.exp(-log_range)
         inputs = [position, polarity, *extra, *shape.unbind(-1)]
         log_rate = self._log_rate(rates, polarity)
         scale = self.kappa.to(state.dtype) * (1.0 if log_rate is None else torch.exp(log_rate))
-        return scale * torch.sinh(self._network(inputs).clamp(-_STEEPEST, _STEEPEST))
+        return scale * torch.sinh(self._network(inputs).clamp(-_MAX_OUTPUT, _MAX_OUTPUT))
 
     def change(
         self, state: Tensor, pulses: Tensor, polarity: Tensor, extra: Sequence[Tensor], latents: Tensor, first: Tensor
     ) -> Tensor:
-        """Change of x by so many pulses: one Euler step for up to one pulse, one midpoint step for several."""
+        """Return the change of x by a number of pulses: one Euler step for up to one pulse, one midpoint step for several."""
         rate: Tensor = self(state, polarity, extra, latents, first)
         if not bool((pulses.detach() > 1).any()):
-            return (pulses * rate).clamp(-_LARGEST, _LARGEST)
-        # One pulse is the unit in which the network was fitted: only what exceeds it moves the point of evaluation.
-        half = (0.5 * (pulses - 1).clamp(min=0) * rate).clamp(-_LARGEST, _LARGEST)
+            return (pulses * rate).clamp(-_MAX_CHANGE, _MAX_CHANGE)
+        # The network is fitted to single pulses as Euler steps: only pulses beyond the first shift the point of evaluation.
+        half = (0.5 * (pulses - 1).clamp(min=0) * rate).clamp(-_MAX_CHANGE, _MAX_CHANGE)
         rate = self(state + half, polarity, extra, latents, first)
-        return (pulses * rate).clamp(-_LARGEST, _LARGEST)
+        return (pulses * rate).clamp(-_MAX_CHANGE, _MAX_CHANGE)
+
+    @property
+    def linear_weights(self) -> list[Tensor]:
+        """Weights in which the network's output is linear: output weights, output bias, and weights of the linear path."""
+        skip = [] if self.field.skip is None else [self.field.skip.weight]
+        return [self.field.out.weight, self.field.out.bias, *skip]
 
     def _log_rate(self, rates: dict[str, Tensor], polarity: Tensor) -> Tensor | None:
         if len(rates) == 2:
@@ -130,23 +145,23 @@ class Drift(nn.Module):
         return next(iter(rates.values()), None)
 
     def _network(self, inputs: Sequence[Tensor | float]) -> Tensor:
-        """N of inputs that broadcast together, by the fast path of `spinode.rollout`: one Euler step less its start."""
+        """Evaluate N at inputs that broadcast together, as one Euler step of the fast `rollout` minus its start."""
         state = inputs[0]
         assert isinstance(state, Tensor)
         flat = state.reshape(1, -1)
-        # Features first, devices innermost: the layout in which the kernels are fastest.
-        drive = flat.new_empty(len(inputs) - 1, flat.shape[1]) if not _graph(inputs) else None
+        # Features first, devices innermost: the fastest layout for the kernels.
+        drive = flat.new_empty(len(inputs) - 1, flat.shape[1]) if not _needs_gradient(inputs) else None
         rows = [value if isinstance(value, Tensor) else state.new_tensor(value) for value in inputs[1:]]
-        wide = [row.expand(state.shape).reshape(-1) for row in rows]
+        columns = [row.expand(state.shape).reshape(-1) for row in rows]
         if drive is None:
-            drive = torch.stack(wide)
+            drive = torch.stack(columns)
         else:
-            for row, value in zip(drive, wide, strict=True):
+            for row, value in zip(drive, columns, strict=True):
                 row.copy_(value)
         stages = drive.T[:, None, None, :].expand(-1, 1, 3, -1)
         after = rollout(self.field, flat.T, stages, method="euler", limit=float("inf"), initial=False)
         return (after[:, 0, 0] - flat[0]).reshape(state.shape)
 
 
-def _graph(inputs: Sequence[Tensor | float]) -> bool:
+def _needs_gradient(inputs: Sequence[Tensor | float]) -> bool:
     return torch.is_grad_enabled() and any(isinstance(value, Tensor) and value.requires_grad for value in inputs)

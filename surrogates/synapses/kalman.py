@@ -1,14 +1,14 @@
-"""The likelihood of reads under noise that stays and noise that goes: a Kalman filter over many recordings at once.
+"""The likelihood of reads under accumulating, correlated, telegraph and read noise: a Kalman filter over many recordings.
 
-    x' = x + D + b' (x - x^) + w,    w ~ N(0, q)                     conductance: what a pulse adds stays
-    a' = rho a + v,                  v ~ N(0, sa^2 (1 - rho^2))      correlated noise: forgotten over some pulses
-    h' = h while a trap is filled, ~ N(mh, sh^2) when it fills, 0 when it is empty     random telegraph noise
-    y  = x + a + h + e,              e ~ N(0, r)                     white read noise: gone at the next read
+    x' = x + D + b' (x - x^) + w,    w ~ N(0, q)                     accumulating noise: stays in the conductance
+    a' = rho a + v,                  v ~ N(0, sa^2 (1 - rho^2))      correlated noise: decays over some pulses
+    h' = h while a trap is filled, ~ N(mh, sh^2) when it is filled, 0 while it is empty     random telegraph noise
+    y  = x + a + h + e,              e ~ N(0, r)                     white read noise: independent at each read
 
 with the drift D of a step and its slope b' at a reference path x^. Arrays have shape (steps, lanes); a lane is one recording
 under one set of noise parameters, so that the perturbed runs of a numerical gradient are lanes of one pass.
 
-Source: R. E. Kalman, J. Basic Eng. 82, 35 (1960); the gradient is the adjoint of the recursion with its gains held.
+Source: R. E. Kalman, J. Basic Eng. 82, 35 (1960); the gradient is the adjoint of the recursion at fixed gains.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ Mask = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Steps:
-    """What is the same for all noise parameters.
+    """The linearised recordings, which do not depend on the noise parameters.
 
     Attributes:
-        reads: y, shape (reads, lanes); what was not read is masked.
-        seen: Whether each was read, shape (reads, lanes).
+        reads: y, shape (reads, lanes); missing reads are masked by `seen`.
+        seen: True where a read exists, shape (reads, lanes).
         drift: D of each step, shape (reads - 1, lanes).
         slope: 1 + b', shape (reads - 1, lanes).
         reference: x^ at the start of each step, shape (reads - 1, lanes).
-        filled: Whether the trap is filled at each read, shape (reads, lanes).
+        filled: True where the trap is filled at a read, shape (reads, lanes).
     """
 
     reads: Array
@@ -46,7 +46,7 @@ class Steps:
     filled: Mask
 
     def tiled(self, times: int) -> Steps:
-        """Every lane so many times, one block after the other."""
+        """Return the lanes repeated `times` times, one block after the other."""
         return Steps(*(np.tile(value, (1, times)) for value in vars(self).values()))
 
 
@@ -73,14 +73,14 @@ class Noise:
 
 @dataclass(frozen=True)
 class Filtered:
-    """What a pass leaves.
+    """Result of one pass of the filter.
 
     Attributes:
         loglik: Log likelihood of each lane given its first read, shape (lanes,).
-        innovation: y less its prediction, zero where unread, shape (reads, lanes); the first is zero.
+        innovation: y minus its prediction, zero where there is no read, shape (reads, lanes); the first is zero.
         variance: S of the innovation, shape (reads, lanes).
         mean: Filtered x, a and h, shape (3, reads, lanes).
-        gain: Gain of each, shape (3, reads, lanes).
+        gain: Kalman gain of each, shape (3, reads, lanes).
     """
 
     loglik: Array
@@ -91,7 +91,7 @@ class Filtered:
 
 
 class KalmanState:
-    """Mean and covariance of (x, a, h) in every lane, and the two moves of a Kalman filter.
+    """Mean and covariance of (x, a, h) in every lane, with the prediction and update of a Kalman filter.
 
     Attributes:
         m: Means, shape (3, lanes).
@@ -99,7 +99,7 @@ class KalmanState:
     """
 
     def __init__(self, first: Array, noise: Noise, filled: Mask) -> None:
-        # Given the first read, x is what the other parts do not tell: x = y0 - a - h - e, with nothing known of x before.
+        # The prior of x is flat, so the first read determines it up to the other parts: x = y0 - a - h - e.
         depth, spread = np.where(filled, noise.depth, 0.0), np.where(filled, noise.depth_variance, 0.0)
         zero = np.zeros_like(first)
         self.m = np.stack([first - depth, zero, depth])
@@ -109,7 +109,7 @@ class KalmanState:
         self, drift: Array, slope: Array, reference: Array, rho: Array, q: Array, fresh: Array, stays: Array, fills: Array,
         depth: Array, depth_variance: Array,
     ) -> None:  # fmt: skip
-        """One step; `stays` and `fills` are one where the trap stays filled, or becomes so."""
+        """Advance one step; `stays` is one where the trap stays filled, `fills` where it becomes filled."""
         m, p = self.m, self.p
         m[0] += drift + (slope - 1) * (m[0] - reference)
         m[1] *= rho
@@ -122,74 +122,74 @@ class KalmanState:
         p[5] = stays * p[5] + fills * depth_variance
 
     def innovation(self, read: Array, r: Array) -> tuple[Array, Array, Array]:
-        """Innovation, its variance, and the gains of a read, shape (3, lanes)."""
+        """Return the innovation of a read, its variance, and the gains, shape (3, lanes)."""
         p = self.p
         g = np.stack([p[0] + p[1] + p[2], p[1] + p[3] + p[4], p[2] + p[4] + p[5]])
         s = g.sum(0) + r
         return read - self.m.sum(0), s, g / s
 
     def update(self, e: Array, s: Array, k: Array) -> None:
-        """Take in a read; gains of zero take in nothing."""
+        """Update with a read; gains of zero leave the lane unchanged."""
         self.m += k * e
         for row, (i, j) in enumerate(((0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2))):
             self.p[row] -= k[i] * k[j] * s
 
 
 def run(steps: Steps, noise: Noise) -> Filtered:
-    """Filter all lanes; the first read of each, which must be there, begins it. By compiled code where there is any."""
+    """Filter all lanes from their first read, which must exist; uses the compiled kernel if it is available."""
     if kernels.available():
         return Filtered(*compiled.forward(_inputs(steps, noise), steps.seen, steps.filled))
-    return plain(steps, noise)
+    return run_plain(steps, noise)
 
 
 def _inputs(steps: Steps, noise: Noise) -> dict[str, Array]:
-    """All arrays by name, as the compiled half takes them."""
+    """Return all arrays by name, as the compiled kernel takes them."""
     return {name: value for name, value in {**vars(steps), **vars(noise)}.items() if name not in ("seen", "filled")}
 
 
-def plain(steps: Steps, noise: Noise) -> Filtered:
-    """The twin of the compiled filter."""
+def run_plain(steps: Steps, noise: Noise) -> Filtered:
+    """Filter all lanes with NumPy; the twin of the compiled filter."""
     count, lanes = steps.reads.shape
-    belief = KalmanState(steps.reads[0], noise, steps.filled[0])
+    kalman = KalmanState(steps.reads[0], noise, steps.filled[0])
     innovation, variance = np.zeros((count, lanes)), np.ones((count, lanes))
     mean, gain = np.zeros((3, count, lanes)), np.zeros((3, count, lanes))
-    mean[:, 0] = belief.m
+    mean[:, 0] = kalman.m
     loglik = np.zeros(lanes)
     fresh = noise.memory * (1 - noise.decay**2)
-    stays, fills = trap_moves(steps.filled)
+    stays, fills = telegraph_transitions(steps.filled)
     seen = steps.seen.astype(np.float64)
     for k in range(count - 1):
-        belief.predict(
+        kalman.predict(
             steps.drift[k], steps.slope[k], steps.reference[k], noise.decay[k], noise.process[k], fresh[k], stays[k],
             fills[k], noise.depth, noise.depth_variance,
         )  # fmt: skip
-        e, s, gains = belief.innovation(steps.reads[k + 1], noise.read[k + 1])
+        e, s, gains = kalman.innovation(steps.reads[k + 1], noise.read[k + 1])
         e, gains = e * seen[k + 1], gains * seen[k + 1]
-        belief.update(e, s, gains)
+        kalman.update(e, s, gains)
         loglik -= 0.5 * seen[k + 1] * (np.log(2 * np.pi * s) + e * e / s)
-        innovation[k + 1], variance[k + 1], mean[:, k + 1], gain[:, k + 1] = e, s, belief.m, gains
+        innovation[k + 1], variance[k + 1], mean[:, k + 1], gain[:, k + 1] = e, s, kalman.m, gains
     return Filtered(loglik, innovation, variance, mean, gain)
 
 
-def trap_moves(filled: Mask) -> tuple[Array, Array]:
-    """Where the trap stays filled, and where it becomes so, for each step."""
+def telegraph_transitions(filled: Mask) -> tuple[Array, Array]:
+    """Return one where the trap stays filled and one where it becomes filled, each of shape (reads - 1, lanes)."""
     before, after = filled[:-1], filled[1:]
     return (before & after).astype(np.float64), (~before & after).astype(np.float64)
 
 
 def drift_gradient(steps: Steps, noise: Noise, filtered: Filtered) -> Array:
-    """Slope d loglik / dD of each step, shape (reads - 1, lanes): the adjoint of the means, gains and slopes held."""
+    """Return d loglik / dD of each step at fixed gains and slopes, shape (reads - 1, lanes)."""
     if kernels.available():
-        found = (filtered.innovation, filtered.variance, filtered.gain)
-        return compiled.gradient(_inputs(steps, noise), steps.seen, steps.filled, *found)
-    return plain_gradient(steps, noise, filtered)
+        result = (filtered.innovation, filtered.variance, filtered.gain)
+        return compiled.gradient(_inputs(steps, noise), steps.seen, steps.filled, *result)
+    return drift_gradient_plain(steps, noise, filtered)
 
 
-def plain_gradient(steps: Steps, noise: Noise, filtered: Filtered) -> Array:
-    """The twin of the compiled adjoint."""
+def drift_gradient_plain(steps: Steps, noise: Noise, filtered: Filtered) -> Array:
+    """Return `drift_gradient` by NumPy; the twin of the compiled adjoint."""
     count, lanes = steps.reads.shape
     gradient = np.empty((count - 1, lanes))
-    stays, _ = trap_moves(steps.filled)
+    stays, _ = telegraph_transitions(steps.filled)
     weight = -filtered.innovation / filtered.variance
     seen = steps.seen.astype(np.float64)
     adjoint = np.zeros((3, lanes))
@@ -202,23 +202,23 @@ def plain_gradient(steps: Steps, noise: Noise, filtered: Filtered) -> Array:
 
 
 def information(steps: Steps, noise: Noise, filtered: Filtered, columns: Array) -> tuple[Array, Array]:
-    """Gauss-Newton equations of parameters on which the drift depends.
+    """Return the Gauss-Newton equations of parameters on which the drift depends.
 
     Args:
         steps: As in `run`.
         noise: As in `run`.
-        filtered: Its result.
+        filtered: Result of `run`.
         columns: dD / d parameter of each step, shape (parameters, reads - 1, lanes).
 
     Returns:
-        Information sum s s^T / S of each lane, shape (lanes, parameters, parameters), with s the slopes of the innovations,
-        and gradient d loglik / d parameter, shape (lanes, parameters).
+        Information sum s s^T / S of each lane, shape (lanes, parameters, parameters), with s the innovations' derivatives,
+        and the gradient d loglik / d parameter, shape (lanes, parameters).
     """
     size, _, lanes = columns.shape
     count = steps.reads.shape[0]
     state = np.zeros((3, size, lanes))
     matrix, vector = np.zeros((lanes, size, size)), np.zeros((lanes, size))
-    stays, _ = trap_moves(steps.filled)
+    stays, _ = telegraph_transitions(steps.filled)
     factors = np.stack([steps.slope, noise.decay, stays])[:, :, None]
     root = steps.seen / np.sqrt(filtered.variance)
     whitened = filtered.innovation * root
@@ -226,7 +226,7 @@ def information(steps: Steps, noise: Noise, filtered: Filtered, columns: Array) 
     for k in range(count - 1):
         state = factors[:, k] * state
         state[0] += columns[:, k]
-        slope = -state.sum(0) * steps.seen[k + 1]  # of the innovation
+        slope = -state.sum(0) * steps.seen[k + 1]  # derivative of the innovation
         state += filtered.gain[:, k + 1, None] * slope
         block.append(slope * root[k + 1])
         if len(block) == 64 or k == count - 2:

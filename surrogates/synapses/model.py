@@ -20,14 +20,11 @@ from .. import artifacts
 from .drift import Drift
 from .noise import NoiseModel
 from .noise_sampler import NoiseSampler, safe_sqrt, standard_normal
-from .population import Population
+from .population import MIN_DEVICES, Population
 from .pulse_data import Inputs, Scale
 from .retention import Retention
 from .telegraph import TelegraphNoise
 from .uncertainty import noise_intervals, sample_normal
-
-#: Smallest number of devices (or cycles of one device) whose spread is used.
-MIN_DEVICES = 10
 
 
 class SynapseSurrogate(SynapseModel, nn.Module):
@@ -189,8 +186,8 @@ class SynapseSurrogate(SynapseModel, nn.Module):
     def _check_spread(self) -> None:
         if not (self.of_devices and self.population is not None):
             raise ConfigError(
-                f"the surrogate was fitted on {self.record.get('devices', 1)} device(s), which determines the spread from cycle "
-                f"to cycle but not from device to device. Fit it on {MIN_DEVICES} devices or more, or use d2d=False."
+                f"the surrogate was fitted on {self.record.get('devices', 1)} device(s), which determines the spread from "
+                f"cycle to cycle but not from device to device. Fit it on {MIN_DEVICES} devices or more, or use d2d=False."
             )
 
     # --- the contract ------------------------------------------------------------------------------------------------

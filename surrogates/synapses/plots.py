@@ -57,7 +57,7 @@ def plot_interval(
 def plot_drift(surrogate: SynapseSurrogate, *, seed: int = 0, ax: Axes | None = None) -> Axes:
     """Plot the mean change by one pulse of the usual amplitude against the conductance, with its 90 % interval."""
     ax = new_axes() if ax is None else ax
-    x = torch.linspace(*surrogate.seen, POINTS, dtype=torch.float64)
+    x = torch.linspace(*surrogate.state_range, POINTS, dtype=torch.float64)
     conductance = surrogate.conductance(x).numpy()
     generator = torch.Generator().manual_seed(seed)
     copies = [surrogate.posterior(generator) for _ in range(COPIES)]

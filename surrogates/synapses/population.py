@@ -1,4 +1,4 @@
-"""A distribution over devices, made of what the measured ones may have been."""
+"""`Population`: the distribution over devices, a mixture of the posteriors of the measured ones."""
 
 from __future__ import annotations
 
@@ -10,24 +10,32 @@ from torch import Tensor, nn
 
 from ...typing import Array
 
-#: Share of the whole variance by which a draw is blurred, so that no virtual device is the copy of a measured one.
+#: Smallest number of devices (or cycles of one device) whose spread is used.
+MIN_DEVICES = 10
+#: Relative bandwidth h of the kernel around each sample, so that no virtual device is a copy of a measured one.
 BLUR = 0.1
 
 
 class Population(nn.Module):
-    """A mixture over (first state, latents): one component for each device that was measured, truncated to what was seen.
+    """A mixture over (first state, latents): one component for each measured device, truncated to the range of the samples.
 
-        p(z) = sum_d w_d p(z | reads of device d),
+        p(z) = sum_d w_d p(z | reads of device d)
 
-    each posterior by samples from it. Averaged over devices, posteriors under the right prior are the population itself;
-    those of devices that left a parameter open (a corner that the recording did not reach) spread over what the others show.
-    A draw is a sample, drawn towards the mean and blurred so that mean and covariance stay (West's kernel):
+    Each posterior is represented by samples. Averaged over devices, posteriors under the right prior are the population itself.
+    If the recording of a device does not determine a parameter, its posterior covers the values of the other devices.
+    A draw is one of the samples, shrunk towards the mean and blurred so that mean and covariance are unchanged (West's kernel):
 
         z = m + sqrt(1 - h^2) (z_s - m) + h C^(1/2) xi,    h = 0.1
 
     Args:
         samples: Posterior samples, shape (devices, copies, parameters).
         weights: w, shape (devices,); equal if omitted.
+
+    Example:
+        >>> import numpy as np, torch
+        >>> population = Population(np.random.default_rng(0).normal(size=(30, 4, 2)))
+        >>> population.draw(1000, torch.Generator().manual_seed(0)).shape
+        torch.Size([1000, 2])
 
     Source: M. West, J. R. Stat. Soc. B 55, 409 (1993), for the blur; posteriors by importance resampling, D. B. Rubin (1987).
     """
@@ -43,7 +51,7 @@ class Population(nn.Module):
 
     @property
     def typical(self) -> Tensor:
-        """Mean, shape (parameters,)."""
+        """Mean of each parameter, shape (parameters,)."""
         return torch.einsum("d,dcp->p", self.weights, self.samples) / self.samples.shape[1]
 
     @property
@@ -52,33 +60,33 @@ class Population(nn.Module):
         return self._covariance().diagonal().sqrt()
 
     def draw(self, count: int, generator: torch.Generator) -> Tensor:
-        """Parameters of virtual devices, shape (count, parameters)."""
+        """Sample the parameters of virtual devices, shape (count, parameters)."""
         device = torch.multinomial(self.weights, count, replacement=True, generator=generator)
         copy = torch.randint(self.samples.shape[1], (count,), generator=generator)
         return self._blurred(self.samples[device, copy], generator)
 
     def given(self, first: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """Latents of devices that begin at known states: those of the measured devices that began near there.
+        """Sample the latents of devices with known first states, from the measured devices that began near these.
 
-        Near is the distance within which the square root of their number began.
+        Measured devices are weighted by a normal kernel. Its width is the distance within which sqrt(devices) of them began.
 
         Args:
             first: First states x, shape (count,).
-            generator: Source of randomness; the mean of those near if omitted.
+            generator: Source of randomness; the weighted mean if omitted.
 
         Returns:
             Shape (count, latents).
         """
-        # Piece by piece: a million devices beside some hundred measured ones would take gigabytes.
+        # In blocks: a million devices times some hundred measured ones would take gigabytes.
         size = max(1, 2**22 // len(self.samples))
-        return torch.cat([self._near(part, generator) for part in first.split(size)])
+        return torch.cat([self._given_block(part, generator) for part in first.split(size)])
 
-    def _near(self, first: Tensor, generator: torch.Generator | None) -> Tensor:
-        began = self.samples[:, :, 0].mean(1)
-        apart = (first.double()[:, None] - began).abs()
-        near = math.ceil(math.sqrt(len(began)))
-        reach = apart.kthvalue(near, dim=1).values.clamp(min=1e-9)
-        share = self.weights * torch.exp(-0.5 * (apart / reach[:, None]) ** 2)
+    def _given_block(self, first: Tensor, generator: torch.Generator | None) -> Tensor:
+        measured = self.samples[:, :, 0].mean(1)
+        distance = (first.double()[:, None] - measured).abs()
+        neighbours = math.ceil(math.sqrt(len(measured)))
+        width = distance.kthvalue(neighbours, dim=1).values.clamp(min=1e-9)
+        share = self.weights * torch.exp(-0.5 * (distance / width[:, None]) ** 2)
         if generator is None:
             share = share / share.sum(1, keepdim=True)
             return torch.einsum("nd,dl->nl", share, self.samples[:, :, 1:].mean(1))
@@ -87,7 +95,7 @@ class Population(nn.Module):
         return self.samples[device, copy, 1:]
 
     def resampled(self, generator: torch.Generator) -> Population:
-        """The population with other weights of its devices, as another sample of so many might have given them.
+        """Return the population with resampled weights of its devices, as another sample of as many devices might have.
 
         Source: the Bayesian bootstrap, D. B. Rubin, Ann. Stat. 9, 130 (1981).
         """
@@ -98,8 +106,8 @@ class Population(nn.Module):
         flat = self.samples.reshape(-1, self.samples.shape[-1])
         mean = self.typical
         noise = torch.randn(drawn.shape, generator=generator, dtype=torch.float64) @ _root(self._covariance()).T
-        wide = mean + math.sqrt(1 - BLUR**2) * (drawn - mean) + BLUR * noise
-        return wide.clamp(flat.amin(0), flat.amax(0))
+        blurred = mean + math.sqrt(1 - BLUR**2) * (drawn - mean) + BLUR * noise
+        return blurred.clamp(flat.amin(0), flat.amax(0))
 
     def _covariance(self) -> Tensor:
         offset = self.samples - self.typical
@@ -112,21 +120,22 @@ def _root(covariance: Tensor) -> Tensor:
     return root
 
 
-def resample(samples: Array, logs: Array, copies: int, generator: np.random.Generator) -> Array:
-    """So many of weighted samples of each device, by systematic resampling.
+def resample(samples: Array, log_weights: Array, copies: int, generator: np.random.Generator) -> Array:
+    """Resample weighted samples of each device by systematic resampling.
 
     Args:
-        samples: Shape (proposals, devices, parameters).
-        logs: Log weights, shape (proposals, devices).
-        copies: How many to keep of each device.
+        samples: Proposals, shape (proposals, devices, parameters).
+        log_weights: Log weights, shape (proposals, devices).
+        copies: Number of samples to return for each device.
         generator: Source of randomness.
 
     Returns:
         Shape (devices, copies, parameters).
     """
-    logs = np.where(np.isfinite(logs), logs, -1e300)  # a path that diverged says nothing; where all do, all count alike
-    weights = np.exp(logs - logs.max(0))
+    # Proposals whose filter diverged have no weight; if all diverged, all have the same.
+    log_weights = np.where(np.isfinite(log_weights), log_weights, -1e300)
+    weights = np.exp(log_weights - log_weights.max(0))
     edges = np.cumsum(weights / weights.sum(0), axis=0)
-    points = (np.arange(copies)[:, None] + generator.random(logs.shape[1])) / copies
+    points = (np.arange(copies)[:, None] + generator.random(weights.shape[1])) / copies
     index = (edges[None] < points[:, None]).sum(1).clip(max=len(samples) - 1)
-    return np.asarray(samples[index, np.arange(logs.shape[1])].transpose(1, 0, 2))
+    return np.asarray(samples[index, np.arange(weights.shape[1])].transpose(1, 0, 2))

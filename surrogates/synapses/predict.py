@@ -1,4 +1,4 @@
-"""What a synapse surrogate says of recordings: of each read from those before it, and of a whole train from its first read."""
+"""Predictions of recordings by a synapse surrogate: of each read from those before it, and of free runs from the first read."""
 
 from __future__ import annotations
 
@@ -7,144 +7,146 @@ from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from ...contracts.synapse import RESET, SET, Pulses, State
-from ...errors import ConfigError
 from ...traces.trace import Trace, TraceSet
 from ...typing import Array
+from ...validation import number, whole_number
 from . import kalman
 from .kalman import Mask
 from .model import SynapseSurrogate
 from .pulse_data import PulseData, pulse_data
 from .state_space_fit import StateFit
-from .telegraph import most_likely
-from .telegraph_filter import run_trapped
+from .telegraph_filter import filter_with_telegraph_noise
+from .telegraph_histories import most_likely_history
 
-#: Passes of the filter after which the path at which the drift is linearised no longer moves.
+#: Passes of the filter, after which the path at which the drift is linearised no longer changes.
 _PASSES = 5
-#: Log likelihood per read that the last pass must lie below the best to count as diverged.
+#: Log likelihood per read below the best pass at which the last pass counts as diverged.
 _DIVERGED = 0.5
-#: Rounds of Gauss-Newton for the latent parameters of new devices.
+#: Gauss-Newton rounds for the latent parameters of new devices.
 _ROUNDS = 8
 
 
 class OneStepPrediction(NamedTuple):
-    """Each read as it was predicted from the reads before it; arrays of shape (reads, recordings).
+    """Prediction of each read from the reads before it; arrays of shape (reads, recordings).
 
     Attributes:
-        mean: Expected read [unit], NaN at the first read of a recording and behind its end.
-        sd: Its standard deviation [unit].
-        loglik: Logarithm of the predicted density [1 / unit] at the read that came.
-        innovation: The read in standard deviations from its prediction: standard normal, each independent of the others,
-            where the surrogate is right.
-        held: Reads that took no part in finding the latent parameters of their devices.
+        mean: Expected read [unit]; NaN at the first read of a recording and after its end.
+        sd: Standard deviation of the prediction [unit].
+        loglik: Logarithm of the predicted density [1 / unit] at the measured read.
+        innovation: Difference of the read from its prediction in predicted standard deviations; independent standard normal
+            numbers if the surrogate is correct.
+        held_out: True for reads that were not used to estimate the latent parameters of their devices.
     """
 
     mean: Array
     sd: Array
     loglik: Array
     innovation: Array
-    held: Mask
+    held_out: Mask
 
 
 def predict_one_step(
     surrogate: SynapseSurrogate, traces: TraceSet | Sequence[Trace] | Trace, *, adapt: float = 0.2
 ) -> OneStepPrediction:
-    """Predictions of each read from all before it, by the extended Kalman filter under the surrogate's own parameters.
+    """Predict each read from all reads before it, by the extended Kalman filter with the parameters of the surrogate.
 
-    The density of a read is normal in the state, so in the conductance or in its logarithm, whichever the surrogate uses;
-    with telegraph noise it is a mixture over what the trap may have done. Latent parameters of the devices are found from
-    their first reads under the population as a prior.
+    The density of a read is normal in the state, that is, in the conductance or its logarithm, whichever the surrogate uses.
+    With telegraph noise, it is a mixture over histories of the trap. The latent parameters of the devices are estimated from
+    their first reads, with the population as the prior.
 
     Args:
         surrogate: The model.
-        traces: Recordings, of the fitted devices or of others; devices are told apart by the parameter "device".
-        adapt: Share of the reads of each recording, from its first on, that may tell of latent parameters; 0 for typical
-            devices.
+        traces: Recordings of the fitted devices or of others; the parameter "device" distinguishes them.
+        adapt: Share of the reads of each recording, from its first on, from which latent parameters are estimated; 0 for
+            typical devices.
 
     Raises:
         TraceError: recordings that are not pulse by pulse, or lack a voltage or width that the surrogate needs.
         ConfigError: `adapt` outside 0 .. 1.
+
+    Example:
+        >>> import torch, spinode
+        >>> device = spinode.surrogates.zoo.open_synapse("soft-bounds")
+        >>> traces = spinode.datasets.pulse_traces(device, torch.ones(40), generator=torch.Generator().manual_seed(0))
+        >>> predicted = spinode.surrogates.predict_one_step(device, traces)
+        >>> predicted.mean.shape, bool(abs(predicted.innovation[1:]).mean() < 2)
+        ((41, 1), True)
     """
-    if not 0 <= adapt <= 1:
-        raise ConfigError(f"adapt is {adapt!r}; expected a share of the reads, 0 .. 1.")
+    adapt = number("adapt", adapt, 0, 1)
     data = pulse_data(traces, scale=surrogate.scale, inputs=surrogate.inputs)
     fit = _state_fit(surrogate, data)
-    held = data.seen.copy()
+    held_out = data.seen.copy()
     if adapt > 0 and fit.latents.size:
-        told = np.ceil(adapt * data.seen.sum(0)).astype(int)
-        held &= np.arange(len(held))[:, None] >= told
-        fit.latents = _latents(surrogate, data, told)
-    mean, variance, loglik, innovation = _predicted(fit)
-    held[0] = False
-    gone = ~data.seen
-    gone[0] = True
+        used = np.ceil(adapt * data.seen.sum(0)).astype(int)
+        held_out &= np.arange(len(held_out))[:, None] >= used
+        fit.latents = _estimate_latents(surrogate, data, used)
+    mean, variance, loglik, innovation = _predict_states(fit)
+    held_out[0] = False
+    unpredicted = ~data.seen
+    unpredicted[0] = True
     for values in (mean, variance, loglik, innovation):
-        values[gone] = np.nan
+        values[unpredicted] = np.nan
     spread = surrogate.scale.spread
     if surrogate.scale.kind == "linear":
-        found = surrogate.scale.centre + spread * mean, spread * np.sqrt(variance), loglik - np.log(spread)
+        in_unit = surrogate.scale.centre + spread * mean, spread * np.sqrt(variance), loglik - np.log(spread)
     else:
-        narrow = np.minimum(spread**2 * variance, 50.0)
-        expected = np.exp(surrogate.scale.centre + spread * mean + 0.5 * narrow)
+        log_variance = np.minimum(spread**2 * variance, 50.0)
+        expected = np.exp(surrogate.scale.centre + spread * mean + 0.5 * log_variance)
         log_read = surrogate.scale.centre + spread * data.reads
-        found = expected, expected * np.sqrt(np.expm1(narrow)), loglik - np.log(spread) - log_read
-    return OneStepPrediction(*found, innovation, held)
+        in_unit = expected, expected * np.sqrt(np.expm1(log_variance)), loglik - np.log(spread) - log_read
+    return OneStepPrediction(*in_unit, innovation, held_out)
 
 
 def _state_fit(surrogate: SynapseSurrogate, data: PulseData) -> StateFit:
-    """The surrogate's parameters in the place where the filter finds them, devices at the typical latents."""
+    """Return the parameters of the surrogate as a fit, with all devices at the typical latents."""
     size = len(surrogate.drift.latents.names)
     typical, spread = np.zeros(size), np.ones(size)
     if surrogate.population is not None:
-        p = surrogate.population
-        typical = p.typical[1:].numpy()
-        spread = p.deviation[1:].numpy().clip(0.02, 3.0)
+        typical = surrogate.population.typical[1:].numpy()
+        spread = surrogate.population.deviation[1:].numpy().clip(0.02, 3.0)
     return StateFit(
         data, surrogate.drift, np.tile(typical, (data.groups, 1)), spread, surrogate.noise_model,
-        surrogate.noise.numpy(), data.reads.copy(), np.zeros_like(data.seen), surrogate.trap, middle=typical,
+        surrogate.noise.numpy(), data.reads.copy(), np.zeros_like(data.seen), surrogate.telegraph, middle=typical,
     )  # fmt: skip
 
 
-def _latents(surrogate: SynapseSurrogate, data: PulseData, told: Array) -> Array:
-    """Latents of each group from so many first reads of each recording."""
-    count = max(int(told.max()), 2)
-    rows, steps = slice(0, count), slice(0, count - 1)
-    first = replace(
-        data, reads=data.reads[rows], seen=data.seen[rows] & (np.arange(count)[:, None] < told), pulses=data.pulses[steps],
-        polarity=data.polarity[steps], extra=data.extra[:, steps], pause=data.pause[steps],
-    )  # fmt: skip
-    fit = _state_fit(surrogate, first)
+def _estimate_latents(surrogate: SynapseSurrogate, data: PulseData, counts: npt.NDArray[np.intp]) -> Array:
+    """Estimate the latents of each group from the first reads of each recording, `counts` of shape (lanes,)."""
+    fit = _state_fit(surrogate, data.first_reads(counts))
     for _ in range(3):
-        _predicted(fit)
-        if fit.trap is not None:
+        _predict_states(fit)
+        if fit.telegraph is not None:
             noise = fit.noise_model.variances(fit.noise[None], fit.data, fit.reference)
-            fit.filled, _ = most_likely(fit.steps(), noise, fit.data.pulses, fit.trap)
+            fit.filled, _ = most_likely_history(fit.steps(), noise, fit.data.pulses, fit.telegraph)
         fit.improve_latents(_ROUNDS)
     if surrogate.population is None:
         return fit.latents
-    # No device is taken for more extreme than all that were measured: the first reads of one often leave much open.
-    seen = surrogate.population.samples[:, :, 1:].flatten(0, 1).numpy()
-    return np.asarray(fit.latents.clip(seen.min(0), seen.max(0)))
+    # The first reads often determine latents poorly; they are limited to the range of the measured devices.
+    measured = surrogate.population.samples[:, :, 1:].flatten(0, 1).numpy()
+    return np.asarray(fit.latents.clip(measured.min(0), measured.max(0)))
 
 
-def _predicted(fit: StateFit) -> tuple[Array, Array, Array, Array]:
-    """Mean, variance, log density and standardised innovation of each read, in states; moves the reference.
+def _predict_states(fit: StateFit) -> tuple[Array, Array, Array, Array]:
+    """Return mean, variance, log density and standardised innovation of each read, in states; moves the reference.
 
-    The drift of a step is linearised at the filtered state before it, and read noise taken at the predicted one: neither
-    knows anything of the read that is predicted, or of later ones. (Only whether the passes diverged is judged by all reads.)
+    The drift of a step is linearised at the filtered state before it, and read noise evaluated at the predicted state: neither
+    depends on the predicted read or on later ones. (Only the choice of the pass depends on all reads.)
     """
     mean = fit.reference
-    best = np.full(fit.data.reads.shape[1], -np.inf)
-    kept = [np.zeros_like(fit.data.reads) for _ in range(4)]
+    best_loglik = np.full(fit.data.reads.shape[1], -np.inf)
+    chosen = [np.zeros_like(fit.data.reads) for _ in range(4)]
     for _ in range(_PASSES):
         steps = fit.steps()
         noise = fit.noise_model.variances(fit.noise[None], fit.data, fit.reference)
         noise = replace(noise, read=fit.noise_model.variances(fit.noise[None], fit.data, mean).read)
-        if fit.trap is not None:
-            state, mean, variance, loglik, innovation = run_trapped(steps, noise, fit.data.pulses, fit.trap)
+        if fit.telegraph is not None:
+            prediction = filter_with_telegraph_noise(steps, noise, fit.data.pulses, fit.telegraph)
+            state, mean, variance, loglik, innovation = prediction
         else:
             result = kalman.run(steps, noise)
             e, s = result.innovation, result.variance
@@ -152,17 +154,17 @@ def _predicted(fit: StateFit) -> tuple[Array, Array, Array, Array]:
             loglik, innovation = -0.5 * (np.log(2 * np.pi * s) + e * e / s), e / np.sqrt(s)
         mean = np.where(fit.data.seen, mean, 0.0)
         mean[0] = fit.data.reads[0]
-        # Where the path does not settle, passes may go from bad to worse: such a recording takes the best of its passes.
+        # Passes may diverge; such a recording takes the best of its passes, the others take the last.
         total = np.where(fit.data.seen[1:], loglik[1:], 0.0).sum(0)
-        better = total > best
-        best = np.where(better, total, best)
-        for values, now in zip(kept, (mean, variance, loglik, innovation), strict=True):
-            values[:, better] = now[:, better]
+        better = total > best_loglik
+        best_loglik = np.where(better, total, best_loglik)
+        for values, latest in zip(chosen, (mean, variance, loglik, innovation), strict=True):
+            values[:, better] = latest[:, better]
         fit.reference = np.where(fit.data.seen, state, fit.reference).clip(-8, 8)
-    settled = total > best - _DIVERGED * fit.data.seen.sum(0)
-    for values, now in zip(kept, (mean, variance, loglik, innovation), strict=True):
-        values[:, settled] = now[:, settled]
-    return kept[0], kept[1], kept[2], kept[3]
+    converged = total > best_loglik - _DIVERGED * fit.data.seen.sum(0)
+    for values, latest in zip(chosen, (mean, variance, loglik, innovation), strict=True):
+        values[:, converged] = latest[:, converged]
+    return chosen[0], chosen[1], chosen[2], chosen[3]
 
 
 def prediction_interval(
@@ -174,17 +176,16 @@ def prediction_interval(
     draws: int = 20,
     generator: torch.Generator,
 ) -> Array:
-    """Quantiles of the reads of a free run: the surrogate under the pulses of a recording, from its first read on.
+    """Return quantiles of the reads of free runs under the pulses of a recording, starting from its first read.
 
-    Noise of pulses and reads, the spread of devices, and what the data leave open of drift, noise and population all take
-    part.
+    Includes the noise of pulses and reads, the spread of devices, and the uncertainty of drift, noise and population.
 
     Args:
         surrogate: The model.
-        trace: The recording; of its reads only the first is used.
-        levels: Quantiles.
-        samples: Runs, shared among the draws.
-        draws: Copies of the surrogate drawn from its posterior; 0 for the surrogate itself.
+        trace: The recording; only the first of its reads is used.
+        levels: Probabilities of the quantiles.
+        samples: Number of runs in total.
+        draws: Number of copies of the surrogate, sampled from its posterior, that share the runs; 0 for the surrogate itself.
         generator: Source of all randomness.
 
     Returns:
@@ -193,41 +194,48 @@ def prediction_interval(
     Raises:
         ConfigError: fewer samples than draws, or levels outside 0 .. 1.
         TraceError: a recording that is not pulse by pulse.
+
+    Example:
+        >>> import torch, spinode
+        >>> device = spinode.surrogates.zoo.open_synapse("soft-bounds")
+        >>> trace = spinode.datasets.pulse_traces(device, torch.ones(10), generator=torch.Generator().manual_seed(0))[0]
+        >>> generator = torch.Generator().manual_seed(0)
+        >>> spinode.surrogates.prediction_interval(device, trace, samples=50, draws=2, generator=generator).shape
+        (2, 11)
     """
-    if not 0 <= draws <= samples or samples < 1:
-        raise ConfigError(f"samples is {samples} and draws {draws}; expected at least one run for each draw.")
-    if not all(0 <= level <= 1 for level in levels):
-        raise ConfigError(f"levels are {tuple(levels)}; expected numbers in 0 .. 1.")
+    samples = whole_number("samples", samples, 1)
+    draws = whole_number("draws", draws, 0, samples)
+    levels = [number("a value of levels", level, 0, 1) for level in levels]
     runs = free_runs(surrogate, trace, samples=samples, draws=draws, generator=generator)
     return np.asarray(np.quantile(runs, np.asarray(levels), axis=0))
 
 
 def free_runs(surrogate: SynapseSurrogate, trace: Trace, *, samples: int, draws: int, generator: torch.Generator) -> Array:
-    """Reads of free runs from the first read of a recording, shape (samples, reads) [unit], see `prediction_interval`."""
-    pulse_data(trace, scale=surrogate.scale, inputs=surrogate.inputs)  # the checks
+    """Return the reads [unit] of free runs from the first read of a recording, shape (samples, reads)."""
+    pulse_data(trace, scale=surrogate.scale, inputs=surrogate.inputs)  # checks the trace
     sizes = [samples // max(draws, 1) + (k < samples % max(draws, 1)) for k in range(max(draws, 1))]
     runs = []
     for size in sizes:
-        one = surrogate.posterior(generator) if draws else surrogate
-        runs.append(_run(one, trace, size, generator))
+        sampled = surrogate.posterior(generator) if draws else surrogate
+        runs.append(_run(sampled, trace, size, generator))
     return np.concatenate(runs)
 
 
 def _run(surrogate: SynapseSurrogate, trace: Trace, samples: int, generator: torch.Generator) -> Array:
-    """Reads of one surrogate, shape (samples, reads)."""
+    """Return reads of one surrogate, shape (samples, reads)."""
     counts = trace.drive[SET] - trace.drive[RESET]
-    known = [name for name in surrogate.inputs.names if name in trace.drive]
-    waits = np.diff(trace.time) if surrogate.retention is not None and trace.unit("time") == "s" else None
+    inputs = [name for name in surrogate.inputs.names if name in trace.drive]
+    pauses = np.diff(trace.time) if surrogate.retention is not None and trace.unit("time") == "s" else None
     first = torch.full((samples,), float(trace.output["conductance"][0]), dtype=torch.float64)
     reads: list[Tensor] = [first]
     with torch.no_grad():
         state: State = surrogate.at(first, generator=generator)
         for k in range(len(trace) - 1):
             if counts[k]:
-                given = {name: float(trace.drive[name][k]) for name in known}
+                given = {name: float(trace.drive[name][k]) for name in inputs}
                 count = torch.full((samples,), float(counts[k]), dtype=torch.float64)
                 state = surrogate.program(state, Pulses(count, **given), generator=generator)
-            elif waits is not None:
-                state = surrogate.relax(state, float(waits[k]), generator=generator)
+            elif pauses is not None:
+                state = surrogate.relax(state, float(pauses[k]), generator=generator)
             reads.append(surrogate.read(state, generator=generator))
     return torch.stack(reads, 1).numpy()

@@ -1,4 +1,4 @@
-"""Pulse-by-pulse recordings as arrays: what the fit of a synapse sees."""
+"""Pulse-by-pulse recordings as arrays side by side, the data of a synapse fit."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from ...errors import TraceError, TraceWarning
 from ...traces.trace import Trace, TraceSet
 from ...typing import Array
 
-#: A conductance that spans more than this factor is described by its logarithm.
-WIDE = 3.0
-#: A read that lies this many typical steps beyond both its neighbours is no read of the device.
-FAR = 50
+#: Factor between smallest and largest conductance above which the scale is logarithmic.
+LOG_FACTOR = 3.0
+#: Typical steps to both neighbours above which a read is an outlier.
+OUTLIER_STEPS = 50
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,12 @@ class Scale:
     Attributes:
         kind: "linear" or "log".
         centre: Mean of g.
-        spread: Deviation of g.
+        spread: Standard deviation of g.
+
+    Example:
+        >>> import numpy as np
+        >>> Scale.of(np.array([1.0, 10.0, 100.0])).kind
+        'log'
     """
 
     kind: str
@@ -36,34 +41,42 @@ class Scale:
 
     @classmethod
     def of(cls, values: Array, kind: str | None = None) -> Scale:
-        """The scale of measured conductances; logarithmic where they are positive and span a factor of three."""
+        """Return the scale of measured conductances; logarithmic if they are positive and span a factor of three.
+
+        Args:
+            values: Conductances, of any shape.
+            kind: "linear" or "log"; chosen by the values if omitted.
+
+        Raises:
+            TraceError: conductances that never change, or that are not positive under a logarithmic scale.
+        """
         if kind is None:
-            wide = values.min() > 0 and np.quantile(values, 0.99) > WIDE * np.quantile(values, 0.01)
-            kind = "log" if wide else "linear"
+            logarithmic = values.min() > 0 and np.quantile(values, 0.99) > LOG_FACTOR * np.quantile(values, 0.01)
+            kind = "log" if logarithmic else "linear"
         if kind == "log" and values.min() <= 0:
-            raise TraceError(f"the conductance reaches {values.min():.4g}; a logarithmic scale needs it above zero.")
+            raise TraceError(f"the conductance reaches {values.min():.4g}; a logarithmic scale needs positive values.")
         g = np.log(values) if kind == "log" else values
         spread = float(g.std())
         if not spread > 1e-9 * float(np.abs(g).max()):
-            raise TraceError("the conductance never changes; there is nothing to fit. Are the columns the right ones?")
+            raise TraceError("the conductance never changes, so there is nothing to fit. Check the columns of the file.")
         return cls(kind, float(g.mean()), spread)
 
     def __call__(self, conductance: Array) -> Array:
-        """State of a conductance."""
+        """Return the state of a conductance."""
         g = np.log(conductance) if self.kind == "log" else conductance
         return np.asarray((g - self.centre) / self.spread)
 
 
 @dataclass(frozen=True)
 class Inputs:
-    """How voltage and width enter: which are there, and their means and deviations.
+    """Scaling of voltage and width, the inputs of the drift in addition to the polarity.
 
     Attributes:
-        names: Of "voltage" and "width" those that vary in the data; the logarithm of a width enters.
-        mean: One for each.
-        spread: One for each.
-        ranges: Least and greatest value that was seen [V], [s], also of those that do not vary.
-        usual: Median of SET and of RESET pulses [V], [s]; where one polarity is missing, that of the other.
+        names: Those of "voltage" and "width" that vary in the data; a width enters by its logarithm.
+        mean: Mean of each.
+        spread: Standard deviation of each.
+        ranges: Smallest and largest value [V], [s], also of inputs that do not vary.
+        usual: Median of SET and of RESET pulses [V], [s]; if one polarity is missing, that of the other.
     """
 
     names: tuple[str, ...]
@@ -75,21 +88,20 @@ class Inputs:
 
 @dataclass(frozen=True)
 class PulseData:
-    """Recordings side by side, padded to the longest.
+    """Recordings side by side, padded to the longest; a lane is one recording.
 
     Attributes:
         reads: State x of each read, shape (reads, lanes).
-        seen: Whether there is one, shape (reads, lanes).
+        seen: True where a read exists, shape (reads, lanes).
         pulses: Number of pulses of each step, shape (reads - 1, lanes).
         polarity: +1 SET, -1 RESET, 0 for none, shape (reads - 1, lanes).
-        extra: Voltage and log width in deviations, shape (inputs, reads - 1, lanes).
-        group: Which group of latent parameters a lane belongs to, shape (lanes,): its device, or, where there is one device
-            only, itself.
+        extra: Standardised voltage and log width, shape (inputs, reads - 1, lanes).
+        group: Index of the group of latent parameters of a lane, shape (lanes,): its device or, for one device, its cycle.
         devices: Number of devices.
-        scale: Of the conductance.
-        inputs: Of voltage and width.
-        unit: Of the conductance.
-        pause: Length [s] of each step without pulses, zero elsewhere or where time is no time, shape (reads - 1, lanes).
+        scale: Scale of the conductance.
+        inputs: Scaling of voltage and width.
+        unit: Unit of the conductance.
+        pause: Length [s] of each step without pulses, shape (reads - 1, lanes); zero elsewhere, or if time is not in seconds.
     """
 
     reads: Array
@@ -106,7 +118,7 @@ class PulseData:
 
     @property
     def groups(self) -> int:
-        """Number of groups."""
+        """Number of groups of latent parameters."""
         return int(self.group.max()) + 1
 
     @property
@@ -115,77 +127,107 @@ class PulseData:
         return tuple(name for name, sign in ((SET, 1), (RESET, -1)) if bool((self.polarity == sign).any()))
 
     def thinned(self, every: int) -> PulseData:
-        """Every so manieth read; the pulses between are counted. Only where pulses between two kept reads are alike."""
+        """Return every `every`-th read and the pulses between, which must be alike, see `can_be_thinned`."""
         if every == 1:
             return self
-        keep = np.arange(0, len(self.reads), every)
-        starts, lanes = keep[:-1], np.arange(self.reads.shape[1])
-        pulses = np.add.reduceat(self.pulses[: keep[-1]], starts, axis=0)
-        blocks = (self.pulses[: keep[-1]] > 0).reshape(-1, every, len(lanes))
-        pulsed = starts[:, None] + blocks.argmax(1)  # the first step of each block that holds a pulse, if any does
+        kept = np.arange(0, len(self.reads), every)
+        starts, lanes = kept[:-1], np.arange(self.reads.shape[1])
+        pulses = np.add.reduceat(self.pulses[: kept[-1]], starts, axis=0)
+        blocks = (self.pulses[: kept[-1]] > 0).reshape(-1, every, len(lanes))
+        pulsed = starts[:, None] + blocks.argmax(1)  # the first step with a pulse in each block, if there is one
         return replace(
             self,
-            reads=self.reads[keep],
-            seen=self.seen[keep],
+            reads=self.reads[kept],
+            seen=self.seen[kept],
             pulses=pulses,
             polarity=self.polarity[pulsed, lanes],
             extra=self.extra[:, pulsed, lanes],
-            pause=np.add.reduceat(self.pause[: keep[-1]], starts, axis=0),
+            pause=np.add.reduceat(self.pause[: kept[-1]], starts, axis=0),
         )
 
-    def even(self, every: int) -> bool:
-        """Whether thinning by this factor puts only like pulses together."""
-        blocks = len(self.pulses) // every * every
-        if not blocks:
+    def can_be_thinned(self, every: int) -> bool:
+        """Return True if thinning by this factor combines only pulses of the same polarity, voltage and width."""
+        steps = len(self.pulses) // every * every
+        if not steps:
             return False
-        there = self.pulses[:blocks] > 0
+        pulsed = self.pulses[:steps] > 0
         for values in (self.polarity, *self.extra):
-            cut = np.where(there, values[:blocks], np.nan).reshape(-1, every, values.shape[-1])
-            first = np.where(there, values[:blocks], -np.inf).reshape(cut.shape).max(1, keepdims=True)
-            if bool((np.abs(cut - first) > 1e-9).any()):
+            blocks = np.where(pulsed, values[:steps], np.nan).reshape(-1, every, values.shape[-1])
+            largest = np.where(pulsed, values[:steps], -np.inf).reshape(blocks.shape).max(1, keepdims=True)
+            if bool((np.abs(blocks - largest) > 1e-9).any()):
                 return False
         return True
+
+    def lanes(self, chosen: npt.NDArray[np.intp]) -> PulseData:
+        """Return some of the recordings."""
+        return replace(
+            self,
+            reads=self.reads[:, chosen],
+            seen=self.seen[:, chosen],
+            pulses=self.pulses[:, chosen],
+            polarity=self.polarity[:, chosen],
+            extra=self.extra[:, :, chosen],
+            pause=self.pause[:, chosen],
+            group=self.group[chosen],
+        )
+
+    def first_reads(self, counts: npt.NDArray[np.intp]) -> PulseData:
+        """Return the first reads of each recording.
+
+        Args:
+            counts: Number of reads, shape (lanes,).
+        """
+        length = max(int(counts.max()), 2)
+        return replace(
+            self,
+            reads=self.reads[:length],
+            seen=self.seen[:length] & (np.arange(length)[:, None] < counts),
+            pulses=self.pulses[: length - 1],
+            polarity=self.polarity[: length - 1],
+            extra=self.extra[:, : length - 1],
+            pause=self.pause[: length - 1],
+        )
 
 
 def pulse_data(
     traces: TraceSet | Sequence[Trace] | Trace, *, scale: Scale | str | None = None, inputs: Inputs | None = None
 ) -> PulseData:
-    """Arrays of pulse-by-pulse recordings, as `read_trace(..., pulses=...)` returns them.
+    """Return pulse-by-pulse recordings, as `read_trace(..., pulses=...)` returns them, as arrays.
 
     Args:
         traces: One for each device and cycle: output "conductance", drives "SET" and "RESET" (numbers of pulses between this
-            read and the next), perhaps "voltage" [V] and "width" [s], parameter "device".
+            read and the next), optionally "voltage" [V] and "width" [s], parameter "device".
         scale: "linear" or "log", or a `Scale` that is already known; chosen by the data if omitted.
-        inputs: Those of a surrogate to which the recordings are shown; chosen by the data if omitted.
+        inputs: Inputs of a fitted surrogate; chosen by the data if omitted.
 
     Raises:
         TraceError: other channels, values that are not finite, both polarities in one step, fewer than three reads, or a
-            voltage or width missing of `inputs`.
+            missing voltage or width of `inputs`.
     """
     recordings = TraceSet(traces) if not isinstance(traces, TraceSet) else traces
     for index, trace in enumerate(recordings):
         _check(index, trace)
     first = recordings[0]
-    good = [~_outliers(trace) for trace in recordings]
-    lost = sum(int((~each).sum()) for each in good)
-    if lost:
-        lane = next(i for i, each in enumerate(good) if not each.all())
-        row = int(np.argmin(good[lane]))
+    valid = [~_outliers(trace) for trace in recordings]
+    outliers = sum(int((~each).sum()) for each in valid)
+    if outliers:
+        lane = next(i for i, each in enumerate(valid) if not each.all())
+        row = int(np.argmin(valid[lane]))
         warnings.warn(
-            f"{lost} read(s) stand alone, {FAR} typical steps and more from both neighbours, such as read {row} of recording "
-            f"{lane} ({recordings[lane].output['conductance'][row]:.4g}); they are left out. Errors of the instrument?",
+            f"{outliers} read(s) are outliers, {OUTLIER_STEPS} typical steps or more from both neighbours, such as read {row} "
+            f"of recording {lane} ({recordings[lane].output['conductance'][row]:.4g}); they are left out. Check the file.",
             TraceWarning,
             stacklevel=3,
         )
-    values = np.concatenate([trace.output["conductance"][kept] for trace, kept in zip(recordings, good, strict=True)])
+    values = np.concatenate([trace.output["conductance"][each] for trace, each in zip(recordings, valid, strict=True)])
     if not isinstance(scale, Scale):
         scale = Scale.of(values, scale)
     elif scale.kind == "log" and values.min() <= 0:
-        raise TraceError(f"the conductance reaches {values.min():.4g}; the logarithmic scale needs it above zero.")
+        raise TraceError(f"the conductance reaches {values.min():.4g}; the logarithmic scale needs positive values.")
     inputs = _inputs(recordings) if inputs is None else inputs
     for name in inputs.names:
         if any(name not in trace.drive for trace in recordings):
-            raise TraceError(f"the recordings have no drive {name!r}, by which the surrogate answers pulses; add it.")
+            raise TraceError(f"the recordings have no drive {name!r}, which is an input of the surrogate; add it.")
     length = max(len(trace) for trace in recordings)
     lanes = len(recordings)
     reads, seen = np.zeros((length, lanes)), np.zeros((length, lanes), dtype=bool)
@@ -194,21 +236,19 @@ def pulse_data(
     extra = np.zeros((len(inputs.names), length - 1, lanes))
     for lane, trace in enumerate(recordings):
         count = len(trace)
-        kept = good[lane]
-        # What was left out takes its neighbour's place on the path at which the drift is linearised, and counts for nothing.
-        last = np.maximum.accumulate(np.where(kept, np.arange(count), 0))
-        reads[:count, lane], seen[:count, lane] = scale(trace.output["conductance"][last]), kept
+        # Outliers are replaced by their neighbour, for the path at which the drift is linearised; they do not count as reads.
+        last_valid = np.maximum.accumulate(np.where(valid[lane], np.arange(count), 0))
+        reads[:count, lane], seen[:count, lane] = scale(trace.output["conductance"][last_valid]), valid[lane]
         if trace.unit("time") == "s":
-            pause[: count - 1, lane] = np.where(trace.drive["SET"] + trace.drive["RESET"] > 0, 0.0, 1.0)[:-1] * np.diff(
-                trace.time
-            )
+            waits = (trace.drive["SET"] + trace.drive["RESET"])[:-1] <= 0
+            pause[: count - 1, lane] = np.where(waits, np.diff(trace.time), 0.0)
         signed = (trace.drive["SET"] - trace.drive["RESET"])[:-1]
         pulses[: count - 1, lane], polarity[: count - 1, lane] = np.abs(signed), np.sign(signed)
-        there = signed != 0  # without a pulse an amplitude means nothing, and may be zero
+        pulsed = signed != 0  # without a pulse, voltage and width have no meaning and may be zero
         for i, name in enumerate(inputs.names):
-            given = trace.drive[name][:-1][there]
+            given = trace.drive[name][:-1][pulsed]
             given = np.log(given) if name == "width" else given
-            extra[i, : count - 1, lane][there] = (given - inputs.mean[i]) / inputs.spread[i]
+            extra[i, : count - 1, lane][pulsed] = (given - inputs.mean[i]) / inputs.spread[i]
     names = [trace.parameters.get("device", 0.0) for trace in recordings]
     devices = sorted(set(names))
     group = np.arange(lanes) if len(devices) == 1 else np.array([devices.index(name) for name in names])
@@ -216,18 +256,18 @@ def pulse_data(
 
 
 def _outliers(trace: Trace) -> npt.NDArray[np.bool_]:
-    """Reads far beyond both neighbours, in a train of one polarity that has no reason to turn and return."""
+    """Return True for reads far from both neighbours, on one side, within a train of pulses of one polarity."""
     reads = trace.output["conductance"]
-    found = np.zeros(len(reads), dtype=bool)
+    outliers = np.zeros(len(reads), dtype=bool)
     signed = np.sign(trace.drive[SET] - trace.drive[RESET])
     step = np.diff(reads)
     typical = float(np.median(np.abs(step)))
     if len(reads) < 10 or not typical > 0:
-        return found
+        return outliers
     before, after = step[:-1], step[1:]
-    alone = (before * after < 0) & (np.minimum(np.abs(before), np.abs(after)) > FAR * typical)
-    found[1:-1] = alone & (signed[:-2] == signed[1:-1])
-    return found
+    isolated = (before * after < 0) & (np.minimum(np.abs(before), np.abs(after)) > OUTLIER_STEPS * typical)
+    outliers[1:-1] = isolated & (signed[:-2] == signed[1:-1])
+    return outliers
 
 
 def _check(index: int, trace: Trace) -> None:
@@ -238,7 +278,7 @@ def _check(index: int, trace: Trace) -> None:
             "and the output conductance, as read_trace(path, pulses=...) returns them."
         )
     if len(trace) < 3:
-        raise TraceError(f"trace {index} holds {len(trace)} reads; at least 3 are needed to tell read noise from change.")
+        raise TraceError(f"trace {index} has {len(trace)} reads; at least 3 are needed to separate read noise from changes.")
     for name, values in trace.channels.items():
         if not bool(np.isfinite(values).all()):
             raise TraceError(f"trace {index} has {int((~np.isfinite(values)).sum())} values of {name!r} that are not finite.")
@@ -246,7 +286,7 @@ def _check(index: int, trace: Trace) -> None:
     if bool((counts < 0).any()) or bool((counts != np.round(counts)).any()):
         raise TraceError(f"trace {index} has numbers of pulses that are negative or not whole.")
     if bool((counts > 0).all(0).any()):
-        raise TraceError(f"trace {index} has SET and RESET pulses between the same two reads; which came first is not known.")
+        raise TraceError(f"trace {index} has SET and RESET pulses between the same two reads; their order is not known.")
 
 
 def _inputs(recordings: TraceSet) -> Inputs:
@@ -257,11 +297,13 @@ def _inputs(recordings: TraceSet) -> Inputs:
         if name not in recordings[0].drive:
             continue
         used = [(t.drive[SET] + t.drive[RESET])[:-1] > 0 for t in recordings]
-        values = np.concatenate([t.drive[name][:-1][there] for t, there in zip(recordings, used, strict=True)])
+        values = np.concatenate([t.drive[name][:-1][u] for t, u in zip(recordings, used, strict=True)])
         if not len(values):
             continue
         if not values.min() > 0:
-            raise TraceError(f"a pulse has the {name} {values.min():.4g}; expected positive numbers, polarity apart.")
+            raise TraceError(
+                f"a pulse has the {name} {values.min():.4g}; expected a positive number; the polarity is given by SET or RESET."
+            )
         ranges[name] = (float(values.min()), float(values.max()))
         signs = np.concatenate([np.sign(t.drive[SET] - t.drive[RESET])[:-1][u] for t, u in zip(recordings, used, strict=True)])
         medians = [float(np.median(values[signs == sign])) if (signs == sign).any() else None for sign in (1, -1)]

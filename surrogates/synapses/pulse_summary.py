@@ -1,4 +1,4 @@
-"""`pulse_summary`: in words, what recordings of a memory device hold, and how noisy their steps are before any fit."""
+"""`pulse_summary`: a description of the recordings of a memory device, with the noise of their steps, before any fit."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from ...contracts.synapse import RESET, SET
 from ...traces.trace import Trace, TraceSet
 from ...typing import Array
 from ...units import readable
-from .model import FEWEST
+from .population import MIN_DEVICES
 from .pulse_data import PulseData, pulse_data
 
-#: Increments on either side whose mean is taken for the drift.
-_BESIDE = 25
+#: Number of increments on either side whose mean estimates the drift.
+_HALF_WINDOW = 25
 
 
 class Increments(NamedTuple):
-    """Changes from read to read under single pulses of one polarity, less their local mean, in the unit of the scale.
+    """Moments of the changes from read to read under single pulses of one polarity, in the unit of the scale.
 
     Attributes:
-        number: How many there are.
-        mean: Their mean, drift included.
+        number: Number of increments.
+        mean: Mean, including the drift.
         sd: Standard deviation about the local mean.
-        correlation: Of neighbours: -1/2 for read noise alone, 0 for noise that accumulates.
-        read: Deviation of read noise by moments, sqrt(-cov); zero where neighbours are not anticorrelated.
-        accumulating: Deviation of the noise that a pulse adds, sqrt(var + 2 cov); zero where nothing is left for it.
+        correlation: Correlation of neighbours: -1/2 for read noise alone, 0 for accumulating noise alone.
+        read: Standard deviation of read noise by moments, sqrt(-cov); zero if neighbours are not anticorrelated.
+        accumulating: Standard deviation of the noise that a pulse adds, sqrt(var + 2 cov); zero if read noise explains all.
     """
 
     number: int
@@ -39,26 +39,25 @@ class Increments(NamedTuple):
 
 
 def increments(data: PulseData, polarity: str) -> Increments | None:
-    """Moments of the increments under single pulses of one polarity; None where there are fewer than 20 neighbours.
+    """Return the moments of the increments under single pulses of one polarity; None for fewer than 20 neighbouring pairs.
 
         var d = q^2 + 2 r^2,    cov(d, d') = -r^2     read noise r, accumulating noise q
 
-    Increments beyond six deviations (by the median) are cut off: a trap or a jump would make up all of the variance.
+    Increments beyond six standard deviations (by the median) are clipped; otherwise telegraph noise or a jump would dominate.
     """
     sign = 1 if polarity == SET else -1
     good = data.seen[1:] & data.seen[:-1] & (data.pulses == 1) & (data.polarity == sign)
     step = np.where(good, np.diff(data.reads, axis=0), 0.0)
-    around = _window_sum(good.astype(float))
-    rest = np.where(good, step - _window_sum(step) / np.maximum(around, 1), 0.0)
-    # The local mean takes some of the noise along; how much depends on the noise itself, and less where read noise rules,
-    # whose increments cancel in a sum. It is left uncorrected.
+    neighbours = _window_sum(good.astype(float))
+    residual = np.where(good, step - _window_sum(step) / np.maximum(neighbours, 1), 0.0)
+    # The local mean contains part of the noise, less for read noise, whose increments cancel in a sum. It is not corrected.
     both = good[1:] & good[:-1]
     if both.sum() < 20:
         return None
-    reach = 6 * np.median(np.abs(rest[good])) / 0.6745
-    rest = rest.clip(-reach, reach) if reach > 0 else rest
-    variance = float((rest[good] ** 2).mean())
-    covariance = float((rest[1:] * rest[:-1])[both].mean())
+    bound = 6 * np.median(np.abs(residual[good])) / 0.6745
+    residual = residual.clip(-bound, bound) if bound > 0 else residual
+    variance = float((residual[good] ** 2).mean())
+    covariance = float((residual[1:] * residual[:-1])[both].mean())
     spread = data.scale.spread
     return Increments(
         int(good.sum()),
@@ -71,16 +70,24 @@ def increments(data: PulseData, polarity: str) -> Increments | None:
 
 
 def _window_sum(values: Array) -> Array:
-    """Sum over the neighbours on either side along the first axis, itself included."""
-    total = np.cumsum(np.pad(values, ((_BESIDE + 1, _BESIDE), (0, 0))), axis=0)
-    return np.asarray(total[2 * _BESIDE + 1 :] - total[: -2 * _BESIDE - 1])
+    """Return the sum over each value and its neighbours on either side, along the first axis."""
+    total = np.cumsum(np.pad(values, ((_HALF_WINDOW + 1, _HALF_WINDOW), (0, 0))), axis=0)
+    return np.asarray(total[2 * _HALF_WINDOW + 1 :] - total[: -2 * _HALF_WINDOW - 1])
 
 
 def pulse_summary(traces: TraceSet | Sequence[Trace] | Trace) -> str:
-    """What was understood of recordings, in a few lines: devices, pulses, ranges, and the noise of the steps by moments.
+    """Return a few lines of text about recordings: devices, pulses, ranges, and the noise of the steps by moments.
 
     Raises:
-        TraceError: recordings that are not pulse by pulse, or hold values that are not finite.
+        TraceError: recordings that are not pulse by pulse, or values that are not finite.
+
+    Example:
+        >>> import torch, spinode
+        >>> from spinode.datasets import pulse_traces
+        >>> device = spinode.surrogates.zoo.open_synapse("soft-bounds")
+        >>> traces = pulse_traces(device, torch.ones(50), generator=torch.Generator().manual_seed(0))
+        >>> print(pulse_summary(traces).splitlines()[0])
+        recordings   1 of 1 device, 51 .. 51 reads each, 51 in total
     """
     recordings = traces if isinstance(traces, TraceSet) else TraceSet(traces)
     data = pulse_data(recordings)
@@ -88,40 +95,16 @@ def pulse_summary(traces: TraceSet | Sequence[Trace] | Trace) -> str:
     conductance = np.concatenate([trace.output["conductance"] for trace in recordings])
     lines = [
         f"recordings   {len(recordings)} of {data.devices} device{'s' if data.devices > 1 else ''}, "
-        f"{int(lengths.min())} .. {int(lengths.max())} reads each, {int(lengths.sum())} together",
+        f"{int(lengths.min())} .. {int(lengths.max())} reads each, {int(lengths.sum())} in total",
         f"conductance  {readable(float(conductance.min()), data.unit)} .. {readable(float(conductance.max()), data.unit)}; "
-        f"the fit would take a {'logarithmic' if data.scale.kind == 'log' else 'linear'} scale",
+        f"default scale of the fit: {'logarithmic' if data.scale.kind == 'log' else 'linear'}",
     ]
-    relative, unit = (" (relative)", "") if data.scale.kind == "log" else ("", data.unit)
     for name in (SET, RESET):
-        pulses = float(data.pulses[data.polarity == (1 if name == SET else -1)].sum())
-        if not pulses:
-            lines.append(f"{name:12} no pulse")
-            continue
-        index = 0 if name == SET else 1
-        usual = [
-            f"usually {readable(v[index], u)}" for k, u in (("voltage", "V"), ("width", "s")) if (v := data.inputs.usual.get(k))
-        ]
-        lines.append(f"{name:12} {pulses:.0f} pulse{'' if pulses == 1 else 's'}" + "".join(f", {text}" for text in usual))
-        found = increments(data, name)
-        if found is None:
-            lines.append("             too few single pulses in a row for moments of the noise")
-            continue
-        if found.mean == 0 and found.sd == 0:
-            lines.append("             nothing moves: the reads stay the same under single pulses")
-            continue
-        lines.append(
-            f"             a step is {readable(found.mean, unit)}{relative} in the mean, its deviation "
-            f"{readable(found.sd, unit)}, correlation of neighbours {found.correlation:+.2f}"
-        )
-        lines.append(
-            f"             by moments: read noise {readable(found.read, unit)}, accumulating noise "
-            f"{readable(found.accumulating, unit)} a pulse"
-        )
+        lines += _polarity_lines(data, name)
     for name, u in (("voltage", "V"), ("width", "s")):
         if name in data.inputs.ranges:
             low, high = data.inputs.ranges[name]
-            varies = "varies" if name in data.inputs.names else "does not vary: its influence cannot be learned"
+            varies = "varies" if name in data.inputs.names else "does not vary: its effect cannot be fitted"
             lines.append(f"{name:12} {readable(low, u)} .. {readable(high, u)}; it {varies}")
     if (data.pause > 0).any():
         lines.append(f"pauses       {int((data.pause > 0).sum())}, up to {readable(float(data.pause.max()), 's')}")
@@ -130,10 +113,37 @@ def pulse_summary(traces: TraceSet | Sequence[Trace] | Trace) -> str:
     return "\n".join(lines)
 
 
+def _polarity_lines(data: PulseData, polarity: str) -> list[str]:
+    """Return the lines about the pulses of one polarity."""
+    sign, index = (1, 0) if polarity == SET else (-1, 1)
+    pulses = float(data.pulses[data.polarity == sign].sum())
+    if not pulses:
+        return [f"{polarity:12} no pulse"]
+    usual = "".join(
+        f", usually {readable(data.inputs.usual[name][index], unit)}"
+        for name, unit in (("voltage", "V"), ("width", "s"))
+        if name in data.inputs.usual
+    )
+    head = f"{polarity:12} {pulses:.0f} pulse{'' if pulses == 1 else 's'}{usual}"
+    noise, indent = increments(data, polarity), " " * 13
+    if noise is None:
+        return [head, f"{indent}too few single pulses in a row for moments of the noise"]
+    if noise.mean == 0 and noise.sd == 0:
+        return [head, f"{indent}the reads do not change under single pulses"]
+    relative, unit = (" (relative)", "") if data.scale.kind == "log" else ("", data.unit)
+    return [
+        head,
+        f"{indent}mean step {readable(noise.mean, unit)}{relative}, standard deviation {readable(noise.sd, unit)}, correlation "
+        f"of neighbours {noise.correlation:+.2f}",
+        f"{indent}by moments: read noise {readable(noise.read, unit)}, accumulating noise "
+        f"{readable(noise.accumulating, unit)} per pulse",
+    ]
+
+
 def not_known(devices: int) -> list[str]:
-    """What recordings of so many devices cannot tell."""
+    """Return sentences about what recordings of this number of devices do not determine."""
     if devices == 1:
-        return ["one device tells nothing of the spread from device to device, only of that from cycle to cycle"]
-    if devices < FEWEST:
-        return [f"{devices} devices are too few for the spread from device to device; {FEWEST} or more are needed"]
+        return ["one device does not determine the spread from device to device, only that from cycle to cycle"]
+    if devices < MIN_DEVICES:
+        return [f"{devices} devices are too few for the spread from device to device; {MIN_DEVICES} or more are needed"]
     return []

@@ -1,4 +1,4 @@
-"""`synapse_report`: one HTML page that says how far to trust a synapse surrogate, and shows why."""
+"""`synapse_report`: one HTML page on how far a synapse surrogate can be trusted, with the figures behind it."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from ...reporting.page import Figure, Page, Section, Table, draw_figure, flatten
 from ...traces.trace import Trace, TraceSet
 from ...units import readable
 from ...version import __version__
-from .assessment import Assessment, assess, headline, remarks
+from .assessment import assess
+from .evaluation import SynapseEvaluation, evaluate_synapse
 from .model import SynapseSurrogate
-from .plots import alike, plot_band, plot_correlation, plot_drift, plot_innovations, plot_population
+from .plots import have_same_schedule, plot_correlation, plot_drift, plot_innovations, plot_interval, plot_population
 
 
 def synapse_report(
@@ -24,96 +25,96 @@ def synapse_report(
     title: str | None = None,
     seed: int = 0,
 ) -> str:
-    """One self-contained HTML page: the verdict, the figures behind it, noise, configuration and provenance.
+    """Return one self-contained HTML page: the assessment, the figures behind it, noise, configuration and provenance.
 
     Args:
         surrogate: The model.
-        traces: Recordings to judge it by; best some that the fit has not seen.
-        path: Where to write the page; nowhere if omitted.
+        traces: Recordings to test it on, preferably some that the fit has not used.
+        path: File to write; nothing is written if omitted.
         title: Heading.
-        seed: Of the free runs.
+        seed: Seed of the free runs.
 
     Returns:
-        The page. It loads nothing: styles and pictures are inside.
+        The page. It contains its styles and pictures and loads nothing.
 
     Raises:
         TraceError: recordings that do not suit the surrogate, or a path that cannot be written.
     """
-    assessment = assess(surrogate, traces, seed=seed)
-    found = remarks(surrogate, assessment)
-    grade, sentence = headline(surrogate, found)
+    evaluation = evaluate_synapse(surrogate, traces, seed=seed)
+    assessment = assess(surrogate, evaluation)
     page = Page(
         title=title if title is not None else f"Memory device under {' and '.join(surrogate.polarities)} pulses",
-        subtitle=_subtitle(surrogate, assessment),
-        grade=grade,
-        headline=sentence,
-        remarks=found,
-        numbers=_numbers(assessment),
+        subtitle=_subtitle(surrogate, evaluation),
+        assessment=assessment,
+        numbers=_numbers(evaluation),
         sections=(
-            Section("Recordings and free runs", figures=_run_figures(surrogate, assessment)),
-            Section("Drift and noise", figures=_drift_figures(surrogate, assessment)),
+            Section("Recordings and free runs", figures=_run_figures(surrogate, evaluation)),
+            Section("Drift and noise", figures=_drift_figures(surrogate, evaluation)),
             _noise(surrogate),
             _configuration(surrogate),
-            _provenance(surrogate, assessment),
+            _provenance(surrogate, evaluation),
         ),
     )
     return render_page(page, path)
 
 
-def _subtitle(surrogate: SynapseSurrogate, assessment: Assessment) -> str:
-    record, traces = surrogate.record, assessment.traces
+def _subtitle(surrogate: SynapseSurrogate, evaluation: SynapseEvaluation) -> str:
+    record, traces = surrogate.record, evaluation.traces
     file = traces[0].provenance.get("file")
-    which = "the recordings of the fit" if assessment.fitted else "recordings that are not those of the fit"
+    which = "the recordings of the fit" if evaluation.fitted else "recordings that are not those of the fit"
     return (
         f"Fitted on {record.get('devices', '?')} device(s), {record.get('recordings', '?')} recording(s), "
-        f"{record.get('reads', '?')} reads. Judged by {which}{f' ({file})' if file else ''}: {len(traces)}, with "
+        f"{record.get('reads', '?')} reads. Tested on {which}{f' ({file})' if file else ''}: {len(traces)}, with "
         f"{sum(len(trace) for trace in traces)} reads."
     )
 
 
-def _numbers(assessment: Assessment) -> tuple[tuple[str, str], ...]:
-    z = assessment.innovation
-    held = assessment.steps.loglik[assessment.steps.held]
+def _numbers(evaluation: SynapseEvaluation) -> tuple[tuple[str, str], ...]:
+    z = evaluation.innovation
+    loglik = evaluation.steps.loglik[evaluation.steps.held_out]
     return (
-        (f"{z.std():.2f}" if len(z) else "–", "deviation of one-step errors, over the predicted one"),
-        (minus(f"{assessment.correlation(1):+.2f}"), "correlation of neighbouring errors"),
-        (f"{100 * assessment.coverage:.0f} %", "of the reads within the 90 % band of free runs"),
-        (minus(f"{np.mean(held):.2f}") if len(held) else "–", "log likelihood per read (density in the unit)"),
-        (f"{100 * assessment.outside:.1f} %", "of the reads outside the states of the fit"),
+        (f"{z.std():.2f}" if len(z) else "–", "standard deviation of one-step errors / predicted one"),
+        (minus(f"{evaluation.correlation(1):+.2f}"), "correlation of neighbouring one-step errors"),
+        (f"{100 * evaluation.coverage:.0f} %", "of the reads within the 90 % interval of free runs"),
+        (minus(f"{np.mean(loglik):.2f}") if len(loglik) else "–", "log likelihood per read (density in the unit)"),
+        (f"{100 * evaluation.outside:.1f} %", "of the reads outside the fitted range"),
     )
 
 
-def _run_figures(surrogate: SynapseSurrogate, assessment: Assessment) -> list[Figure]:
-    runs = []
-    for which, index in enumerate(assessment.shown):
-        own = assessment.traces[index].parameters
-        name = ", ".join(f"{key} {own[key]:g}" for key in ("device", "cycle") if key in own)
-        runs.append(
+def _run_figures(surrogate: SynapseSurrogate, evaluation: SynapseEvaluation) -> list[Figure]:
+    figures = []
+    for which, index in enumerate(evaluation.shown):
+        parameters = evaluation.traces[index].parameters
+        name = ", ".join(f"{key} {parameters[key]:g}" for key in ("device", "cycle") if key in parameters)
+        figures.append(
             draw_figure(
-                lambda which=which: plot_band(surrogate, assessment, which),  # type: ignore[misc]
-                f"Recorded reads ({name}) and the band in which nine of ten free runs from the first read lie.",
+                lambda which=which: plot_interval(surrogate, evaluation, which),  # type: ignore[misc]
+                f"Recorded reads ({name}) and the 90 % interval of free runs from the first read.",
                 wide=True,
             )
         )
-    if alike(assessment.traces):
-        runs.append(
+    if have_same_schedule(evaluation.traces):
+        figures.append(
             draw_figure(
-                lambda: plot_population(surrogate, assessment.traces),
-                "Median, 5 and 95 % quantiles over the recordings (dots) and over virtual devices from their start (lines).",
+                lambda: plot_population(surrogate, evaluation.traces),
+                "Median, 5 and 95 % quantiles of the recordings (dots) and of virtual devices (lines).",
                 wide=True,
             )
         )
-    return runs
+    return figures
 
 
-def _drift_figures(surrogate: SynapseSurrogate, assessment: Assessment) -> tuple[Figure, ...]:
+def _drift_figures(surrogate: SynapseSurrogate, evaluation: SynapseEvaluation) -> tuple[Figure, ...]:
     return (
         draw_figure(
             lambda: plot_drift(surrogate),
-            "Mean change by one usual pulse of the typical device; the shade holds nine of ten draws of what is left open.",
+            "Mean change of the typical device by one usual pulse, with its 90 % interval.",
         ),
-        draw_figure(lambda: plot_innovations(assessment), "Errors of one-step predictions, over their predicted deviation."),
-        draw_figure(lambda: plot_correlation(assessment), "Whether one error tells of the next: within the strip it does not."),
+        draw_figure(lambda: plot_innovations(evaluation), "One-step errors in predicted standard deviations."),
+        draw_figure(
+            lambda: plot_correlation(evaluation),
+            "Correlation of one-step errors; within the grey band, 95 % of uncorrelated errors lie.",
+        ),
     )
 
 
@@ -130,17 +131,17 @@ def _noise(surrogate: SynapseSurrogate) -> Section:
 def _configuration(surrogate: SynapseSurrogate) -> Section:
     rows = [
         ("scale of the conductance", surrogate.scale.kind),
-        ("inputs beside the conductance", ", ".join(surrogate.inputs.names) or "none"),
+        ("inputs in addition to the conductance", ", ".join(surrogate.inputs.names) or "none"),
         ("parameters of a device", ", ".join(surrogate.drift.latents.names) or "none"),
-        ("pulses in one midpoint step, at most", f"{surrogate.chunk:g}"),
+        ("maximum number of pulses in one midpoint step", f"{surrogate.chunk:g}"),
         *((name, format_value(value)) for name, value in (surrogate.record.get("config") or {}).items()),
     ]
     return Section("Configuration", tables=(Table(rows),))
 
 
-def _provenance(surrogate: SynapseSurrogate, assessment: Assessment) -> Section:
+def _provenance(surrogate: SynapseSurrogate, evaluation: SynapseEvaluation) -> Section:
     fitted = list(flatten_rows(surrogate.record.get("provenance") or {})) or [("source", "not recorded")]
-    judged = list(flatten_rows(assessment.traces[0].provenance)) or [("source", "not recorded")]
+    tested = list(flatten_rows(evaluation.traces[0].provenance)) or [("source", "not recorded")]
     software = [
         ("spinode (report)", __version__),
         ("fingerprint of the fitted data", format_value(surrogate.record.get("fingerprint"))),
@@ -149,7 +150,7 @@ def _provenance(surrogate: SynapseSurrogate, assessment: Assessment) -> Section:
         "Provenance",
         tables=(
             Table(fitted, "Fitted recordings"),
-            Table(judged, "Recordings of this report"),
+            Table(tested, "Recordings of this report"),
             Table(software, "Software and data"),
         ),
     )

@@ -1,4 +1,4 @@
-"""Files of synapse surrogates: what is stored of a `SynapseSurrogate`, and how one is built from it."""
+"""Files of synapse surrogates: conversion of a `SynapseSurrogate` to metadata and tensors, and back."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch import Tensor
 from ...artifact import MAX_COUNT, Kind, Metadata, Tensors, plain, register, shaped
 from ...contracts.synapse import RESET, SET
 from .drift import Drift, Latents
-from .model import SynapseSurrogate, _last_layer
+from .model import SynapseSurrogate
 from .noise import NoiseModel
 from .population import Population
 from .pulse_data import Inputs, Scale
@@ -21,8 +21,8 @@ from .telegraph import TelegraphNoise
 
 KEY = "spinode-synapse"
 
-#: Largest logarithm of a deviation, or coefficient of one, that is believed: its exponential is still a number.
-_LARGEST = 500.0
+#: Largest noise parameter of a valid file; its exponential is finite.
+_MAX_PARAMETER = 500.0
 
 _Part = TypeVar("_Part", TelegraphNoise, Retention)
 
@@ -37,11 +37,11 @@ def pack(surrogate: SynapseSurrogate) -> tuple[Metadata, Tensors]:
     meta = {
         "unit": surrogate.unit,
         "polarities": list(surrogate.polarities),
-        "seen": list(surrogate.seen),
+        "seen": list(surrogate.state_range),
         "first": surrogate.first,
         "chunk": surrogate.chunk,
         "of_devices": surrogate.of_devices,
-        "noisy": {"c2c": surrogate.with_noise, "rtn": surrogate.with_traps, "d2d": surrogate.with_spread},
+        "noisy": {"c2c": surrogate.with_noise, "rtn": surrogate.with_telegraph, "d2d": surrogate.with_spread},
         "scale": asdict(surrogate.scale),
         "inputs": asdict(surrogate.inputs),
         "latents": asdict(latents),
@@ -50,9 +50,13 @@ def pack(surrogate: SynapseSurrogate) -> tuple[Metadata, Tensors]:
             "tied": drift.tied,
             "hidden": [layer.out_features for layer in drift.field.layers],
         },
-        "noise": asdict(surrogate.noise_model),
+        "noise": {
+            "polarities": list(surrogate.noise_model.polarities),
+            "memory": surrogate.noise_model.memory,
+            "trap": surrogate.noise_model.telegraph,
+        },
         "population": surrogate.population is not None,
-        "trap": None if surrogate.trap is None else asdict(surrogate.trap),
+        "trap": None if surrogate.telegraph is None else asdict(surrogate.telegraph),
         "retention": None if surrogate.retention is None else asdict(surrogate.retention),
         "record": plain(surrogate.record),
     }
@@ -69,48 +73,45 @@ def unpack(meta: Mapping[str, Any], tensors: Tensors) -> SynapseSurrogate:
     low, high = _numbers(meta["seen"], "seen", 2)
     chunk = _number(meta["chunk"], "chunk")
     if not (low < high and chunk >= 1):
-        raise ValueError(f"states {low} .. {high}, chunks of {chunk} pulses")
+        raise ValueError(f"states {low} .. {high}, steps of {chunk} pulses")
     inputs = _inputs(meta["inputs"])
     drift = _drift(meta, tensors, polarities, inputs)
     model, noise = _noise(meta["noise"], tensors, polarities)
-    trap = _part(TelegraphNoise, meta["trap"])
-    if (trap is not None) != model.trap:
-        raise ValueError("a trap without its noise, or noise of a trap that is not there")
-    if trap is not None and not (0 < trap.fill < 1 and 0 < trap.leave < 1 and trap.fill + trap.leave < 1):
-        raise ValueError("a trap with impossible rates")
+    telegraph = _telegraph(meta["trap"], model)
     retention = _part(Retention, meta["retention"])
     if retention is not None and not (retention.onset > 0 and retention.deviation >= 0):
-        raise ValueError("retention that is negative")
+        raise ValueError("negative retention")
     size = 1 + len(drift.latents.names)
-    there = _flag(meta["population"], "population")
-    noisy = {name: _flag(meta["noisy"][name], name) for name in ("c2c", "rtn", "d2d")}
+    has_population = _flag(meta["population"], "population")
+    enabled = {name: _flag(meta["noisy"][name], name) for name in ("c2c", "rtn", "d2d")}
     if not isinstance(meta["record"], dict) or not isinstance(meta["unit"], str):
-        raise ValueError("a record that is no table, or a unit that is no text")
-    last = _last_layer(drift)
-    made = SynapseSurrogate(
+        raise ValueError("a record that is not a mapping, or a unit that is not text")
+    linear = sum(weight.numel() for weight in drift.linear_weights)
+    surrogate = SynapseSurrogate(
         drift=drift,
         noise_model=model,
         noise=noise,
         scale=_scale(meta["scale"]),
         inputs=inputs,
-        seen=(low, high),
+        state_range=(low, high),
         polarities=polarities,
         unit=meta["unit"],
         first=_number(meta["first"], "first"),
-        population=_population(tensors, size) if there else None,
+        population=_population(tensors, size) if has_population else None,
         of_devices=_flag(meta["of_devices"], "of_devices"),
-        trap=trap,
+        telegraph=telegraph,
         retention=retention,
         chunk=chunk,
         posterior_noise=shaped(tensors, "posterior_noise", (len(noise), len(noise))),
-        posterior_weights=shaped(tensors, "posterior_weights", (last, last)),
+        posterior_weights=shaped(tensors, "posterior_weights", (linear, linear)),
         record=meta["record"],
     )
-    if not (math.isfinite(made.low) and math.isfinite(made.high) and made.low < made.high):
-        raise ValueError("a conductance range that is no range")
-    made.load_state_dict(tensors, strict=True)
-    made.with_noise, made.with_traps, made.with_spread = noisy["c2c"], noisy["rtn"] and trap is not None, noisy["d2d"] and there
-    return made
+    if not (math.isfinite(surrogate.low) and math.isfinite(surrogate.high) and surrogate.low < surrogate.high):
+        raise ValueError(f"a conductance range {surrogate.low} .. {surrogate.high}")
+    surrogate.load_state_dict(tensors, strict=True)
+    surrogate.with_noise, surrogate.with_telegraph = enabled["c2c"], enabled["rtn"] and telegraph is not None
+    surrogate.with_spread = enabled["d2d"] and has_population
+    return surrogate
 
 
 # --- parts ------------------------------------------------------------------------------------------------------------
@@ -129,16 +130,16 @@ def _drift(meta: Mapping[str, Any], tensors: Mapping[str, Tensor], polarities: S
     if not isinstance(hidden, list) or not hidden or not all(type(width) is int and width > 0 for width in hidden):
         raise ValueError(f"hidden widths {hidden!r}")
     if extra != len(inputs.names):
-        raise ValueError(f"{extra!r} inputs of the drift for {len(inputs.names)}")
-    # The numbers in the file, not the header, say how large the network may be: a header is free, numbers take space.
-    widths = [2 + len(inputs.names) + shape, *hidden]
-    layers = {f"layers.{i}": (after, before) for i, (before, after) in enumerate(zip(widths[:-1], hidden, strict=True))}
-    for name, size in {**layers, "out": (1, widths[-1]), "skip": (1, widths[0])}.items():
+        raise ValueError(f"{extra!r} inputs of the drift, expected {len(inputs.names)}")
+    # Tensors are compared before the network is built: a damaged header must not cause a huge one.
+    sizes = [2 + len(inputs.names) + shape, *hidden]
+    layers = {f"layers.{i}": (after, before) for i, (before, after) in enumerate(zip(sizes[:-1], hidden, strict=True))}
+    for name, size in {**layers, "out": (1, sizes[-1]), "skip": (1, sizes[0])}.items():
         shaped(tensors, f"drift.field.{name}.weight", size)
         shaped(tensors, f"drift.field.{name}.bias", size[:1])
     kappa = float(shaped(tensors, "drift.kappa", ()))
     if not kappa > 0:
-        raise ValueError(f"a smallest step of {kappa}")
+        raise ValueError(f"kappa {kappa}")
     return Drift(latents, len(inputs.names), kappa, tied=_flag(parts["tied"], "tied"), hidden=hidden)
 
 
@@ -147,20 +148,30 @@ def _noise(stored: Mapping[str, Any], tensors: Mapping[str, Tensor], polarities:
     if model.polarities != tuple(polarities):
         raise ValueError("noise of other polarities than the pulses")
     noise = shaped(tensors, "noise", (len(model.names),))
-    if float(noise.abs().max()) > _LARGEST:
-        raise ValueError("noise beyond all bounds")
+    if float(noise.abs().max()) > _MAX_PARAMETER:
+        raise ValueError("noise parameters out of bounds")
     return model, noise
 
 
+def _telegraph(stored: Mapping[str, Any] | None, model: NoiseModel) -> TelegraphNoise | None:
+    telegraph = _part(TelegraphNoise, stored)
+    if (telegraph is not None) != model.telegraph:
+        raise ValueError("rates of telegraph noise without its depth, or its depth without its rates")
+    if telegraph is not None and not (
+        0 < telegraph.fill < 1 and 0 < telegraph.leave < 1 and telegraph.fill + telegraph.leave < 1
+    ):
+        raise ValueError(f"telegraph noise with the rates {telegraph.fill} and {telegraph.leave}")
+    return telegraph
+
+
 def _population(tensors: Mapping[str, Tensor], size: int) -> Population:
-    """Samples from which devices can be drawn."""
     devices, copies = tensors["population.samples"].shape[:2]
     if not (devices and copies):
-        raise ValueError("a population of no device")
+        raise ValueError("a population without devices")
     samples = shaped(tensors, "population.samples", (devices, copies, size))
     weights = shaped(tensors, "population.weights", (devices,))
     if not (bool((weights >= 0).all()) and abs(float(weights.sum()) - 1) < 1e-6):
-        raise ValueError("weights of a population that are none")
+        raise ValueError("population weights that are negative or do not add up to one")
     return Population(samples, weights)
 
 
@@ -182,7 +193,7 @@ def _inputs(stored: Mapping[str, Any]) -> Inputs:
             raise ValueError(f"{part} of {sorted(stored[part])} for inputs {names}")
         tables[part] = {name: _pair(value, f"{part} of {name}") for name, value in stored[part].items()}
     if min(spread, default=1.0) <= 0 or any(low > high for low, high in tables["ranges"].values()):
-        raise ValueError("inputs without spread, or ranges that end before they begin")
+        raise ValueError("inputs without spread, or ranges whose ends are reversed")
     return Inputs(names, mean, spread, tables["ranges"], tables["usual"])
 
 
@@ -194,7 +205,7 @@ def _pair(value: Any, name: str) -> tuple[float, float]:
 
 
 def _part(kind: type[_Part], stored: Mapping[str, Any] | None) -> _Part | None:
-    """A dataclass of numbers."""
+    """Build a dataclass of numbers."""
     if stored is None:
         return None
     names = [each.name for each in fields(kind)]
@@ -204,21 +215,21 @@ def _part(kind: type[_Part], stored: Mapping[str, Any] | None) -> _Part | None:
 
 
 def _polarities(stored: Any) -> tuple[str, ...]:
-    found = tuple(stored)
-    if found not in ((SET,), (RESET,), (SET, RESET)):
-        raise ValueError(f"polarities {found!r}")
-    return found
+    polarities = tuple(stored)
+    if polarities not in ((SET,), (RESET,), (SET, RESET)):
+        raise ValueError(f"polarities {polarities!r}")
+    return polarities
 
 
 def _numbers(stored: Any, name: str, count: int) -> tuple[float, ...]:
     if not isinstance(stored, list) or len(stored) != count:
-        raise ValueError(f"{name} is no list of {count} numbers")
+        raise ValueError(f"{name} is not a list of {count} numbers")
     return tuple(_number(value, name) for value in stored)
 
 
 def _number(stored: Any, name: str) -> float:
     if isinstance(stored, bool) or not isinstance(stored, (int, float)) or not abs(stored) < 1e300:
-        raise ValueError(f"{name} is {stored!r}, no number")
+        raise ValueError(f"{name} is {stored!r}, not a number")
     return float(stored)
 
 

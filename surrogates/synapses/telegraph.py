@@ -1,138 +1,64 @@
-"""Random telegraph noise found in recordings: the most likely times at which a trap fills and empties."""
+"""`TelegraphNoise`: the rates and the depth of random telegraph noise in a fitted device."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from ...telegraph import TelegraphChain
 from ...typing import Array
-from .kalman import KalmanState, Mask, Noise, Steps
-
-#: Hypotheses kept for each recording.
-HYPOTHESES = 12
+from .kalman import Mask
 
 
 @dataclass(frozen=True)
-class TelegraphNoise:
-    """A two-state trap.
+class TelegraphNoise(TelegraphChain):
+    """Random telegraph noise of one trap: a two-state chain whose filled state shifts the state of the device.
+
+    The shift is drawn from N(depth, depth_deviation^2) at each capture and is zero while the trap is empty.
 
     Attributes:
-        fill: Probability per pulse that it fills.
-        leave: Probability per pulse that it empties.
-        depth: Mean change of the state while it is filled, in deviations of the state.
-        depth_deviation: Standard deviation between captures.
+        fill: Probability per pulse that an empty trap is filled.
+        leave: Probability per pulse that a filled trap is emptied.
+        depth: Mean shift, in standard deviations of the state.
+        depth_deviation: Standard deviation of the shift between captures.
     """
 
-    fill: float
-    leave: float
     depth: float
     depth_deviation: float
 
-    def transitions(self, pulses: Array) -> Array:
-        """Probabilities over n pulses, P[from, to], shape (2, 2, ...): the n-th power of the chain."""
-        total = self.fill + self.leave
-        settled = 1 - (1 - total) ** pulses
-        up, down = self.fill / total * settled, self.leave / total * settled
-        return np.stack([np.stack([1 - up, up]), np.stack([down, 1 - down])])
+    def log_transitions(self, pulses: Array) -> Array:
+        """Return log P[from, to] over n pulses, shape (2, 2, ...); impossible transitions are finite."""
+        return np.asarray(np.log(self.transitions(np.maximum(pulses, 0)).clip(1e-300)))
 
-    @property
-    def occupancy(self) -> float:
-        """Stationary share of time filled."""
-        return self.fill / (self.fill + self.leave)
+    def log_probability(self, filled: Mask, seen: Mask, pulses: Array) -> float:
+        """Return the log probability of histories of the trap.
+
+        Args:
+            filled: True where the trap is filled at a read, shape (reads, lanes).
+            seen: True where a read exists, shape (reads, lanes).
+            pulses: Number of pulses between reads, shape (reads - 1, lanes).
+        """
+        table = self.log_transitions(pulses)
+        from_empty = np.where(filled[1:], table[0, 1], table[0, 0])
+        from_filled = np.where(filled[1:], table[1, 1], table[1, 0])
+        transitions = np.where(filled[:-1], from_filled, from_empty)
+        start = np.log(np.where(filled[0], self.occupancy, 1 - self.occupancy))
+        return float((transitions * seen[1:]).sum()) + float(start.sum())
 
 
-def most_likely(steps: Steps, noise: Noise, pulses: Array, trap: TelegraphNoise) -> tuple[Mask, Array]:
-    """The most likely history of the trap in each lane, by a filter that follows several hypotheses.
-
-    Every step each hypothesis splits in two (the trap filled or empty), and the best `HYPOTHESES` stay (a beam search over
-    Kalman filters).
+def estimate_rates(filled: Mask, seen: Mask, pulses: Array) -> tuple[float, float]:
+    """Estimate the rates of a trap by counting transitions, under a prior of one transition per thousand pulses.
 
     Args:
-        steps: Recordings with their drift; `filled` is ignored.
-        noise: Variances.
-        pulses: Of each step, shape (reads - 1, lanes).
-        trap: Its rates and depth.
+        filled: True where the trap is filled at a read, shape (reads, lanes).
+        seen: True where a read exists, shape (reads, lanes).
+        pulses: Number of pulses between reads, shape (reads - 1, lanes).
 
     Returns:
-        Whether it is filled at each read, shape (reads, lanes), and the log probability of each lane's reads and history.
+        Probabilities per pulse that an empty trap is filled and that a filled one is emptied.
     """
-    count, lanes = steps.reads.shape
-    keep = HYPOTHESES
-    wide = _Wide(steps, noise, trap, 2 * keep)
-    mode = np.zeros((keep, lanes), dtype=bool)
-    mode[1::2] = True
-    belief = wide.start(mode)
-    score = np.full((keep, lanes), -np.inf)
-    score[0], score[1] = np.log1p(-trap.occupancy), np.log(trap.occupancy)
-    parents = np.zeros((count - 1, keep, lanes), dtype=np.int8)
-    modes = np.zeros((count, keep, lanes), dtype=bool)
-    modes[0] = mode
-    chain = np.log(trap.transitions(np.maximum(pulses, 0)).clip(1e-300))
-    for k in range(count - 1):
-        after = np.concatenate([np.zeros_like(mode), np.ones_like(mode)])
-        before = np.concatenate([mode, mode])
-        loglik = wide.step(belief, k, before, after)
-        prior = chain[before.astype(int), after.astype(int), k, np.arange(lanes)]
-        total = np.concatenate([score, score]) + loglik + prior
-        best = np.argpartition(-total, keep - 1, axis=0)[:keep]
-        score = np.take_along_axis(total, best, 0)
-        mode = np.take_along_axis(after, best, 0)
-        parents[k], modes[k + 1] = best % keep, mode
-        belief = wide.chosen(belief, best)
-    path = np.zeros((count, lanes), dtype=bool)
-    index = score.argmax(0)
-    at = np.arange(lanes)
-    top = score[index, at]
-    for k in range(count - 1, -1, -1):
-        path[k] = modes[k, index, at]
-        if k:
-            index = parents[k - 1, index, at]
-    return path, top
-
-
-class _Wide:
-    """The filter of all hypotheses of all lanes side by side, hypothesis by hypothesis."""
-
-    def __init__(self, steps: Steps, noise: Noise, trap: TelegraphNoise, width: int) -> None:
-        self.steps, self.noise, self.trap, self.width = steps, noise, trap, width
-        self.lanes = steps.reads.shape[1]
-        self.fresh = noise.memory * (1 - noise.decay**2)
-        self.depth = np.full(width * self.lanes, trap.depth)
-        self.depth_variance = np.full(width * self.lanes, trap.depth_deviation**2)
-
-    def start(self, mode: Mask) -> KalmanState:
-        """Beliefs after the first read, doubled."""
-        times = self.width
-        noise = Noise(
-            self.noise.process, np.tile(self.noise.read[:1], (1, times)), np.tile(self.noise.memory, times),
-            self.noise.decay, self.depth, self.depth_variance,
-        )  # fmt: skip
-        both = np.concatenate([mode, mode]).reshape(-1)
-        return KalmanState(np.tile(self.steps.reads[0], times), noise, both)
-
-    def step(self, belief: KalmanState, k: int, before: Mask, after: Mask) -> Array:
-        """Advance all by one read; returns its log likelihood, shape (hypotheses, lanes)."""
-
-        def tiled(values: Array) -> Array:
-            return np.tile(values, self.width)
-
-        was, now = before.reshape(-1), after.reshape(-1)
-        steps, noise = self.steps, self.noise
-        belief.predict(
-            tiled(steps.drift[k]), tiled(steps.slope[k]), tiled(steps.reference[k]), tiled(noise.decay[k]),
-            tiled(noise.process[k]), tiled(self.fresh[k]), (was & now).astype(float), (~was & now).astype(float),
-            self.depth, self.depth_variance,
-        )  # fmt: skip
-        seen = tiled(steps.seen[k + 1].astype(float))
-        e, s, gains = belief.innovation(tiled(steps.reads[k + 1]), tiled(noise.read[k + 1]))
-        belief.update(e * seen, s, gains * seen)
-        return np.asarray(-0.5 * seen * (np.log(2 * np.pi * s) + e * e / s)).reshape(self.width, self.lanes)
-
-    def chosen(self, belief: KalmanState, best: npt.NDArray[np.intp]) -> KalmanState:
-        """The beliefs that stay, doubled for the next split."""
-        for values in (belief.m, belief.p):
-            cut = np.take_along_axis(values.reshape(-1, self.width, self.lanes), best[None], 1)
-            values[:] = np.concatenate([cut, cut], 1).reshape(len(values), -1)
-        return belief
+    before, after, seen = filled[:-1], filled[1:], seen[1:]
+    captures, releases = float((~before & after & seen).sum()), float((before & ~after & seen).sum())
+    empty, full = float((pulses * ~before * seen).sum()), float((pulses * before * seen).sum())
+    return (captures + 1) / (empty + 1e3), (releases + 1) / (full + 1e3)

@@ -1,89 +1,70 @@
-"""A Kalman filter that does not know what a trap does: a mixture of histories, each read judged from those before it."""
+"""One-step prediction under random telegraph noise: a mixture over histories of the trap."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 from scipy.special import logsumexp, ndtr, ndtri
 
 from ...typing import Array
-from .kalman import KalmanState, Noise, Steps
+from .kalman import Noise, Steps
 from .telegraph import TelegraphNoise
-
-#: Histories that are kept of each recording.
-HISTORIES = 12
+from .telegraph_histories import HistoryFilter
 
 
-def run_trapped(steps: Steps, noise: Noise, pulses: Array, trap: TelegraphNoise) -> tuple[Array, Array, Array, Array, Array]:
-    """Filter recordings with random telegraph noise; nothing of a read enters its own prediction.
+class MixturePrediction(NamedTuple):
+    """Predictions of all reads from those before them, each of shape (reads, lanes).
+
+    Attributes:
+        state: Filtered state x.
+        mean: Mean of the predicted density of the read; zero at the first read.
+        variance: Its variance; one at the first read.
+        log_likelihood: Its log density at the read; zero at the first read.
+        innovation: The read as a standard normal number, by the distribution function of the mixture; zero at the first read.
+    """
+
+    state: Array
+    mean: Array
+    variance: Array
+    log_likelihood: Array
+    innovation: Array
+
+
+def filter_with_telegraph_noise(steps: Steps, noise: Noise, pulses: Array, telegraph: TelegraphNoise) -> MixturePrediction:
+    """Filter recordings with random telegraph noise; no read takes part in its own prediction.
 
     Args:
         steps: Recordings with their drift; `filled` is ignored.
         noise: Variances.
-        pulses: Of each step, shape (reads - 1, lanes).
-        trap: Its rates and depth.
-
-    Returns:
-        Filtered state x; mean, variance and log density of each read as predicted; and the read as a standard normal number,
-        by the distribution function of the mixture. Each of shape (reads, lanes); the last four are zero, one, zero and zero
-        at the first read.
+        pulses: Number of pulses of each step, shape (reads - 1, lanes).
+        telegraph: Rates and depth of the trap.
     """
     count, lanes = steps.reads.shape
-    keep = HISTORIES
-    full = keep * 2
-    modes = np.zeros((keep, lanes), dtype=bool)
-    modes[1::2] = True
-    weights = np.full((keep, lanes), -np.inf)
-    weights[0], weights[1] = np.log1p(-trap.occupancy), np.log(trap.occupancy)
-    depth, deep = np.full(full * lanes, trap.depth), np.full(full * lanes, trap.depth_deviation**2)
-    start = replace(
-        noise, read=np.tile(noise.read[:1], (1, full)), memory=np.tile(noise.memory, full), depth=depth, depth_variance=deep
-    )
-    belief = KalmanState(np.tile(steps.reads[0], full), start, np.concatenate([modes, modes]).reshape(-1))
-    chain = np.log(trap.transitions(np.maximum(pulses, 0)).clip(1e-300))
-    fresh = noise.memory * (1 - noise.decay**2)
-    state, mean = np.zeros((count, lanes)), np.zeros((count, lanes))
-    variance, loglik, normal = np.ones((count, lanes)), np.zeros((count, lanes)), np.zeros((count, lanes))
-    state[0] = (np.exp(weights) * belief.m[0].reshape(full, lanes)[:keep]).sum(0)
-
-    def tiled(values: Array) -> Array:
-        return np.tile(values, full)
-
-    at = np.arange(lanes)
+    bank = HistoryFilter(steps, noise, pulses, telegraph)
+    state, mean, log_likelihood, normal = (np.zeros((count, lanes)) for _ in range(4))
+    variance = np.ones((count, lanes))
+    state[0] = (np.exp(bank.log_weight) * bank.mean_state()).sum(0)
     for k in range(count - 1):
-        before = np.concatenate([modes, modes])
-        after = np.concatenate([np.zeros_like(modes), np.ones_like(modes)])
-        was, now = before.reshape(-1), after.reshape(-1)
-        belief.predict(
-            tiled(steps.drift[k]), tiled(steps.slope[k]), tiled(steps.reference[k]), tiled(noise.decay[k]),
-            tiled(noise.process[k]), tiled(fresh[k]), (was & now).astype(float), (~was & now).astype(float), depth, deep,
-        )  # fmt: skip
-        prior = np.concatenate([weights, weights]) + chain[before.astype(int), after.astype(int), k, at]
-        seen = steps.seen[k + 1].astype(float)
-        e, s, gains = belief.innovation(tiled(steps.reads[k + 1]), tiled(noise.read[k + 1]))
-        wide_e, wide_s = e.reshape(full, lanes), s.reshape(full, lanes)
-        share = np.exp(prior - logsumexp(prior, 0))
-        expected = steps.reads[k + 1] - wide_e
+        branches = bank.branch(k)
+        share = np.exp(branches.log_prior - logsumexp(branches.log_prior, 0))
+        expected = steps.reads[k + 1] - branches.innovation
         mean[k + 1] = (share * expected).sum(0)
-        variance[k + 1] = (share * (wide_s + (expected - mean[k + 1]) ** 2)).sum(0)
-        each = -0.5 * (np.log(2 * np.pi * wide_s) + wide_e**2 / wide_s)
-        loglik[k + 1] = logsumexp(np.log(share.clip(1e-300)) + each, 0)
-        normal[k + 1] = _normal(share, wide_e / np.sqrt(wide_s))
-        belief.update(e * tiled(seen), s, gains * tiled(seen))
-        total = prior + seen * each
-        best = np.argpartition(-total, keep - 1, axis=0)[:keep]
-        modes = np.take_along_axis(after, best, 0)
-        weights = np.take_along_axis(total, best, 0)
-        weights = weights - logsumexp(weights, 0)
-        for values in (belief.m, belief.p):
-            cut = np.take_along_axis(values.reshape(-1, full, lanes), best[None], 1)
-            values[:] = np.concatenate([cut, cut], 1).reshape(len(values), -1)
-        state[k + 1] = (np.exp(weights) * belief.m[0].reshape(full, lanes)[:keep]).sum(0)
-    return state, mean, variance, loglik, normal
+        variance[k + 1] = (share * (branches.variance + (expected - mean[k + 1]) ** 2)).sum(0)
+        log_likelihood[k + 1] = logsumexp(np.log(share.clip(1e-300)) + branches.log_likelihood, 0)
+        normal[k + 1] = _normal_score(share, branches.innovation / np.sqrt(branches.variance))
+        bank.keep_best(branches, branches.log_prior + steps.seen[k + 1] * branches.log_likelihood)
+        bank.log_weight -= logsumexp(bank.log_weight, 0)
+        state[k + 1] = (np.exp(bank.log_weight) * bank.mean_state()).sum(0)
+    return MixturePrediction(state, mean, variance, log_likelihood, normal)
 
 
-def _normal(share: Array, e: Array) -> Array:
-    """The standard normal number of the same rank as a read under a mixture; the nearer tail is used, for its precision."""
-    low, high = (share * ndtr(e)).sum(0), (share * ndtr(-e)).sum(0)
+def _normal_score(share: Array, z: Array) -> Array:
+    """Return the standard normal number with the same rank as a read has in a mixture; uses the smaller tail for precision.
+
+    Args:
+        share: Weights of the components, shape (components, lanes).
+        z: The read in standard deviations of each component, likewise.
+    """
+    low, high = (share * ndtr(z)).sum(0), (share * ndtr(-z)).sum(0)
     return np.asarray(np.where(low < high, ndtri(low.clip(1e-300)), -ndtri(high.clip(1e-300))))

@@ -1,4 +1,4 @@
-"""The drift: its scaling laws, several pulses at once against single ones, and its gradients."""
+"""The drift: its scaling laws, several pulses in one step against single ones, and its gradients."""
 
 import itertools
 import math
@@ -17,14 +17,14 @@ def seeded(seed=0):
     return torch.Generator().manual_seed(seed)
 
 
-def drift(*, latents=None, extra=1, kappa=0.05, tied=False, seed=0, lively=3.0):
-    """A drift whose network is large enough to be nonlinear, sinh included."""
-    made = Drift(latents or Latents(BOTH, True, 1), extra, kappa, tied=tied, hidden=(8, 8), generator=seeded(seed))
+def drift(*, latents=None, extra=1, kappa=0.05, tied=False, seed=0, amplitude=3.0):
+    """Return a drift with weights large enough for the network and the sinh to be nonlinear."""
+    model = Drift(latents or Latents(BOTH, True, 1), extra, kappa, tied=tied, hidden=(8, 8), generator=seeded(seed))
     with torch.no_grad():
-        for weight in made.field.parameters():
+        for weight in model.field.parameters():
             weight.copy_(torch.randn(weight.shape, generator=seeded(seed + 1), dtype=weight.dtype) * 0.3)
-        made.field.out.weight *= lively
-    return made
+        model.field.out.weight *= amplitude
+    return model
 
 
 def sample(count=50, latents=5, seed=2):
@@ -58,7 +58,7 @@ def shifted(latents, name, by):
         (Latents((), False, 0, window=False), ()),
     ],
 )
-def test_names_and_columns_belong_together(latents, names):
+def test_latents_split_into_their_named_parts(latents, names):
     assert latents.names == names
     values = torch.arange(float(len(names)))
     centre, span, rates, shape = latents.split(values)
@@ -74,7 +74,7 @@ def test_names_and_columns_belong_together(latents, names):
 # --- scaling laws ----------------------------------------------------------------------------------------------------
 
 
-def test_a_log_rate_of_ln_2_more_doubles_the_rate_of_its_polarity_alone():
+def test_adding_ln_2_to_a_log_rate_doubles_the_rate_of_its_polarity_only():
     model = drift()
     x, polarity, extra, latents, first = sample()
     before = model(x, polarity, extra, latents, first)
@@ -83,19 +83,19 @@ def test_a_log_rate_of_ln_2_more_doubles_the_rate_of_its_polarity_alone():
     assert float(before.detach().abs().min()) > 0
 
 
-def test_state_and_centre_move_together():
+def test_a_shift_of_state_and_centre_does_not_change_the_rate():
     model = drift()
     x, polarity, extra, latents, first = sample()
     moved = model(x + 1.7, polarity, extra, shifted(latents, "centre", 1.7), first)
     torch.testing.assert_close(moved, model(x, polarity, extra, latents, first))
 
 
-def test_a_wider_range_is_a_stretched_state():
+def test_a_wider_range_scales_the_state():
     model = drift()
     x, polarity, extra, latents, first = sample()
-    wide = shifted(latents, "log range", math.log(3))
+    wider = shifted(latents, "log range", math.log(3))
     centre = latents[:, 0]
-    stretched = model(centre + 3 * (x - centre), polarity, extra, wide, first)
+    stretched = model(centre + 3 * (x - centre), polarity, extra, wider, first)
     torch.testing.assert_close(stretched, model(x, polarity, extra, latents, first))
 
 
@@ -108,14 +108,14 @@ def test_a_tied_centre_is_the_first_state():
     assert not torch.allclose(model(x + 1.7, polarity, extra, latents, first), moved)
 
 
-def test_kappa_scales_all():
+def test_kappa_scales_the_rate():
     x, polarity, extra, latents, first = sample()
     one, three = (drift(kappa=kappa)(x, polarity, extra, latents, first) for kappa in (0.01, 0.03))
     torch.testing.assert_close(three, 3 * one)
 
 
-def test_the_rate_is_the_formula_written_out():
-    """kappa exp(r) sinh(N(...)) with the network called as the torch module it is."""
+def test_the_rate_equals_the_formula():
+    """Compare with kappa exp(r) sinh(N(...)), where the network is called as a torch module."""
     model = drift()
     x, polarity, extra, latents, first = sample()
     position = (x - latents[:, 0]) * torch.exp(-latents[:, 1])
@@ -125,7 +125,7 @@ def test_the_rate_is_the_formula_written_out():
     torch.testing.assert_close(model(x, polarity, extra, latents, first), expected)
 
 
-def test_shapes_of_devices_are_kept():
+def test_the_shape_of_devices_is_preserved():
     model = drift()
     x, polarity, extra, latents, first = sample(24)
     flat = model.change(x, polarity.abs() * 3, polarity, extra, latents, first)
@@ -141,7 +141,7 @@ def test_shapes_of_devices_are_kept():
 # --- several pulses --------------------------------------------------------------------------------------------------
 
 
-def test_no_pulse_no_change_and_one_pulse_is_a_euler_step():
+def test_one_pulse_is_an_euler_step_and_no_pulse_changes_nothing():
     model = drift()
     x, polarity, extra, latents, first = sample()
     zero = model.change(x, torch.zeros_like(x), polarity, extra, latents, first)
@@ -162,8 +162,8 @@ def test_each_device_has_its_own_number_of_pulses():
 
 
 @pytest.mark.parametrize("count", [2, 5, 16])
-def test_pulses_at_once_are_single_ones_to_third_order_in_the_rate(count):
-    """n f(x + (n - 1) f / 2) has the terms f and f f' of n Euler steps: the difference falls eightfold as rates halve."""
+def test_several_pulses_in_one_step_are_accurate_to_third_order_in_the_rate(count):
+    """n f(x + (n - 1) f / 2) agrees with n Euler steps in the terms f and f f': halving the rate divides the error by eight."""
     x, polarity, extra, latents, first = sample()
     errors = []
     for kappa in (4e-3 / count, 2e-3 / count, 1e-3 / count):
@@ -181,8 +181,8 @@ def test_pulses_at_once_are_single_ones_to_third_order_in_the_rate(count):
 
 
 @pytest.mark.parametrize("count", [1.0, 4.0])
-def test_gradients_by_the_fast_path_are_those_of_torch(count):
-    """In state, voltage, latents, number of pulses and weights."""
+def test_gradients_of_the_fast_path_equal_those_of_torch(count):
+    """Checks state, voltage, latents, number of pulses and weights."""
     model = drift()
     x, polarity, extra, latents, first = sample()
 
@@ -197,7 +197,7 @@ def test_gradients_by_the_fast_path_are_those_of_torch(count):
         assert float(plain.detach().abs().max()) > 0
 
 
-def test_gradients_are_those_of_differences():
+def test_gradients_agree_with_differences():
     model = drift()
     x, polarity, extra, latents, first = sample(4)
     given = [value.clone().requires_grad_() for value in (x, extra[0], latents, torch.full_like(x, 3.5))]
@@ -218,7 +218,7 @@ def test_single_precision_agrees_with_double():
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_extreme_inputs_give_finite_rates_and_gradients(dtype):
-    """States and voltages a million deviations out, latents at their bounds: the sinh stops where it must."""
+    """The argument of the sinh is bounded for states and voltages of a million, and latents at their bounds."""
     model = drift().to(dtype)
     grid = torch.tensor(list(itertools.product([-1e6, 0.0, 1e6], [-1.0, 1.0], [-1e6, 1e6], [-6.0, 6.0])), dtype=dtype)
     x, polarity, voltage, latent = grid.unbind(1)

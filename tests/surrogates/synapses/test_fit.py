@@ -1,4 +1,4 @@
-"""`fit_synapse` on recordings simulated here: what was put in comes out, as sure as it says and no surer."""
+"""`fit_synapse` on simulated recordings: the true parameters are recovered within the stated uncertainty."""
 
 from dataclasses import replace
 
@@ -8,12 +8,15 @@ import torch
 
 from spinode import ConfigError, FitError, Trace, TraceError
 from spinode.datasets import pulse_traces
-from spinode.surrogates.synapses import kalman
+from spinode.surrogates.synapses import kalman, schedule
+from spinode.surrogates.synapses.config import SynapseConfig
 from spinode.surrogates.synapses.drift import Latents
-from spinode.surrogates.synapses.fit import SynapseConfig, fit_synapse
+from spinode.surrogates.synapses.fit import fit_synapse
+from spinode.surrogates.synapses.initial_fit import initial_fit, moments
+from spinode.surrogates.synapses.laplace import last_layer_columns
 from spinode.surrogates.synapses.noise import NoiseModel
 from spinode.surrogates.synapses.pulse_data import pulse_data
-from spinode.surrogates.synapses.state_space_fit import begin, last_layer_columns, moments
+from spinode.surrogates.synapses.state_space_fit import StateFit
 
 ACCUMULATING, READ, RATE = 0.004, 0.01, 0.01
 LINEAR = SynapseConfig(scale="linear")
@@ -21,7 +24,7 @@ QUICK = SynapseConfig(scale="linear", hidden=(4,), rounds=1, iterations=5)
 
 
 def simulated(seed, *, up=500, rates=(RATE, RATE), device=0.0, accumulating=ACCUMULATING, read=READ, start=0.1):
-    """Soft bounds: SET goes a share of the way to 1, RESET one of the way to 0; a sweep of each."""
+    """Simulate one sweep of each polarity with soft bounds: SET moves a share of the way to 1, RESET to 0."""
     r = np.random.default_rng(seed)
     sign = np.repeat([1.0, -1.0], up)
     g = np.full(2 * up + 1, start)
@@ -36,22 +39,22 @@ def simulated(seed, *, up=500, rates=(RATE, RATE), device=0.0, accumulating=ACCU
 
 
 def true_loglik(trace, scale):
-    """Of all reads but the first, under the model that made them (linear, so exact), per read."""
+    """Return the log likelihood per read (without the first) under the true model, which is linear."""
     x = scale(trace.output["conductance"])[:, None]
     steps = len(x) - 1
     up, ones = trace.drive["SET"][:-1, None] > 0, np.ones((steps, 1))
     zero = -scale.centre / scale.spread
     bound = np.where(up, (1 - scale.centre) / scale.spread, zero)
     seen = np.ones_like(x, dtype=bool)
-    linear = kalman.Steps(x, seen, RATE * bound, ones - RATE, np.zeros((steps, 1)), ~seen)
+    exact = kalman.Steps(x, seen, RATE * bound, ones - RATE, np.zeros((steps, 1)), ~seen)
     read = np.full_like(x, (READ / scale.spread) ** 2)
     noise = kalman.Noise(ones * (ACCUMULATING / scale.spread) ** 2, read, np.zeros(1), ones, np.zeros(1), np.zeros(1))
-    return float(kalman.run(linear, noise).loglik[0]) / steps
+    return float(kalman.run(exact, noise).loglik[0]) / steps
 
 
 @pytest.fixture(scope="module")
-def one():
-    """A device of 1001 reads, and its fit."""
+def one_device():
+    """Return a recording of 1001 reads, and its fit."""
     trace = simulated(0)
     return trace, fit_synapse(trace, LINEAR)
 
@@ -59,21 +62,21 @@ def one():
 # --- one device ------------------------------------------------------------------------------------------------------
 
 
-def test_the_fit_is_as_likely_as_the_truth(one):
-    """A maximum of the likelihood lies above the truth; the ridge may cost a hundredth of a nat a read."""
-    trace, surrogate = one
+def test_the_fit_is_as_likely_as_the_true_model(one_device):
+    """The maximum likelihood is above that of the true model; the ridge may cost 0.01 nats per read."""
+    trace, surrogate = one_device
     assert surrogate.record["loglik_per_read"] > true_loglik(trace, surrogate.scale) - 0.01
 
 
-def test_read_noise_is_recovered(one):
-    value, low, high = one[1].uncertainty()["read"]
+def test_read_noise_is_recovered(one_device):
+    value, low, high = one_device[1].uncertainty()["read"]
     assert low < READ < high
     assert low < value < high
 
 
-def test_the_drift_is_recovered(one):
-    """A sweep without noise: within a tenth of the range of the exact one at every pulse."""
-    _, surrogate = one
+def test_the_drift_is_recovered(one_device):
+    """A sweep without noise differs from the exact one by less than a tenth of the range at every pulse."""
+    _, surrogate = one_device
     state = surrogate.at(torch.tensor([0.1], dtype=torch.float64))
     count = torch.repeat_interleave(torch.tensor([1.0, -1.0]), 500)
     found = pulse_traces(surrogate, count, devices=state)[0].output["conductance"]
@@ -83,9 +86,9 @@ def test_the_drift_is_recovered(one):
     assert np.abs(found - exact).max() < 0.1
 
 
-def test_simulated_increments_are_those_of_the_recording(one):
-    """Deviation and correlation of neighbours, which tell accumulating from read noise; 20 simulated devices."""
-    trace, surrogate = one
+def test_simulated_increments_have_the_statistics_of_the_recording(one_device):
+    """Compares deviation and correlation of neighbours, which separate accumulating from read noise; 20 devices."""
+    trace, surrogate = one_device
     count = torch.repeat_interleave(torch.tensor([1.0, -1.0]), 500)
     state = surrogate.at(torch.full((20,), 0.1, dtype=torch.float64))
     sweeps = pulse_traces(surrogate, count, devices=state, generator=torch.Generator().manual_seed(0))
@@ -96,32 +99,32 @@ def test_simulated_increments_are_those_of_the_recording(one):
         steps = np.where(sign > 0, steps - steps[:, :500].mean(), steps - steps[:, 500:].mean())
         return steps.std(), (steps[:, 1:] * steps[:, :-1]).mean() / steps.var()
 
-    (deviation, correlation), (its, own) = statistics([trace]), statistics(sweeps)
-    # Of 1000 increments: 1 / sqrt(2000) with their correlation doubled, and 1 / sqrt(1000); four of each.
-    assert its == pytest.approx(deviation, rel=4 * 1.5 / np.sqrt(2000))
-    assert abs(own - correlation) < 4 / np.sqrt(1000)
+    (deviation, correlation), (fitted_deviation, fitted_correlation) = statistics([trace]), statistics(sweeps)
+    # Four standard errors of 1000 increments: 1 / sqrt(2000), times 1.5 for their correlation, and 1 / sqrt(1000).
+    assert fitted_deviation == pytest.approx(deviation, rel=4 * 1.5 / np.sqrt(2000))
+    assert abs(fitted_correlation - correlation) < 4 / np.sqrt(1000)
 
 
-def test_fewer_reads_are_less_sure(one):
+def test_fewer_reads_give_wider_intervals(one_device):
     few = fit_synapse(simulated(0, up=60), LINEAR, rounds=3).uncertainty()
     for name in ("read", "accumulating SET"):
-        (_, low, high), (_, lower, higher) = one[1].uncertainty()[name], few[name]
+        (_, low, high), (_, lower, higher) = one_device[1].uncertainty()[name], few[name]
         assert higher / lower > high / low
 
 
-def test_one_device_knows_nothing_of_others(one):
-    _, surrogate = one
+def test_one_device_gives_no_device_to_device_spread(one_device):
+    _, surrogate = one_device
     assert not surrogate.of_devices
     assert surrogate.population is None
     with pytest.raises(ConfigError, match=r"fitted on 1 device\(s\)"):
         surrogate.devices(5, torch.Generator())
-    assert "from one device (or too few)" in surrogate.describe()
+    assert "one device (or too few)" in surrogate.describe()
     assert surrogate.record["reads"] == 1001
 
 
 @pytest.mark.slow
 def test_noise_is_within_its_stated_intervals():
-    """Each of ten recordings has three 95 % intervals; eight of ten recordings must hold each truth (fewer: 1 in 80)."""
+    """95 % intervals contain the true value in eight of ten recordings or more (fewer by chance: 1 in 80)."""
     inside = {"read": 0, "accumulating SET": 0, "accumulating RESET": 0}
     for seed in range(10):
         found = fit_synapse(simulated(seed), LINEAR).uncertainty()
@@ -138,14 +141,14 @@ def test_the_same_seed_gives_the_same_fit():
     torch.testing.assert_close(first.drift.state_dict(), second.drift.state_dict(), rtol=0, atol=0)
 
 
-def test_the_unit_of_the_conductance_does_not_matter():
-    """Microsiemens or siemens: the surrogate is the same in its own units."""
+def test_the_fit_does_not_depend_on_the_unit_of_the_conductance():
+    """The surrogate is the same for microsiemens and siemens."""
     trace = simulated(2, up=20)
     reads = {"conductance": 1e-6 * trace.output["conductance"]}
-    small = Trace(trace.time, trace.drive, reads, trace.parameters, trace.units)
-    large, tiny = fit_synapse(trace, QUICK), fit_synapse(small, QUICK)
+    in_siemens = Trace(trace.time, trace.drive, reads, trace.parameters, trace.units)
+    large, small = fit_synapse(trace, QUICK), fit_synapse(in_siemens, QUICK)
     for name, value in large.uncertainty().items():
-        np.testing.assert_allclose(tiny.uncertainty()[name], 1e-6 * np.array(value), rtol=1e-2)
+        np.testing.assert_allclose(small.uncertainty()[name], 1e-6 * np.array(value), rtol=1e-2)
 
 
 # --- many devices ----------------------------------------------------------------------------------------------------
@@ -153,7 +156,7 @@ def test_the_unit_of_the_conductance_does_not_matter():
 
 @pytest.fixture(scope="module")
 def many():
-    """40 devices whose rates scatter by 0.3 in their logarithm, SET and RESET each by itself; and their fit."""
+    """Return the log rates of 40 devices, with independent deviations of 0.3 for SET and RESET, and their fit."""
     drawn = 0.04 * np.exp(0.3 * np.random.default_rng(0).normal(size=(40, 2)))
     traces = [simulated(i, up=60, rates=tuple(rates), device=float(i)) for i, rates in enumerate(drawn)]
     return np.log(drawn), fit_synapse(traces, LINEAR, shape=0)
@@ -161,8 +164,8 @@ def many():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["log rate SET", "log rate RESET"])
-def test_the_spread_of_rates_is_that_of_the_devices(many, name):
-    """Within three bootstrap deviations of the spread that was drawn from, which forty devices show to a ninth."""
+def test_the_spread_of_rates_is_recovered(many, name):
+    """The deviation lies within three bootstrap errors of the true one, which forty devices determine to a ninth."""
     _, surrogate = many
     column = 1 + surrogate.drift.latents.names.index(name)
     generator = torch.Generator().manual_seed(0)
@@ -171,8 +174,8 @@ def test_the_spread_of_rates_is_that_of_the_devices(many, name):
 
 
 @pytest.mark.slow
-def test_each_device_keeps_its_own_rates(many):
-    """Posterior means against the rates that were drawn: the order of the devices is known, and no posterior is too sure."""
+def test_the_rates_of_each_device_are_recovered(many):
+    """Posterior means are correlated with the true rates."""
     drawn, surrogate = many
     names = surrogate.drift.latents.names
     columns = [1 + names.index(f"log rate {polarity}") for polarity in ("SET", "RESET")]
@@ -182,7 +185,7 @@ def test_each_device_keeps_its_own_rates(many):
 
 
 @pytest.mark.slow
-def test_many_devices_are_a_population(many):
+def test_many_devices_give_a_population(many):
     _, surrogate = many
     assert surrogate.of_devices
     assert surrogate.record["devices"] == 40
@@ -190,8 +193,8 @@ def test_many_devices_are_a_population(many):
     assert len(surrogate.population.weights) == 40
 
 
-def test_cycles_of_one_device_are_no_devices():
-    """They may differ in centre and rates, and are a population of cycles from ten on; of fewer nothing is said."""
+def test_cycles_of_one_device_are_not_devices():
+    """Cycles may differ in centre and rates, and are sampled from ten on."""
     cycles = [simulated(i, up=8, start=0.1 + 0.01 * i) for i in range(12)]
     cycles = [replace(trace, parameters={"device": 0.0, "cycle": float(i)}) for i, trace in enumerate(cycles)]
     surrogate = fit_synapse(cycles, QUICK)
@@ -202,18 +205,18 @@ def test_cycles_of_one_device_are_no_devices():
         surrogate.devices(5, torch.Generator())
     few = fit_synapse(cycles[:6], QUICK, iterations=2)
     assert few.drift.latents.names == surrogate.drift.latents.names
-    # Fewer are not drawn from, and yet their mean, not a device of latents zero, is the typical one.
+    # Fewer cycles are not sampled; their mean is the typical one, not latents of zero.
     drawn = few.initial((50,), generator=torch.Generator().manual_seed(0), dtype=torch.float64)["latents"]
     torch.testing.assert_close(drawn, few.population.typical[1:].expand(50, -1))
     assert float(few.population.typical[1:].abs().max()) > 0
 
 
-# --- pieces ----------------------------------------------------------------------------------------------------------
+# --- parts -----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("accumulating", "read"), [(0.05, 0.05), (0.02, 0.1), (0.1, 0.05)])
-def test_moments_tell_accumulating_from_read_noise(accumulating, read):
-    """A random walk that is read: var = q + 2 r, neighbours -r; within a tenth for 20 000 reads."""
+def test_moments_separate_accumulating_and_read_noise(accumulating, read):
+    """For a random walk with read noise, var = q + 2 r and cov = -r: within 10 and 15 % for 20 000 reads."""
     r = np.random.default_rng(0)
     x = np.cumsum(accumulating * r.normal(size=(20_000, 1)), 0)
     data = pulse_data(simulated(0, up=10_000 - 1, read=0.0), scale="linear")
@@ -223,19 +226,20 @@ def test_moments_tell_accumulating_from_read_noise(accumulating, read):
     assert found[1] == pytest.approx(read, rel=0.15)
 
 
-def started(up=20):
+def start(up=20):
+    """Return a fit of three devices before its first round, with random latents."""
     data = pulse_data([simulated(i, up=up, device=float(i)) for i in range(3)], scale="linear")
     latents = Latents(("SET", "RESET"), True, 1)
-    fit = begin(data, latents, tied=False, hidden=(5,), memory=True, seed=0, spread=1.0)
+    fit = initial_fit(data, latents, tied=False, hidden=(5,), memory=True, seed=0, spread=1.0)
     fit.latents = 0.3 * np.random.default_rng(0).normal(size=fit.latents.shape)
     return fit
 
 
-def test_slopes_in_the_last_weights_are_those_of_differences():
-    fit = started()
-    columns, _ = last_layer_columns(fit)
+def test_derivatives_in_the_last_weights_agree_with_differences():
+    fit = start()
+    columns = last_layer_columns(fit)
     position = 0
-    for weight in (fit.drift.field.out.weight, fit.drift.field.out.bias, fit.drift.field.skip.weight):
+    for weight in fit.drift.linear_weights:
         for i in range(weight.numel()):
             values = []
             for shift in (1e-5, -1e-5):
@@ -249,8 +253,8 @@ def test_slopes_in_the_last_weights_are_those_of_differences():
     assert position == len(columns)
 
 
-def test_slopes_in_the_latents_are_those_of_differences():
-    fit = started()
+def test_derivatives_in_the_latents_agree_with_differences():
+    fit = start()
     columns = fit.latent_columns()
     for index in range(fit.latents.shape[1]):
         values = []
@@ -262,18 +266,17 @@ def test_slopes_in_the_latents_are_those_of_differences():
 
 
 def test_each_block_raises_the_likelihood():
-    fit = started(60)
+    fit = start(60)
     fit.relinearise()
-    parts = (lambda: fit.improve_network(10), fit.improve_latents, lambda: fit.improve_noise(10))
-    for improve in parts:
+    blocks = (lambda: fit.improve_network(10), fit.improve_latents, lambda: fit.improve_noise(10))
+    for improve in blocks:
         before = fit.relinearise()
         improve()
         assert fit.relinearise() > before
 
 
-def test_fitting_the_network_fits_it():
-    """The weights move, and the filter itself confirms it."""
-    fit = started(60)
+def test_improving_the_network_changes_the_weights_and_raises_the_likelihood():
+    fit = start(60)
     fit.relinearise()
     before, weights = fit.relinearise(), fit.drift.field.out.weight.detach().clone()
     fit.improve_network(40)
@@ -281,9 +284,9 @@ def test_fitting_the_network_fits_it():
     assert fit.relinearise() > before + 10
 
 
-def test_the_log_posterior_of_the_groups_is_that_of_all():
-    """At the present latents, the path filtered: the likelihood of all reads less the prior's penalty."""
-    fit = started(40)
+def test_log_posteriors_of_groups_add_up_to_the_total():
+    """At the present latents and the filtered path, their sum is the likelihood of all reads minus the penalty of the prior."""
+    fit = start(40)
     for _ in range(4):
         fit.relinearise()
     found = fit.log_posterior(fit.latents)
@@ -299,12 +302,12 @@ def test_the_log_posterior_of_the_groups_is_that_of_all():
     np.testing.assert_array_equal(fit.latents, before[1])
 
 
-def test_the_prior_is_learned_from_the_groups_that_tell():
-    """Groups z ~ N(0.7, 0.4^2) seen as y ~ N(z, v), half of them with v = 100: mean and deviation within 5 standard errors."""
+def test_the_prior_is_estimated_from_informative_groups():
+    """For z ~ N(0.7, 0.4^2) observed as y ~ N(z, v), half with v = 100: mean and deviation within 5 standard errors."""
     r, count, mean, deviation = np.random.default_rng(0), 4000, 0.7, 0.4
     v = np.where(np.arange(count) % 2 == 0, 0.04, 100.0)
     y = mean + deviation * r.normal(size=count) + np.sqrt(v) * r.normal(size=count)
-    fit = started()
+    fit = start()
     fit.middle, fit.spread = np.zeros(1), np.ones(1)
     for _ in range(100):
         variance = 1 / (1 / v + fit.spread**-2)
@@ -316,11 +319,11 @@ def test_the_prior_is_learned_from_the_groups_that_tell():
     assert abs(fit.spread[0] ** 2 - deviation**2) < 5 * total * np.sqrt(2 / (count / 2))
 
 
-@pytest.mark.parametrize(("memory", "trap"), [(False, False), (True, True)])
-def test_noise_stays_within_its_bounds(memory, trap):
-    """Wherever the search begins, and where reads without any noise would have it go on to none at all."""
-    fit = started()
-    fit.noise_model = NoiseModel(("SET", "RESET"), memory, trap)
+@pytest.mark.parametrize(("memory", "telegraph"), [(False, False), (True, True)])
+def test_noise_stays_within_its_bounds(memory, telegraph):
+    """From any start, and for reads without any noise."""
+    fit = start()
+    fit.noise_model = NoiseModel(("SET", "RESET"), memory, telegraph)
     low, high = np.array(fit.noise_model.bounds).T
     assert low.shape == (len(fit.noise_model.names),)
     assert (low < high).all()
@@ -328,17 +331,111 @@ def test_noise_stays_within_its_bounds(memory, trap):
     assert ((fit.noise >= low) & (fit.noise <= high)).all()
     exact = fit.steps().drift.cumsum(0)
     fit.data = replace(fit.data, reads=np.concatenate([fit.reference[:1], fit.reference[:1] + exact]))
-    for start in (fit.noise, high + 50.0, low - 50.0):
-        fit.noise = start
+    for noise in (fit.noise, high + 50.0, low - 50.0):
+        fit.noise = noise
         fit.improve_noise(30)
         assert ((fit.noise >= low) & (fit.noise <= high)).all()
     assert np.isfinite(fit.noise_covariance()).all()
 
 
+# --- checkpoints -----------------------------------------------------------------------------------------------------
+
+
+class Interrupted(Exception):
+    pass
+
+
+def assert_same_fit(first, second):
+    torch.testing.assert_close(dict(first.state_dict()), dict(second.state_dict()), rtol=0, atol=0)
+    assert first.record == second.record
+    assert (first.telegraph, first.noise_model, first.chunk) == (second.telegraph, second.noise_model, second.chunk)
+
+
+def interrupt_after(lines):
+    """Return a progress function that raises after this number of lines."""
+    received = []
+
+    def progress(line):
+        received.append(line)
+        if len(received) == lines:
+            raise Interrupted
+
+    return progress
+
+
+@pytest.fixture(scope="module")
+def uninterrupted():
+    """Return recordings with telegraph noise, settings, a fit of them, and its lines of progress."""
+    traces = []
+    for seed in range(4):
+        trace, r = simulated(seed, up=50), np.random.default_rng(seed + 100)
+        filled = [False]
+        for _ in range(len(trace) - 1):
+            filled.append(r.random() > 0.06 if filled[-1] else r.random() < 0.04)
+        traces.append(replace(trace, output={"conductance": trace.output["conductance"] + 0.15 * np.array(filled)}))
+    settings = {"scale": "linear", "hidden": (3,), "rounds": 1, "iterations": 5}
+    lines = []
+    return traces, settings, fit_synapse(traces, **settings, progress=lines.append), lines
+
+
+@pytest.mark.parametrize("share", [pytest.param(0.01, marks=pytest.mark.slow), 0.6, pytest.param(1.0, marks=pytest.mark.slow)])
+def test_an_interrupted_fit_resumes_with_the_same_result(uninterrupted, tmp_path, monkeypatch, share):
+    """Interrupt after the first, a middle and the last round of a fit that adds telegraph noise; then repeat a finished fit."""
+    traces, settings, expected, lines = uninterrupted
+    assert expected.telegraph is not None
+    path = tmp_path / "fit.checkpoint"
+    with pytest.raises(Interrupted):
+        fit_synapse(traces, **settings, checkpoint=path, progress=interrupt_after(max(1, int(share * len(lines)))))
+    resumed_lines = []
+    assert_same_fit(fit_synapse(traces, **settings, checkpoint=path, progress=resumed_lines.append), expected)
+    assert resumed_lines == lines
+    monkeypatch.setattr(StateFit, "improve_network", None)  # finished rounds are not repeated
+    assert_same_fit(fit_synapse(traces, **settings, checkpoint=path), expected)
+
+
+def test_a_fit_of_thinned_reads_resumes_with_the_same_result(tmp_path, monkeypatch):
+    monkeypatch.setattr(schedule, "MAX_READS", 70)
+    trace, settings = simulated(3, up=60), {"scale": "linear", "hidden": (3,), "rounds": 1, "iterations": 3}
+    lines, path = [], tmp_path / "fit.checkpoint"
+    expected = fit_synapse(trace, **settings, progress=lines.append)
+    with pytest.raises(Interrupted):
+        fit_synapse(trace, **settings, checkpoint=path, progress=interrupt_after(len(lines)))
+    assert_same_fit(fit_synapse(trace, **settings, checkpoint=path), expected)
+
+
+def test_checkpoints_of_other_data_or_settings_are_refused(uninterrupted, tmp_path):
+    traces, settings, _, _ = uninterrupted
+    path = tmp_path / "fit.checkpoint"
+    with pytest.raises(Interrupted):
+        fit_synapse(traces, **settings, checkpoint=path, progress=interrupt_after(1))
+    before = path.read_bytes()
+    for data, changed in (
+        (traces[:3], settings),
+        (traces, {**settings, "seed": 1}),
+        (traces, {**settings, "rounds": 3}),
+    ):
+        with pytest.raises(FitError, match="belongs to other data or settings"):
+            fit_synapse(data, **changed, checkpoint=path)
+    damaged = bytearray(before)
+    damaged[-5] ^= 0x10
+    path.write_bytes(bytes(damaged))
+    with pytest.raises(FitError, match=r"is damaged: its contents do not match their digest\. Delete it to start again"):
+        fit_synapse(traces, **settings, checkpoint=path)
+    path.write_bytes(b"not a checkpoint")
+    with pytest.raises(FitError, match="cannot be read"):
+        fit_synapse(traces, **settings, checkpoint=path)
+
+
+def test_a_checkpoint_that_cannot_be_written_is_refused_before_the_fit(uninterrupted, tmp_path):
+    traces, settings, _, _ = uninterrupted
+    with pytest.raises(TraceError, match="does not exist"):
+        fit_synapse(traces, **settings, checkpoint=tmp_path / "no folder" / "fit.checkpoint")
+
+
 # --- errors ----------------------------------------------------------------------------------------------------------
 
 
-def test_pauses_alone_are_not_a_fit():
+def test_recordings_without_pulses_are_refused():
     trace = simulated(0, up=20)
     quiet = Trace(trace.time, {name: 0 * value for name, value in trace.drive.items()}, trace.output, trace.parameters)
     with pytest.raises(FitError, match="no pulse was applied in these recordings"):
@@ -356,14 +453,20 @@ def test_reads_that_are_not_finite_are_refused():
 @pytest.mark.parametrize(
     ("settings", "match"),
     [
-        ({"scale": "cubic"}, "scale is 'cubic'; expected 'linear' or 'log'"),
+        ({"scale": "cubic"}, "scale is 'cubic'; expected one of linear, log, None"),
         ({"rounds": 0}, "rounds is 0; expected a whole number of at least 1"),
         ({"iterations": 1.5}, r"iterations is 1\.5; expected a whole number"),
         ({"shape": -1}, "shape is -1; expected a whole number of at least 0"),
-        ({"hidden": ()}, r"hidden is \(\); expected positive widths"),
-        ({"depth": 3}, "there is no setting 'depth'; the settings are: scale"),
+        ({"hidden": ()}, r"hidden is \(\); expected whole numbers of at least 1, such as \(16, 16\)"),
+        ({"depth": 3}, "fit_synapse has no setting 'depth'; the settings are: scale"),
     ],
 )
 def test_settings_outside_their_range_are_refused(settings, match):
     with pytest.raises(ConfigError, match=match):
         fit_synapse(simulated(0, up=5), **settings)
+
+
+def test_settings_may_be_numpy_scalars():
+    config = SynapseConfig(rounds=np.int64(2), hidden=np.array([4, 4]), seed=np.int32(1))
+    assert (config.rounds, config.hidden, config.seed) == (2, (4, 4), 1)
+    assert type(config.rounds) is int

@@ -1,4 +1,4 @@
-"""The likelihood of reads against the dense normal distribution of the same linear model, its slopes against differences."""
+"""The likelihood of reads against the dense normal distribution of the same linear model, its gradient against differences."""
 
 from dataclasses import replace
 
@@ -15,17 +15,17 @@ READS, LANES = 9, 5
 
 @pytest.fixture(params=["torch", "auto"], autouse=True)
 def path(request):
-    """The plain filter, and the compiled one where it was built."""
+    """Use the NumPy filter, and the compiled one if it is available."""
     with kernels.use(request.param):
         yield request.param
 
 
-def example(seed=0, *, reads=READS, lanes=LANES, trap=True, memory=True, missing=True):
-    """A linear model with everything in it; slopes from 0.5 to 1.2, noise that differs from step to step."""
+def example(seed=0, *, reads=READS, lanes=LANES, telegraph=True, memory=True, missing=True):
+    """Return a linear model with every kind of noise, slopes from 0.5 to 1.2, and noise that differs from step to step."""
     r = np.random.default_rng(seed)
     seen = r.random((reads, lanes)) > 0.25 if missing else np.ones((reads, lanes), bool)
     seen[0] = True
-    filled = r.random((reads, lanes)) > 0.5 if trap else np.zeros((reads, lanes), bool)
+    filled = r.random((reads, lanes)) > 0.5 if telegraph else np.zeros((reads, lanes), bool)
     steps = Steps(
         np.where(seen, r.normal(size=(reads, lanes)), 0.0), seen, 0.3 * r.normal(size=(reads - 1, lanes)),
         r.uniform(0.5, 1.2, (reads - 1, lanes)), r.normal(size=(reads - 1, lanes)), filled,
@@ -33,15 +33,15 @@ def example(seed=0, *, reads=READS, lanes=LANES, trap=True, memory=True, missing
     noise = Noise(
         r.uniform(0.05, 0.5, (reads - 1, lanes)), r.uniform(0.05, 0.5, (reads, lanes)),
         r.uniform(0.2, 0.6, lanes) if memory else np.zeros(lanes), r.uniform(0.2, 0.95, (reads - 1, lanes)),
-        r.normal(size=lanes) if trap else np.zeros(lanes), r.uniform(0.1, 0.4, lanes) if trap else np.zeros(lanes),
+        r.normal(size=lanes) if telegraph else np.zeros(lanes), r.uniform(0.1, 0.4, lanes) if telegraph else np.zeros(lanes),
     )  # fmt: skip
     return steps, noise
 
 
 def dense(steps, noise, lane):
-    """Mean and covariance of all later reads given the first, with each written out in independent normal numbers.
+    """Return mean and covariance of all later reads given the first, from a linear map of independent normal numbers.
 
-    Nothing is known of the first state but the first read: x0 = y0 - a0 - h0 - e0.
+    The prior of the first state is flat: x0 = y0 - a0 - h0 - e0.
     """
     count = len(steps.reads)
     size = 1 + 2 * count + 2 * (count - 1)  # a0, then e and the captures of each read, then w and v of each step
@@ -75,20 +75,20 @@ def dense(steps, noise, lane):
 
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize(
-    "parts", [{}, {"trap": False}, {"memory": False}, {"missing": False}, {"trap": False, "memory": False}], ids=str
+    "parts", [{}, {"telegraph": False}, {"memory": False}, {"missing": False}, {"telegraph": False, "memory": False}], ids=str
 )
 def test_the_log_likelihood_is_that_of_the_dense_normal_distribution(seed, parts):
     steps, noise = example(seed, **parts)
     found = kalman.run(steps, noise).loglik
     for lane in range(LANES):
         mean, covariance = dense(steps, noise, lane)
-        there = steps.seen[1:, lane]
-        expected = multivariate_normal(mean[there], covariance[np.ix_(there, there)]).logpdf(steps.reads[1:, lane][there])
+        seen = steps.seen[1:, lane]
+        expected = multivariate_normal(mean[seen], covariance[np.ix_(seen, seen)]).logpdf(steps.reads[1:, lane][seen])
         assert found[lane] == pytest.approx(expected, rel=1e-10, abs=1e-10)
 
 
 def test_innovations_whiten_the_reads():
-    """The Cholesky factor of the dense covariance gives the same innovations and variances, one read after the other."""
+    """The Cholesky factor of the dense covariance gives the same innovations and variances, read by read."""
     steps, noise = example(4, missing=False)
     result = kalman.run(steps, noise)
     for lane in range(LANES):
@@ -100,8 +100,8 @@ def test_innovations_whiten_the_reads():
 
 
 def test_the_filtered_mean_of_the_last_state_is_the_conditional_one():
-    """E[x_T | all reads], by conditioning the dense distribution on them, a further read without noise among it."""
-    steps, noise = example(5, trap=False, memory=False)
+    """E[x_T | all reads] equals the conditional mean of a further, noiseless read in the dense distribution."""
+    steps, noise = example(5, telegraph=False, memory=False)
     seen = steps.seen.copy()
     seen[-2:] = True
     steps = replace(steps, seen=seen)
@@ -117,14 +117,14 @@ def test_the_filtered_mean_of_the_last_state_is_the_conditional_one():
     )  # fmt: skip
     for lane in range(LANES):
         mean, covariance = dense(twin, quiet, lane)
-        there = np.append(seen[1:, lane], False)
-        gain = np.linalg.solve(covariance[np.ix_(there, there)], covariance[there, -1])
-        expected = mean[-1] + gain @ (twin.reads[1:, lane][there] - mean[there])
+        seen_later = np.append(seen[1:, lane], False)
+        gain = np.linalg.solve(covariance[np.ix_(seen_later, seen_later)], covariance[seen_later, -1])
+        expected = mean[-1] + gain @ (twin.reads[1:, lane][seen_later] - mean[seen_later])
         assert result.mean[0, -1, lane] == pytest.approx(expected, rel=1e-10)
 
 
 def test_the_drift_gradient_is_exact():
-    """For held gains the log likelihood is quadratic in the drift: central differences have no error of their own."""
+    """At fixed gains, the log likelihood is quadratic in the drift, so central differences are exact."""
     steps, noise = example(1)
     gradient = kalman.drift_gradient(steps, noise, kalman.run(steps, noise))
     for k in range(READS - 1):
@@ -135,8 +135,7 @@ def test_the_drift_gradient_is_exact():
         np.testing.assert_allclose(gradient[k], above - below, rtol=1e-9, atol=1e-10)
 
 
-def test_no_read_no_gradient():
-    """Steps after the last read of a lane do not matter."""
+def test_the_gradient_is_zero_after_the_last_read():
     steps, noise = example(2)
     seen = steps.seen.copy()
     seen[5:] = False
@@ -153,17 +152,17 @@ def test_information_is_that_of_the_dense_distribution():
     matrix, vector = kalman.information(steps, noise, kalman.run(steps, noise), columns)
     assert matrix.shape == (LANES, 3, 3)
     for lane in range(LANES):
-        there = steps.seen[1:, lane]
+        seen_later = steps.seen[1:, lane]
         mean, covariance = dense(steps, noise, lane)
         shifted = [dense(replace(steps, drift=steps.drift + column), noise, lane)[0] - mean for column in columns]
-        jacobian = np.array(shifted).T[there]  # exact: the mean is linear in the drift
-        solved = np.linalg.solve(covariance[np.ix_(there, there)], jacobian)
+        jacobian = np.array(shifted).T[seen_later]  # exact: the mean is linear in the drift
+        solved = np.linalg.solve(covariance[np.ix_(seen_later, seen_later)], jacobian)
         np.testing.assert_allclose(matrix[lane], jacobian.T @ solved, rtol=1e-9, atol=1e-10)
-        np.testing.assert_allclose(vector[lane], solved.T @ (steps.reads[1:, lane] - mean)[there], rtol=1e-9, atol=1e-10)
+        np.testing.assert_allclose(vector[lane], solved.T @ (steps.reads[1:, lane] - mean)[seen_later], rtol=1e-9, atol=1e-10)
 
 
-def test_information_does_not_depend_on_where_its_blocks_end():
-    """64 steps are summed at once: 63, 64, 65 and 130 steps against the gradient, which knows no blocks."""
+def test_information_does_not_depend_on_block_boundaries():
+    """Blocks have 64 steps: 63, 64, 65 and 130 steps agree with the gradient, which is not computed in blocks."""
     for reads in (64, 65, 66, 131):
         steps, noise = example(6, reads=reads)
         columns = np.random.default_rng(8).normal(size=(2, reads - 1, LANES))
@@ -174,7 +173,7 @@ def test_information_does_not_depend_on_where_its_blocks_end():
 
 
 def test_the_expected_information_is_the_spread_of_the_gradient():
-    """Reads drawn from the model: the gradient has mean zero and the covariance `information`; 5 standard errors."""
+    """For reads sampled from the model, the gradient has mean zero and covariance `information`; 5 standard errors."""
     steps, noise = example(9, lanes=1)
     mean, covariance = dense(steps, noise, 0)
     count = 4000
@@ -189,7 +188,7 @@ def test_the_expected_information_is_the_spread_of_the_gradient():
     assert abs(vector.var() / expected - 1) < 5 * np.sqrt(2 / count)
 
 
-def test_lanes_do_not_see_each_other():
+def test_lanes_are_independent():
     steps, noise = example(10)
     whole = kalman.run(steps, noise)
     gradient = kalman.drift_gradient(steps, noise, whole)
@@ -203,7 +202,7 @@ def test_lanes_do_not_see_each_other():
         np.testing.assert_allclose(kalman.drift_gradient(part, own, alone), gradient[:, one], rtol=1e-12, atol=1e-12)
 
 
-def test_tiled_lanes_are_the_separate_runs_block_by_block():
+def test_tiled_lanes_equal_separate_runs():
     steps, noise = example(11)
     louder = replace(noise, process=2 * noise.process, memory=3 * noise.memory)
     both = Noise(*(np.concatenate(pair, -1) for pair in zip(vars(noise).values(), vars(louder).values(), strict=True)))
@@ -213,12 +212,11 @@ def test_tiled_lanes_are_the_separate_runs_block_by_block():
     assert not np.allclose(*expected)
 
 
-def test_what_was_not_read_does_not_matter():
-    """Also not where it is wild."""
+def test_values_of_missing_reads_do_not_matter():
     steps, noise = example(12)
-    wild = replace(steps, reads=np.where(steps.seen, steps.reads, 1e6))
+    extreme = replace(steps, reads=np.where(steps.seen, steps.reads, 1e6))
     assert not steps.seen.all()
-    plain, other = kalman.run(steps, noise), kalman.run(wild, noise)
+    plain, other = kalman.run(steps, noise), kalman.run(extreme, noise)
     for name, value in vars(plain).items():
         np.testing.assert_allclose(getattr(other, name), value, rtol=1e-12, atol=1e-12, err_msg=name)
 
@@ -239,14 +237,14 @@ def test_padding_a_recording_changes_nothing():
 
 
 def test_shifting_all_reads_and_the_path_changes_nothing():
-    """Nothing is known of the first state: the likelihood cannot know where zero is."""
+    """The prior of the first state is flat, so the likelihood does not depend on the origin."""
     steps, noise = example(14)
     moved = replace(steps, reads=steps.reads + 3.7, reference=steps.reference + 3.7)
     np.testing.assert_allclose(kalman.run(moved, noise).loglik, kalman.run(steps, noise).loglik, rtol=1e-9)
 
 
 def test_reads_drawn_from_the_model_have_white_innovations():
-    """2000 recordings: e^2 / S has mean 1, and neighbours are uncorrelated, within 5 standard errors."""
+    """For 2000 recordings, e^2 / S has mean 1 and neighbours are uncorrelated, within 5 standard errors."""
     steps, noise = example(15, lanes=1, missing=False)
     mean, covariance = dense(steps, noise, 0)
     count = 2000
@@ -259,10 +257,10 @@ def test_reads_drawn_from_the_model_have_white_innovations():
     assert abs((white[1:] * white[:-1]).mean()) < 5 / np.sqrt(white[1:].size)
 
 
-def test_arrays_that_do_not_fit_are_refused(path):
-    """At the door of the compiled half, which trusts the shapes."""
+def test_arrays_of_wrong_shapes_are_refused(path):
+    """The bindings check shapes before the compiled code uses them."""
     if path == "torch" or not kernels.available():
-        pytest.skip("the plain filter leaves shapes to NumPy")
+        pytest.skip("the NumPy filter does not check shapes")
     steps, noise = example(16)
     with pytest.raises(ConfigError, match=r"drift has shape \(7, 5\); expected \(8, 5\)"):
         kalman.run(replace(steps, drift=steps.drift[1:]), noise)

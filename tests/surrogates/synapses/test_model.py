@@ -1,4 +1,4 @@
-"""`SynapseSurrogate`: the contract, and each kind of noise against its distribution, on surrogates built by hand."""
+"""`SynapseSurrogate`: the contract, and each kind of noise against its distribution, on surrogates with given parameters."""
 
 import copy
 import math
@@ -18,8 +18,8 @@ from spinode.surrogates.synapses.telegraph import TelegraphNoise
 from spinode.testing import SynapseContract
 
 BOTH = ("SET", "RESET")
-ACCUMULATING, READ, FLICKER, TAU = 0.02, 0.05, 0.1, 8.0
-TRAP = TelegraphNoise(fill=0.02, leave=0.05, depth=0.6, depth_deviation=0.1)
+ACCUMULATING, READ, CORRELATED, MEMORY = 0.02, 0.05, 0.1, 8.0
+TELEGRAPH = TelegraphNoise(fill=0.02, leave=0.05, depth=0.6, depth_deviation=0.1)
 
 
 def seeded(seed=0):
@@ -27,55 +27,55 @@ def seeded(seed=0):
 
 
 def noise_of(model, **values):
-    known = {
+    parameters = {
         "log accumulating SET": math.log(ACCUMULATING), "log accumulating RESET": math.log(ACCUMULATING),
-        "log read": math.log(READ), "log correlated read": math.log(FLICKER), "log memory": math.log(TAU),
-        "depth": TRAP.depth, "log depth deviation": math.log(TRAP.depth_deviation), **values,
+        "log read": math.log(READ), "log correlated read": math.log(CORRELATED), "log memory": math.log(MEMORY),
+        "depth": TELEGRAPH.depth, "log depth deviation": math.log(TELEGRAPH.depth_deviation), **values,
     }  # fmt: skip
-    return torch.tensor([known.get(name, 0.0) for name in model.names], dtype=torch.float64)
+    return torch.tensor([parameters.get(name, 0.0) for name in model.names], dtype=torch.float64)
 
 
 def relaxing(latents, extra=0, *, rate=0.03, kappa=0.1):
-    """dx/dn = kappa sinh(N), N = (rate / kappa) (p - x + voltage / 2): towards +1 under SET, -1 under RESET."""
-    made = Drift(latents, extra, kappa, hidden=(4,), generator=seeded())
+    """Return dx/dn = kappa sinh(N), N = (rate / kappa) (p - x + voltage / 2): towards +1 under SET, -1 under RESET."""
+    drift = Drift(latents, extra, kappa, hidden=(4,), generator=seeded())
     with torch.no_grad():
-        for weight in made.field.parameters():
+        for weight in drift.field.parameters():
             weight.zero_()
-        row = torch.zeros_like(made.field.skip.weight)
+        row = torch.zeros_like(drift.field.skip.weight)
         row[0, 0], row[0, 1] = -rate / kappa, rate / kappa
         if extra:
             row[0, 2] = 0.5 * rate / kappa
-        made.field.skip.weight.copy_(row)
-    return made
+        drift.field.skip.weight.copy_(row)
+    return drift
 
 
 def still(latents=None):
-    """No drift at all."""
-    made = relaxing(latents or Latents((), False, 0, window=False))
+    """Return a drift of zero."""
+    drift = relaxing(latents or Latents((), False, 0, window=False))
     with torch.no_grad():
-        made.field.skip.weight.zero_()
-    return made
+        drift.field.skip.weight.zero_()
+    return drift
 
 
-def build(drift=None, *, memory=False, trap=None, noise=None, polarities=BOTH, inputs=None, scale=None, **settings):
+def build(drift=None, *, memory=False, telegraph=None, noise=None, polarities=BOTH, inputs=None, scale=None, **settings):
     drift = drift or relaxing(Latents((), False, 0, window=False))
-    model = NoiseModel(polarities, memory, trap is not None)
+    model = NoiseModel(polarities, memory, telegraph is not None)
     return SynapseSurrogate(
         drift=drift, noise_model=model, noise=noise_of(model, **(noise or {})), scale=scale or Scale("linear", 0.5, 0.25),
-        inputs=inputs or Inputs((), (), (), {}, {}), polarities=polarities, unit="S", trap=trap,
-        **{"seen": (-1.0, 1.0), "first": 0.0, **settings},
+        inputs=inputs or Inputs((), (), (), {}, {}), polarities=polarities, unit="S", telegraph=telegraph,
+        **{"state_range": (-1.0, 1.0), "first": 0.0, **settings},
     )  # fmt: skip
 
 
 def one_device(**settings):
-    """Bipolar, one device: voltage enters, cycles do not differ."""
+    """Return a surrogate of one device with both polarities and the voltage as an input."""
     inputs = Inputs(("voltage",), (1.5,), (0.3,), {"voltage": (1.0, 2.0), "width": (1e-6, 1e-6)},
                     {"voltage": (1.5, 1.5), "width": (1e-6, 1e-6)})  # fmt: skip
     return build(relaxing(Latents((), False, 0, window=False), 1), inputs=inputs, memory=True, **settings)
 
 
 def population(size, deviation=0.2, *, first=-0.5):
-    """Forty devices, whose parameters have just that mean and deviation."""
+    """Return forty devices whose parameters have exactly this mean and standard deviation."""
     r = np.random.default_rng(0)
     values = r.normal(size=(40, 4, size)).clip(-2.5, 2.5)
     values = deviation * (values - values.mean((0, 1))) / values.std((0, 1))
@@ -86,8 +86,8 @@ def population(size, deviation=0.2, *, first=-0.5):
 def many_devices(**settings):
     latents = Latents(BOTH, True, 0)
     return build(
-        relaxing(latents), memory=True, trap=TRAP, population=population(5), of_devices=True, chunk=4.0,
-        seen=(-2.0, 2.0), **settings,
+        relaxing(latents), memory=True, telegraph=TELEGRAPH, population=population(5), of_devices=True, chunk=4.0,
+        state_range=(-2.0, 2.0), **settings,
     )  # fmt: skip
 
 
@@ -96,7 +96,7 @@ class TestOneDevice(SynapseContract):
         return one_device()
 
 
-class TestManyDevicesWithTraps(SynapseContract):
+class TestManyDevicesWithTelegraphNoise(SynapseContract):
     def make(self):
         return many_devices()
 
@@ -106,7 +106,7 @@ class TestLogarithmicResetOnly(SynapseContract):
         drift = relaxing(Latents(("RESET",), False, 0))
         drift.tied = True
         with torch.no_grad():
-            drift.field.skip.weight[0, 0] = 0.0  # it goes on downwards, wherever it began
+            drift.field.skip.weight[0, 0] = 0.0  # it decreases from any first state
         spread = population(3, first=0.8)
         return build(
             drift, polarities=("RESET",), scale=Scale("log", math.log(1e-5), 0.5), population=spread, of_devices=True,
@@ -116,8 +116,8 @@ class TestLogarithmicResetOnly(SynapseContract):
 # --- the mean --------------------------------------------------------------------------------------------------------
 
 
-def test_the_drift_is_the_equation():
-    """x' = x + kappa sinh((rate / kappa) (p - x)) from pulse to pulse; the conductance is centre + spread x."""
+def test_drift_follows_the_equation():
+    """Per pulse x' = x + kappa sinh((rate / kappa) (p - x)); the conductance is centre + spread x."""
     synapse = build()
     state = synapse.initial((2,), dtype=torch.float64)
     x = np.zeros(2)
@@ -128,7 +128,7 @@ def test_the_drift_is_the_equation():
     np.testing.assert_allclose(synapse.read(state).numpy(), 0.5 + 0.25 * x, rtol=1e-12)
 
 
-def test_pulses_at_once_are_pulses_one_by_one_where_the_step_is_one():
+def test_several_pulses_equal_single_pulses_if_a_step_is_one_pulse():
     synapse = build(chunk=1.0)
     state = synapse.initial((3,), dtype=torch.float64)
     counts = torch.tensor([7.0, -7.0, 7.0])
@@ -138,12 +138,12 @@ def test_pulses_at_once_are_pulses_one_by_one_where_the_step_is_one():
     torch.testing.assert_close(synapse.read(state), at_once, rtol=1e-12, atol=0)
 
 
-def test_longer_steps_are_close_and_devices_keep_their_own_numbers():
-    """Midpoint steps of up to four pulses: within a thousandth of the change, at 0, 1, 13 and 40 pulses together."""
+def test_steps_of_several_pulses_are_accurate_for_different_counts():
+    """Midpoint steps of up to four pulses have an error below 0.001 of the change, for 0, 1, 13 and 40 pulses in one call."""
     counts = torch.tensor([0.0, 1.0, 13.0, -40.0])
     fine, coarse = (
-        made.read(made.program(made.initial((4,), dtype=torch.float64), Pulses(counts)))
-        for made in (build(chunk=1.0), build(chunk=4.0))
+        device.read(device.program(device.initial((4,), dtype=torch.float64), Pulses(counts)))
+        for device in (build(chunk=1.0), build(chunk=4.0))
     )
     assert float((coarse - fine).abs().max()) < 1e-3 * float((fine - 0.5).abs().max())
 
@@ -159,7 +159,7 @@ def test_single_precision_agrees_with_double():
     torch.testing.assert_close(found.double(), expected, rtol=1e-4, atol=1e-6)
 
 
-def test_states_stop_a_quarter_of_the_span_beyond_what_was_seen():
+def test_states_are_clamped_a_quarter_of_the_span_beyond_the_fitted_range():
     synapse = build(noise={"log accumulating SET": math.log(10.0)})
     after = synapse.program(synapse.initial((200,)), Pulses(torch.ones(200)), generator=seeded())
     assert float(after["state"].max()) == pytest.approx(1.5)
@@ -170,7 +170,7 @@ def test_states_stop_a_quarter_of_the_span_beyond_what_was_seen():
     assert not synapse.saturated(synapse.initial((3,))).any()
 
 
-def test_low_and_high_are_the_conductances_that_were_seen():
+def test_low_and_high_are_the_ends_of_the_fitted_range():
     synapse = build()
     assert (synapse.low, synapse.high) == (0.25, 0.75)
     log = build(scale=Scale("log", math.log(1e-5), 0.5))
@@ -197,7 +197,7 @@ def test_gradients_flow_to_state_voltage_and_weights():
 
 
 def test_the_gradient_in_the_number_of_pulses_is_the_step():
-    """A straight-through number of pulses: d x / d n is the rate there."""
+    """With a straight-through number of pulses, dx/dn is the rate."""
     synapse = build(chunk=8.0)
     count = torch.tensor([1.0, -1.0], dtype=torch.float64, requires_grad=True)
     after = synapse.program(synapse.initial((2,), dtype=torch.float64), Pulses(count))
@@ -205,8 +205,8 @@ def test_the_gradient_in_the_number_of_pulses_is_the_step():
     torch.testing.assert_close(gradient, torch.full((2,), 0.1 * math.sinh(0.3)).double())
 
 
-def test_a_device_without_pulses_does_not_spoil_the_gradients_of_noisy_runs():
-    """The square root of a number of pulses has no slope at zero."""
+def test_gradients_of_noisy_runs_are_finite_for_devices_without_pulses():
+    """The derivative of sqrt(n) is infinite at zero."""
     synapse = one_device()
     count = torch.tensor([0.0, 3.0, -2.0], dtype=torch.float64, requires_grad=True)
     state = synapse.initial((3,), generator=seeded(), dtype=torch.float64)
@@ -268,19 +268,19 @@ def test_read_noise_is_new_at_each_read():
 # --- correlated noise ------------------------------------------------------------------------------------------------
 
 
-def test_correlated_noise_is_stationary_and_forgotten_over_its_memory():
+def test_correlated_noise_is_stationary_and_decays_over_its_memory():
     synapse = build(still(), memory=True)
     size = 40_000
     state = synapse.initial((size,), generator=seeded(0), dtype=torch.float64)
     start = state["flicker"].clone()
     generator = seeded(1)
-    passed = 0
+    total = 0
     for count in (1, 3, 8):
         state = synapse.program(state, Pulses(torch.full((size,), float(count))), generator=generator)
-        passed += count
-        assert abs(float(state["flicker"].std()) / FLICKER - 1) < 5 / math.sqrt(2 * size)
-        correlation = float((start * state["flicker"]).mean()) / FLICKER**2
-        assert abs(correlation - math.exp(-passed / TAU)) < 5 * math.sqrt(2 / size)
+        total += count
+        assert abs(float(state["flicker"].std()) / CORRELATED - 1) < 5 / math.sqrt(2 * size)
+        correlation = float((start * state["flicker"]).mean()) / CORRELATED**2
+        assert abs(correlation - math.exp(-total / MEMORY)) < 5 * math.sqrt(2 / size)
 
 
 def test_devices_without_pulses_keep_their_correlated_noise():
@@ -296,15 +296,15 @@ def test_devices_without_pulses_keep_their_correlated_noise():
 # --- telegraph noise -------------------------------------------------------------------------------------------------
 
 
-def test_traps_start_in_equilibrium_and_stay_there():
+def test_telegraph_noise_is_stationary():
     synapse = many_devices()
     size = 20_000
     state = synapse.initial((size,), generator=seeded(2), dtype=torch.float64)
-    error = math.sqrt(TRAP.occupancy * (1 - TRAP.occupancy) / size)
+    error = math.sqrt(TELEGRAPH.occupancy * (1 - TELEGRAPH.occupancy) / size)
     generator = seeded(3)
     for _ in range(3):
         filled = state["trap"] != 0
-        assert abs(float(filled.double().mean()) - TRAP.occupancy) < 5 * error
+        assert abs(float(filled.double().mean()) - TELEGRAPH.occupancy) < 5 * error
         depth = state["trap"][filled]
         assert abs(float(depth.mean()) - 0.6) < 5 * 0.1 / math.sqrt(len(depth))
         assert abs(float(depth.std()) / 0.1 - 1) < 5 / math.sqrt(2 * len(depth))
@@ -312,12 +312,12 @@ def test_traps_start_in_equilibrium_and_stay_there():
 
 
 @pytest.mark.parametrize("count", [1, 12])
-def test_traps_move_by_the_power_of_their_chain(count):
+def test_telegraph_noise_follows_the_power_of_the_transition_matrix(count):
     synapse = many_devices()
     size = 40_000
     state = synapse.initial((size,), generator=seeded(2), dtype=torch.float64)
     after = synapse.program(state, Pulses(torch.full((size,), float(count))), generator=seeded(3))
-    single = np.array([[1 - TRAP.fill, TRAP.fill], [TRAP.leave, 1 - TRAP.leave]])
+    single = np.array([[1 - TELEGRAPH.fill, TELEGRAPH.fill], [TELEGRAPH.leave, 1 - TELEGRAPH.leave]])
     expected = np.linalg.matrix_power(single, count)
     for start in (0, 1):
         chosen = (state["trap"] != 0) == bool(start)
@@ -331,46 +331,46 @@ def test_traps_move_by_the_power_of_their_chain(count):
 # --- variants --------------------------------------------------------------------------------------------------------
 
 
-def test_only_leaves_kinds_of_noise_out():
+def test_only_excludes_kinds_of_noise():
     synapse = many_devices()
     pulses = Pulses(torch.full((300,), 3.0))
 
-    def made(**kinds):
-        part = synapse.only(**kinds)
-        state = part.program(part.initial((300,), generator=seeded(0)), pulses, generator=seeded(1))
-        return {**state, "read": part.read(state, generator=seeded(2)) - part.read(state)}
+    def simulated(**kinds):
+        variant = synapse.only(**kinds)
+        state = variant.program(variant.initial((300,), generator=seeded(0)), pulses, generator=seeded(1))
+        return {**state, "read": variant.read(state, generator=seeded(2)) - variant.read(state)}
 
-    def alike(values):
+    def constant(values):
         return bool((values == values[:1]).all())
 
-    nothing = made(c2c=False, rtn=False, d2d=False)
-    assert all(alike(value) for value in nothing.values())
-    quiet = made(c2c=False, rtn=False)
-    assert not alike(quiet["state"])
-    assert (quiet["flicker"] == 0).all()
-    assert (quiet["trap"] == 0).all()
-    assert (quiet["read"] == 0).all()
-    cycles = made(rtn=False, d2d=False)
-    assert alike(cycles["latents"])
+    nothing = simulated(c2c=False, rtn=False, d2d=False)
+    assert all(constant(value) for value in nothing.values())
+    devices = simulated(c2c=False, rtn=False)
+    assert not constant(devices["state"])
+    assert (devices["flicker"] == 0).all()
+    assert (devices["trap"] == 0).all()
+    assert (devices["read"] == 0).all()
+    cycles = simulated(rtn=False, d2d=False)
+    assert constant(cycles["latents"])
     assert (cycles["trap"] == 0).all()
-    assert not any(alike(cycles[name]) for name in ("state", "flicker", "read"))
-    traps = made(c2c=False, d2d=False)
-    assert not alike(traps["trap"])
-    assert alike(traps["state"])
-    everything = made()
-    assert not any(alike(value) for value in everything.values())
+    assert not any(constant(cycles[name]) for name in ("state", "flicker", "read"))
+    telegraph = simulated(c2c=False, d2d=False)
+    assert not constant(telegraph["trap"])
+    assert constant(telegraph["state"])
+    everything = simulated()
+    assert not any(constant(value) for value in everything.values())
 
 
-def test_one_device_knows_no_spread():
+def test_one_device_has_no_device_spread():
     synapse = one_device(record={"devices": 1})
-    for ask in (lambda: synapse.only(c2c=False), lambda: synapse.devices(3, seeded())):
-        with pytest.raises(ConfigError, match=r"fitted on 1 device\(s\): .* not the one from device to device"):
-            ask()
+    for call in (lambda: synapse.only(c2c=False), lambda: synapse.devices(3, seeded())):
+        with pytest.raises(ConfigError, match=r"fitted on 1 device\(s\), .* not from device to device"):
+            call()
     assert synapse.only(d2d=False, c2c=False).with_noise is False
     assert synapse.with_noise is True
 
 
-def test_devices_are_those_of_the_population():
+def test_devices_are_sampled_from_the_population():
     drawn = many_devices().devices(5000, seeded()).numpy()
     assert drawn.shape == (5000, 5)
     assert abs(drawn[:, 0].mean() + 0.5) < 5 * 0.2 / math.sqrt(5000)
@@ -378,7 +378,7 @@ def test_devices_are_those_of_the_population():
     assert np.abs(drawn[:, 1:]).max() <= float(population(5).samples[:, :, 1:].abs().max())
 
 
-def test_posterior_draws_scatter_about_the_surrogate_as_their_covariance_says():
+def test_posterior_samples_have_the_posterior_covariance():
     synapse = build()
     size = len(synapse.noise)
     weights = synapse.posterior_weights.shape[0]
@@ -406,7 +406,7 @@ def test_posterior_draws_scatter_about_the_surrogate_as_their_covariance_says():
         torch.testing.assert_close(value, before[name], rtol=0, atol=0)
 
 
-def test_posterior_draws_weigh_the_devices_anew():
+def test_posterior_samples_have_dirichlet_weights_of_the_devices():
     synapse, generator = many_devices(), seeded(1)
     before = synapse.population.weights.clone()
     draws = [synapse.posterior(generator).population.weights for _ in range(200)]
@@ -418,8 +418,8 @@ def test_posterior_draws_weigh_the_devices_anew():
     torch.testing.assert_close(synapse.population.weights, before, rtol=0, atol=0)
 
 
-def test_a_posterior_draw_behaves_as_its_weights_in_both_precisions():
-    """The single-precision copy that the surrogate keeps is not the draw's."""
+def test_posterior_samples_use_their_own_weights_in_both_precisions():
+    """The cached single-precision copy of the surrogate is not used by the sample."""
     size = build().posterior_weights.shape[0]
     synapse = build(posterior_weights=0.1 * torch.eye(size).double())
     pulses = Pulses(torch.full((4,), 3.0))
@@ -434,7 +434,7 @@ def test_a_posterior_draw_behaves_as_its_weights_in_both_precisions():
 
 
 def test_the_single_precision_copy_follows_new_weights():
-    """What was trained or loaded after a first run counts."""
+    """Weights that change after a first run are used."""
     synapse = build()
     pulses = Pulses(torch.ones(2))
     before = synapse.program(synapse.initial((2,)), pulses)["state"]
@@ -446,26 +446,26 @@ def test_the_single_precision_copy_follows_new_weights():
     torch.testing.assert_close(after.double(), expected, rtol=1e-5, atol=1e-7)
 
 
-# --- reads lead to states --------------------------------------------------------------------------------------------
+# --- states from reads -------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("make", [one_device, many_devices])
-def test_a_state_made_of_a_read_reads_the_same(make):
+def test_a_state_from_a_read_has_the_same_read(make):
     synapse = make()
     read = torch.linspace(synapse.low, synapse.high, 7, dtype=torch.float64)
     torch.testing.assert_close(synapse.read(synapse.at(read)), read)
     assert synapse.at(read.float())["state"].dtype == torch.float32
 
 
-def test_a_state_made_of_a_read_is_as_uncertain_as_the_read():
-    """With a generator: conductance less read = read noise, correlated noise and trap included in the state."""
+def test_a_state_from_a_read_has_the_uncertainty_of_the_read():
+    """With a generator, conductance minus read is read noise; correlated and telegraph noise are part of the state."""
     synapse = many_devices()
     read = torch.full((20_000,), 0.5, dtype=torch.float64)
     state = synapse.at(read, generator=seeded())
     again = (synapse.read(state) - 0.5) / 0.25
     assert abs(float(again.std()) / READ - 1) < 5 / math.sqrt(40_000)
-    assert float(state["flicker"].std()) == pytest.approx(FLICKER, rel=5 / math.sqrt(40_000))
-    assert abs(float((state["state"] * state["flicker"]).mean()) / -(FLICKER**2) - 1) < 0.1
+    assert float(state["flicker"].std()) == pytest.approx(CORRELATED, rel=5 / math.sqrt(40_000))
+    assert abs(float((state["state"] * state["flicker"]).mean()) / -(CORRELATED**2) - 1) < 0.1
 
 
 def test_a_device_that_was_just_read_is_like_those_that_begin_there():
@@ -486,34 +486,34 @@ def test_a_device_that_was_just_read_is_like_those_that_begin_there():
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf])
-def test_reads_are_finite(bad):
+def test_reads_that_are_not_finite_or_not_positive_are_refused(bad):
     with pytest.raises(ConfigError, match="cannot be conductances of this device"):
         build().at(torch.tensor([0.5, bad]))
     with pytest.raises(ConfigError, match="cannot be conductances of this device"):
         build(scale=Scale("log", 0.0, 1.0)).at(torch.tensor([0.5, -1.0]))
 
 
-# --- ranges, pauses, words -------------------------------------------------------------------------------------------
+# --- ranges, pauses, text --------------------------------------------------------------------------------------------
 
 
-def test_a_voltage_outside_the_range_stops_at_its_edge_with_one_warning():
+def test_a_voltage_outside_the_range_is_clamped_with_one_warning():
     synapse = one_device()
     state = synapse.initial((2,), dtype=torch.float64)
-    with pytest.warns(DomainWarning, match=r"a voltage such as 3 V, outside 1 V \.\. 2 V"):
+    with pytest.warns(DomainWarning, match=r"a voltage such as 3 V, outside the range 1 V \.\. 2 V of the model"):
         beyond = synapse.program(state, Pulses(torch.ones(2), voltage=3.0))
     edge = synapse.program(state, Pulses(torch.ones(2), voltage=2.0))
     torch.testing.assert_close(beyond["state"], edge["state"])
-    synapse.program(state, Pulses(torch.ones(2), voltage=3.0))  # the second time in silence: warnings are errors here
+    synapse.program(state, Pulses(torch.ones(2), voltage=3.0))  # no second warning: warnings are errors here
 
 
-def test_a_strict_surrogate_refuses_it():
+def test_a_strict_surrogate_refuses_a_voltage_outside_the_range():
     synapse = one_device()
     synapse.strict = True
     with pytest.raises(DomainError, match=r"outside the range 1 V \.\. 2 V of the model\. Program inside that range"):
         synapse.program(synapse.initial((2,)), Pulses(torch.ones(2), voltage=3.0))
 
 
-def test_voltage_and_width_are_those_of_the_recordings():
+def test_default_voltage_and_width_are_those_of_the_recordings():
     synapse = one_device()
     assert synapse.voltage == (1.5, 1.5)
     assert synapse.width == pytest.approx(1e-6)
@@ -526,33 +526,33 @@ def test_voltage_and_width_are_those_of_the_recordings():
 
 
 def test_pauses_need_recordings_of_pauses():
-    with pytest.raises(ConfigError, match="nothing is known of retention"):
+    with pytest.raises(ConfigError, match="the surrogate has no retention model: its recordings had no pauses"):
         build().relax(build().initial((2,)), 1.0)
     waiting = build(retention=Retention(-0.1, 0.0, 0.05, 1.0, 1e4))
     state = waiting.initial((20_000,), dtype=torch.float64)
     after = waiting.relax(state, 99.0, generator=seeded())["state"]
-    passed = math.log(100.0)
-    assert abs(float(after.mean()) + 0.1 * passed) < 5 * 0.05 * math.sqrt(passed / 20_000)
+    log_time = math.log(100.0)
+    assert abs(float(after.mean()) + 0.1 * log_time) < 5 * 0.05 * math.sqrt(log_time / 20_000)
     assert (state["state"] == 0).all()
     assert "per decade of time" in waiting.describe()
 
 
 def test_uncertainty_is_that_of_log_normal_parameters():
-    """exp(N(log v, 0.1^2)): 95 % within v exp(+-0.196), in the unit of the conductance; correlated noise adds per pulse."""
+    """For exp(N(log v, 0.1^2)), 95 % lie within v exp(+-0.196); correlated noise adds to the noise per pulse."""
     size = len(NoiseModel(BOTH, True, False).names)
     found = build(memory=True, posterior_noise=0.01 * torch.eye(size).double()).uncertainty()
-    for name, value in (("read", READ), ("correlated", FLICKER), ("accumulating SET", ACCUMULATING)):
+    for name, value in (("read", READ), ("correlated", CORRELATED), ("accumulating SET", ACCUMULATING)):
         expected = 0.25 * value * np.exp(np.array([0.0, -0.196, 0.196]))
         np.testing.assert_allclose(found[name], expected, rtol=0.02)
-    per_pulse = 0.25 * math.sqrt(ACCUMULATING**2 + FLICKER**2 * (1 - math.exp(-2 / TAU)))
+    per_pulse = 0.25 * math.sqrt(ACCUMULATING**2 + CORRELATED**2 * (1 - math.exp(-2 / MEMORY)))
     assert found["per pulse RESET"][0] == pytest.approx(per_pulse)
 
 
-def test_in_words_it_says_what_it_does_not_know():
-    words = one_device(record={"devices": 1, "recordings": 2, "reads": 1001}).describe()
-    assert "1 device(s), 2 recording(s), 1001 reads" in words
-    assert "from one device (or too few) only the noise is known" in words
-    assert "voltage 1 V .. 2 V" in words
+def test_the_description_lists_what_is_not_known():
+    text = one_device(record={"devices": 1, "recordings": 2, "reads": 1001}).describe()
+    assert "1 device(s), 2 recording(s), 1001 reads" in text
+    assert "population: none; one device (or too few) determines the noise but not device-to-device spread" in text
+    assert "voltage 1 V .. 2 V" in text
     many = many_devices(record={"devices": 40}).describe()
     assert "population: posteriors of 40 devices" in many
-    assert f"filled {TRAP.occupancy:.0%} of the time" in many
+    assert f"filled {TELEGRAPH.occupancy:.0%} of the time" in many

@@ -1,4 +1,4 @@
-"""Predictions of reads: a surrogate's own recordings are predicted without fault, and nothing is known beforehand."""
+"""Predictions of reads: calibrated for recordings that the surrogate simulated, and independent of later reads."""
 
 from dataclasses import replace
 
@@ -17,58 +17,58 @@ def seeded(seed):
 
 
 def recorded(synapse, *, devices=20, steps=200, seed=0):
-    """Recordings of trains of either polarity under two voltages."""
+    """Simulate recordings of pulse trains of both polarities and two voltages."""
     count = torch.where(torch.arange(steps) // 25 % 2 == 0, 1.0, -1.0)
     voltage = torch.where(torch.arange(steps) // 10 % 2 == 0, 1.05, 1.2) if synapse.inputs.names else None
     return pulse_traces(synapse, count, devices=devices, voltage=voltage, generator=seeded(seed))
 
 
 def correlation(values):
-    """Of neighbours, over all recordings."""
+    """Return the correlation of neighbours over all recordings."""
     first, second = values[1:-1], values[2:]
-    there = np.isfinite(first) & np.isfinite(second)
-    return float(np.mean(first[there] * second[there])) / float(np.nanvar(values))
+    finite = np.isfinite(first) & np.isfinite(second)
+    return float(np.mean(first[finite] * second[finite])) / float(np.nanvar(values))
 
 
 @pytest.mark.parametrize(
-    "kind", [{"trap": False}, {"trap": False, "memory": False, "log": False, "voltage": False}, {"trap": True}]
+    "kind", [{"telegraph": False}, {"telegraph": False, "memory": False, "log": False, "voltage": False}, {"telegraph": True}]
 )
 def test_innovations_of_its_own_recordings_are_standard_normal(make_synapse, kind):
     synapse = make_synapse(spread=False, **kind)
     found = predict_one_step(synapse, recorded(synapse))
     z = found.innovation[np.isfinite(found.innovation)]
     assert len(z) == 20 * 200
-    # Four and a half standard errors of each statistic of 4000 independent normal numbers.
-    wide = 4.5 / np.sqrt(len(z))
-    assert abs(z.mean()) < wide
-    assert abs(z.std() - 1) < wide / np.sqrt(2)
-    assert abs(correlation(found.innovation)) < wide
+    # 4.5 standard errors of each statistic of 4000 independent normal numbers.
+    limit = 4.5 / np.sqrt(len(z))
+    assert abs(z.mean()) < limit
+    assert abs(z.std() - 1) < limit / np.sqrt(2)
+    assert abs(correlation(found.innovation)) < limit
 
 
-def test_a_trap_that_is_not_told_of_shows_in_the_innovations(make_synapse):
+def test_telegraph_noise_that_is_not_modelled_shows_in_the_innovations(make_synapse):
     synapse = make_synapse(spread=False)
-    found = predict_one_step(make_synapse(spread=False, trap=False), recorded(synapse))
+    found = predict_one_step(make_synapse(spread=False, telegraph=False), recorded(synapse))
     assert stats.kurtosis(found.innovation[1:].ravel()) > 10
 
 
 @pytest.mark.parametrize("log", [False, True])
-def test_the_density_is_that_of_mean_and_deviation(make_synapse, log):
-    synapse = make_synapse(spread=False, trap=False, log=log)
+def test_the_density_follows_from_mean_and_deviation(make_synapse, log):
+    synapse = make_synapse(spread=False, telegraph=False, log=log)
     traces = recorded(synapse, devices=2, steps=20)
     found = predict_one_step(synapse, traces)
     reads = np.stack([trace.output["conductance"] for trace in traces], 1)
     mean, sd = found.mean[1:], found.sd[1:]
-    law = stats.norm(mean, sd)
+    distribution = stats.norm(mean, sd)
     if log:
         variance = np.log1p((sd / mean) ** 2)
-        law = stats.lognorm(np.sqrt(variance), scale=mean * np.exp(-variance / 2))
-    np.testing.assert_allclose(found.loglik[1:], law.logpdf(reads[1:]), rtol=1e-9)
-    np.testing.assert_allclose(found.innovation[1:], stats.norm.ppf(law.cdf(reads[1:])), atol=1e-6)
+        distribution = stats.lognorm(np.sqrt(variance), scale=mean * np.exp(-variance / 2))
+    np.testing.assert_allclose(found.loglik[1:], distribution.logpdf(reads[1:]), rtol=1e-9)
+    np.testing.assert_allclose(found.innovation[1:], stats.norm.ppf(distribution.cdf(reads[1:])), atol=1e-6)
 
 
-@pytest.mark.parametrize("trap", [False, True])
-def test_nothing_is_known_of_later_reads(make_synapse, trap):
-    synapse = make_synapse(spread=False, trap=trap)
+@pytest.mark.parametrize("telegraph", [False, True])
+def test_predictions_do_not_depend_on_later_reads(make_synapse, telegraph):
+    synapse = make_synapse(spread=False, telegraph=telegraph)
     traces = recorded(synapse, devices=2, steps=60)
     reads = traces[0].output["conductance"].copy()
     reads[30:] *= 1.5
@@ -79,7 +79,7 @@ def test_nothing_is_known_of_later_reads(make_synapse, trap):
         assert not np.allclose(first[31:, 0], second[31:, 0], rtol=1e-3)
 
 
-def test_recordings_of_different_lengths_stand_beside_each_other(make_synapse):
+def test_recordings_may_have_different_lengths(make_synapse):
     synapse = make_synapse(spread=False)
     traces = recorded(synapse, devices=2, steps=60)
     short = traces[1].between(None, float(traces[1].time[40]))
@@ -89,19 +89,19 @@ def test_recordings_of_different_lengths_stand_beside_each_other(make_synapse):
     assert not np.isfinite(together.mean[0]).any()
 
 
-def test_first_reads_tell_of_the_device(make_synapse):
-    synapse = make_synapse(trap=False)
+def test_latents_from_first_reads_improve_predictions(make_synapse):
+    synapse = make_synapse(telegraph=False)
     traces = recorded(synapse, devices=30, steps=120)
-    typical, told = predict_one_step(synapse, traces, adapt=0), predict_one_step(synapse, traces, adapt=0.5)
-    assert typical.held[1:].all()
-    assert told.held.sum(0).tolist() == [121 - 61] * 30
-    assert told.loglik[told.held].mean() > typical.loglik[told.held].mean()
+    typical, adapted = predict_one_step(synapse, traces, adapt=0), predict_one_step(synapse, traces, adapt=0.5)
+    assert typical.held_out[1:].all()
+    assert adapted.held_out.sum(0).tolist() == [121 - 61] * 30
+    assert adapted.loglik[adapted.held_out].mean() > typical.loglik[adapted.held_out].mean()
 
 
 # Free runs
 
 
-@pytest.mark.parametrize("kind", [{"trap": False, "spread": False}, {}])
+@pytest.mark.parametrize("kind", [{"telegraph": False, "spread": False}, {}])
 def test_reads_rank_evenly_among_free_runs(make_synapse, kind):
     synapse = make_synapse(**kind)
     ranks = []
@@ -111,19 +111,19 @@ def test_reads_rank_evenly_among_free_runs(make_synapse, kind):
     assert stats.kstest(ranks, "uniform").pvalue > 1e-4
 
 
-def test_a_band_begins_at_the_first_read_and_widens_with_what_is_not_known(make_synapse):
-    synapse = make_synapse(trap=False)
+def test_intervals_start_at_the_first_read_and_widen_with_the_posterior(make_synapse):
+    synapse = make_synapse(telegraph=False)
     trace = recorded(synapse, devices=1, steps=30)[0]
-    sure = prediction_interval(synapse, trace, samples=200, draws=0, generator=seeded(0))
+    narrow = prediction_interval(synapse, trace, samples=200, draws=0, generator=seeded(0))
     synapse.posterior_weights *= 300
-    unsure = prediction_interval(synapse, trace, (0.05, 0.5, 0.95), samples=200, draws=10, generator=seeded(0))
-    assert sure.shape == (2, 31)
-    np.testing.assert_allclose(sure[:, 0], trace.output["conductance"][0])
-    assert unsure[2, -1] - unsure[0, -1] > sure[1, -1] - sure[0, -1]
-    assert (unsure[0] <= unsure[1]).all()
+    wide = prediction_interval(synapse, trace, (0.05, 0.5, 0.95), samples=200, draws=10, generator=seeded(0))
+    assert narrow.shape == (2, 31)
+    np.testing.assert_allclose(narrow[:, 0], trace.output["conductance"][0])
+    assert wide[2, -1] - wide[0, -1] > narrow[1, -1] - narrow[0, -1]
+    assert (wide[0] <= wide[1]).all()
 
 
-def test_the_same_seed_gives_the_same_band(make_synapse):
+def test_the_same_seed_gives_the_same_interval(make_synapse):
     synapse = make_synapse()
     trace = recorded(synapse, devices=1, steps=10)[0]
     first, second, other = (
@@ -139,13 +139,13 @@ def test_the_same_seed_gives_the_same_band(make_synapse):
 def test_bad_input_is_refused(make_synapse):
     synapse = make_synapse()
     trace = recorded(synapse, devices=1, steps=10)[0]
-    bare = replace(trace, drive={name: trace.drive[name] for name in ("SET", "RESET")}, interpolation={})
+    without_voltage = replace(trace, drive={name: trace.drive[name] for name in ("SET", "RESET")}, interpolation={})
     for call in (lambda t: predict_one_step(synapse, t), lambda t: prediction_interval(synapse, t, generator=seeded(0))):
         with pytest.raises(TraceError, match="no drive 'voltage'"):
-            call(bare)
+            call(without_voltage)
     with pytest.raises(ConfigError, match="adapt is 2"):
         predict_one_step(synapse, trace, adapt=2)
-    with pytest.raises(ConfigError, match="at least one run"):
+    with pytest.raises(ConfigError, match="draws is 5; expected a whole number from 0 to 3"):
         prediction_interval(synapse, trace, samples=3, draws=5, generator=seeded(0))
     with pytest.raises(ConfigError, match="levels"):
         prediction_interval(synapse, trace, (0.1, 1.2), generator=seeded(0))

@@ -8,7 +8,7 @@ from spinode.surrogates.synapses.pulse_data import Scale, pulse_data
 
 
 def trace(signed, values=None, *, device=0.0, time=None, voltage=None, width=None):
-    """A recording whose step k holds so many pulses, above zero SET; one read more than steps."""
+    """Return a recording with `signed[k]` pulses in step k (positive: SET) and one read more than steps."""
     signed = np.append(np.asarray(signed, float), 0.0)
     values = np.linspace(1.0, 2.0, len(signed)) if values is None else np.asarray(values, float)
     drive = {"SET": signed.clip(0), "RESET": (-signed).clip(0)}
@@ -34,7 +34,7 @@ def test_recordings_are_padded_to_the_longest():
     assert data.unit == "S"
 
 
-def test_states_lead_back_to_the_conductance():
+def test_conductances_are_recovered_from_states():
     values = [1e-6, 2e-6, 8e-6, 5e-6]
     data = pulse_data(trace([1, 1, 1], values), scale="log")
     np.testing.assert_allclose(np.exp(data.scale.centre + data.scale.spread * data.reads[:, 0]), values)
@@ -43,12 +43,12 @@ def test_states_lead_back_to_the_conductance():
 
 
 @pytest.mark.parametrize(("factor", "kind"), [(2.9, "linear"), (3.2, "log"), (1e4, "log")])
-def test_the_scale_is_logarithmic_where_the_conductance_spans_a_factor_of_three(factor, kind):
+def test_the_scale_is_logarithmic_above_a_factor_of_three(factor, kind):
     values = np.geomspace(1e-6, factor * 1.03e-6, 1000)
     assert Scale.of(values).kind == kind
 
 
-def test_a_single_stray_read_does_not_choose_the_scale():
+def test_a_single_outlier_does_not_determine_the_scale():
     assert Scale.of(np.append(np.linspace(1.0, 1.2, 1000), 50.0)).kind == "linear"
 
 
@@ -56,13 +56,13 @@ def test_a_negative_conductance_is_linear():
     assert Scale.of(np.array([-1.0, 1.0, 100.0])).kind == "linear"
 
 
-def test_a_scale_that_is_known_is_kept():
+def test_a_given_scale_is_used():
     scale = Scale("linear", 10.0, 2.0)
     data = pulse_data(trace([1, 1], [10.0, 12.0, 6.0]), scale=scale)
     np.testing.assert_allclose(data.reads[:, 0], [0, 1, -2])
 
 
-def test_groups_are_the_devices_and_the_cycles_of_a_single_one():
+def test_groups_are_devices_or_the_cycles_of_a_single_device():
     several = pulse_data([trace([1, 1], device=7.0), trace([1, 1], device=3.0), trace([1, 1], device=7.0)])
     np.testing.assert_array_equal(several.group, [1, 0, 1])
     assert (several.devices, several.groups) == (2, 2)
@@ -71,13 +71,13 @@ def test_groups_are_the_devices_and_the_cycles_of_a_single_one():
     assert (one.devices, one.groups) == (1, 3)
 
 
-def test_pauses_are_steps_without_pulses_where_time_is_time():
+def test_pauses_are_steps_without_pulses_if_time_is_in_seconds():
     data = pulse_data(trace([1, 0, 0, -1], time=[0, 1, 3, 7, 8]))
     np.testing.assert_array_equal(data.pause[:, 0], [0, 2, 4, 0])
     assert (pulse_data(trace([1, 0, 0, -1])).pause == 0).all()
 
 
-def test_voltage_and_width_enter_in_deviations_where_they_vary():
+def test_voltage_and_width_are_standardised_if_they_vary():
     voltage, width = np.array([1.0, 2.0, 3.0, 4.0]), np.array([1e-6, 1e-6, 1e-4, 1e-4])
     data = pulse_data(trace([1, 1, -1, -1], voltage=voltage, width=width))
     assert data.inputs.names == ("voltage", "width")
@@ -87,7 +87,7 @@ def test_voltage_and_width_enter_in_deviations_where_they_vary():
     assert data.inputs.usual["voltage"] == (1.5, 3.5)
 
 
-def test_what_does_not_vary_is_no_input_but_is_known():
+def test_voltage_and_width_that_do_not_vary_are_recorded_but_are_not_inputs():
     data = pulse_data(trace([1, 1, 1], voltage=[1.5] * 3, width=[1e-6] * 3))
     assert data.inputs.names == ()
     assert data.extra.shape == (0, 3, 1)
@@ -95,8 +95,8 @@ def test_what_does_not_vary_is_no_input_but_is_known():
     assert data.inputs.usual["voltage"] == (1.5, 1.5)
 
 
-def test_amplitudes_of_steps_without_pulses_do_not_matter():
-    """They may be zero there, and widths have a logarithm."""
+def test_amplitudes_of_steps_without_pulses_are_ignored():
+    """They may be zero, which has no logarithm."""
     data = pulse_data(trace([1, 0, -1, 1], voltage=[1.0, 0.0, 2.0, 3.0], width=[1e-6, 0.0, 1e-5, 1e-6]))
     assert np.isfinite(data.extra).all()
     assert data.inputs.ranges["voltage"] == (1.0, 3.0)
@@ -116,7 +116,7 @@ def test_thinning_counts_the_pulses_between():
     assert full.thinned(1) is full
 
 
-def test_thinning_keeps_whole_blocks():
+def test_thinning_keeps_complete_blocks():
     data = pulse_data(trace(np.ones(10))).thinned(4)
     assert data.reads.shape == (3, 1)
     np.testing.assert_array_equal(data.pulses[:, 0], [4, 4])
@@ -127,11 +127,11 @@ def test_thinning_a_padded_recording_leaves_its_end_unseen():
     np.testing.assert_array_equal(data.seen, [[True, True], [True, True], [True, False]])
 
 
-def test_thinning_knows_the_polarity_of_a_block_that_begins_with_a_pause():
+def test_thinning_finds_the_polarity_of_a_block_that_starts_with_a_pause():
     signed = [0, -1, -1, 0, 0, 0, 1, 0, 1]
     voltage = [1.0, 2.0, 2.0, 5.0, 5.0, 5.0, 3.0, 1.0, 3.0]
     full = pulse_data(trace(signed, voltage=voltage))
-    assert full.even(3)
+    assert full.can_be_thinned(3)
     data = full.thinned(3)
     np.testing.assert_array_equal(data.pulses[:, 0], [2, 0, 2])
     np.testing.assert_array_equal(data.polarity[:, 0], [-1, 0, 1])
@@ -144,7 +144,7 @@ def test_thinning_adds_up_pauses():
 
 
 @pytest.mark.parametrize(
-    ("signed", "voltage", "even"),
+    ("signed", "voltage", "possible"),
     [
         ([1, 1, -1, -1], None, True),
         ([1, -1, 1, -1], None, False),
@@ -156,12 +156,12 @@ def test_thinning_adds_up_pauses():
         ([1, 0, 1, 1], [1, 9, 2, 2], True),
     ],
 )
-def test_only_like_pulses_are_put_together(signed, voltage, even):
-    assert pulse_data(trace(signed, voltage=voltage)).even(2) is even
+def test_only_equal_pulses_can_be_combined(signed, voltage, possible):
+    assert pulse_data(trace(signed, voltage=voltage)).can_be_thinned(2) is possible
 
 
-def test_a_recording_shorter_than_a_block_is_not_even():
-    assert not pulse_data(trace([1, 1])).even(5)
+def test_a_recording_shorter_than_a_block_cannot_be_thinned():
+    assert not pulse_data(trace([1, 1])).can_be_thinned(5)
 
 
 # --- errors ----------------------------------------------------------------------------------------------------------
@@ -174,7 +174,7 @@ def test_other_channels_are_refused():
 
 
 def test_two_reads_are_too_few():
-    with pytest.raises(TraceError, match="trace 1 holds 2 reads; at least 3"):
+    with pytest.raises(TraceError, match="trace 1 has 2 reads; at least 3"):
         pulse_data([trace([1, 1]), trace([1])])
 
 
@@ -196,7 +196,7 @@ def test_counts_are_whole_and_not_negative(bad):
 
 
 def test_both_polarities_in_one_step_are_refused():
-    with pytest.raises(TraceError, match="which came first is not known"):
+    with pytest.raises(TraceError, match="their order is not known"):
         pulse_data(altered({"RESET": np.array([0, 1.0, 0, 0])}))
 
 
@@ -208,11 +208,11 @@ def test_amplitudes_are_positive(name):
 
 @pytest.mark.parametrize("scale", ["log", Scale("log", 0.0, 1.0)])
 def test_a_logarithm_needs_positive_conductances(scale):
-    with pytest.raises(TraceError, match=r"the conductance reaches -1; .* logarithmic scale needs it above zero"):
+    with pytest.raises(TraceError, match=r"the conductance reaches -1; .* logarithmic scale needs positive values"):
         pulse_data(trace([1, 1], [1.0, -1.0, 2.0]), scale=scale)
 
 
-def test_a_constant_is_nothing_to_fit():
+def test_a_constant_conductance_is_refused():
     with pytest.raises(TraceError, match="the conductance never changes"):
         pulse_data(trace([1, 1], [1.0, 1.0, 1.0]))
 

@@ -1,4 +1,4 @@
-"""The page about a synapse surrogate: its sentences follow from its scores, and it holds all it shows."""
+"""The report of a synapse surrogate: sentences follow from scores, and the page is self-contained."""
 
 import re
 from html.parser import HTMLParser
@@ -11,9 +11,10 @@ from spinode.contracts.synapse import Pulses
 from spinode.datasets import pulse_traces
 from spinode.errors import TraceError
 from spinode.reporting.remarks import BAD, CARE, GOOD, NOTE
-from spinode.surrogates.synapses import assessment as synapse_scores
-from spinode.surrogates.synapses.assessment import Assessment, assess, headline, remarks, stretch
-from spinode.surrogates.synapses.plots import alike, plot_correlation, plot_drift
+from spinode.surrogates.synapses import evaluation
+from spinode.surrogates.synapses.assessment import assess
+from spinode.surrogates.synapses.evaluation import SynapseEvaluation, evaluate_synapse, shorten
+from spinode.surrogates.synapses.plots import have_same_schedule, plot_correlation, plot_drift
 from spinode.surrogates.synapses.predict import OneStepPrediction
 from spinode.surrogates.synapses.pulse_data import pulse_data
 from spinode.surrogates.synapses.pulse_summary import increments, pulse_summary
@@ -23,9 +24,9 @@ from spinode.traces.trace import Trace, TraceSet
 
 @pytest.fixture(autouse=True)
 def few_runs(monkeypatch):
-    """Two draws instead of eight: the runs are most of the time."""
-    monkeypatch.setattr(synapse_scores, "DRAWS", 2)
-    monkeypatch.setattr(synapse_scores, "SAMPLES", 80)
+    """Use two posterior samples instead of eight: free runs take most of the time."""
+    monkeypatch.setattr(evaluation, "DRAWS", 2)
+    monkeypatch.setattr(evaluation, "SAMPLES", 80)
 
 
 def recorded(synapse, *, devices=3, steps=40, seed=0):
@@ -34,21 +35,21 @@ def recorded(synapse, *, devices=3, steps=40, seed=0):
     return pulse_traces(synapse, count, devices=devices, voltage=voltage, generator=torch.Generator().manual_seed(seed))
 
 
-def scored(traces, *, z=None, coverage=0.9, outside=0.0, fitted=False):
-    """An assessment with the scores that a test wants."""
+def with_scores(traces, *, z=None, coverage=0.9, outside=0.0, fitted=False):
+    """Return an evaluation with given scores."""
     reads, lanes = len(traces[0]), len(traces)
     z = np.random.default_rng(0).standard_normal((reads, lanes)) if z is None else z
-    held = np.ones((reads, lanes), dtype=bool)
-    held[0] = False
-    steps = OneStepPrediction(np.ones_like(z), np.ones_like(z), np.zeros_like(z), z, held)
-    return Assessment(traces, fitted, steps, (0,), (np.ones((2, reads)),), coverage, outside)
+    held_out = np.ones((reads, lanes), dtype=bool)
+    held_out[0] = False
+    steps = OneStepPrediction(np.ones_like(z), np.ones_like(z), np.zeros_like(z), z, held_out)
+    return SynapseEvaluation(traces, fitted, steps, (0,), (np.ones((2, reads)),), coverage, outside)
 
 
 # The page
 
 
-def test_the_page_is_whole_and_loads_nothing(make_synapse, tmp_path):
-    synapse = make_synapse(trap=False)
+def test_the_page_is_complete_and_loads_nothing(make_synapse, tmp_path):
+    synapse = make_synapse(telegraph=False)
     page = synapse_report(synapse, recorded(synapse, devices=11), tmp_path / "page.html")
     assert (tmp_path / "page.html").read_text("utf-8") == page
     opened: list[str] = []
@@ -69,13 +70,13 @@ def test_the_page_is_whole_and_loads_nothing(make_synapse, tmp_path):
         assert words in page
 
 
-def test_the_title_is_text(make_synapse):
-    synapse = make_synapse(spread=False, trap=False)
+def test_the_title_is_escaped(make_synapse):
+    synapse = make_synapse(spread=False, telegraph=False)
     page = synapse_report(synapse, recorded(synapse, devices=1), title="<b>&")
     assert "<h1>&lt;b&gt;&amp;</h1>" in page
 
 
-def test_recordings_that_do_not_suit_are_refused(make_synapse, tmp_path):
+def test_recordings_of_other_channels_are_refused(make_synapse, tmp_path):
     with pytest.raises(TraceError, match="drives SET and RESET"):
         synapse_report(make_synapse(), Trace([0.0, 1.0], {"V": [0.0, 1.0]}, {"I": [0.0, 1.0]}), tmp_path / "page.html")
     assert not (tmp_path / "page.html").exists()
@@ -84,82 +85,83 @@ def test_recordings_that_do_not_suit_are_refused(make_synapse, tmp_path):
 # Scores and sentences
 
 
-def test_its_own_recordings_speak_for_it(make_synapse):
-    synapse = make_synapse(spread=False, trap=False)
-    found = assess(synapse, recorded(synapse, devices=6, steps=150))
-    # Four and a half standard errors for 900 independent normal numbers.
+def test_scores_on_simulated_recordings_are_good(make_synapse):
+    synapse = make_synapse(spread=False, telegraph=False)
+    found = evaluate_synapse(synapse, recorded(synapse, devices=6, steps=150))
+    # 4.5 standard errors of 900 independent normal numbers.
     assert abs(found.innovation.std() - 1) < 4.5 / np.sqrt(2 * 900)
     assert abs(found.correlation(1)) < 4.5 / np.sqrt(900)
     assert found.coverage > 0.75
     assert found.shown == (0, 2, 5)
-    assert all(np.isfinite(prediction_interval).all() for prediction_interval in found.bands)
+    assert all(np.isfinite(interval).all() for interval in found.intervals)
 
 
-def test_a_surrogate_with_too_little_noise_is_told_off(make_synapse):
-    synapse = make_synapse(spread=False, trap=False)
+def test_too_little_noise_is_reported(make_synapse):
+    synapse = make_synapse(spread=False, telegraph=False)
     traces = recorded(synapse, devices=6, steps=150)
     synapse.noise[synapse.noise_model.names.index("log correlated read")] -= 3.0
     synapse.noise[synapse.noise_model.names.index("log read")] -= 3.0
-    found = remarks(synapse, assess(synapse, traces))
-    assert any(remark.grade == BAD and "too small" in remark.text for remark in found)
-    assert headline(synapse, found)[0] == BAD
+    found = assess(synapse, traces)
+    assert any(remark.grade == BAD and "too small" in remark.text for remark in found.remarks)
+    assert found.grade == BAD
+    assert found.sentences == [found.headline, *(remark.text for remark in found.remarks)]
 
 
 @pytest.mark.parametrize(
     ("change", "grade", "words"),
     [
         ({}, GOOD, "Trust it"),
-        ({"coverage": 0.8}, CARE, "somewhat too sure"),
-        ({"coverage": 0.5}, BAD, "promise more"),
+        ({"coverage": 0.8}, CARE, "somewhat narrow"),
+        ({"coverage": 0.5}, BAD, "intervals of free runs are too narrow"),
         ({"coverage": 0.99}, GOOD, "Trust it"),
         ({"outside": 0.1}, CARE, "outside"),
-        ({"outside": 0.5}, BAD, "50 % of the reads lie outside"),
-        ({"scale": 1.3}, BAD, "too small one step ahead"),
-        ({"scale": 0.85}, CARE, "too large one step ahead"),
-        ({"repeat": 1}, BAD, "hang together"),
+        ({"outside": 0.5}, BAD, "50 % of the reads lie outside the fitted range"),
+        ({"scale": 1.3}, BAD, "the predicted noise of one step is too small"),
+        ({"scale": 0.85}, CARE, "the predicted noise of one step is too large"),
+        ({"repeat": 1}, BAD, "one-step errors are correlated"),
     ],
 )
 def test_the_headline_follows_from_the_scores(make_synapse, change, grade, words):
-    synapse = make_synapse(trap=False)
+    synapse = make_synapse(telegraph=False)
     traces = recorded(synapse, devices=50, steps=200)
     z = np.random.default_rng(1).standard_normal((201, 50)) * change.pop("scale", 1.0)
     if change.pop("repeat", 0):
         z[1:] = (z[1:] + z[:-1]) / np.sqrt(2)
-    judged, sentence = headline(synapse, remarks(synapse, scored(traces, z=z, **change)))
-    assert judged == grade
-    assert words in sentence
+    found = assess(synapse, with_scores(traces, z=z, **change))
+    assert found.grade == grade
+    assert words in found.headline
 
 
-def test_what_is_not_known_is_said(make_synapse):
-    one = make_synapse(spread=False, trap=False, voltage=False)
-    texts = [remark.text for remark in remarks(one, scored(recorded(one, devices=1)))]
-    assert any("nothing of the spread from device to device" in text for text in texts)
-    assert any("do not tell the voltage" in text for text in texts)
+def test_remarks_list_what_is_not_known(make_synapse):
+    one = make_synapse(spread=False, telegraph=False, voltage=False)
+    texts = [remark.text for remark in assess(one, with_scores(recorded(one, devices=1))).remarks]
+    assert any("does not determine the spread from device to device" in text for text in texts)
+    assert any("do not contain the voltage" in text for text in texts)
     many = make_synapse()
-    texts = [remark.text for remark in remarks(many, scored(recorded(many)))]
-    assert any("from what 40 that were measured may have been" in text for text in texts)
+    texts = [remark.text for remark in assess(many, with_scores(recorded(many))).remarks]
+    assert any("from the posteriors of 40 measured devices" in text for text in texts)
     assert any("All pulses had the width" in text for text in texts)
 
 
-def test_few_reads_are_no_proof(make_synapse):
-    synapse = make_synapse(spread=False, trap=False)
-    found = remarks(synapse, scored(recorded(synapse, devices=1, steps=5)))
+def test_few_reads_are_reported(make_synapse):
+    synapse = make_synapse(spread=False, telegraph=False)
+    found = assess(synapse, with_scores(recorded(synapse, devices=1, steps=5))).remarks
     assert found[0].grade == CARE
     assert "only 5 reads" in found[0].text
     assert NOTE in {remark.grade for remark in found}
 
 
-def test_long_recordings_are_shown_in_part(make_synapse):
-    synapse = make_synapse(spread=False, trap=False)
+def test_long_recordings_are_shortened(make_synapse):
+    synapse = make_synapse(spread=False, telegraph=False)
     trace = recorded(synapse, devices=1, steps=500)[0]
-    assert len(stretch(trace)) == 400
-    assert stretch(stretch(trace)).fingerprint() == stretch(trace).fingerprint()
+    assert len(shorten(trace)) == 400
+    assert shorten(shorten(trace)).fingerprint() == shorten(trace).fingerprint()
 
 
 # Figures
 
 
-def test_the_drift_that_is_drawn_is_that_of_a_pulse(make_synapse):
+def test_the_plotted_drift_is_the_change_by_one_pulse(make_synapse):
     synapse = make_synapse()
     ax = plot_drift(synapse)
     line = next(line for line in ax.get_lines() if line.get_label() == "SET")
@@ -171,31 +173,31 @@ def test_the_drift_that_is_drawn_is_that_of_a_pulse(make_synapse):
     np.testing.assert_allclose(line.get_xdata() * 1e-6, before.numpy(), rtol=1e-9)
 
 
-def test_correlations_are_those_of_the_innovations(make_synapse):
+def test_plotted_correlations_are_those_of_the_innovations(make_synapse):
     synapse = make_synapse(spread=False)
     traces = recorded(synapse, devices=50, steps=300)
     z = np.random.default_rng(0).standard_normal((301, 50))
     z[2:] += 0.5 * z[:-2]
-    ax = plot_correlation(scored(traces, z=z))
-    values = next(line for line in ax.get_lines() if line.get_label() == "errors of prediction").get_ydata()
+    ax = plot_correlation(with_scores(traces, z=z))
+    values = next(line for line in ax.get_lines() if line.get_label() == "one-step errors").get_ydata()
     assert len(values) == 20
     assert values[1] == pytest.approx(0.4, abs=0.03)
     assert np.abs(np.delete(values, [1, 3])).max() < 0.06
 
 
-def test_only_like_schedules_are_compared(make_synapse):
+def test_only_recordings_under_the_same_pulses_are_compared(make_synapse):
     synapse = make_synapse(spread=False, voltage=False)
     traces = recorded(synapse, devices=12)
     other = recorded(synapse, devices=1, steps=30)
-    assert alike(traces)
-    assert not alike(TraceSet([*traces, *other]))
-    assert not alike(TraceSet(list(traces)[:9]))
+    assert have_same_schedule(traces)
+    assert not have_same_schedule(TraceSet([*traces, *other]))
+    assert not have_same_schedule(TraceSet(list(traces)[:9]))
 
 
 # The summary before a fit
 
 
-def test_moments_tell_read_noise_from_noise_that_accumulates():
+def test_moments_separate_read_and_accumulating_noise():
     generator = np.random.default_rng(0)
     count, lanes, read, pulse = 400, 30, 0.02, 0.03
     path = np.cumsum(0.01 + pulse * generator.standard_normal((count, lanes)), 0)

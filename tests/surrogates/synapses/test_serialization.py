@@ -1,4 +1,4 @@
-"""Files of synapse surrogates: everything comes back, and nothing damaged does."""
+"""Files of synapse surrogates: round trips, and refusal of damaged files."""
 
 import copy
 import json
@@ -10,7 +10,7 @@ from safetensors import safe_open
 from safetensors.torch import save as to_bytes
 
 import spinode
-from spinode import load
+from spinode import artifact, load
 from spinode.contracts.synapse import Pulses
 from spinode.errors import ConfigError, FileFormatError
 from spinode.surrogates.artifacts import save
@@ -20,33 +20,33 @@ from spinode.testing import SynapseContract
 
 @pytest.fixture
 def path(make_synapse, tmp_path):
-    where = tmp_path / "device.safetensors"
-    save(make_synapse(), where)
-    return where
+    path = tmp_path / "device.safetensors"
+    save(make_synapse(), path)
+    return path
 
 
-def parts(path):
-    # Copies: the file beneath the mapped ones is written anew.
+def read_parts(path):
+    """Return metadata and copies of the tensors: the file is memory-mapped and will be overwritten."""
     with safe_open(path, "pt") as stored:
         names = list(stored.keys())
         return json.loads(stored.metadata()[KEY]), {name: stored.get_tensor(name).clone() for name in names}
 
 
-def put(path, meta, tensors):
+def write_parts(path, meta, tensors):
     path.write_bytes(to_bytes(tensors, {KEY: json.dumps(meta)}))
 
 
-class TestALoadedOne(SynapseContract):
+class TestLoadedSurrogate(SynapseContract):
     @pytest.fixture(autouse=True)
-    def _kept(self, path):
+    def _set_path(self, path):
         self.path = path
 
     def make(self):
         return load(self.path)
 
 
-def played(synapse):
-    """Reads and states of devices under both polarities and several voltages, noise and pauses included."""
+def simulated(synapse):
+    """Simulate reads and states under both polarities and several voltages, with noise and pauses."""
     generator = torch.Generator().manual_seed(4)
     state = synapse.initial((50,), generator=generator)
     reads = []
@@ -61,76 +61,77 @@ def played(synapse):
     "kind",
     [
         {},
-        {"trap": False, "memory": False},
+        {"telegraph": False, "memory": False},
         {"log": False, "voltage": False},
         {"spread": False},
     ],
 )
-def test_everything_comes_back(make_synapse, tmp_path, kind):
-    made = make_synapse(**kind)
-    save(made, tmp_path / "a.safetensors")
-    back = load(tmp_path / "a.safetensors")
-    first, second = made.state_dict(), back.state_dict()
+def test_surrogates_are_restored_exactly(make_synapse, tmp_path, kind):
+    original = make_synapse(**kind)
+    save(original, tmp_path / "a.safetensors")
+    loaded = load(tmp_path / "a.safetensors")
+    first, second = original.state_dict(), loaded.state_dict()
     assert first.keys() == second.keys()
     assert all(torch.equal(first[name], second[name]) and first[name].dtype == second[name].dtype for name in first)
     for name in (
-        "noise_model", "scale", "inputs", "trap", "retention", "first", "seen", "chunk", "of_devices", "polarities", "unit",
-        "low", "high", "voltage", "width", "voltage_range", "width_range", "record", "with_noise", "with_traps", "with_spread",
+        "noise_model", "scale", "inputs", "telegraph", "retention", "first", "state_range", "chunk", "of_devices", "polarities",
+        "unit", "low", "high", "voltage", "width", "voltage_range", "width_range", "record", "with_noise",
+        "with_telegraph", "with_spread",
     ):  # fmt: skip
-        assert getattr(made, name) == getattr(back, name), name
-    assert made.drift.latents == back.drift.latents
-    assert (made.drift.tied, made.drift.extra) == (back.drift.tied, back.drift.extra)
-    assert made.describe() == back.describe()
-    save(back, tmp_path / "b.safetensors")
+        assert getattr(original, name) == getattr(loaded, name), name
+    assert original.drift.latents == loaded.drift.latents
+    assert (original.drift.tied, original.drift.extra) == (loaded.drift.tied, loaded.drift.extra)
+    assert original.describe() == loaded.describe()
+    save(loaded, tmp_path / "b.safetensors")
     assert (tmp_path / "a.safetensors").read_bytes() == (tmp_path / "b.safetensors").read_bytes()
 
 
-def test_a_loaded_one_draws_the_same_noise(make_synapse, path):
-    made, back = make_synapse(), load(path)
-    torch.testing.assert_close(played(made), played(back), rtol=0, atol=0)
-    copies = [one.posterior(torch.Generator().manual_seed(2)) for one in (made, back)]
-    torch.testing.assert_close(played(copies[0]), played(copies[1]), rtol=0, atol=0)
+def test_a_loaded_surrogate_samples_the_same_noise(make_synapse, path):
+    original, loaded = make_synapse(), load(path)
+    torch.testing.assert_close(simulated(original), simulated(loaded), rtol=0, atol=0)
+    copies = [each.posterior(torch.Generator().manual_seed(2)) for each in (original, loaded)]
+    torch.testing.assert_close(simulated(copies[0]), simulated(copies[1]), rtol=0, atol=0)
 
 
-def test_variants_are_kept(make_synapse, tmp_path):
-    made = make_synapse().only(rtn=False, d2d=False)
-    made.save(tmp_path / "a.safetensors")
-    back = load(tmp_path / "a.safetensors")
-    assert (back.with_noise, back.with_traps, back.with_spread) == (True, False, False)
+def test_variants_are_restored(make_synapse, tmp_path):
+    original = make_synapse().only(rtn=False, d2d=False)
+    original.save(tmp_path / "a.safetensors")
+    loaded = load(tmp_path / "a.safetensors")
+    assert (loaded.with_noise, loaded.with_telegraph, loaded.with_spread) == (True, False, False)
 
 
 # Damage
 
 
 def test_truncated_files_are_refused(path, tmp_path):
-    whole = path.read_bytes()
-    for share in (0, 4, 9, 100, len(whole) // 2, len(whole) - 1):
+    content = path.read_bytes()
+    for share in (0, 4, 9, 100, len(content) // 2, len(content) - 1):
         cut = tmp_path / "cut.safetensors"
-        cut.write_bytes(whole[:share])
+        cut.write_bytes(content[:share])
         with pytest.raises(FileFormatError, match="cut"):
             load(cut)
 
 
 def test_flipped_bytes_never_crash(path, tmp_path):
-    """A flipped byte is refused, or (in the numbers) leaves a surrogate that still works."""
-    whole = bytearray(path.read_bytes())
-    size = 8 + struct.unpack("<Q", whole[:8])[0]
+    """A flipped byte is refused or, within the tensors, gives a surrogate that still runs."""
+    content = bytearray(path.read_bytes())
+    size = 8 + struct.unpack("<Q", content[:8])[0]
     generator = torch.Generator().manual_seed(0)
     places = [*range(0, 8), *torch.randint(8, size, (60,), generator=generator).tolist()]
-    places += torch.randint(size, len(whole), (40,), generator=generator).tolist()
+    places += torch.randint(size, len(content), (40,), generator=generator).tolist()
     refused = 0
     for place in places:
-        damaged = bytearray(whole)
+        damaged = bytearray(content)
         damaged[place] ^= 0x80 if place >= size else 0x11
         bad = tmp_path / "bad.safetensors"
         bad.write_bytes(bytes(damaged))
         try:
-            back = load(bad)
+            loaded = load(bad)
         except FileFormatError:
             refused += 1
             continue
-        state = back.initial((20,), generator=torch.Generator().manual_seed(0))
-        assert back.read(back.program(state, Pulses(torch.ones(20)))).shape == (20,)
+        state = loaded.initial((20,), generator=torch.Generator().manual_seed(0))
+        assert loaded.read(loaded.program(state, Pulses(torch.ones(20)))).shape == (20,)
     assert refused > 8
 
 
@@ -174,27 +175,27 @@ def test_flipped_bytes_never_crash(path, tmp_path):
         (("schema",), "1"),
     ],
 )
-def test_headers_that_contradict_the_numbers_are_refused(path, entry, value):
-    meta, tensors = parts(path)
+def test_headers_that_contradict_the_tensors_are_refused(path, entry, value):
+    meta, tensors = read_parts(path)
     place = meta
     for name in entry[:-1]:
         place = place[name]
     place[entry[-1]] = value
-    put(path, meta, tensors)
+    write_parts(path, meta, tensors)
     with pytest.raises(FileFormatError, match="damaged"):
         load(path)
 
 
-def test_every_entry_is_needed(path):
-    meta, tensors = parts(path)
+def test_every_entry_is_required(path):
+    meta, tensors = read_parts(path)
     for name in meta:
         if name == "schema":
             continue
-        put(path, {key: value for key, value in meta.items() if key != name}, tensors)
+        write_parts(path, {key: value for key, value in meta.items() if key != name}, tensors)
         with pytest.raises(FileFormatError, match="damaged"):
             load(path)
     for name in tensors:
-        put(path, meta, {key: value for key, value in tensors.items() if key != name})
+        write_parts(path, meta, {key: value for key, value in tensors.items() if key != name})
         with pytest.raises(FileFormatError, match="damaged"):
             load(path)
 
@@ -220,37 +221,37 @@ def test_every_entry_is_needed(path):
         ("population.samples", lambda value: value.float()),
     ],
 )
-def test_numbers_that_cannot_be_are_refused(path, name, change):
-    meta, tensors = parts(path)
+def test_tensors_of_invalid_values_or_shapes_are_refused(path, name, change):
+    meta, tensors = read_parts(path)
     tensors[name] = change(tensors[name])
-    put(path, meta, tensors)
+    write_parts(path, meta, tensors)
     with pytest.raises(FileFormatError, match="damaged"):
         load(path)
 
 
-def test_numbers_that_are_none_are_refused(path):
-    meta, tensors = parts(path)
+def test_nan_and_infinite_numbers_are_refused(path):
+    meta, tensors = read_parts(path)
     for bad in (float("nan"), float("inf")):
         changed = copy.deepcopy(tensors)
         changed["population.samples"][0, 0, 0] = bad
-        put(path, meta, changed)
+        write_parts(path, meta, changed)
         with pytest.raises(FileFormatError, match="NaN or infinite"):
             load(path)
 
 
-def test_a_newer_schema_asks_for_an_upgrade(path):
-    meta, tensors = parts(path)
-    put(path, meta | {"schema": 2}, tensors)
+def test_a_newer_schema_requires_an_upgrade(path):
+    meta, tensors = read_parts(path)
+    write_parts(path, meta | {"schema": 2}, tensors)
     with pytest.raises(FileFormatError, match="upgrade"):
         load(path)
 
 
 def test_other_kinds_of_files_are_refused(path, tmp_path):
-    with pytest.raises(FileFormatError, match="surrogate of a memory device"):
-        spinode.load(path)
+    with pytest.raises(FileFormatError, match="is a surrogate of a memory device"):
+        artifact.load(path, expected=spinode.Surrogate)
     other = tmp_path / "other.safetensors"
     other.write_bytes(to_bytes({"a": torch.zeros(3)}, {"format": "pt"}))
-    with pytest.raises(FileFormatError, match="no spinode surrogate"):
+    with pytest.raises(FileFormatError, match="is a safetensors file but not a spinode artifact"):
         load(other)
     with pytest.raises(FileFormatError, match="there is no file"):
         load(tmp_path / "none.safetensors")
@@ -259,8 +260,8 @@ def test_other_kinds_of_files_are_refused(path, tmp_path):
 
 
 def test_a_surrogate_with_nan_is_not_written(make_synapse, tmp_path):
-    made = make_synapse()
-    made.noise[0] = float("nan")
+    original = make_synapse()
+    original.noise[0] = float("nan")
     with pytest.raises(ConfigError, match="'noise'"):
-        save(made, tmp_path / "a.safetensors")
+        save(original, tmp_path / "a.safetensors")
     assert not (tmp_path / "a.safetensors").exists()

@@ -1,0 +1,107 @@
+"""`evaluate_synapse`: the scores of a synapse surrogate on recordings, from one-step predictions and free runs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from ...traces.trace import Trace, TraceSet
+from ...typing import Array
+from .model import SynapseSurrogate
+from .predict import OneStepPrediction, predict_one_step, prediction_interval
+
+#: Number of recordings with free runs, and of reads of each.
+MAX_RUNS, MAX_RUN_READS = 3, 400
+#: Number of free runs of each recording, and of copies of the surrogate from its posterior that share them.
+SAMPLES, DRAWS = 200, 8
+
+
+@dataclass(frozen=True, eq=False)
+class SynapseEvaluation:
+    """Scores of a surrogate on recordings.
+
+    Attributes:
+        traces: The recordings.
+        fitted: True if they are the recordings of the fit.
+        steps: One-step predictions of all reads.
+        shown: Indices of the recordings with free runs.
+        intervals: 5 and 95 % quantiles of free runs along each of these, shape (2, reads).
+        coverage: Share of the reads of these recordings within the interval; NaN if there is none.
+        outside: Share of all reads outside the range of the fit.
+    """
+
+    traces: TraceSet
+    fitted: bool
+    steps: OneStepPrediction
+    shown: tuple[int, ...]
+    intervals: tuple[Array, ...]
+    coverage: float
+    outside: float
+
+    @property
+    def innovation(self) -> Array:
+        """Standardised innovations of all held-out reads, in one dimension."""
+        z = self.steps.innovation.T
+        return np.asarray(z[self.steps.held_out.T & np.isfinite(z)])
+
+    def correlation(self, lag: int) -> float:
+        """Return the correlation of innovations that are `lag` reads apart; NaN if there are none."""
+        z = np.where(self.steps.held_out, self.steps.innovation, np.nan)
+        products = z[lag:] * z[:-lag] if lag < len(z) else np.zeros(0)
+        finite = np.isfinite(products)
+        return float(products[finite].mean() / np.nanmean(z**2)) if finite.any() else math.nan
+
+
+def evaluate_synapse(
+    surrogate: SynapseSurrogate, traces: TraceSet | Sequence[Trace] | Trace, *, seed: int = 0
+) -> SynapseEvaluation:
+    """Predict recordings read by read, and some of them in free runs from their first read.
+
+    Args:
+        surrogate: The model.
+        traces: Recordings, preferably some that the fit has not used.
+        seed: Seed of the free runs.
+
+    Raises:
+        TraceError: recordings that are not pulse by pulse, or lack a voltage or width that the surrogate needs.
+    """
+    recordings = traces if isinstance(traces, TraceSet) else TraceSet(traces)
+    generator = torch.Generator().manual_seed(seed)
+    shown = tuple(int(k) for k in np.unique(np.linspace(0, len(recordings) - 1, min(MAX_RUNS, len(recordings))).round()))
+    intervals, inside = [], []
+    for index in shown:
+        trace = shorten(recordings[index])
+        low, high = interval = prediction_interval(surrogate, trace, samples=SAMPLES, draws=DRAWS, generator=generator)
+        reads = trace.output["conductance"]
+        intervals.append(interval)
+        inside.append(((reads >= low) & (reads <= high))[1:])
+    values = np.concatenate([trace.output["conductance"] for trace in recordings])
+    return SynapseEvaluation(
+        recordings,
+        recordings.fingerprint() == surrogate.record.get("fingerprint"),
+        predict_one_step(surrogate, recordings),
+        shown,
+        tuple(intervals),
+        float(np.concatenate(inside).mean()),
+        float(((values < surrogate.low) | (values > surrogate.high)).mean()),
+    )
+
+
+def shorten(trace: Trace) -> Trace:
+    """Return the first reads of a recording, as many as free runs are computed for."""
+    if len(trace) <= MAX_RUN_READS:
+        return trace
+    first = slice(0, MAX_RUN_READS)
+    return Trace(
+        time=trace.time[first],
+        drive={name: values[first] for name, values in trace.drive.items()},
+        output={name: values[first] for name, values in trace.output.items()},
+        parameters=trace.parameters,
+        units=trace.units,
+        interpolation=trace.interpolation,
+        provenance=trace.provenance,
+    )

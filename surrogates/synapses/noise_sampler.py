@@ -1,0 +1,97 @@
+"""Sampling of the fitted noise of a memory device: pulses, reads and random telegraph noise, in torch."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from .noise import LOG_BOUNDS, POLYNOMIAL, NoiseModel
+from .telegraph import TelegraphNoise
+
+
+@dataclass(frozen=True)
+class NoiseSampler:
+    """Standard deviations and samples of a noise model at given parameters; all in standard deviations of the state.
+
+    Attributes:
+        model: Form of the noise.
+        parameters: Its parameters, shape (parameters,).
+        state_range: Range of the state outside of which noise no longer changes with the state.
+        telegraph: Rates of random telegraph noise; None without.
+    """
+
+    model: NoiseModel
+    parameters: Tensor
+    state_range: tuple[float, float]
+    telegraph: TelegraphNoise | None
+
+    def value(self, name: str) -> float:
+        """Return one parameter by name."""
+        return float(self.parameters[self.model.names.index(name)])
+
+    def accumulating_deviation(self, x: Tensor, polarity: Tensor) -> Tensor:
+        """Return the standard deviation of the noise that one pulse adds at a state, shape of x."""
+        deviations = [self._polynomial(x, name) for name in self.model.polarities]
+        return deviations[0] if len(deviations) == 1 else torch.where(polarity > 0, deviations[0], deviations[1])
+
+    def _polynomial(self, x: Tensor, polarity: str) -> Tensor:
+        base, slope, curvature = (self.value(f"{part} {polarity}") for part in POLYNOMIAL)
+        inside = x.clamp(*self.state_range)
+        if not (slope or curvature):
+            return inside.new_tensor(math.exp(min(max(base, LOG_BOUNDS[0]), LOG_BOUNDS[1])))
+        return (base + inside * (slope + curvature * inside)).clamp_(*LOG_BOUNDS).exp_()
+
+    def read_deviation(self, x: Tensor) -> Tensor:
+        """Return the standard deviation of white read noise at a state, shape of x."""
+        return (self.value("log read") + self.value("its slope") * x.clamp(*self.state_range)).clamp(*LOG_BOUNDS).exp()
+
+    def initial_correlated(self, shape: tuple[int, ...], generator: torch.Generator | None, dtype: torch.dtype) -> Tensor:
+        """Sample stationary correlated noise; zero without a generator."""
+        start = torch.zeros(shape, dtype=dtype) if generator is None else standard_normal(shape, generator, dtype)
+        return start.mul_(math.exp(self.value("log correlated read")))
+
+    def correlated_after(self, noise: Tensor, pulses: Tensor, generator: torch.Generator) -> Tensor:
+        """Sample correlated noise after a number of pulses: a first-order autoregression in the pulse number."""
+        decay = torch.exp(-pulses / math.exp(self.value("log memory")))
+        fresh = standard_normal(tuple(noise.shape), generator, noise.dtype).mul_(math.exp(self.value("log correlated read")))
+        return torch.addcmul(decay * noise, safe_sqrt(1 - decay * decay), fresh)
+
+    def initial_telegraph(self, shape: tuple[int, ...], generator: torch.Generator, dtype: torch.dtype) -> Tensor:
+        """Sample stationary telegraph noise: the shift of the state, zero where the trap is empty."""
+        assert self.telegraph is not None
+        filled = self.telegraph.sample_stationary(shape, generator, dtype)
+        return torch.where(filled, self._depth(shape, generator, dtype), torch.zeros(shape, dtype=dtype))
+
+    def telegraph_after(self, noise: Tensor, pulses: Tensor, generator: torch.Generator) -> Tensor:
+        """Sample telegraph noise after a number of pulses; each capture has a new depth."""
+        assert self.telegraph is not None
+        chain = self.telegraph
+        index, u, pulses = chain.candidates(pulses.detach().reshape(-1), generator)
+        after = noise.clone(memory_format=torch.contiguous_format)
+        flat = after.view(-1)
+        filled = flat.index_select(0, index) != 0
+        changes = u < torch.where(filled, 1 - chain.occupancy, chain.occupancy) * chain.forgetting(pulses)
+        flat.index_fill_(0, index[changes & filled], 0)
+        captured = index[changes & ~filled]
+        flat.index_copy_(0, captured, self._depth((len(captured),), generator, noise.dtype))
+        return after
+
+    def _depth(self, shape: tuple[int, ...], generator: torch.Generator, dtype: torch.dtype) -> Tensor:
+        mean, deviation = self.value("depth"), math.exp(self.value("log depth deviation"))
+        return mean + deviation * standard_normal(shape, generator, dtype)
+
+
+def standard_normal(shape: tuple[int, ...], generator: torch.Generator, dtype: torch.dtype) -> Tensor:
+    """Sample independent standard normal numbers."""
+    return torch.randn(shape, generator=generator, dtype=dtype)
+
+
+def safe_sqrt(values: Tensor) -> Tensor:
+    """Return the square root with derivative zero at zero, so that a device without pulses has a finite gradient."""
+    if not values.requires_grad:
+        return values.sqrt()
+    positive = values > 0
+    return torch.where(positive, values, torch.ones_like(values)).sqrt() * positive
