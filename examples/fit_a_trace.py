@@ -1,4 +1,4 @@
-"""Fit a surrogate to a recording, score it on what the fit has not seen, save it."""
+"""Fit a surrogate to a recording, score it on the part that was not fitted, and save it."""
 
 import tempfile
 from pathlib import Path
@@ -8,16 +8,16 @@ from spinode.datasets import read_trace, sample_path
 
 trace = read_trace(sample_path("macrospin.csv"), drive="Ku", output="mz")
 
-# A real fit leaves the settings alone; these make the example run in some seconds.
+# A real fit uses the default settings; these make the example run in a few seconds.
 quick = {"order": 2, "restarts": 1, "windows": (1, 8, 40), "iterations": 10}
 surrogate = spinode.fit(trace.between(0, 20e-9), **quick)
 
 scores = spinode.evaluate(surrogate, trace.between(20e-9, 30e-9))
-print(f"free-run NRMSE {scores.nrmse:.3f}, of a linear ARX model {scores.baseline_nrmse:.3f}")
-print(f"{scores.outside_domain:.1%} of the steps outside the fitted domain")
+print(f"free-run NRMSE {scores.nrmse:.3f}, linear ARX model {scores.baseline_nrmse:.3f}")
+print(f"{scores.outside_domain:.1%} of the steps are outside the fitted domain")
 assert scores.nrmse < scores.baseline_nrmse
 
 with tempfile.TemporaryDirectory() as folder:
     surrogate.save(Path(folder) / "macrospin.safetensors")
-    again = spinode.load(Path(folder) / "macrospin.safetensors")
-print(again.describe())
+    loaded = spinode.load(Path(folder) / "macrospin.safetensors")
+print(loaded.describe())

@@ -1,11 +1,11 @@
-"""Grey box: a known resonance in SI units, and a network for what it leaves out."""
+"""Fit a grey-box model: a known resonance in SI units, and a network for the unknown part."""
 
 import numpy as np
 from scipy.integrate import solve_ivp
 
 import spinode
 
-# A driven Duffing oscillator stands for the device; of it we pretend to know the linear part.
+# A driven Duffing oscillator stands in for the device; only its linear part is assumed to be known.
 OMEGA, GAMMA = 2 * np.pi * 1e9, 4e8
 rng = np.random.default_rng(0)
 time = np.arange(3000) * 2e-11
@@ -14,7 +14,7 @@ drive = np.sin(2 * np.pi * tones * time[:, None] + rng.uniform(0, 6, 6)).sum(1)
 
 
 def duffing(t, y):
-    """dy/dt of (y, dy/dt)."""
+    """Return the time derivative of (y, dy/dt)."""
     force = np.interp(t, time, drive)
     return [y[1], -(OMEGA**2) * (y[0] + 0.3 * y[0] ** 3) - GAMMA * y[1] + 0.2 * OMEGA**2 * force]
 
@@ -24,13 +24,13 @@ trace = spinode.Trace(time, {"force": drive}, {"y": output}, interpolation={"for
 
 
 def resonance(blocks, force):
-    """d2y/dt2 in SI: what we know."""
+    """Return the known part of d2y/dt2, in SI units."""
     y, rate = blocks[..., 0, :], blocks[..., 1, :]
     return -(OMEGA**2) * y - GAMMA * rate + 0.2 * OMEGA**2 * force
 
 
 def grey_box(state, inputs, rates, generator):
-    """The known part plus a small network."""
+    """Build the known part plus a small network."""
     return spinode.GreyBoxField(
         spinode.SIRate(resonance), spinode.MLPField(state, inputs, rates, hidden=(8,), generator=generator)
     )

@@ -1,4 +1,4 @@
-"""A network whose binary weights are pairs of resistive memories, trained by counted pulses."""
+"""Train a network whose binary weights are pairs of resistive memories, programmed by pulses."""
 
 import torch
 from torch import nn
@@ -7,17 +7,17 @@ from spinode.datasets import WeakReset
 from spinode.surrogates import DeviceLinear, DeviceOptimizer
 
 torch.manual_seed(0)
-torch.set_num_threads(1)  # the net is small: more threads cost more than they give
+torch.set_num_threads(1)  # the network is small: more threads would be slower
 generator = torch.Generator().manual_seed(0)
 
-# Classes that no plane parts: in which of two rings does a point lie?
+# Two classes that a plane cannot separate: points in an inner and in an outer ring.
 radius = torch.rand(1000, generator=generator) + torch.arange(1000) % 2
 angle = torch.rand(1000, generator=generator) * 2 * torch.pi
 points = torch.stack((radius * angle.cos(), radius * angle.sin()), 1)
 points, label = torch.cat((points, points**2), 1), torch.arange(1000) % 2
 train, test = slice(0, 700), slice(700, 1000)
 
-# An HfOx memory that answers weak RESET pulses alone: a weight is the sign of the difference of two, each with its own noise.
+# An HfOx memory that responds to weak RESET pulses only. A weight is the sign of the difference of two noisy devices.
 synapse = WeakReset()
 model = nn.Sequential(
     DeviceLinear(4, 64, synapse, kind="sign", seed=generator),
@@ -27,11 +27,11 @@ model = nn.Sequential(
     nn.BatchNorm1d(2),
 )
 
-# The learning rate of weights in devices is counted in pulses; norms and biases are trained as usual.
+# The learning rate of weights in devices is in pulses; batch norms and biases are trained as usual.
 layers = [module for module in model if isinstance(module, DeviceLinear)]
-handles = [layer.weight for layer in layers]
-others = [parameter for parameter in model.parameters() if all(parameter is not handle for handle in handles)]
-adam = torch.optim.Adam([{"params": handles, "lr": 5.0}, {"params": others, "lr": 0.01}])
+device_weights = [layer.weight for layer in layers]
+others = [parameter for parameter in model.parameters() if all(parameter is not weight for weight in device_weights)]
+adam = torch.optim.Adam([{"params": device_weights, "lr": 5.0}, {"params": others, "lr": 0.01}])
 optimizer = DeviceOptimizer(adam, model)
 scheduler = torch.optim.lr_scheduler.StepLR(optimizer, step_size=40, gamma=0.5)
 
@@ -43,6 +43,6 @@ for _ in range(120):
 
 model.eval()
 accuracy = (model(points[test]).argmax(1) == label[test]).float().mean().item()
-wear = sum(layer.weights.pulses for layer in layers) / sum(layer.weights.wear.numel() for layer in layers)
-print(f"accuracy {accuracy:.3f} after {wear:.0f} pulses a device")
+pulses_per_device = sum(layer.weights.pulses for layer in layers) / sum(layer.weights.wear.numel() for layer in layers)
+print(f"accuracy {accuracy:.3f} after {pulses_per_device:.0f} pulses per device")
 assert accuracy > 0.9

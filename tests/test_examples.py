@@ -1,4 +1,4 @@
-"""The examples run as they stand; each holds an assertion of its own."""
+"""The examples run unchanged; each contains an assertion of its own."""
 
 import runpy
 from pathlib import Path
@@ -13,12 +13,12 @@ NAMES = ("fit_a_trace", "optimise_a_drive", "known_physics", "train_on_devices",
 def test_example_runs(name, capsys):
     path = EXAMPLES / f"{name}.py"
     if not path.exists():
-        pytest.skip("the examples are not beside the tests (they are run from another directory)")
+        pytest.skip("the examples are not in this checkout")
     runpy.run_path(str(path), run_name="__main__")
     assert capsys.readouterr().out
 
 
 def test_every_example_is_run():
     if not EXAMPLES.exists():
-        pytest.skip("the examples are not beside the tests (they are run from another directory)")
+        pytest.skip("the examples are not in this checkout")
     assert {path.stem for path in EXAMPLES.glob("*.py")} == set(NAMES)

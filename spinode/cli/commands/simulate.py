@@ -8,13 +8,11 @@ import sys
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from ...errors import ConfigError, DomainError, TraceError
-from ...traces.trace import Trace
-from ...typing import Array
 
 if TYPE_CHECKING:
+    from ...traces.trace import Trace
+    from ...typing import Array
     from ..parser import Parser
 
 SUMMARY = "run a fitted model under the drive of a file"
@@ -39,7 +37,7 @@ def add_arguments(parser: Parser) -> None:
 
 @dataclass(frozen=True)
 class _Result:
-    """Outputs by name, their units, and the share of steps outside the fitted domain with the instant of the first."""
+    """Outputs by name, their units, and which steps are outside the fitted domain."""
 
     output: dict[str, Array]
     units: dict[str, str]
@@ -51,6 +49,7 @@ def run(arguments: Any) -> None:
     from ...datasets import write_csv
     from ...surrogates.artifacts import load
     from ...surrogates.neural_ode.surrogate import Surrogate
+    from ...traces.trace import Trace
     from ..inputs import check_target
 
     check_target(arguments.save, arguments.table, arguments.surrogate)
@@ -60,7 +59,7 @@ def run(arguments: Any) -> None:
     result = (_run_surrogate if isinstance(model, Surrogate) else _run_device)(model, grid, arguments)
     share = float(result.outside.mean())
     if arguments.strict and share:
-        first = float(grid.time[int(np.flatnonzero(result.outside)[0])])
+        first = float(grid.time[int(result.outside.argmax())])
         raise DomainError(
             f"{share:.1%} of the steps are outside the fitted domain, the first at {first:.6g} s; nothing was written. "
             "Reduce the drive, or leave --strict out."
@@ -132,11 +131,16 @@ def _run_surrogate(surrogate: Any, grid: Trace, arguments: Any) -> _Result:
 
 
 def _run_device(model: Any, grid: Trace, arguments: Any) -> _Result:
-    """Run a `DrivenDevice`; row k of the result is the output at the end of sample k - 1, the first one that at rest."""
+    """Run a `DrivenDevice` from rest under the first sample.
+
+    It returns the output at the end of each sample; the drive is shifted by one sample, so that each row of the result is the
+    output at the time of its row.
+    """
     import torch
 
     ports = (model if hasattr(model, "ports") else model.surrogate).ports
     drive = torch.stack([torch.tensor(grid.drive[name]) for name in ports.drive], -1)
+    drive = torch.cat([drive[:1], drive[:-1]])
     generator = torch.Generator().manual_seed(arguments.seed) if arguments.noise else None
     with torch.no_grad():
         response = model.step_block(model.initial_state(drive[0]), drive, generator=generator)

@@ -75,3 +75,14 @@ def test_interrupted_fit_resumes_to_the_identical_file(here):
     assert "resuming from cut.safetensors.checkpoint" in again.stderr
     assert (here / "cut.safetensors").read_bytes() == (here / "undisturbed.safetensors").read_bytes()
     assert listing(here) == ["cut.safetensors", "undisturbed.safetensors"]
+
+
+@pytest.mark.parametrize(
+    ("words", "unused"),
+    [(["--help"], ("torch", "lightning", "jsonargparse", "numpy")), (["inspect", TABLE], ("torch", "lightning", "tqdm"))],
+)
+def test_start_up_is_light(here, words, unused):
+    """Help imports nothing heavy, and `inspect` reads a table without torch."""
+    code = f"import sys; from spinode.cli import main\ntry: main({words!r})\nexcept SystemExit: pass\nprint(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert not set(unused) & set(done.stdout.splitlines()[-1].split())

@@ -107,7 +107,7 @@ def test_inspect_reports_pulses_without_effect(run, here):
     (here / "half.csv").write_text("direction,G (uS)\n" + rising + "RESET,8.9\n" * 40)
     code, out, _ = run("inspect", "half.csv", "--layout", "long")
     assert code == 0
-    assert "RESET        40 pulses\n             nothing moves" in out
+    assert "RESET        40 pulses\n             the reads do not change under single pulses" in out
     assert "-0 " not in out
     (here / "flat.csv").write_text("direction,G (uS)\n" + "SET,5\n" * 40)
     code, _, err = run("inspect", "flat.csv", "--layout", "long")
@@ -119,7 +119,7 @@ def test_inspect_of_pulses_without_a_layout_suggests_one(run, here, pulse_folder
     code, out, err = run("inspect", pulse_folder / "one.csv")
     assert code == 0
     assert 'pass pulses="auto" (or the layout by name: "long", "up-down", "ramps")' in err
-    assert "the recording runs over the sample number" in out
+    assert "the samples are numbered by sample numb" in out
 
 
 @pytest.mark.parametrize("layout", [[], ["--layout", "auto"]])

@@ -68,7 +68,7 @@ def test_finished_run_is_returned_and_other_settings_are_refused(small, tmp_path
     assert first.splitlines()[-12:] == again.splitlines()[-12:]
     code, _out, err = small("sgd", "--save", tmp_path, "--set", "rate=0.5")
     assert code == 2
-    assert "belongs to other settings: rate = 0.002 there, 0.5 here" in err
+    assert "rate = 0.002 in the checkpoint and 0.5 here" in err
 
 
 def test_one_seed_and_quiet(small):
@@ -144,10 +144,10 @@ def test_rules_that_forget_by_design_are_marked(small):
         (["sgd", *SMALL, "--synapse", "nope"], "there is no synapse 'nope'; expected ideal, "),
         (["sgd", *SMALL, "--ood", "nope"], "ood is 'nope'; expected one of mnist, "),
         (["sgd", *SMALL, "--log", "csv"], "--log csv needs a folder for its files; pass --save FOLDER too"),
-        (["sgd", *SMALL, "--seeds", "1", "1"], "expected each once"),
+        (["sgd", *SMALL, "--seeds", "1", "1"], "expected each only once"),
         (["sgd", *SMALL, "--seeds", "1", "--seed", "2"], "both --seed 2 and --seeds were given"),
         (["sgd", *SMALL, "--evaluate", "last"], "evaluate is 'last'; expected"),
-        (["sgd", *SMALL, "--processes", "0"], "processes is 0; expected a undisturbed number"),
+        (["sgd", *SMALL, "--processes", "0"], "processes is 0; expected a whole number"),
         (["sgd", *SMALL, "--images", "/nope", "--stream", "permuted-mnist"], "/nope is no folder"),
     ],
 )
@@ -175,13 +175,18 @@ def test_log_without_its_package(small, tmp_path, monkeypatch):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no signals")
-def test_interrupted_run_resumes(tmp_path):
+def test_interrupted_run_resumes(train, tmp_path):
     """Ctrl-C after the first task: exit code 130, and the same command ends with the result of an undisturbed one."""
-    words = [sys.executable, "-m", "spinode", "train", "sgd", *SMALL, "--tasks", "40", "--save", str(tmp_path / "run")]
-    environment = {**os.environ, "PYTHONUNBUFFERED": "1", "OMP_NUM_THREADS": "1"}
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    # A test run in the background of a shell ignores interrupts, and so would the process it starts.
-    process = subprocess.Popen(words, **pipes, env=environment, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
+    words = ["sgd", *SMALL, "--tasks", "40", "--save", str(tmp_path / "run")]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "spinode", "train", *words],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONUNBUFFERED": "1", "OMP_NUM_THREADS": "1"},
+        # A test run in the background of a shell ignores interrupts, and so would the process it starts.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
     for line in process.stdout:
         if line.startswith("task 2 of 40"):
             break
@@ -191,13 +196,12 @@ def test_interrupted_run_resumes(tmp_path):
     assert process.returncode == 130, err
     assert "run the same command again to resume" in err
     assert "Traceback" not in err
-    resumed = subprocess.run(words, capture_output=True, text=True, env=environment)
-    assert resumed.returncode == 0, resumed.stderr
-    undisturbed = subprocess.run([*words[:-1], str(tmp_path / "undisturbed")], capture_output=True, text=True, env=environment)
-    figures = [
-        json.loads((tmp_path / name / "seed-0" / "result.json").read_text())["figures"] for name in ("run", "undisturbed")
-    ]
-    for name, value in figures[0].items():
+    code, out, err = train(*words)
+    assert (code, err) == (0, "")
+    assert "task 1 of 40" not in out
+    assert train(*words[:-1], tmp_path / "undisturbed")[0] == 0
+    files = [tmp_path / name / "seed-0" / "result.json" for name in ("run", "undisturbed")]
+    resumed, undisturbed = (json.loads(file.read_text())["figures"] for file in files)
+    for name, value in resumed.items():
         if "seconds" not in name:
-            assert figures[1][name] == value, name
-    assert undisturbed.returncode == 0
+            assert undisturbed[name] == value, name
