@@ -74,7 +74,9 @@ def run(recipe: Recipe, seed: int, options: argparse.Namespace) -> None:
     if options.again:
         shutil.rmtree(folder, ignore_errors=True)
     wall, processor = time.monotonic(), time.process_time()
-    result = run_recipe(recipe, seed, images=options.images, folder=folder, say=lambda line: print(f"  {line}", flush=True))
+    result = run_recipe(
+        recipe, seed, images=options.images, checkpoint=folder, progress=lambda line: print(f"  {line}", flush=True)
+    )
     spent = {"wall": time.monotonic() - wall, "processor": time.process_time() - processor}
     line = {
         "recipe": recipe.name,

@@ -26,9 +26,10 @@ benchmarks/continual.py RECIPE`, or by the command below its title; `benchmarks/
 
 Accuracies are percent of correct answers on test sets, mean +- standard deviation over seeds. "last 5": the five newest tasks
 at the end; "newest": the task just learned; "first": the first task at the end; "all tasks (ACC)": the mean over all tasks at
-the end, which stands beside every headline, since some rules forget by design. "(task)": with the batch norms of the tested
-task, which needs to know it; "(shared)": with the newest ones. "auc": area under the ROC of strangers by that uncertainty.
-Tolerances were set before the runs. Seconds are those of learning for one seed, on one core of a shared machine.
+the end, shown next to every headline, since some rules forget by design. "(task)": with the batch norms of the tested task,
+which requires its identity; "(shared)": with the newest ones. "auc": area under the ROC curve of out-of-distribution detection
+by this uncertainty. Tolerances were set before the runs. Seconds are those of learning for one seed, on one core of a shared
+machine.
 """
 
 #: Figures that a row shows wherever they were taken, beside those that were published.
@@ -60,7 +61,7 @@ def write_table(results: Path, table: Path = TABLE) -> None:
 
 def fingerprint(recipe: Recipe) -> str:
     """What decides the result, as eight letters: not titles and published numbers."""
-    kept = ("rule", "settings", "stream", "stream_settings", "run", "synapse", "strangers")
+    kept = ("rule", "settings", "stream", "stream_settings", "run", "synapse", "ood")
     values = {name: value for name, value in recipe.as_dict().items() if name in kept}
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:8]
 

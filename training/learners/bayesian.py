@@ -80,7 +80,7 @@ class BayesianLearner(SteppingLearner):
         >>> stream = PermutedTasks(made_digits(train=20, test=10), tasks=2)
         >>> BayesianLearner(stream, rule="bgd", hidden=[6, 5], samples=2).layers
         ModuleList(
-          (0): BayesianLinear(256, 6, sampling='weights')
+          (0): BayesianLinear(784, 6, sampling='weights')
           (1): BayesianLinear(6, 5, sampling='weights')
           (2): BayesianLinear(5, 10, sampling='weights')
         )
