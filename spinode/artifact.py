@@ -1,13 +1,16 @@
-"""Artifacts: every file that the package writes, and the registry of their kinds.
+"""Artifacts: the files of models, and the registry of their kinds.
 
 An artifact is one safetensors file. Its numbers are tensors; everything else is JSON under one metadata key, which names the
-kind. Nothing is pickled: loading a file executes nothing. A kind registers itself where it is defined:
+kind. Nothing is pickled: loading a file executes no code. A kind registers itself where it is defined:
 
     artifact.register(Kind(key="my-device", title="a device of mine", cls=MyDevice, pack=pack, unpack=unpack))
+
+From then on `save` and `load` (and `spinode.load`) take its objects and files.
 """
 
 from __future__ import annotations
 
+import inspect
 import json
 import math
 from collections.abc import Callable, Mapping
@@ -38,7 +41,7 @@ class Kind:
 
     Attributes:
         key: Metadata key under which its JSON is stored, such as "spinode-synapse".
-        title: What it is, for error messages, such as "a surrogate of a memory device".
+        title: Description for error messages, such as "a surrogate of a memory device".
         cls: Class of the objects that are saved and loaded.
         pack: Returns JSON metadata and tensors of an object.
         unpack: Builds the object from both and the options of `load`; may raise any of the usual errors (KeyError,
@@ -82,8 +85,8 @@ def save(artifact: object, path: str | Path) -> None:
         TraceError: the path cannot be written.
         ConfigError: its class is not registered, or it contains NaN or infinite numbers.
     """
-    kind = next((each for each in _KINDS.values() if type(artifact) is each.cls), None)
-    kind = kind or next((each for each in _KINDS.values() if isinstance(artifact, each.cls)), None)
+    exact = (each for each in _KINDS.values() if type(artifact) is each.cls)
+    kind = next(exact, None) or next((each for each in _KINDS.values() if isinstance(artifact, each.cls)), None)
     if kind is None:
         known = ", ".join(sorted(each.cls.__name__ for each in _KINDS.values()))
         raise ConfigError(f"a {type(artifact).__name__} cannot be saved; expected one of: {known}.")
@@ -110,13 +113,14 @@ def load(path: str | Path, *, expected: type[T] | None = None, **options: Any) -
         **options: Passed on to the kind, such as `field=` for a surrogate with a vector field of your own.
 
     Raises:
-        FileFormatError: no such file, damaged or truncated, of a newer schema, of another kind than expected, or contradicting
-            itself.
-        ConfigError: options that the kind does not have, or lacks.
+        FileFormatError: no such file, damaged or truncated, of a newer schema, of another kind than expected, or with metadata
+            and tensors that contradict each other.
+        ConfigError: an option that the kind does not have, or lacks.
     """
     file = Path(path)
     kind, meta, tensors = _read(file, expected)
     set_options = {name: value for name, value in options.items() if value is not None}
+    _check_options(kind, set_options)
     try:
         artifact: T = kind.unpack(meta, tensors, **set_options)
     except (ConfigError, FileFormatError):
@@ -127,6 +131,17 @@ def load(path: str | Path, *, expected: type[T] | None = None, **options: Any) -
             "Get the file again, or fit again."
         ) from None
     return artifact
+
+
+def _check_options(kind: Kind, options: Mapping[str, Any]) -> None:
+    """Refuse options that `unpack` does not take; its TypeError would be mistaken for a damaged file."""
+    parameters = list(inspect.signature(kind.unpack).parameters.values())[2:]
+    known = [each.name for each in parameters if each.kind is not each.VAR_KEYWORD]
+    unknown = [name for name in options if name not in known]
+    if unknown and len(known) == len(parameters):
+        raise ConfigError(
+            f"{kind.title} has no option {unknown[0]!r} for loading; its options are: {', '.join(known) or 'none'}."
+        )
 
 
 def _read(path: Path, expected: type | None) -> tuple[Kind, Metadata, Tensors]:
@@ -179,11 +194,17 @@ def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"its metadata contain {name}, which is not JSON")
 
 
-# --- what kinds share ---------------------------------------------------------------------------------------------------
+# --- for the kinds -----------------------------------------------------------------------------------------------------
 
 
 def plain(value: Any) -> Any:
-    """Return a value as plain JSON: infinities become None, since JSON has none, and tuples become lists."""
+    """Return a value as plain JSON: infinities and NaN become None, tuples become lists, other objects text.
+
+    Example:
+        >>> import numpy as np
+        >>> plain({"order": np.int64(2), "windows": (1, 8), "error": float("inf")})
+        {'order': 2, 'windows': [1, 8], 'error': None}
+    """
     if isinstance(value, np.generic):
         value = value.item()
     if isinstance(value, float):
@@ -196,7 +217,12 @@ def plain(value: Any) -> Any:
 
 
 def shaped(tensors: Mapping[str, Tensor], name: str, shape: tuple[int, ...]) -> Tensor:
-    """Return a float64 tensor of a file by name; ValueError for another shape or type."""
+    """Return a float64 tensor of a file by name.
+
+    Raises:
+        KeyError: no tensor of this name.
+        ValueError: another shape or type.
+    """
     tensor = tensors[name]
     if tuple(tensor.shape) != shape or tensor.dtype != torch.float64:
         raise ValueError(f"{name} has shape {tuple(tensor.shape)} and {tensor.dtype}, expected {shape} and float64")

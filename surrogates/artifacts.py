@@ -1,32 +1,41 @@
 """`load` and `save`: every kind of artifact that this room writes.
 
-Each kind is defined by a file `serialization.py` beside its class, which registers it; those files are found by their name.
+Each kind is defined and registered by a file `serialization.py` next to its class; these files are found by their name.
 """
 
 from __future__ import annotations
 
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, overload
 
 from .. import artifact
 
-_HERE = Path(__file__).parent
+_FOLDER = Path(__file__).parent
 
+Kind = TypeVar("Kind")
+
+
+@overload
+def load(path: str | Path, *, expected: type[Kind], **options: Any) -> Kind: ...
+@overload
+def load(path: str | Path, **options: Any) -> Any: ...
 
 def load(path: str | Path, **options: Any) -> Any:
-    """Read a surrogate of any kind from a file written by its `save`.
+    """Read an object of any registered kind from a file written by its `save`.
 
     Args:
         path: A safetensors file.
-        **options: Options of its kind: `field=` for a `Surrogate` whose vector field is a module of your own.
+        **options: Options of its kind, such as `field=` for a `Surrogate` whose vector field is a module of your own; and
+            `expected=`, a class that the object must be of.
 
     Returns:
-        A `Surrogate`, `SynapseSurrogate`, `StochasticSurrogate` or `WithFastResponse`.
+        A `Surrogate`, `SynapseSurrogate`, `StochasticSurrogate`, `WithFastResponse`, or an object of a kind of your own.
 
     Raises:
-        FileFormatError: no such file, damaged or truncated, of a newer schema, or not an artifact.
-        ConfigError: the file contains a vector field of the user's own and `field` was not given.
+        FileFormatError: no such file, damaged or truncated, of a newer schema, of another kind than expected, or not an
+            artifact.
+        ConfigError: the file contains a vector field of your own and `field` was not given.
 
     Example:
         >>> import spinode
@@ -39,7 +48,7 @@ def load(path: str | Path, **options: Any) -> Any:
 
 
 def save(surrogate: object, path: str | Path) -> None:
-    """Write a surrogate of any kind to one file, completely or not at all; see `spinode.artifact.save`."""
+    """Write an object of any registered kind to one file, atomically; see `spinode.artifact.save`."""
     discover()
     artifact.save(surrogate, path)
 
@@ -47,5 +56,5 @@ def save(surrogate: object, path: str | Path) -> None:
 def discover() -> None:
     """Import every `serialization.py` below this folder, so that its kind is registered."""
     package = __name__.rpartition(".")[0]
-    for file in sorted(_HERE.rglob("serialization.py")):
-        import_module(".".join([package, *file.relative_to(_HERE).with_suffix("").parts]))
+    for file in sorted(_FOLDER.rglob("serialization.py")):
+        import_module(".".join([package, *file.relative_to(_FOLDER).with_suffix("").parts]))

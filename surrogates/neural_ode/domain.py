@@ -1,32 +1,40 @@
-"""Domain of validity: where, in embedded state and drive, a surrogate has seen data."""
+"""Domain of validity: the region of embedded state and drive in which a surrogate has seen data."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
 
-#: Points kept to describe the domain; more would slow each check without moving its border.
-POINTS = 3000
-#: Up to so many points each is looked at.
-_FEW = 5000
-#: Cells of the grid to each side.
-_WIDE = 1e9
+#: Number of points kept to describe the domain; more would slow each check without moving its border.
+MAX_POINTS = 3000
+
+#: Number of points up to which each one is checked by its own distance, without the grid.
+MAX_CHECKED_ONE_BY_ONE = 5000
+
+#: Largest number of a grid cell to each side; points beyond it are far outside in any case.
+MAX_CELL = 1e9
 
 
 class Domain(nn.Module):
     """A cloud of fitted points and a radius around each.
 
     A step at z = (x, u), in deviations, is outside if its distance to the nearest point exceeds the radius. The radius is a
-    quantile of the same distance for samples that the points do not know: those of the validation stretch, and those of each
-    tenth of the recording when the points come from the other nine (the median of these eleven). In the regime of the fit a
-    few steps in a thousand lie outside; more where a recording is too short to have shown the regime (some per cent at a
-    thousand samples).
+    quantile of the same distance for samples that are not among the points: those of the validation segment, and those of
+    each tenth of the recording when the points come from the other nine (the median of these eleven). In the regime of the
+    fit a few steps in a thousand lie outside; more where a recording is too short to have shown the regime (some per cent at
+    a thousand samples).
 
     Args:
-        points: Support, shape (points, state + drive).
+        points: Fitted points, shape (points, state + drive).
         radius: Largest distance that counts as inside, in deviations.
-        constants: How many of the last columns are constants of a recording. Few values of them are ever seen, so the
-            radius says little there: outside their range is outside.
+        constants: How many of the last columns are constants of a recording. The data contain few values of them, so that
+            the radius says little there: outside their range is outside.
+
+    Example:
+        >>> import torch
+        >>> domain = Domain(torch.zeros(1, 2), radius=1.0)
+        >>> domain.outside(torch.tensor([[0.5, 0.5], [1.0, 1.0]])).tolist()
+        [False, True]
     """
 
     points: Tensor
@@ -40,17 +48,17 @@ class Domain(nn.Module):
 
     @classmethod
     def around(cls, fitted: Tensor, unseen: Tensor, *, quantile: float = 0.999, seed: int = 0, constants: int = 0) -> Domain:
-        """Domain of fitted samples, its radius from unseen ones of the same regime.
+        """Build the domain of fitted samples, with a radius from unseen ones of the same regime.
 
         Args:
             fitted: Shape (samples, state + drive).
             unseen: Validation samples, shape (samples, state + drive).
             quantile: Share of the unseen samples that lies inside.
-            seed: Seed of the choice of points where there are more than `POINTS`.
+            seed: Seed of the choice of points where there are more than `MAX_POINTS`.
             constants: How many of the last columns are constants of a recording.
         """
         generator = torch.Generator().manual_seed(seed)
-        chosen = torch.randperm(len(fitted), generator=generator)[:POINTS].sort().values
+        chosen = torch.randperm(len(fitted), generator=generator)[:MAX_POINTS].sort().values
         domain = cls(fitted[chosen], 0.0, constants)
         distances = [domain.distance(unseen)] if len(unseen) else []
         for block in torch.arange(len(chosen)).tensor_split(10):
@@ -63,52 +71,66 @@ class Domain(nn.Module):
         return domain
 
     def distance(self, points: Tensor) -> Tensor:
-        """Distance to the nearest fitted point, shape (...,), in deviations."""
+        """Compute the distance to the nearest fitted point, in deviations.
+
+        Args:
+            points: Shape (..., state + drive).
+
+        Returns:
+            Shape (...,).
+        """
         flat = points.detach().reshape(-1, points.shape[-1])
         nearest = [torch.cdist(part, self.points).amin(-1) for part in flat.split(1024)]
         return torch.cat(nearest).reshape(points.shape[:-1]) if nearest else flat.new_zeros(points.shape[:-1])
 
     def outside(self, points: Tensor) -> Tensor:
-        """Whether each point lies outside, shape (...,), bool."""
+        """Return True for each point outside the domain.
+
+        Args:
+            points: Shape (..., state + drive).
+
+        Returns:
+            Shape (...,), bool.
+        """
         far = self._far(points)
         if not self.constants:
             return far
-        seen, asked = self.points[:, -self.constants :], points.detach()[..., -self.constants :]
-        low, high = seen.amin(0), seen.amax(0)
+        fitted, requested = self.points[:, -self.constants :], points.detach()[..., -self.constants :]
+        low, high = fitted.amin(0), fitted.amax(0)
         margin = 0.05 * (high - low) + 1e-6
-        return far | ((asked < low - margin) | (asked > high + margin)).any(-1)
+        return far | ((requested < low - margin) | (requested > high + margin)).any(-1)
 
     def _far(self, points: Tensor) -> Tensor:
-        """Whether each point is farther than the radius from all fitted ones.
+        """Return True for each point that is farther than the radius from all fitted ones.
 
-        Of a long run most points share a cell of a grid with others, and most cells lie inside or outside as a whole: what the
-            distance of
-        their centre tells, by the triangle inequality. Only points of the other cells are looked at one by one.
+        Most points of a long run share a cell of a grid with others, and most cells lie inside or outside as a whole. By the
+        triangle inequality, the distance of a cell's centre decides that; only the points of the other cells are checked one
+        by one.
         """
         flat = points.detach().reshape(-1, points.shape[-1])
-        if len(flat) <= _FEW or not bool(self.radius > 0):
+        if len(flat) <= MAX_CHECKED_ONE_BY_ONE or not bool(self.radius > 0):
             return self.distance(points) > self.radius
         # Half the diagonal of a cell is half a radius; a little more, for rounding.
         edge = self.radius / flat.shape[-1] ** 0.5
         reach = 0.501 * self.radius
-        cells, member = _cells(flat, edge)
+        cells, cell_of = _occupied_cells(flat, edge)
         centre = self.distance((cells + 0.5) * edge)
-        far = (centre > self.radius)[member]
-        unsure = ((centre + reach > self.radius) & (centre - reach <= self.radius))[member].nonzero().squeeze(-1)
-        far[unsure] = self.distance(flat[unsure]) > self.radius
+        far = (centre > self.radius)[cell_of]
+        undecided = ((centre + reach > self.radius) & (centre - reach <= self.radius))[cell_of].nonzero().squeeze(-1)
+        far[undecided] = self.distance(flat[undecided]) > self.radius
         return far.reshape(points.shape[:-1])
 
 
-def _cells(flat: Tensor, edge: Tensor) -> tuple[Tensor, Tensor]:
-    """The cells of a grid that hold points, shape (cells, d), and which of them holds each point."""
-    at = (flat / edge).floor().clamp(-_WIDE, _WIDE)  # farther ones are far outside in any case
-    code = torch.zeros(len(flat), dtype=torch.int64, device=flat.device)
-    for column in at.to(torch.int64).unbind(-1):
+def _occupied_cells(points: Tensor, edge: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the cells of a grid that contain points, shape (cells, d), and the number of each point's cell."""
+    cell = (points / edge).floor().clamp(-MAX_CELL, MAX_CELL)
+    code = torch.zeros(len(points), dtype=torch.int64, device=points.device)
+    for column in cell.to(torch.int64).unbind(-1):
         low = column.amin()
         width = int(column.amax() - low) + 1
         code = code * width + (column - low)
-        if width > 1:  # numbers of columns so far, before the next one might overflow them
+        if width > 1:  # renumber the combinations so far, before the next column might overflow them
             code = torch.unique(code, return_inverse=True)[1]
-    first = torch.full((int(code.max()) + 1,), len(flat), dtype=torch.int64, device=flat.device)
-    first.scatter_reduce_(0, code, torch.arange(len(flat), device=flat.device), "amin")
-    return at[first], code
+    first = torch.full((int(code.max()) + 1,), len(points), dtype=torch.int64, device=points.device)
+    first.scatter_reduce_(0, code, torch.arange(len(points), device=points.device), "amin")
+    return cell[first], code

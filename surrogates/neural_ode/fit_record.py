@@ -1,4 +1,4 @@
-"""The record of a fit, as a file holds it: a look at what scores and reports compute with, before they do."""
+"""The record of a fit in a file: a check of all entries that scores and reports compute with, before they do."""
 
 from __future__ import annotations
 
@@ -14,27 +14,31 @@ Check = Callable[[Any], bool]
 
 
 def checked_record(stored: Any, ports: Ports) -> dict[str, Any]:
-    """The record as it is.
+    """Check the record of a fit and return it unchanged.
 
-    A surrogate from elsewhere need not have one, or may keep further entries; those with the names of a fit must have the
-    form that a fit gives them.
+    Entries may be missing, as in a surrogate that `fit` did not make, and there may be further ones; those with the names of
+    a fit must have the form that a fit gives them.
+
+    Args:
+        stored: The record, as JSON.
+        ports: Names of outputs and inputs, for the shapes of the linear model.
 
     Raises:
         ValueError: an entry of another form, by name.
     """
     if not isinstance(stored, dict):
-        raise ValueError("the record is no table")
-    for name, right in _ENTRIES.items():
-        if stored.get(name) is not None and not right(stored[name]):
-            raise ValueError(f"{name!r} in the record has not the form of a fit")
-    kept, made = stored.get("kept") or [], stored.get("validation") or []
-    if not all(0 <= index < len(made) for index in kept):
-        raise ValueError("the record keeps restarts that were never made")
+        raise ValueError("the record is not a mapping")
+    for name, has_form in _ENTRIES.items():
+        if stored.get(name) is not None and not has_form(stored[name]):
+            raise ValueError(f"{name!r} in the record does not have the form that a fit gives it")
+    kept, errors = stored.get("kept") or [], stored.get("validation") or []
+    if not all(0 <= index < len(errors) for index in kept):
+        raise ValueError("the record keeps restarts that have no validation error")
     level = stored.get("residual_level")
     if level is not None and not (len(level) == len(ports.output) and min(level) > 0):
         raise ValueError("'residual_level' in the record is not one positive number per output")
     if stored.get("arx") is not None and not _is_linear_model(stored["arx"], ports):
-        raise ValueError("'arx' in the record is no linear model of these outputs and inputs")
+        raise ValueError("'arx' in the record is not a linear model of these outputs and inputs")
     return stored
 
 
@@ -46,36 +50,38 @@ def _number_or_none(value: Any) -> bool:
     return value is None or _number(value)
 
 
-def _whole(value: Any) -> bool:
+def _count(value: Any) -> bool:
     return type(value) is int and 0 <= value < 2**31
 
 
 def _list(of: Check) -> Check:
+    """Return a check for lists whose items all pass another check."""
     return lambda value: isinstance(value, list) and all(of(item) for item in value)
 
 
-def _table(**columns: Check) -> Check:
-    """A mapping whose named entries are there and right."""
+def _mapping(**columns: Check) -> Check:
+    """Return a check for mappings whose named entries exist and pass their own checks."""
     return lambda value: isinstance(value, dict) and all(name in value and of(value[name]) for name, of in columns.items())
 
 
 _ENTRIES: Mapping[str, Check] = {
-    "config": _table(),
-    "versions": _table(),
+    "config": _mapping(),
+    "versions": _mapping(),
     "fingerprint": lambda value: isinstance(value, str),
-    "order_scan": _list(_table(order=_whole, error=_number_or_none)),
-    "history": _list(_table(restart=_whole, stage=_whole, validation=_number_or_none, residual=_number_or_none)),
+    "order_scan": _list(_mapping(order=_count, error=_number_or_none)),
+    "history": _list(_mapping(restart=_count, stage=_count, validation=_number_or_none, residual=_number_or_none)),
     "validation": _list(_number_or_none),
     "disagreement": _list(_number_or_none),
-    "kept": _list(_whole),
+    "kept": _list(_count),
+    "choice": lambda value: isinstance(value, str),
     "residual_level": _list(_number),
-    "residual_steps": lambda value: _whole(value) and 1 <= value <= 1000,
-    "data": _list(_table(start=_number, stop=_number, samples=_whole, provenance=_table())),
+    "residual_steps": lambda value: _count(value) and 1 <= value <= 1000,
+    "data": _list(_mapping(start=_number, stop=_number, samples=_count, provenance=_mapping())),
 }
 
 
 def _is_linear_model(model: Any, ports: Ports) -> bool:
-    if not _table(order=_whole, coefficients=_list(_list(_number)), mean=_list(_list(_number)), scale=_list(_list(_number)))(
+    if not _mapping(order=_count, coefficients=_list(_list(_number)), mean=_list(_list(_number)), scale=_list(_list(_number)))(
         model
     ):
         return False

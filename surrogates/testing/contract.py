@@ -1,12 +1,12 @@
-"""Conformance checks of a surrogate, for surrogates of your own.
+"""Conformance tests for surrogates, your own included.
 
-A new surrogate gets all checks from one method; pytest finds them through the subclass:
+A new surrogate inherits all tests and defines one method; pytest finds them through the subclass:
 
     class TestMyDevice(SurrogateContract):
         def make(self):
             return build_my_device()
 
-Nothing here needs pytest: each `test_` method asserts by itself.
+Nothing here needs pytest: each `test_` method uses plain assertions.
 """
 
 from __future__ import annotations
@@ -26,22 +26,22 @@ from torch import Tensor, nn
 from ...errors import ConfigError, DomainError, DomainWarning, TraceError
 from ...testing.assertions import assert_refuses, recorded_warnings
 from ...traces.trace import Trace
-from ..neural_ode.free_run import initial_state
+from ..neural_ode.free_run import estimate_initial_state
 from ..neural_ode.member import Member
 from ..neural_ode.surrogate import Surrogate
 
-#: Samples after the present one that the middle of a step needs where a drive runs along a spline through six samples.
+#: Number of later samples that the middle of a step depends on where a drive is a spline through six samples.
 SPLINE_LOOKAHEAD = 2
 
 
 class SurrogateContract:
-    """Checks that hold for every surrogate. Subclass it, name the class `Test...`, and write `make`.
+    """Tests that every surrogate must pass. Subclass it, name the class `Test...`, and define `make`.
 
     Attributes:
         steps: Length of the runs, in samples.
-        amplitude: Size of the drives and states that are tried, in deviations.
-        rests: Whether it has a stable resting state under its mean drive; a self-sustained oscillator has none.
-        solver_tolerance: Largest difference of fixed-step and adaptive runs, in deviations of the output.
+        amplitude: Size of the drives and states in the tests, in standard deviations.
+        rests: True if it has a stable resting state under its mean drive; a self-sustained oscillator has none.
+        solver_tolerance: Largest difference of fixed-step and adaptive runs, in standard deviations of the output.
     """
 
     steps: int = 24
@@ -50,17 +50,17 @@ class SurrogateContract:
     solver_tolerance: float = 1e-2
 
     def make(self) -> Surrogate:
-        """A surrogate, the same at each call."""
+        """Return a surrogate, the same at each call."""
         raise NotImplementedError
 
     def load(self, path: Path) -> Surrogate:
-        """Read it back; a surrogate with a field of its own passes `field=` here."""
+        """Load the surrogate from a file; one with a user-defined vector field passes `field=` here."""
         return Surrogate.load(path)
 
-    # --- the numerics ---------------------------------------------------------------------------------------------------
+    # --- the numerics -------------------------------------------------------------------------------------------------
 
     def test_simulate_returns_finite_outputs_for_any_batch_shape(self) -> None:
-        """Outputs are (..., time, outputs) in float64."""
+        """Outputs have shape (..., time, outputs) and type float64."""
         surrogate = self.make()
         for batch in ((), (1,), (2, 3)):
             outputs = self._simulate(surrogate, batch)
@@ -68,27 +68,27 @@ class SurrogateContract:
             assert outputs.dtype == torch.float64
             assert bool(torch.isfinite(outputs).all())
 
-    def test_batch_is_loop(self) -> None:
-        """Each element of a batch runs as if alone."""
+    def test_a_batch_equals_a_loop(self) -> None:
+        """Each element of a batch gives the same result as a run of its own."""
         surrogate = self.make()
         drive, state, constants = self._inputs(surrogate, (3,))
         together = _run(surrogate, drive, state, constants)
         for i in range(3):
-            _close(together[i], _run(surrogate, drive[i], state[i], constants[i]), surrogate, 1e-11)
+            _assert_close(together[i], _run(surrogate, drive[i], state[i], constants[i]), surrogate, 1e-11)
 
-    def test_one_state_or_one_drive_serves_a_batch(self) -> None:
-        """Leading dimensions of drive, state and parameters broadcast."""
+    def test_drive_state_and_parameters_broadcast(self) -> None:
+        """One drive, one state or one set of parameters can be shared by a batch."""
         surrogate = self.make()
         drive, state, constants = self._inputs(surrogate, (3,))
         for which in range(3):
             mixed = [part if i == which else part[0] for i, part in enumerate((drive, state, constants))]
             full = [part if i == which else part[:1].expand_as(part) for i, part in enumerate((drive, state, constants))]
             if which == 2 and not surrogate.ports.parameters:
-                continue  # a parameter tensor without columns has no batch to speak of
-            _close(_run(surrogate, *mixed), _run(surrogate, *full), surrogate, 1e-11)
+                continue  # a parameter tensor without columns has no batch dimension
+            _assert_close(_run(surrogate, *mixed), _run(surrogate, *full), surrogate, 1e-11)
 
     def test_gradients_match_finite_differences(self) -> None:
-        """Differentiable in drive, initial state and parameters (float64 gradcheck, in deviations)."""
+        """Runs are differentiable in drive, initial state and parameters (float64 gradcheck, in standard units)."""
         surrogate = self.make()
         scales, count = surrogate.scales, len(surrogate.ports.drive)
         drive, state, constants = self._inputs(surrogate, (), steps=8)
@@ -96,7 +96,7 @@ class SurrogateContract:
 
         def run(z: Tensor, x: Tensor) -> Tensor:
             si = z * scales.drive_scale + scales.drive_mean
-            # Parameters are constants: the first row stands for all.
+            # Parameters are constants: the first row is used for all samples.
             return scales.output(_run(surrogate, si[:, :count], x, si[0, count:]))
 
         leaves = tuple(part.detach().requires_grad_(part.numel() > 0) for part in inputs)
@@ -119,31 +119,31 @@ class SurrogateContract:
         values = []
         for sign in (1, -1):
             with torch.no_grad():
-                for name, move in zip(names, direction, strict=True):
-                    weights[name].add_(move, alpha=sign * 1e-6)
+                for name, step in zip(names, direction, strict=True):
+                    weights[name].add_(step, alpha=sign * 1e-6)
                 values.append(float(loss()))
-                for name, move in zip(names, direction, strict=True):
-                    weights[name].add_(move, alpha=-sign * 1e-6)
+                for name, step in zip(names, direction, strict=True):
+                    weights[name].add_(step, alpha=-sign * 1e-6)
         assert slope != 0
         assert math.isclose(slope, (values[0] - values[1]) / 2e-6, rel_tol=1e-4, abs_tol=1e-7)
 
     def test_causality(self) -> None:
-        """A change of the drive after sample t changes nothing up to t (held, linear), less what an embedding looks ahead."""
+        """A change of the drive after sample t does not affect outputs up to t, minus the lookahead of the embedding."""
         surrogate = self.make()
         ahead = surrogate.embedding.lookahead
-        for kind, looks in (("held", ahead), ("linear", ahead), ("spline", ahead + SPLINE_LOOKAHEAD)):
+        for kind, lookahead in (("held", ahead), ("linear", ahead), ("spline", ahead + SPLINE_LOOKAHEAD)):
             drive, state, constants = self._inputs(surrogate, ())
             changed = drive.clone()
             at = self.steps // 2
             changed[at + 1 :] += self.amplitude * surrogate.scales.drive_scale[: drive.shape[-1]]
             kinds = dict.fromkeys(surrogate.ports.drive, kind)
             runs = [_run(surrogate, each, state, constants, interpolation=kinds) for each in (drive, changed)]
-            assert torch.equal(runs[0][: at - looks + 1], runs[1][: at - looks + 1])
+            assert torch.equal(runs[0][: at - lookahead + 1], runs[1][: at - lookahead + 1])
             if surrogate.ports.drive:
                 assert not torch.equal(runs[0][at + 1 :], runs[1][at + 1 :])
 
-    def test_interpolations_agree_where_they_must(self) -> None:
-        """All agree on a constant drive, linear and spline on a ramp; held differs there."""
+    def test_interpolations_agree_on_constant_and_linear_drives(self) -> None:
+        """All agree on a constant drive; linear and spline agree on a ramp, where held differs."""
         surrogate = self.make()
         if not surrogate.ports.drive:
             return
@@ -159,18 +159,18 @@ class SurrogateContract:
             ]
 
         held, linear, spline = runs(flat)
-        _close(held, linear, surrogate, 1e-11)
-        _close(spline, linear, surrogate, 1e-11)
+        _assert_close(held, linear, surrogate, 1e-11)
+        _assert_close(spline, linear, surrogate, 1e-11)
         held, linear, spline = runs(ramp)
-        _close(spline, linear, surrogate, 1e-10)
+        _assert_close(spline, linear, surrogate, 1e-10)
         assert float(((held - linear) / surrogate.scales.output_scale).detach().abs().max()) > 1e-9
 
-    def test_steps_add_up_to_a_run(self) -> None:
-        """`step` and `read`, one sample after the other, are `simulate` under a held drive."""
+    def test_single_steps_equal_a_run(self) -> None:
+        """Repeated `step` and `read` give the same as `simulate` under a held drive."""
         surrogate = self.make()
         drive, state, constants = self._inputs(surrogate, ())
         if surrogate.embedding.lookahead:
-            drive = drive[:1].expand_as(drive)  # `step` knows one input; the embedding would see the next ones too
+            drive = drive[:1].expand_as(drive)  # `step` receives one input; the embedding also uses the following ones
         if len(surrogate.members) > 1:
             return  # `simulate` is the mean of the members then
         kinds = dict.fromkeys(surrogate.ports.drive, "held")
@@ -180,17 +180,17 @@ class SurrogateContract:
             u = torch.cat([sample, constants])
             x = surrogate.step(x, u)
             rows.append(surrogate.read(x, u))
-        _close(torch.stack(rows), whole, surrogate, 1e-11)
+        _assert_close(torch.stack(rows), whole, surrogate, 1e-11)
 
     def test_adaptive_solver_agrees_with_fixed_steps(self) -> None:
-        """An adaptive solver finds the same run up to the error of one Runge-Kutta step per sample."""
+        """An adaptive solver gives the same run up to the error of one Runge-Kutta step per sample."""
         surrogate = self.make()
         drive, state, constants = self._inputs(surrogate, (), steps=12)
         fixed, adaptive = (_run(surrogate, drive, state, constants, solver=solver) for solver in ("rk4", "dopri5"))
-        _close(fixed, adaptive, surrogate, self.solver_tolerance)
+        _assert_close(fixed, adaptive, surrogate, self.solver_tolerance)
 
     def test_resting_state_is_a_fixed_point(self) -> None:
-        """Under its constant drive the device stays where it rests, and `simulate` starts there by itself."""
+        """Under a constant drive the resting state does not change, and `simulate` starts from it if no state is given."""
         surrogate = self.make()
         drive, _, constants = self._inputs(surrogate, ())
         named = dict(zip(surrogate.ports.parameters, constants.tolist(), strict=True))
@@ -202,12 +202,12 @@ class SurrogateContract:
         after = surrogate.step(rest, torch.cat([drive[0], constants]))
         assert float((after - rest).detach().abs().max()) < 1e-7
         run = _run(surrogate, constant, None, constants)
-        _close(run, run[:1].expand_as(run), surrogate, 1e-6)
+        _assert_close(run, run[:1].expand_as(run), surrogate, 1e-6)
 
-    # --- units at the doors ---------------------------------------------------------------------------------------------
+    # --- units --------------------------------------------------------------------------------------------------------
 
-    def test_units_scale_through(self) -> None:
-        """A drive in another unit gives the same outputs, outputs in another unit are scaled: exactly, for powers of two."""
+    def test_units_only_scale_inputs_and_outputs(self) -> None:
+        """A drive in another unit gives the same outputs, and outputs in another unit are scaled; exact for powers of two."""
         surrogate = self.make()
         drive, state, constants = self._inputs(surrogate, ())
         other = deepcopy(surrogate)
@@ -224,8 +224,8 @@ class SurrogateContract:
         scaled = _run(other, drive * 2.0**-10, state, constants * 2.0**-10)
         assert torch.equal(scaled, plain * 2.0**20)
 
-    def test_measured_samples_are_read_back(self) -> None:
-        """`state_from` inverts `read`: the outputs of embedded samples are the samples."""
+    def test_state_from_inverts_read(self) -> None:
+        """The outputs of embedded samples are the samples."""
         surrogate = self.make()
         samples = 40
         drive, _, constants = self._inputs(surrogate, (), steps=samples)
@@ -236,10 +236,10 @@ class SurrogateContract:
             states = surrogate.state_from(output, drive, parameters=constants, member=member)
             assert len(states) == samples - surrogate.embedding.lookahead
             inputs = torch.cat([drive, constants.expand(samples, -1)], -1)[: len(states)]
-            _close(surrogate.read(states, inputs, member=member), output[: len(states)], surrogate, 1e-9)
+            _assert_close(surrogate.read(states, inputs, member=member), output[: len(states)], surrogate, 1e-9)
 
     def test_run_along_a_trace_is_a_simulation_from_its_first_samples(self) -> None:
-        """`run` starts each member from the trace's first samples and averages them; it keeps the trace's instants."""
+        """`run` starts each member from the first samples of the trace, averages the members, and keeps the time axis."""
         surrogate = self.make()
         trace = self._trace(surrogate)
         drive = torch.as_tensor(np.stack([*trace.drive.values()], -1)) if trace.drive else torch.zeros(len(trace), 0)
@@ -248,17 +248,17 @@ class SurrogateContract:
         for index, member in enumerate(surrogate.members):
             alone = deepcopy(surrogate)
             alone.members = cast(list[Member], nn.ModuleList([deepcopy(member)]))
-            state = initial_state(surrogate, trace, member=index)
+            state = estimate_initial_state(surrogate, trace, member=index)
             members.append(_run(alone, drive, state, trace.parameters))
-        _close(run.output, torch.stack(members).mean(0), surrogate, 1e-10)
+        _assert_close(run.output, torch.stack(members).mean(0), surrogate, 1e-10)
         assert np.array_equal(run.time.numpy(), trace.time)
         assert run.outside.shape == (len(trace),)
         assert bool((run.spread >= surrogate.spread_floor).all())
 
-    # --- trust ----------------------------------------------------------------------------------------------------------
+    # --- domain, noise and invalid input ------------------------------------------------------------------------------
 
-    def test_leaving_the_domain_is_said(self) -> None:
-        """Outside its domain a run warns once, and raises if strict; it is never silent about it."""
+    def test_leaving_the_domain_warns_once(self) -> None:
+        """Outside its domain a run warns once, and raises an error if strict."""
         surrogate = self.make()
         drive, state, constants = self._inputs(surrogate, ())
         reach = float(surrogate.domain.points.abs().max() + 2 * surrogate.domain.radius) + 1
@@ -276,7 +276,7 @@ class SurrogateContract:
         assert bool(torch.isfinite(first).all())
 
     def test_noise_follows_the_seed(self) -> None:
-        """The same seed gives the same noise, another one another; without noise the run is the mean response."""
+        """The same seed gives the same noise, a different seed different noise; without noise the run is the mean response."""
         surrogate = self.make()
 
         def run(seed: int | None) -> Tensor:
@@ -290,8 +290,8 @@ class SurrogateContract:
         assert torch.equal(run(3), run(4)) != noisy
         assert torch.equal(run(3), run(None)) != noisy
 
-    def test_bad_input_is_refused_at_the_door(self) -> None:
-        """Wrong shapes, NaN, missing parameters and unknown settings raise the package's own errors."""
+    def test_invalid_input_is_refused(self) -> None:
+        """Wrong shapes, NaN, missing parameters and unknown settings raise the errors of the package."""
         surrogate = self.make()
         drive, state, constants = self._inputs(surrogate, ())
         wider = torch.cat([drive, drive[:, :1] if drive.shape[1] else torch.zeros(len(drive), 1)], -1)
@@ -308,29 +308,29 @@ class SurrogateContract:
             assert_refuses(ConfigError, lambda: run(drive, state=state))
             assert_refuses(ConfigError, lambda: run(drive, state=state, parameters=constants * float("nan")))
 
-    # --- files ----------------------------------------------------------------------------------------------------------
+    # --- files --------------------------------------------------------------------------------------------------------
 
-    def test_a_file_keeps_everything(self) -> None:
-        """Saved and loaded, every number, name and unit is the same, bit for bit."""
+    def test_saving_and_loading_changes_nothing(self) -> None:
+        """After saving and loading, every number, name and unit is identical, bit for bit."""
         surrogate = self.make()
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder, "surrogate.safetensors")
             surrogate.save(path)
-            back = self.load(path)
+            loaded = self.load(path)
             assert [entry.name for entry in Path(folder).iterdir()] == [path.name]
             first = path.read_bytes()
-            back.save(path)
+            loaded.save(path)
             assert path.read_bytes() == first
-        assert _same_numbers(surrogate, back)
-        assert back.ports == surrogate.ports
-        assert back.embedding == surrogate.embedding
-        assert back.interval == surrogate.interval
+        assert _same_numbers(surrogate, loaded)
+        assert loaded.ports == surrogate.ports
+        assert loaded.embedding == surrogate.embedding
+        assert loaded.interval == surrogate.interval
         drive, state, constants = self._inputs(surrogate, ())
-        runs = [_run(each, drive, state, constants) for each in (surrogate, back)]
+        runs = [_run(each, drive, state, constants) for each in (surrogate, loaded)]
         assert torch.equal(*runs)
 
     def test_state_dict_keeps_every_number(self) -> None:
-        """A state dict loaded into another surrogate of the same layout makes it the same."""
+        """Loading a state dict into a surrogate of the same layout makes the two identical."""
         surrogate, other = self.make(), self.make()
         with torch.no_grad():
             for parameter in other.parameters():
@@ -340,18 +340,18 @@ class SurrogateContract:
         other.load_state_dict(surrogate.state_dict())
         assert _same_numbers(surrogate, other)
 
-    # --- inside ---------------------------------------------------------------------------------------------------------
+    # --- inputs of the tests ------------------------------------------------------------------------------------------
 
     def _inputs(self, surrogate: Surrogate, batch: tuple[int, ...], steps: int = 0) -> tuple[Tensor, Tensor, Tensor]:
-        """A smooth drive and parameters in SI, and an initial state, all near the middle of what was fitted."""
+        """Return a smooth drive, an initial state and parameters (drive and parameters in SI), all within the fitted domain."""
         steps = steps or self.steps
         generator = torch.Generator().manual_seed(0)
         names = surrogate.ports
         width = surrogate.embedding.order * len(names.output)
-        middle, scale = surrogate.scales.drive_mean, surrogate.scales.drive_scale
+        mean, scale = surrogate.scales.drive_mean, surrogate.scales.drive_scale
         phase = 6.3 * torch.rand(*batch, 1, len(names.inputs), generator=generator, dtype=torch.float64)
         waves = torch.sin(0.4 * torch.arange(steps, dtype=torch.float64)[:, None] + phase)
-        inputs = middle + self.amplitude * scale * waves
+        inputs = mean + self.amplitude * scale * waves
         state = self.amplitude * torch.randn(*batch, width, generator=generator, dtype=torch.float64)
         count = len(names.drive)
         return inputs[..., :count], state, inputs[..., 0, count:]
@@ -361,7 +361,7 @@ class SurrogateContract:
         return _run(surrogate, drive, state, constants)
 
     def _trace(self, surrogate: Surrogate) -> Trace:
-        """A run of the surrogate itself as a recording that begins at another instant than zero."""
+        """Return a run of the surrogate as a recording that does not begin at time zero."""
         drive, state, constants = self._inputs(surrogate, (), steps=60)
         output = _run(surrogate, drive, state, constants).detach()
         names = surrogate.ports
@@ -378,16 +378,16 @@ class SurrogateContract:
 def _run(
     surrogate: Surrogate, drive: Tensor, state: Tensor | None, parameters: Tensor | Mapping[str, float], **options: Any
 ) -> Tensor:
-    """`simulate` where leaving the domain is not the matter."""
+    """Run `simulate` without warnings about the domain."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DomainWarning)
         return surrogate.simulate(drive, state=state, parameters=parameters, **options)
 
 
-def _close(got: Tensor, want: Tensor, surrogate: Surrogate, tolerance: float) -> None:
-    """Equal to a tolerance in deviations of the outputs."""
-    worst = float(((got - want).detach() / surrogate.scales.output_scale).abs().max())
-    assert worst <= tolerance, f"outputs differ by {worst:.3g} deviations, more than {tolerance:.3g}"
+def _assert_close(actual: Tensor, expected: Tensor, surrogate: Surrogate, tolerance: float) -> None:
+    """Assert that outputs agree within a tolerance in standard deviations of the outputs."""
+    worst = float(((actual - expected).detach() / surrogate.scales.output_scale).abs().max())
+    assert worst <= tolerance, f"outputs differ by {worst:.3g} standard deviations, more than {tolerance:.3g}"
 
 
 def _same_numbers(one: nn.Module, other: nn.Module) -> bool:
