@@ -1,3 +1,3 @@
-"""Self-sustained oscillators: reference physics of their amplitude and phase, with noise."""
+"""Reference physics of self-sustained oscillators: amplitude and phase, with noise."""
 
 from .spin_torque import SpinTorqueOscillator as SpinTorqueOscillator

@@ -1,4 +1,4 @@
-"""Small surrogates with known equations, for tests of what works on surrogates."""
+"""Small surrogates with known equations, for tests of code that works with surrogates."""
 
 from __future__ import annotations
 
@@ -19,16 +19,22 @@ from ..neural_ode.surrogate import Surrogate
 def resonator(
     *, period: float = 20.0, damping: float = 0.05, gain: float = 0.5, interval: float = 1e-11, noise: float = 0.0
 ) -> Surrogate:
-    """A driven linear resonator, exact, as a surrogate with one drive "V" [V] and one output "y" [T].
+    """Return an exact driven linear resonator as a surrogate with one drive "V" [V] and one output "y" [T].
 
         y'' + 2 damping w y' + w^2 y = w^2 gain u,    w = 2 pi / (period interval)
 
     Args:
-        period: Period, in samples.
+        period: Period in samples.
         damping: Damping ratio.
         gain: Response to a constant drive of one, in [T/V].
         interval: Sample interval [s].
-        noise: Deviation of the measurement noise [T].
+        noise: Standard deviation of the measurement noise [T].
+
+    Example:
+        >>> drive = torch.ones(400, 1, dtype=torch.float64)
+        >>> outputs = resonator(gain=0.5).simulate(drive, state=torch.zeros(2, dtype=torch.float64))
+        >>> round(float(outputs[-1].detach()), 2)
+        0.5
     """
     omega = 2 * math.pi / period
     field = MLPField(2, 1, 1, hidden=(1,))
@@ -61,7 +67,7 @@ def small_surrogate(
     members: int = 1,
     seed: int = 0,
 ) -> Surrogate:
-    """A stable surrogate of any layout with a slightly nonlinear random field, for tests of what works on surrogates.
+    """Return a stable surrogate of any layout with a slightly nonlinear random vector field.
 
     Args:
         kind: Embedding.
@@ -70,7 +76,11 @@ def small_surrogate(
         outputs: Number of outputs, named "y0", "y1", ... [T].
         parameters: Number of parameters, named "p0", "p1", ... [K].
         members: Size of the ensemble.
-        seed: Seed of everything random.
+        seed: Seed of all random numbers.
+
+    Example:
+        >>> small_surrogate(drives=2, outputs=3).outputs
+        ('y0', 'y1', 'y2')
     """
     generator = torch.Generator().manual_seed(seed)
 
@@ -86,8 +96,8 @@ def small_surrogate(
     )
 
     def member() -> Member:
-        seen = embedding.drive_size(inputs)
-        field = MLPField(state, seen, embedding.rates(outputs), hidden=(4,), generator=generator)
+        width = embedding.drive_size(inputs)
+        field = MLPField(state, width, embedding.rates(outputs), hidden=(4,), generator=generator)
         assert field.skip is not None
         with torch.no_grad():
             field.out.weight.mul_(0.3)
@@ -98,13 +108,13 @@ def small_surrogate(
 
     names = {"drive": "u", "output": "y", "parameters": "p"}
     counts = {"drive": drives, "output": outputs, "parameters": parameters}
-    named = {role: tuple(f"{letter}{i}" for i in range(counts[role])) for role, letter in names.items()}
-    si = {"drive": "V", "output": "T", "parameters": "K"}
+    channels = {role: tuple(f"{letter}{i}" for i in range(counts[role])) for role, letter in names.items()}
+    units = {"drive": "V", "output": "T", "parameters": "K"}
     return Surrogate(
         ports=Ports(
-            **named,
-            units={name: si[role] for role, listed in named.items() for name in listed},
-            interpolation=dict.fromkeys(named["drive"], "spline"),
+            **channels,
+            units={name: units[role] for role, listed in channels.items() for name in listed},
+            interpolation=dict.fromkeys(channels["drive"], "spline"),
         ),
         embedding=embedding,
         interval=2e-12,
@@ -119,7 +129,7 @@ def small_surrogate(
 
 
 def _cloud(width: int, seed: int) -> Tensor:
-    """Points around the origin, as the domain of a made-up surrogate; the origin is one of them."""
+    """Return points around the origin, which is one of them, as the domain of a synthetic surrogate."""
     generator = torch.Generator().manual_seed(seed)
     points = torch.randn(400, width, generator=generator, dtype=torch.float64)
     points[0] = 0
@@ -127,7 +137,7 @@ def _cloud(width: int, seed: int) -> Tensor:
 
 
 def _damped(chain: bool, order: int, outputs: int, rate: float) -> Tensor:
-    """Linear part with all eigenvalues at -rate: (s + rate)^order in the scaled blocks of a chain."""
+    """Return a linear part with all eigenvalues at -rate: (s + rate)^order in the scaled blocks of a chain."""
     eye = torch.eye(outputs, dtype=torch.float64)
     if not chain:
         return -rate * torch.eye(order * outputs, dtype=torch.float64)

@@ -9,7 +9,7 @@ import torch
 import spinode
 from spinode import Trace, artifact, load
 from spinode.contracts.driven_device import DrivenDevice
-from spinode.errors import ConfigError, FileFormatError, TraceError
+from spinode.errors import ConfigError, DomainWarning, FileFormatError, TraceError
 from spinode.surrogates import Reservoir, WithFastResponse, fast_response
 
 RINGING = 0.2 * np.exp(-np.arange(12) / 4) * np.cos(np.arange(12) * 1.3)
@@ -86,8 +86,10 @@ def test_saving_and_loading_changes_nothing(both, tmp_path):
     both.save(tmp_path / "fast.safetensors")
     loaded = load(tmp_path / "fast.safetensors")
     assert isinstance(loaded, WithFastResponse)
-    drive = torch.rand(30, 1, dtype=torch.float64)
+    drive = torch.tensor(0.2 * recording(2).drive["u"][:30])[:, None]
     torch.testing.assert_close(loaded.simulate(drive), both.simulate(drive), rtol=0, atol=0)
+    with pytest.warns(DomainWarning, match="of the steps lie outside the domain the surrogate was fitted on"):
+        loaded.simulate(20 * drive)
     with pytest.raises(FileFormatError, match=r"expected .*`spinode\.load` opens every kind"):
         artifact.load(tmp_path / "fast.safetensors", expected=spinode.Surrogate)
 

@@ -20,19 +20,19 @@ def generator(seed=0):
     return torch.Generator().manual_seed(seed)
 
 
-def held(current, devices, samples):
+def constant(current, devices, samples):
     return torch.full((devices, samples, 1), current, dtype=torch.float64)
 
 
-def test_it_is_a_driven_device():
+def test_the_oscillator_is_a_driven_device():
     assert isinstance(OSCILLATOR, DrivenDevice)
 
 
 @pytest.mark.parametrize("current", [6e-3, 8e-3])
-def test_the_mean_goes_to_the_stationary_power(current):
+def test_the_mean_converges_to_the_stationary_power(current):
     quiet = replace(OSCILLATOR, noise=1e-12)
     memory = torch.tensor([[1e-3, 0.0], [0.9, 0.0]], dtype=torch.float64)
-    end = quiet.step_block(memory, held(current, 2, 500)).memory[:, 0]
+    end = quiet.step_block(memory, constant(current, 2, 500)).memory[:, 0]
     torch.testing.assert_close(end, quiet.power([current, current]), rtol=1e-6, atol=0)
     assert float(quiet.power(4e-3)) == 0
 
@@ -41,17 +41,17 @@ def test_a_small_deviation_decays_at_twice_the_rate_of_the_amplitude():
     """d(p - p0)/dt = -2 Gamma (I / I_c - 1) (p - p0) near p0."""
     quiet, current = replace(OSCILLATOR, noise=0.0), 7e-3
     p0 = float(quiet.power(current))
-    path = quiet.step_block(torch.tensor([[1.001 * p0, 0.0]], dtype=torch.float64), held(current, 1, 10)).output[0, :, 0]
+    path = quiet.step_block(torch.tensor([[1.001 * p0, 0.0]], dtype=torch.float64), constant(current, 1, 10)).output[0, :, 0]
     gap = (path / quiet.scale) ** 2 - p0
     rate = -math.log(float(gap[9] / gap[0])) / (9 * quiet.interval)
     assert rate == pytest.approx(2 * quiet.damping * (current / quiet.critical - 1), rel=1e-3)
 
 
 @pytest.mark.parametrize("current", [4e-3, 6.5e-3])
-def test_the_power_is_distributed_as_the_fokker_planck_equation_has_it(current):
+def test_the_power_has_the_distribution_of_the_fokker_planck_equation(current):
     """For Q = 0, P(p) ~ exp([a p / 2 - b p^2 / 4] / D); 4000 independent devices, Kolmogorov-Smirnov at 1e-4."""
     noisy = replace(OSCILLATOR, nonlinear_damping=0.0, noise=5e-3, substeps=20)
-    drive = held(current, 4000, 60)
+    drive = constant(current, 4000, 60)
     p = (
         noisy.step_block(noisy.initial_state(drive[:, 0], generator=generator()), drive, generator=generator(1))
         .memory[:, 0]
@@ -68,21 +68,21 @@ def test_the_power_is_distributed_as_the_fokker_planck_equation_has_it(current):
     assert distance < 2.2 / math.sqrt(len(p))
 
 
-def test_the_phase_diffuses_as_its_nonlinear_shift_amplifies_it():
-    """Variance of the phase grows by (D / p0) (1 + nu^2) t, nu = 2 N / b; with 3000 devices known to 1 / sqrt(1500)."""
+def test_phase_diffusion_is_amplified_by_the_nonlinear_shift():
+    """The variance of the phase grows by (D / p0) (1 + nu^2) t, nu = 2 N / b; with 3000 devices known to 1 / sqrt(1500)."""
     current = 8e-3
     device = replace(OSCILLATOR, nonlinear_damping=0.0, noise=1e-5, shift=1.5e7, substeps=10)
-    drive = held(current, 3000, 120)
+    drive = constant(current, 3000, 120)
     memory = device.initial_state(drive[:, 0])
     phase = device.step_block(memory, drive, generator=generator()).output[..., 1]
-    grown = float(phase[:, 119].var() - phase[:, 39].var()) / (80 * device.interval)
+    growth = float(phase[:, 119].var() - phase[:, 39].var()) / (80 * device.interval)
     relative = current / device.critical
     nu = 2 * device.shift / (2 * device.damping * relative)
     expected = device.damping * device.noise / float(device.power(current)) * (1 + nu**2)
-    assert grown == pytest.approx(expected, rel=4 * math.sqrt(2 / 1500))
+    assert growth == pytest.approx(expected, rel=4 * math.sqrt(2 / 1500))
 
 
-def test_stretches_are_one_run():
+def test_blocks_continue_one_run():
     drive = OSCILLATOR.critical * (1 + torch.rand(3, 40, 1, generator=generator(), dtype=torch.float64))
     memory = OSCILLATOR.initial_state(drive[:, 0])
     whole = OSCILLATOR.step_block(memory, drive)
@@ -91,7 +91,7 @@ def test_stretches_are_one_run():
     torch.testing.assert_close(torch.cat([first.output, second.output], 1), whole.output, rtol=0, atol=0)
 
 
-def test_a_recording_answers_to_the_sample_before():
+def test_a_recording_responds_to_the_previous_sample():
     current = torch.tensor([6e-3, 6e-3, 8e-3, 8e-3], dtype=torch.float64)
     trace = OSCILLATOR.trace(current, output=("V", "phase"))
     V = trace.output["V"]
@@ -106,7 +106,7 @@ def test_a_recording_answers_to_the_sample_before():
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: SpinTorqueOscillator(damping=0), "damping is 0; expected a number above 0"),
+        (lambda: SpinTorqueOscillator(damping=0), r"damping is 0; expected a finite number above 0 \[rad/s\]"),
         (lambda: SpinTorqueOscillator(noise=math.nan), "noise is nan"),
         (lambda: SpinTorqueOscillator(substeps=0), "substeps is 0"),
         (lambda: OSCILLATOR.trace([[1e-3]]), "current has shape"),
@@ -115,6 +115,6 @@ def test_a_recording_answers_to_the_sample_before():
         (lambda: OSCILLATOR.step_block(torch.ones(1, 2), torch.ones(1, 3)), "drive has shape"),
     ],
 )
-def test_what_cannot_be(make, message):
+def test_invalid_arguments_are_refused(make, message):
     with pytest.raises(ConfigError, match=message):
         make()
