@@ -42,6 +42,7 @@ class SynapseSurrogate(SynapseModel, nn.Module):
         drift: The Neural ODE in double precision; a copy in single precision is used for states in single precision. Its
             weights take no gradient until `drift.requires_grad_()` is called.
         noise_model: Form of the noise; `noise` contains its parameters.
+        first: First state of the typical device of a surrogate without population.
         population: Distribution over devices (or, from one device, over its cycles); None where they do not differ. From fewer
             than ten, only the mean is used.
         of_devices: True if the population is one of devices. From one device it is not: its spread is from cycle to cycle.
@@ -51,6 +52,7 @@ class SynapseSurrogate(SynapseModel, nn.Module):
         inputs: Scaling of voltage and width.
         state_range: Smallest and largest state of the fitted recordings. States are clamped a quarter of its span beyond it.
         chunk: Largest number of pulses in one midpoint step.
+        with_noise, with_telegraph, with_spread: Kinds of randomness that are simulated, see `only`.
         record: Fitted data, settings, scores and uncertainties (plain JSON).
 
     Example:

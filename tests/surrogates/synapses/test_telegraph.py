@@ -103,19 +103,6 @@ def test_lanes_are_independent():
         assert its[0] == pytest.approx(score[lane], rel=1e-9)
 
 
-@pytest.mark.parametrize("count", [0, 1, 2, 7, 100])
-def test_transitions_are_the_power_of_the_matrix(count):
-    single = np.array([[1 - TELEGRAPH.fill, TELEGRAPH.fill], [TELEGRAPH.leave, 1 - TELEGRAPH.leave]])
-    expected = np.linalg.matrix_power(single, count)
-    np.testing.assert_allclose(TELEGRAPH.transitions(np.array([float(count)]))[..., 0], expected, rtol=1e-12, atol=1e-15)
-
-
-def test_the_occupancy_is_the_stationary_distribution():
-    settled = TELEGRAPH.transitions(np.array(1e5))
-    np.testing.assert_allclose(settled, [[1 - TELEGRAPH.occupancy, TELEGRAPH.occupancy]] * 2, rtol=1e-12)
-    assert TELEGRAPH.occupancy == pytest.approx(1 / 3)
-
-
 def test_the_log_probability_of_a_history_is_that_of_its_transitions():
     filled = history(6, [(2, 4)])
     seen, pulses = np.ones_like(filled), np.array([[1.0], [2.0], [0.0], [5.0], [1.0]])
