@@ -179,11 +179,11 @@ def _parse_comments(comments: Sequence[Line]) -> CommentContent:
 
 def parse_parameter(comment: str) -> tuple[str, float, str | None] | None:
     """Return name, value and unit text of a parameter in a comment, `parameter T (K) = 300.0`; None for another comment."""
-    found = _PARAMETER.fullmatch(comment)
-    value = parse_number(found["value"]) if found else None
-    if found is None or value is None:
+    match = _PARAMETER.fullmatch(comment)
+    value = parse_number(match["value"]) if match else None
+    if match is None or value is None:
         return None
-    name, unit = split_name(found["name"])
+    name, unit = split_name(match["name"])
     return name, value, unit
 
 

@@ -81,8 +81,8 @@ def is_unit_of(text: str | None, dimension: str) -> bool:
 
 def split_time_unit(name: str, unit: str | None) -> tuple[str, str | None]:
     """Split `time_us` and `Elapsed ms` into name and unit; return any other name and unit unchanged."""
-    found = _TIME_AND_UNIT.fullmatch(name) if unit is None else None
-    return (found["name"], found["unit"]) if found else (name, unit)
+    match = _TIME_AND_UNIT.fullmatch(name) if unit is None else None
+    return (match["name"], match["unit"]) if match else (name, unit)
 
 
 def bare_unit(cell: str) -> str:

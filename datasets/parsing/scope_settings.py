@@ -69,11 +69,11 @@ def record_length(settings: Mapping[str, str]) -> int | None:
 
 def _quantity(text: str) -> tuple[float, str] | None:
     """Return number and unit of `1e-9`, `2.0 ns`, `Analog:1e-9`; those of the first channel of several."""
-    found = _QUANTITY.fullmatch(text.split(",")[0].rpartition(":")[2].strip())
-    value = parse_number(found["number"]) if found else None
-    if found is None or value is None or not (found["unit"] == "" or is_unit(found["unit"])):
+    match = _QUANTITY.fullmatch(text.split(",")[0].rpartition(":")[2].strip())
+    value = parse_number(match["number"]) if match else None
+    if match is None or value is None or not (match["unit"] == "" or is_unit(match["unit"])):
         return None
-    return value, found["unit"]
+    return value, match["unit"]
 
 
 def time_unit(settings: Mapping[str, str]) -> str | None:

@@ -71,9 +71,9 @@ def read(path: Path, part: Part = None, progress: Progress | None = None) -> Tab
 
 def _settings(text: str) -> dict[str, str]:
     settings = {}
-    for found in _SETTING.finditer(re.sub(r":?WFM(?:O(?:UTPRE)?|P(?:RE?)?)?:", "", text, flags=re.IGNORECASE)):
-        key = found["key"].upper()
-        settings[_FULL_KEYS.get(key, key)] = found["value"].strip().strip('"')
+    for match in _SETTING.finditer(re.sub(r":?WFM(?:O(?:UTPRE)?|P(?:RE?)?)?:", "", text, flags=re.IGNORECASE)):
+        key = match["key"].upper()
+        settings[_FULL_KEYS.get(key, key)] = match["value"].strip().strip('"')
     return settings
 
 

@@ -104,7 +104,7 @@ def _joined_lines(lines: Sequence[str]) -> Iterator[tuple[int, str]]:
 
 
 def _words(text: str) -> list[str]:
-    return [found["braced"] if found["braced"] is not None else found["plain"] for found in _WORD.finditer(text)]
+    return [match["braced"] if match["braced"] is not None else match["plain"] for match in _WORD.finditer(text)]
 
 
 register_reader("odt", sniff, read, priority=100)

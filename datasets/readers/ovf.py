@@ -131,9 +131,9 @@ def _header(lines: Sequence[str]) -> tuple[dict[str, str], float | None]:
     header, time = {}, None
     for line in lines:
         text = line.lstrip("#").strip()
-        found = _TIME.search(text)
-        if found:
-            value = parse_number(found["time"])
+        match = _TIME.search(text)
+        if match:
+            value = parse_number(match["time"])
             time = value if value is not None and value >= 0 else None  # a minimisation writes -1 or -2
         key, colon, value_text = text.partition(":")
         if colon and key.casefold() not in ("begin", "end", "desc"):

@@ -63,7 +63,7 @@ def _waveform(lines: list[Line], *, complete: bool) -> Table:
 
 
 def _readings(lines: list[Line]) -> Table:
-    stamps = [found[1] for line in lines if (found := _STAMP.match(line.text))]
+    stamps = [match[1] for line in lines if (match := _STAMP.match(line.text))]
     rows = [line for line in lines if not _STAMP.match(line.text)]
     units = {split_cells(line.text, ",")[2] for line in rows if line.text.count(",") >= 2}
     if len(units) > 1:

@@ -19,8 +19,8 @@ _NUMBER = r"[+-]?(?:\d+(?:[.p]\d+)?|[.p]\d+)(?:[eE][+-]?\d+)?"
 def is_set_of_files(path: str | Path) -> bool:
     """Return True for a folder or a pattern, False for the name of a file."""
     try:
-        place = Path(path)
-        return place.is_dir() or (not place.exists() and any(mark in str(path) for mark in "*?["))
+        location = Path(path)
+        return location.is_dir() or (not location.exists() and any(mark in str(path) for mark in "*?["))
     except (OSError, ValueError):
         return False
 
@@ -33,11 +33,11 @@ def files_of(path: str | Path) -> list[Path]:
     """
     if not is_set_of_files(path):
         return [Path(path)]
-    place = Path(path)
-    found = place.iterdir() if place.is_dir() else map(Path, glob.glob(str(path), recursive=True))
-    files = sorted((each for each in found if each.is_file() and not each.name.startswith(".")), key=_natural_order)
+    location = Path(path)
+    paths = location.iterdir() if location.is_dir() else map(Path, glob.glob(str(path), recursive=True))
+    files = sorted((each for each in paths if each.is_file() and not each.name.startswith(".")), key=_natural_order)
     if not files:
-        raise TraceError(f"{'the folder' if place.is_dir() else 'the pattern'} {path} contains no file; check the path.")
+        raise TraceError(f"{'the folder' if location.is_dir() else 'the pattern'} {path} contains no file; check the path.")
     return files
 
 
@@ -66,8 +66,8 @@ def parameters_from_name(path: Path, pattern: str) -> dict[str, float]:
         raise TraceError(
             f"pattern is of type {type(pattern).__name__}; expected text such as 'device{{device}}_{{amplitude:mV}}.csv'."
         )
-    fields = [found for found in _FIELD.finditer(pattern) if not found["any"]]
-    if not fields or any(not found["name"] for found in fields):
+    fields = [match for match in _FIELD.finditer(pattern) if not match["any"]]
+    if not fields or any(not match["name"] for match in fields):
         raise TraceError(
             f"the pattern {pattern!r} names no parameter; write each in braces: 'device{{device}}_{{amplitude:mV}}.csv'."
         )
@@ -75,11 +75,11 @@ def parameters_from_name(path: Path, pattern: str) -> dict[str, float]:
     if matched is None:
         raise TraceError(f"the name {path.name} does not fit the pattern {pattern!r}; a field in braces stands for a number.")
     values = {}
-    for found, text in zip(fields, matched.groups(), strict=True):
+    for match, text in zip(fields, matched.groups(), strict=True):
         value = parse_number(text.replace("p", "."))
         assert value is not None  # by the expression
         try:
-            values[found["name"]] = float(parse_unit(found["unit"] or "").to_si(np.float64(value)))
+            values[match["name"]] = float(parse_unit(match["unit"] or "").to_si(np.float64(value)))
         except UnitError as error:
             raise UnitError(f"the pattern {pattern!r}: {error}") from None
     return values
@@ -88,8 +88,8 @@ def parameters_from_name(path: Path, pattern: str) -> dict[str, float]:
 def _expression(pattern: str) -> str:
     """Return the regular expression of a pattern, with a group for each field."""
     pieces, end = [], 0
-    for found in _FIELD.finditer(pattern):
-        unit = f"(?:{re.escape(found['unit'])})?" if found["unit"] else ""  # which the name may contain as well
-        pieces += [re.escape(pattern[end : found.start()]), ".*?" if found["any"] else f"({_NUMBER}){unit}"]
-        end = found.end()
+    for match in _FIELD.finditer(pattern):
+        unit = f"(?:{re.escape(match['unit'])})?" if match["unit"] else ""  # which the name may contain as well
+        pieces += [re.escape(pattern[end : match.start()]), ".*?" if match["any"] else f"({_NUMBER}){unit}"]
+        end = match.end()
     return "".join(pieces) + re.escape(pattern[end:])

@@ -54,8 +54,8 @@ def test_format_can_be_named(read):
 def test_long_table_is_read_fast(write):
     values = np.random.default_rng(0).normal(size=(30_000, 6))
     path = write("# t (s)\ta ()\tb ()\tc ()\td ()\te ()\n" + "\n".join("\t".join(map(repr, row)) for row in values.tolist()))
-    begin = time.perf_counter()
+    begin = time.process_time()
     trace = read_trace(path)
-    # 0.06 s on a free machine; the bound leaves room for a busy one.
-    assert time.perf_counter() - begin < 1.0
+    # 0.1 s of processor time; the bound leaves room for a slow machine.
+    assert time.process_time() - begin < 1.0
     assert trace.output["e"].tolist() == values[:, 5].tolist()
