@@ -30,34 +30,50 @@ if TYPE_CHECKING:
 
 
 def plot_horizon(evaluation: Evaluation, *, ax: Axes | None = None) -> Axes:
-    """Plot the NRMSE of the run up to each horizon, and that of the linear baseline over the whole run."""
+    """Plot the NRMSE of the run up to each horizon, and that of the linear baseline over the whole run.
+
+    Args:
+        evaluation: From `spinode.evaluate`.
+        ax: Axes to draw into; new ones if omitted.
+    """
     ax = new_axes() if ax is None else ax
     horizon = np.array(evaluation.horizon, dtype=np.float64).reshape(-1, 2)
-    seconds, unit = choose_prefix(horizon[:, 0], evaluation.trace.unit("time"))
-    ax.loglog(horizon[:, 0] / seconds, np.maximum(horizon[:, 1], 1e-12), color=MODEL, marker="o", markersize=4, label="model")
+    time_divisor, unit = choose_prefix(horizon[:, 0], evaluation.trace.unit("time"))
+    ax.loglog(
+        horizon[:, 0] / time_divisor, np.maximum(horizon[:, 1], 1e-12), color=MODEL, marker="o", markersize=4, label="model"
+    )
     ax.axhline(0.05, color=QUIET, linewidth=1.0, linestyle="-.", label="5 %")
     if evaluation.baseline_nrmse is not None:
         ax.axhline(evaluation.baseline_nrmse, color=TRUTH, linestyle="--", linewidth=1.2, label="linear ARX, whole run")
-    mark_events(ax, evaluation, seconds, since_start=True)
+    mark_events(ax, evaluation, time_divisor, since_start=True)
     style_axes(ax, axis_label("time since the start", unit), "NRMSE up to this time")
     add_legend(ax)
     return ax
 
 
 def plot_parity(evaluation: Evaluation, *, output: str | None = None, ax: Axes | None = None) -> Axes:
-    """Plot predicted against recorded samples; steps outside the domain of validity have the warning colour."""
+    """Plot predicted against recorded samples; steps outside the domain of validity have the warning colour.
+
+    Args:
+        evaluation: From `spinode.evaluate`.
+        output: Name of the output; the first if omitted.
+        ax: Axes to draw into; new ones if omitted.
+
+    Raises:
+        TraceError: there is no such output.
+    """
     name, column = output_index(evaluation, output)
     ax = new_axes() if ax is None else ax
     keep = subsample_indices(len(evaluation.trace))
     truth, model = evaluation.truth[keep, column], evaluation.prediction[keep, column]
     outside = evaluation.run.outside.numpy()[keep]
-    divide, unit = choose_prefix(truth, evaluation.trace.unit(name))
-    low, high = float(truth.min()) / divide, float(truth.max()) / divide
+    divisor, unit = choose_prefix(truth, evaluation.trace.unit(name))
+    low, high = float(truth.min()) / divisor, float(truth.max()) / divisor
     ax.plot([low, high], [low, high], color=QUIET, linewidth=1.0, label="equal", zorder=1)
     for selected, color, label in ((~outside, MODEL, "steps"), (outside, WRONG, "outside the domain")):
         if selected.any():
             ax.scatter(
-                truth[selected] / divide, model[selected] / divide, s=9, color=color, alpha=0.4, linewidths=0, label=label
+                truth[selected] / divisor, model[selected] / divisor, s=9, color=color, alpha=0.4, linewidths=0, label=label
             )
     margin = 0.25 * max(high - low, 1e-300)
     ax.set_xlim(low - margin, high + margin)
@@ -71,6 +87,10 @@ def plot_coverage(evaluation: Evaluation, *, ax: Axes | None = None) -> Axes:
     """Plot the share of recorded samples within the predicted interval, for intervals of every width, over all outputs.
 
     Below the diagonal the predicted spread is too narrow, above it too wide.
+
+    Args:
+        evaluation: From `spinode.evaluate`.
+        ax: Axes to draw into; new ones if omitted.
     """
     ax = new_axes() if ax is None else ax
     nominal = np.linspace(0.02, 0.99, 50)
@@ -98,6 +118,10 @@ def plot_residuals(evaluation: Evaluation, *, ax: Axes | None = None) -> Axes:
     """Plot the running rms of the errors of runs of a few samples, relative to the fitted data.
 
     A lasting rise means that the device has changed.
+
+    Args:
+        evaluation: From `spinode.evaluate`.
+        ax: Axes to draw into; new ones if omitted.
     """
     ax = new_axes(10.4, 2.8) if ax is None else ax
     time = np.asarray(evaluation.trace.time)[-len(evaluation.residuals) :]
@@ -106,12 +130,12 @@ def plot_residuals(evaluation: Evaluation, *, ax: Axes | None = None) -> Axes:
     # Near the ends the mean is over fewer samples.
     total, count = (np.convolve(values, np.ones(width), mode="same") for values in (power, np.ones_like(power)))
     level = np.sqrt(total / count)
-    seconds, unit = choose_prefix(time, evaluation.trace.unit("time"))
+    time_divisor, unit = choose_prefix(time, evaluation.trace.unit("time"))
     keep = envelope_indices(level)
-    ax.semilogy(time[keep] / seconds, np.maximum(level[keep], 1e-6), color=MODEL, linewidth=1.1, label="running rms")
+    ax.semilogy(time[keep] / time_divisor, np.maximum(level[keep], 1e-6), color=MODEL, linewidth=1.1, label="running rms")
     ax.axhline(1.0, color=QUIET, linewidth=1.0, linestyle="-.", label="fitted data")
-    mark_events(ax, evaluation, seconds, within=(float(time[0]), float(time[-1])))
-    ax.set_xlim(time[0] / seconds, time[-1] / seconds)
+    mark_events(ax, evaluation, time_divisor, within=(float(time[0]), float(time[-1])))
+    ax.set_xlim(time[0] / time_divisor, time[-1] / time_divisor)
     style_axes(ax, axis_label("time", unit), "short-run residual")
     add_legend(ax, above=True)
     return ax

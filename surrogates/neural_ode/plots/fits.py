@@ -32,7 +32,12 @@ if TYPE_CHECKING:
 
 
 def plot_history(surrogate: Surrogate, *, ax: Axes | None = None) -> Axes:
-    """Plot validation error (solid) and shooting residual (dotted) after each stage of each restart; kept ones have markers."""
+    """Plot validation error (solid) and shooting residual (dotted) after each stage of each restart; kept ones have markers.
+
+    Args:
+        surrogate: The model, with the history of its fit in its record.
+        ax: Axes to draw into; new ones if omitted.
+    """
     ax = new_axes(10.4, 3.4) if ax is None else ax
     history: Sequence[Mapping[str, Any]] = surrogate.record.get("history") or ()
     kept = set(surrogate.record.get("kept") or ())
@@ -81,7 +86,7 @@ def plot_domain(
         evaluation: Its run on a recording.
         output: Name of the output; the first if omitted.
         drive: Name of the drive or parameter; the first if omitted.
-        ax: Axes to draw into.
+        ax: Axes to draw into; new ones if omitted.
 
     Raises:
         ConfigError: there is no such drive or parameter.
@@ -101,12 +106,12 @@ def plot_domain(
         seen, run = _rate_plane(surrogate, evaluation, column)
         units = (evaluation.trace.unit(name),) * 2
         labels = (name, f"change of {name} per step")
-    divide, shown = zip(*[choose_prefix(run[:, axis], units[axis]) for axis in (0, 1)], strict=True)
+    divisors, shown = zip(*[choose_prefix(run[:, axis], units[axis]) for axis in (0, 1)], strict=True)
     outside = evaluation.run.outside.numpy()
     size = 14 if surrogate.embedding.order > 1 or surrogate.ports.inputs else 8
-    ax.scatter(seen[:, 0] / divide[0], seen[:, 1] / divide[1], s=size, color="#c9c9c9", linewidths=0, label="fitted")
+    ax.scatter(seen[:, 0] / divisors[0], seen[:, 1] / divisors[1], s=size, color="#c9c9c9", linewidths=0, label="fitted")
     for selected, color, label, dot in ((~outside, MODEL, "inside", 4), (outside, WRONG, "outside", 9)):
-        points = run[selected] / divide
+        points = run[selected] / divisors
         if len(points):
             points = points[subsample_indices(len(points))]
             ax.scatter(points[:, 0], points[:, 1], s=dot, color=color, alpha=0.6, linewidths=0, label=label)

@@ -30,7 +30,7 @@ def output_index(evaluation: Evaluation, output: str | None) -> tuple[str, int]:
 def mark_events(
     ax: Axes,
     evaluation: Evaluation,
-    divide: float,
+    divisor: float,
     *,
     since_start: bool = False,
     within: tuple[float, float] = (-math.inf, math.inf),
@@ -42,4 +42,4 @@ def mark_events(
         (evaluation.diverged_at, "run diverges", ":"),
     ):
         if at is not None and within[0] <= at <= within[1]:
-            ax.axvline((at - origin) / divide, color=WRONG, linestyle=style, linewidth=1.6, label=text)
+            ax.axvline((at - origin) / divisor, color=WRONG, linestyle=style, linewidth=1.6, label=text)

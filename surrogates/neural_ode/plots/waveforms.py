@@ -81,23 +81,23 @@ def plot_overlay(
     truth, model = evaluation.truth[shown, column], evaluation.prediction[shown, column]
     band = QUANTILE_90 * evaluation.run.spread.numpy()[shown, column]
     unit = evaluation.trace.unit(name)
-    seconds, time_unit = choose_prefix(time, evaluation.trace.unit("time"))
-    divide, own_unit = choose_prefix(truth, unit)
+    time_divisor, time_unit = choose_prefix(time, evaluation.trace.unit("time"))
+    divisor, own_unit = choose_prefix(truth, unit)
     keep = envelope_indices(model)
     curves.fill_between(
-        time[keep] / seconds, (model - band)[keep] / divide, (model + band)[keep] / divide,
+        time[keep] / time_divisor, (model - band)[keep] / divisor, (model + band)[keep] / divisor,
         color=MODEL, alpha=0.2, linewidth=0, label="90 % interval",
     )  # fmt: skip
-    _line(curves, time / seconds, truth / divide, TRUTH, "recorded", linewidth=1.6)
-    _line(curves, time / seconds, model / divide, MODEL, "model", linewidth=1.2, linestyle=(0, (4, 1.2)))
-    _mark_outside(curves, time / seconds, evaluation.run.outside.numpy()[shown])
-    _line(strip, time / seconds, (model - truth) / divide, WRONG, "model - recorded", linewidth=1.0)
+    _line(curves, time / time_divisor, truth / divisor, TRUTH, "recorded", linewidth=1.6)
+    _line(curves, time / time_divisor, model / divisor, MODEL, "model", linewidth=1.2, linestyle=(0, (4, 1.2)))
+    _mark_outside(curves, time / time_divisor, evaluation.run.outside.numpy()[shown])
+    _line(strip, time / time_divisor, (model - truth) / divisor, WRONG, "model - recorded", linewidth=1.0)
     strip.axhline(0.0, color=TRUTH, linewidth=0.6)
     for axes in (curves, strip):
-        mark_events(axes, evaluation, seconds, within=(float(time[0]), float(time[-1])))
-        axes.set_xlim(time[0] / seconds, time[-1] / seconds)
+        mark_events(axes, evaluation, time_divisor, within=(float(time[0]), float(time[-1])))
+        axes.set_xlim(time[0] / time_divisor, time[-1] / time_divisor)
     low, high = _limits(evaluation.truth[:, column], truth, model)
-    curves.set_ylim(low / divide, high / divide)
+    curves.set_ylim(low / divisor, high / divisor)
     style_axes(curves, "", axis_label(name, own_unit))
     style_axes(strip, axis_label("time", time_unit), axis_label("error", own_unit))
     add_legend(curves, above=True)
@@ -152,22 +152,30 @@ def plot_phase(evaluation: Evaluation, *, output: str | None = None, ax: Axes | 
     """Plot the phase portrait of an output: its rate of change against its value, recorded and free run.
 
     The rates come from the local polynomial of the embedding, which suppresses noise.
+
+    Args:
+        evaluation: From `spinode.evaluate`.
+        output: Name of the output; the first if omitted.
+        ax: Axes to draw into; new ones if omitted.
+
+    Raises:
+        TraceError: there is no such output.
     """
     name, column = output_index(evaluation, output)
     ax = new_axes() if ax is None else ax
     time = np.asarray(evaluation.trace.time)
-    seconds, time_unit = choose_prefix(time - time[0], evaluation.trace.unit("time"))
-    step = float(time[1] - time[0]) / seconds
-    divide, unit = choose_prefix(evaluation.truth[:, column], evaluation.trace.unit(name))
+    time_divisor, time_unit = choose_prefix(time - time[0], evaluation.trace.unit("time"))
+    step = float(time[1] - time[0]) / time_divisor
+    divisor, unit = choose_prefix(evaluation.truth[:, column], evaluation.trace.unit(name))
     shown = slice(0, PHASE_SAMPLES)
     for values, color, label, style in (
         (evaluation.truth, TRUTH, "recorded", "-"),
         (evaluation.prediction, MODEL, "model", (0, (4, 1.2))),
     ):
-        blocks = local_polynomial(values[:, column] / divide, 2)[0][shown]
+        blocks = local_polynomial(values[:, column] / divisor, 2)[0][shown]
         ax.plot(blocks[:, 0], blocks[:, 1] / step, color=color, linestyle=style, linewidth=1.0, alpha=0.8, label=label)
-    rate = np.gradient(evaluation.truth[:, column][shown] / divide) / step
-    _limit_to_recording(ax, evaluation.truth[shown, column] / divide, rate)
+    rate = np.gradient(evaluation.truth[:, column][shown] / divisor) / step
+    _limit_to_recording(ax, evaluation.truth[shown, column] / divisor, rate)
     style_axes(ax, axis_label(name, unit), axis_label(f"d {name} / dt", f"{unit or '1'}/{time_unit}"))
     add_legend(ax)
     return ax
@@ -182,7 +190,16 @@ def _limit_to_recording(ax: Axes, x: Array, y: Array) -> None:
 
 
 def plot_spectrum(evaluation: Evaluation, *, output: str | None = None, ax: Axes | None = None) -> Axes:
-    """Plot the power spectral density (Welch, Hann) of recording, free run and error, in dB relative to the recorded peak."""
+    """Plot the power spectral density (Welch, Hann) of recording, free run and error, in dB relative to the recorded peak.
+
+    Args:
+        evaluation: From `spinode.evaluate`.
+        output: Name of the output; the first if omitted.
+        ax: Axes to draw into; new ones if omitted.
+
+    Raises:
+        TraceError: there is no such output.
+    """
     name, column = output_index(evaluation, output)
     ax = new_axes() if ax is None else ax
     truth, model = evaluation.truth[:, column], evaluation.prediction[:, column]
@@ -192,7 +209,7 @@ def plot_spectrum(evaluation: Evaluation, *, output: str | None = None, ax: Axes
     peak = float(max(density.max(), 1e-300))
     in_seconds = evaluation.trace.unit("time") == "s"
     highest = _highest_frequency(frequency, density)
-    divide, unit = choose_prefix(highest, "Hz") if in_seconds else (1.0, f"1/{evaluation.trace.unit('time') or 'step'}")
+    divisor, unit = choose_prefix(highest, "Hz") if in_seconds else (1.0, f"1/{evaluation.trace.unit('time') or 'step'}")
     for values, color, label, style in (
         (truth, TRUTH, "recorded", "-"),
         (model, MODEL, "model", (0, (4, 1.2))),
@@ -200,8 +217,8 @@ def plot_spectrum(evaluation: Evaluation, *, output: str | None = None, ax: Axes
     ):
         power = signal.welch(values, 1 / step, nperseg=segment)[1]
         decibel = 10 * np.log10(np.maximum(power / peak, 10 ** (-DYNAMIC_RANGE / 10 - 1)))
-        ax.plot(frequency / divide, decibel, color=color, linestyle=style, linewidth=1.3, label=label)
-    ax.set_xlim(0, highest / divide)
+        ax.plot(frequency / divisor, decibel, color=color, linestyle=style, linewidth=1.3, label=label)
+    ax.set_xlim(0, highest / divisor)
     ax.set_ylim(-DYNAMIC_RANGE, 8)
     style_axes(ax, axis_label("frequency", unit), "power density of " + axis_label(name, "dB"))
     add_legend(ax)
