@@ -21,7 +21,7 @@ from typing import Any, TypeVar, overload
 from ..errors import ConfigError
 from .synapse import Synapse
 
-Build = TypeVar("Build", bound=Callable[..., Synapse])
+Build = TypeVar("Build", bound=Callable[..., Any])
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class SynapseEntry:
     """
 
     name: str
-    build: Callable[..., Synapse]
+    build: Callable[..., Any]
     settings: Mapping[str, Any] = field(default_factory=dict)
     summary: str = ""
 
@@ -112,8 +112,9 @@ def build_synapse(name: str, **settings: Any) -> Synapse:
     unknown = [each for each in settings if each not in known]
     if unknown:
         raise ConfigError(f"the synapse {name} has no setting {', '.join(unknown)}; its settings are: {', '.join(known)}.")
-    return entry.build(**{**entry.settings, **settings})
+    synapse: Synapse = entry.build(**{**entry.settings, **settings})
+    return synapse
 
 
-def _qualified(build: Callable[..., Synapse]) -> str:
+def _qualified(build: Callable[..., Any]) -> str:
     return f"{build.__module__}.{build.__qualname__}"
