@@ -44,7 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _fail("there is not enough memory for this; select a shorter part of the recording or a longer sample interval.")
     except BrokenPipeError:
         # The reader of a pipe (head, less) has closed it; anything written at exit would raise again.
-        sys.stdout = None  # type: ignore[assignment]
+        sys.stdout = None
         return 0
     except KeyboardInterrupt:
         print("\nspinode: interrupted.", file=sys.stderr)

@@ -160,11 +160,14 @@ def build_recipe(arguments: Any) -> Recipe:
     from ..settings import given_settings
 
     rule = getattr(arguments, "rule", None)
-    if arguments.recipe is None and rule is None:
-        raise ConfigError(f"nothing to train: give a rule ({', '.join(RULES)}) or --recipe NAME.")
     if arguments.recipe is not None and rule is not None:
         raise ConfigError(f"both the rule {rule} and --recipe {arguments.recipe} were given; a recipe has its own rule.")
-    recipe = default_recipe(rule, arguments.stream) if arguments.recipe is None else load_recipe(arguments.recipe)
+    if arguments.recipe is not None:
+        recipe = load_recipe(arguments.recipe)
+    elif rule is not None:
+        recipe = default_recipe(rule, arguments.stream)
+    else:
+        raise ConfigError(f"nothing to train: give a rule ({', '.join(RULES)}) or --recipe NAME.")
     given = given_settings(arguments, StreamConfig)
     seeds = _seeds(arguments, given.pop("seed", None))
     changed = replace(
