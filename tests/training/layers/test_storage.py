@@ -13,6 +13,7 @@ from spinode.datasets import PermutedTasks, SoftBounds, WeakReset, made_digits
 from spinode.errors import ConfigError
 from spinode.experiments.registry import make_synapse
 from spinode.training import MetaplasticBNN, MetaplasticQNN, MetaplasticReal, StreamConfig, train
+from spinode.training.layers import storage as storage_module
 from spinode.training.layers.storage import StoredLevels, StoredWeights, device_footprint, drawing_from
 from spinode.training.rules.levels import nearest_level
 
@@ -33,6 +34,12 @@ def generator(seed=0):
 
 def hidden(*shape, width=1.0, seed=0):
     return (torch.rand(*shape, generator=generator(seed)) - 0.5) * 2 * width
+
+
+@pytest.fixture
+def few_pulses(monkeypatch):
+    """At most 200 pulses per write: a pair whose ranges do not overlap would otherwise take 10 000 each time."""
+    monkeypatch.setattr(storage_module, "MAX_PULSES", 200)
 
 
 class Killed(Exception):
@@ -191,6 +198,7 @@ def test_tests_use_their_own_generator():
 
 @pytest.mark.parametrize("storage", ["digital", "devices"])
 @pytest.mark.parametrize("name", NAMES)
+@pytest.mark.usefixtures("few_pulses")
 def test_binary_networks_learn_in_physical_devices_and_in_their_surrogate(name, storage, stream):
     learner = MetaplasticBNN(stream, hidden=[20], synapse=make_synapse(name), storage=storage)
     result = train(learner, stream, StreamConfig(tasks=1, epochs=4, batch_size=20, test_batch=100))
@@ -229,6 +237,7 @@ def test_exact_devices_equal_exact_weights(stream):
 
 @pytest.mark.parametrize("storage", ["digital", "devices"])
 @pytest.mark.parametrize("synapse", [lambda: WeakReset(read_noise=0.02), lambda: make_synapse("hfox-weak-reset")])
+@pytest.mark.usefixtures("few_pulses")
 def test_a_killed_run_on_devices_resumes_to_the_same_result(synapse, storage, stream, tmp_path):
     def make():
         return MetaplasticBNN(stream, hidden=[8], synapse=synapse(), storage=storage)
