@@ -1,4 +1,4 @@
-"""Known physics in SI, and the initial state from a short run: both against an oscillator with an exact solution."""
+"""Free runs of an oscillator with an exact solution: known physics in SI units, and the initial state from a short run."""
 
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ from spinode.dynamics.field import ChainField, bind_physics
 from spinode.dynamics.scales import Scales
 from spinode.surrogates.neural_ode.domain import Domain
 from spinode.surrogates.neural_ode.embedding import Embedding
-from spinode.surrogates.neural_ode.free_run import initial_state, run_along
+from spinode.surrogates.neural_ode.free_run import estimate_initial_state, run_along
 from spinode.surrogates.neural_ode.member import Member
 from spinode.surrogates.neural_ode.ports import Ports
 from spinode.surrogates.neural_ode.surrogate import Surrogate
@@ -24,7 +24,7 @@ def exact(time, phase=0.4):
 
 
 def oscillator() -> Surrogate:
-    """The exact oscillator as a surrogate: its rate is written in SI, the scales are arbitrary."""
+    """Return the exact oscillator as a surrogate: its rate is written in SI units, the scales are arbitrary."""
     f64 = {"dtype": torch.float64}
     scales = Scales(
         torch.tensor([2.0], **f64),
@@ -59,21 +59,21 @@ def test_physics_in_si_reproduces_the_exact_oscillation():
     assert float((run.output[:, 0] - torch.as_tensor(exact(recording().time))).abs().max()) < 400 * (OMEGA * STEP) ** 5 / 120
 
 
-def test_physics_without_scales_says_so():
+def test_physics_without_scales_is_refused():
     with pytest.raises(ConfigError, match="no scales yet"):
         SIRate(lambda blocks, drive: drive)(torch.zeros(1, 2), torch.zeros(1, 1))
 
 
-def test_the_initial_state_of_a_noisy_recording_is_better_than_its_edge_derivative():
+def test_initial_state_of_a_noisy_recording_is_better_than_its_edge_derivative():
     surrogate, clean = oscillator(), recording()
     truth = torch.tensor([(exact(1e-9) - 2.0) / 0.5, -OMEGA * STEP * np.sin(OMEGA * 1e-9 + 0.4) / 0.07])
     surrogate.noise.fill_(0.05)
-    edge, ours = [], []
+    from_edge, from_run = [], []
     for seed in range(20):
         noisy = recording(noise=0.05, seed=seed)
         drive, output = (torch.as_tensor(np.array(c))[:, None] for c in (noisy.drive["u"], noisy.output["y"]))
-        edge.append(surrogate.state_from(output, drive, interpolation={"u": "linear"})[0].detach() - truth)
-        ours.append(initial_state(surrogate, noisy) - truth)
-    assert float(torch.stack(ours).square().mean()) < 0.5 * float(torch.stack(edge).square().mean())
+        from_edge.append(surrogate.state_from(output, drive, interpolation={"u": "linear"})[0].detach() - truth)
+        from_run.append(estimate_initial_state(surrogate, noisy) - truth)
+    assert float(torch.stack(from_run).square().mean()) < 0.5 * float(torch.stack(from_edge).square().mean())
     # Without noise the state is found to the accuracy of the integration.
-    assert float((initial_state(surrogate, clean) - truth).abs().max()) < 1e-3
+    assert float((estimate_initial_state(surrogate, clean) - truth).abs().max()) < 1e-3

@@ -1,4 +1,4 @@
-"""Surrogate files: nothing lost, nothing executed, nothing believed without a look."""
+"""Files of surrogates: complete round trips, nothing executed, nothing trusted unchecked."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def content() -> bytes:
 
 @cache
 def parts() -> tuple[str, dict[str, torch.Tensor]]:
-    """Metadata (JSON text) and tensors of the good file."""
+    """Return metadata (JSON text) and tensors of an intact file."""
     size = struct.unpack("<Q", content()[:8])[0]
     return json.loads(content()[8 : 8 + size])["__metadata__"]["spinode"], from_bytes(content())
 
@@ -74,16 +74,16 @@ def meta():
     return json.loads(parts()[0])
 
 
-def test_a_good_file_is_read(tmp_path, meta):
+def test_intact_file_is_read(tmp_path, meta):
     back = spinode.load(written(tmp_path, meta))
     assert back.record == RECORD
     assert back.describe() == device().describe()
 
 
-# --- truncated, damaged, foreign --------------------------------------------------------------------------------------
+# --- truncated, damaged, of another kind-----------------------------------------------------------------------------------
 
 
-def test_a_truncated_file_is_refused_wherever_it_ends(tmp_path):
+def test_truncated_file_is_refused_wherever_it_ends(tmp_path):
     path = tmp_path / "cut.safetensors"
     size = len(content())
     for end in {*range(0, 64), *range(64, size, size // 60), size - 8, size - 1}:
@@ -103,7 +103,7 @@ def test_random_bytes_are_refused(tmp_path_factory, data):
 
 @settings(max_examples=150)
 @given(st.data())
-def test_a_flipped_byte_in_the_header_is_refused_or_harmless(tmp_path_factory, data):
+def test_flipped_byte_in_the_header_is_refused_or_harmless(tmp_path_factory, data):
     size = 8 + struct.unpack("<Q", content()[:8])[0]
     at = data.draw(st.integers(0, size - 1))
     value = data.draw(st.integers(0, 255))
@@ -113,18 +113,18 @@ def test_a_flipped_byte_in_the_header_is_refused_or_harmless(tmp_path_factory, d
 
 
 def _refused_or_usable(path):
-    """Nothing but the package's own errors; what loads must run, score its domain and save."""
+    """Check that loading raises only the package's own errors, and that what loads can run, check its domain and be saved."""
     try:
-        made = spinode.load(path)
+        loaded = spinode.load(path)
     except (FileFormatError, ConfigError):
         return
-    drive = made.scales.drive_mean[: len(made.ports.drive)].expand(5, -1)
-    state = torch.zeros(made.embedding.order * len(made.ports.output), dtype=torch.float64)
-    constants = dict.fromkeys(made.ports.parameters, 0.0)
+    drive = loaded.scales.drive_mean[: len(loaded.ports.drive)].expand(5, -1)
+    state = torch.zeros(loaded.embedding.order * len(loaded.ports.output), dtype=torch.float64)
+    constants = dict.fromkeys(loaded.ports.parameters, 0.0)
     with warnings.catch_warnings(), contextlib.suppress(spinode.DomainError):
         warnings.simplefilter("ignore", spinode.DomainWarning)
-        assert torch.isfinite(made.simulate(drive, state=state, parameters=constants)).all()
-    made.save(path)
+        assert torch.isfinite(loaded.simulate(drive, state=state, parameters=constants)).all()
+    loaded.save(path)
 
 
 class Bomb:
@@ -132,7 +132,7 @@ class Bomb:
         return (os.mkdir, ("EXPLODED",))
 
 
-def test_a_pickle_is_refused_and_not_executed(tmp_path, monkeypatch):
+def test_pickle_is_refused_and_not_executed(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     path = tmp_path / "model.pt"
     path.write_bytes(pickle.dumps(Bomb()))
@@ -144,45 +144,45 @@ def test_a_pickle_is_refused_and_not_executed(tmp_path, monkeypatch):
     assert sorted(os.listdir(tmp_path)) == ["model.pt"]
 
 
-def test_a_missing_file_and_a_folder_are_named(tmp_path):
+def test_missing_file_and_folder_are_named(tmp_path):
     for path in (tmp_path, tmp_path / "nothing.safetensors", Path("")):
         with pytest.raises(FileFormatError, match=f"there is no file {path}"):
             spinode.load(path)
 
 
-def test_another_safetensors_file_is_no_surrogate(tmp_path):
+def test_other_safetensors_file_is_refused(tmp_path):
     path = tmp_path / "x.safetensors"
     path.write_bytes(to_bytes({"a": torch.zeros(2)}))
-    with pytest.raises(FileFormatError, match="no spinode surrogate"):
+    with pytest.raises(FileFormatError, match="not a spinode artifact"):
         spinode.load(path)
 
 
-def test_a_future_schema_asks_for_an_upgrade(tmp_path, meta):
+def test_newer_schema_recommends_an_upgrade(tmp_path, meta):
     with pytest.raises(FileFormatError, match="has schema 2, this version of spinode reads up to 1; upgrade spinode"):
         spinode.load(written(tmp_path, meta | {"schema": 2}))
 
 
 @pytest.mark.parametrize("schema", [0, -1, "1", None, 1.5, [1], {}])
-def test_a_strange_schema_is_damage(tmp_path, meta, schema):
+def test_invalid_schema_is_damage(tmp_path, meta, schema):
     with pytest.raises(FileFormatError, match=r"expected 1\. The file is damaged"):
         spinode.load(written(tmp_path, meta | {"schema": schema}))
 
 
 @pytest.mark.parametrize("text", ["", "nonsense", "[" * 100_000, "[]", "null", '"spinode"', "1" * 5000])
-def test_metadata_that_are_no_table_are_refused(tmp_path, text):
+def test_metadata_that_are_not_a_mapping_are_refused(tmp_path, text):
     with pytest.raises(FileFormatError, match=r"hostile\.safetensors"):
         spinode.load(written(tmp_path, text))
 
 
-# --- claims ---------------------------------------------------------------------------------------------------------------
+# --- contradictions---------------------------------------------------------------------------------------------------------
 
 
-def giants():
-    wide = 10**9
-    yield "width", {"network": {"hidden": [wide], "activation": "tanh"}}, {}
+def huge_claims():
+    huge = 10**9
+    yield "width", {"network": {"hidden": [huge], "activation": "tanh"}}, {}
     # A tensor with a billion rows and no columns takes no space in the file.
-    empty = {f"members.{i}.field.top.layers.0.weight": torch.zeros(wide, 0, dtype=torch.float64) for i in range(2)}
-    yield "rows without columns", {"network": {"hidden": [wide], "activation": "tanh"}}, empty
+    empty = {f"members.{i}.field.top.layers.0.weight": torch.zeros(huge, 0, dtype=torch.float64) for i in range(2)}
+    yield "rows without columns", {"network": {"hidden": [huge], "activation": "tanh"}}, empty
     yield "members", {"members": 10**9}, {}
     yield "order", {"embedding": {"kind": "derivative", "order": 10**9}}, {}
     many = [f"u{i}" for i in range(4000)]
@@ -191,8 +191,8 @@ def giants():
     yield "inputs", {"ports": ports | {"drive": many}}, inputs
 
 
-@pytest.mark.parametrize(("claim", "tensors"), [pytest.param(c, t, id=name) for name, c, t in giants()])
-def test_a_header_that_claims_a_giant_allocates_nothing(tmp_path, meta, claim, tensors):
+@pytest.mark.parametrize(("claim", "tensors"), [pytest.param(c, t, id=name) for name, c, t in huge_claims()])
+def test_header_that_claims_huge_sizes_allocates_nothing(tmp_path, meta, claim, tensors):
     path = written(tmp_path, meta | claim, parts()[1] | tensors)
     assert path.stat().st_size < 300_000
     made = []
@@ -222,7 +222,7 @@ def test_nan_is_refused_in_every_tensor(tmp_path, meta):
             spinode.load(written(tmp_path, meta, parts()[1] | {name: bad}))
 
 
-def test_every_tensor_must_be_there_with_its_shape_and_type(tmp_path, meta):
+def test_missing_tensor_or_one_of_another_shape_or_type_is_refused(tmp_path, meta):
     tensors = parts()[1]
     for name, tensor in tensors.items():
         without = {key: value for key, value in tensors.items() if key != name}
@@ -248,19 +248,19 @@ def test_every_tensor_must_be_there_with_its_shape_and_type(tmp_path, meta):
         ("spread_factor", -2.0),
     ],
 )
-def test_numbers_without_a_meaning_are_refused(tmp_path, meta, name, value):
+def test_scales_and_deviations_out_of_range_are_refused(tmp_path, meta, name, value):
     with pytest.raises(FileFormatError, match="contradict each other"):
         spinode.load(written(tmp_path, meta, parts()[1] | {name: torch.full_like(parts()[1][name], value)}))
 
 
-def test_an_empty_domain_is_refused(tmp_path, meta):
+def test_empty_domain_is_refused(tmp_path, meta):
     tensors = parts()[1]
     with pytest.raises(FileFormatError, match="domain"):
         spinode.load(written(tmp_path, meta, tensors | {"domain.points": tensors["domain.points"][:0]}))
 
 
 def paths_in(value, here=()):
-    """Every place in nested JSON."""
+    """Yield the path of every value in nested JSON."""
     yield here
     items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     for key, item in items:
@@ -314,17 +314,17 @@ def test_missing_metadata_end_in_a_clear_error(tmp_path_factory, data):
         (("history",), 3),
     ],
 )
-def test_a_record_that_scores_cannot_compute_with_is_refused(tmp_path, meta, place, value):
+def test_record_in_another_form_than_that_of_a_fit_is_refused(tmp_path, meta, place, value):
     with pytest.raises(FileFormatError, match="record"):
         spinode.load(written(tmp_path, replaced(meta, ("record", *place), value)))
 
 
-def test_infinity_in_the_metadata_is_no_json(tmp_path, meta):
-    with pytest.raises(FileFormatError, match="metadata hold Infinity"):
+def test_infinity_in_the_metadata_is_refused(tmp_path, meta):
+    with pytest.raises(FileFormatError, match="metadata contain Infinity"):
         spinode.load(written(tmp_path, meta | {"interval": float("inf")}))
 
 
-# --- fields of one's own ----------------------------------------------------------------------------------------------
+# --- fields of your own ----------------------------------------------------------------------------------------------
 
 
 class Spring(torch.nn.Module):
@@ -346,7 +346,7 @@ def springy(members=1):
     return made
 
 
-def test_a_field_of_ones_own_comes_back_with_its_module(tmp_path):
+def test_field_of_your_own_is_loaded_into_its_module(tmp_path):
     made = springy()
     with torch.no_grad():
         made.members[0].field.top.stiffness.fill_(0.37)
@@ -359,7 +359,7 @@ def test_a_field_of_ones_own_comes_back_with_its_module(tmp_path):
         spinode.load(tmp_path / "x", field=torch.nn.Linear(3, 1, dtype=torch.float64))
 
 
-def test_an_ensemble_of_own_fields_says_what_to_do(tmp_path):
+def test_ensemble_of_your_own_fields_is_refused_with_a_remedy(tmp_path):
     springy(members=2).save(tmp_path / "x")
     with pytest.raises(ConfigError, match="save its members one by one"):
         spinode.load(tmp_path / "x", field=Spring())
@@ -368,17 +368,17 @@ def test_an_ensemble_of_own_fields_says_what_to_do(tmp_path):
 # --- writing ----------------------------------------------------------------------------------------------------------
 
 
-def test_what_json_cannot_say_is_kept_in_a_plain_form(tmp_path):
+def test_values_that_json_lacks_are_saved_in_plain_form(tmp_path):
     made = resonator()
     made.record = {"count": np.int64(3), "shape": (1, 2), "lost": float("inf"), "path": Path("a/b"), 7: True}
     made.save(tmp_path / "x")
     assert spinode.load(tmp_path / "x").record == {"count": 3, "shape": [1, 2], "lost": None, "path": "a/b", "7": True}
 
 
-def test_a_surrogate_with_nan_is_not_written(tmp_path):
+def test_surrogate_with_nan_is_not_written(tmp_path):
     made = resonator()
     made.noise.fill_(float("nan"))
-    with pytest.raises(ConfigError, match="'noise' of the surrogate holds NaN"):
+    with pytest.raises(ConfigError, match="'noise' of the surrogate contains NaN"):
         made.save(tmp_path / "x")
     assert not list(tmp_path.iterdir())
 
@@ -388,7 +388,7 @@ def full_disk(*_):
 
 
 @pytest.mark.parametrize("where", ["replace", "write"])
-def test_a_full_disk_leaves_the_old_file_whole(tmp_path, monkeypatch, where):
+def test_full_disk_leaves_the_old_file_intact(tmp_path, monkeypatch, where):
     path = tmp_path / "x.safetensors"
     resonator().save(path)
     before = path.read_bytes()
@@ -403,7 +403,7 @@ def test_a_full_disk_leaves_the_old_file_whole(tmp_path, monkeypatch, where):
     assert [entry.name for entry in tmp_path.iterdir()] == [path.name]
 
 
-def test_an_interrupt_while_writing_leaves_nothing_behind(tmp_path, monkeypatch):
+def test_interrupted_write_leaves_no_file(tmp_path, monkeypatch):
     def interrupted(*_):
         raise KeyboardInterrupt
 
@@ -414,7 +414,7 @@ def test_an_interrupt_while_writing_leaves_nothing_behind(tmp_path, monkeypatch)
 
 
 @pytest.mark.parametrize("path", ["nowhere/x.safetensors", ".", "", "x" * 300, "a\0b"])
-def test_an_unwritable_path_is_one_clear_error(tmp_path, monkeypatch, path):
+def test_unwritable_path_is_one_clear_error(tmp_path, monkeypatch, path):
     monkeypatch.chdir(tmp_path)
     for write in (resonator().save, check_writable, lambda p: write_atomically(p, b"")):
         with pytest.raises(TraceError, match=r"cannot write|does not exist|is a folder"):
@@ -422,7 +422,7 @@ def test_an_unwritable_path_is_one_clear_error(tmp_path, monkeypatch, path):
     assert not list(tmp_path.iterdir())
 
 
-def test_a_path_that_no_system_takes_is_refused():
+def test_path_that_no_system_accepts_is_refused():
     for path in ("x" * 300, "a\0b"):
         with pytest.raises(FileFormatError, match=r"there is no file|cannot be read as a surrogate"):
             spinode.load(path)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from spinode import DomainError, Trace, TraceError
+from spinode import ConfigError, DomainError, Trace, TraceError
 from spinode.surrogates.testing import SurrogateContract, resonator, small_surrogate
 
 LAYOUTS = {
@@ -57,38 +57,38 @@ def test_ring_down_follows_the_analytical_solution_to_fourth_order():
     assert np.all(np.abs(orders - 4) < 0.3), orders
 
 
-def test_a_constant_drive_moves_the_rest_by_the_gain():
+def test_constant_drive_moves_the_resting_state_by_the_gain():
     device = resonator(gain=0.5)
     for volts in (-1.0, 0.0, 0.7):
-        rest = device.resting_state(torch.tensor([volts], dtype=torch.float64))
-        assert device.read(rest, torch.tensor([volts])).item() == pytest.approx(0.5 * volts, abs=1e-9)
+        state = device.resting_state(torch.tensor([volts], dtype=torch.float64))
+        assert device.read(state, torch.tensor([volts])).item() == pytest.approx(0.5 * volts, abs=1e-9)
 
 
-def test_time_is_measured_in_intervals():
+def test_length_of_a_step_is_in_seconds():
     device = resonator(period=20, damping=0.1, interval=1e-11)
     state, drive = torch.tensor([1.0, 0.0], dtype=torch.float64), torch.zeros(1, dtype=torch.float64)
-    whole = device.step(state, drive)
-    half = device.step(device.step(state, drive, 0.5e-11), drive, 0.5e-11)
-    assert torch.allclose(device.step(state, drive, 1e-11), whole)
-    assert torch.allclose(half, whole, atol=1e-4)
-    assert not torch.allclose(device.step(state, drive, 2e-11), whole, atol=1e-2)
+    full = device.step(state, drive)
+    two_halves = device.step(device.step(state, drive, 0.5e-11), drive, 0.5e-11)
+    assert torch.allclose(device.step(state, drive, 1e-11), full)
+    assert torch.allclose(two_halves, full, atol=1e-4)
+    assert not torch.allclose(device.step(state, drive, 2e-11), full, atol=1e-2)
 
 
-def test_no_resting_state_of_an_unstable_device():
+def test_unstable_device_has_no_resting_state():
     with pytest.raises(DomainError, match=r"no stable resting state.*state_from"):
         resonator(damping=-0.05).simulate(torch.zeros(5, 1))
 
 
-def test_noise_has_the_deviation_it_was_given():
-    """Sample deviation of 10 000 draws within 4 standard errors: a right one fails in 6e-5 of seeds (the seed is fixed)."""
+def test_noise_has_the_given_deviation():
+    """Sample deviation of 10 000 samples within 4 standard errors: a correct one fails in 6e-5 of seeds (the seed is fixed)."""
     device = resonator(noise=0.02)
     drive, start = torch.zeros(500, 20, 1), torch.zeros(2, dtype=torch.float64)
-    quiet = device.simulate(drive, state=start)
-    loud = device.simulate(drive, state=start, noise=True, generator=torch.Generator().manual_seed(0))
-    assert float((loud - quiet).detach().std()) == pytest.approx(0.02, rel=4 / np.sqrt(20_000))
+    mean = device.simulate(drive, state=start)
+    noisy = device.simulate(drive, state=start, noise=True, generator=torch.Generator().manual_seed(0))
+    assert float((noisy - mean).detach().std()) == pytest.approx(0.02, rel=4 / np.sqrt(20_000))
 
 
-def test_a_step_outside_is_named_with_its_time():
+def test_first_step_outside_is_reported_with_its_time():
     device = resonator(interval=1e-11)
     drive = torch.zeros(20, 1, dtype=torch.float64)
     drive[12:] = 50.0
@@ -96,7 +96,7 @@ def test_a_step_outside_is_named_with_its_time():
         device.simulate(drive, state=torch.zeros(2), interpolation={"V": "held"}, strict=True)
 
 
-def test_a_run_that_escapes_stays_finite_and_says_when():
+def test_diverging_run_stays_finite_and_reports_its_time():
     device = resonator(damping=-0.3)
     t = 1e-11 * np.arange(100)
     trace = Trace(t, {"V": np.zeros(100)}, {"y": 0.5 * np.cos(0.3 * np.arange(100))}, interpolation={"V": "held"})
@@ -109,7 +109,7 @@ def test_a_run_that_escapes_stays_finite_and_says_when():
     assert bool(run.outside[first:].all())
 
 
-def test_an_ensemble_answers_with_its_mean_and_its_spread():
+def test_run_of_an_ensemble_returns_mean_and_spread():
     device = small_surrogate(members=3)
     count = 50
     drive = device.scales.drive_mean * torch.ones(count, 1)
@@ -117,8 +117,8 @@ def test_an_ensemble_answers_with_its_mean_and_its_spread():
     run = device.run(trace)
     assert run.members.shape == (3, count, 1)
     assert torch.allclose(run.output, run.members.mean(0))
-    wanted = (1.5**2 * run.members.var(0) + (0.02 * device.scales.output_scale) ** 2).sqrt()
-    assert torch.allclose(run.spread, wanted)
+    expected = (1.5**2 * run.members.var(0) + (0.02 * device.scales.output_scale) ** 2).sqrt()
+    assert torch.allclose(run.spread, expected)
 
 
 @pytest.mark.parametrize(
@@ -126,12 +126,12 @@ def test_an_ensemble_answers_with_its_mean_and_its_spread():
     [
         ({"time": 1.3e-11 * np.arange(30)}, "sampled every 1.3e-11 s, the surrogate steps every 1e-11 s; resample"),
         ({"drive": {"U": np.zeros(30)}}, "no drive 'V'; its drive channels are: U"),
-        ({"drive": {"V": np.full(30, np.nan)}}, "'V' holds 30 NaN"),
-        ({"output": {"y": np.full(30, np.inf)}}, "'y' holds 30 NaN or infinite"),
+        ({"drive": {"V": np.full(30, np.nan)}}, "'V' has 30 NaN"),
+        ({"output": {"y": np.full(30, np.inf)}}, "'y' has 30 NaN or infinite"),
         ({"time": 1e-11 * np.r_[0:15, 14:29]}, "time repeats after sample 14"),
     ],
 )
-def test_a_trace_that_does_not_fit_is_refused(change, message):
+def test_trace_that_does_not_fit_the_surrogate_is_refused(change, message):
     parts = {"time": 1e-11 * np.arange(30), "drive": {"V": np.zeros(30)}, "output": {"y": np.sin(np.arange(30))}}
     with pytest.raises(TraceError, match=message):
         resonator().run(Trace(**(parts | change)))
@@ -145,17 +145,17 @@ def test_a_trace_that_does_not_fit_is_refused(change, message):
         (torch.full((10, 1), float("nan")), torch.zeros(10, 1)),
     ],
 )
-def test_samples_that_make_no_state_are_refused(output, drive):
+def test_samples_without_a_state_are_refused(output, drive):
     with pytest.raises(TraceError, match="expected finite samples of shape"):
         resonator().state_from(output, drive)
 
 
-def test_too_few_samples_make_no_state():
+def test_too_few_samples_for_a_state_are_refused():
     with pytest.raises(TraceError, match="at least 8 are needed"):
         resonator().state_from(torch.zeros(5, 1), torch.zeros(5, 1))
 
 
-def test_single_precision_runs_and_agrees():
+def test_single_precision_agrees_with_double():
     double = small_surrogate(parameters=1)
     single = small_surrogate(parameters=1).float()
     drive = double.scales.drive_mean[0] + 1e3 * torch.sin(torch.arange(20.0))[:, None]
@@ -166,13 +166,37 @@ def test_single_precision_runs_and_agrees():
 
 
 @pytest.mark.parametrize("kind", ["derivative", "delay"])
-def test_one_sample_is_a_run(kind):
+def test_drive_of_one_sample_gives_one_output(kind):
     device = small_surrogate(kind=kind)
     drive = device.scales.drive_mean.reshape(1, 1)
     assert device.simulate(drive, state=torch.zeros(2)).shape == (1, 1)
 
 
-def test_describe_names_what_a_user_needs():
+def test_description_names_ports_state_and_step():
     text = small_surrogate(drives=2, parameters=1, members=2).describe()
     for part in ("u0 [V], u1 [V]", "y0 [T]", "p0 [K]", "order 2, 2 values", "2e-12 s", "members:    2"):
         assert part in text
+
+
+def test_surrogate_is_a_layer():
+    """Calling it is `simulate` with all its settings, and hooks of `torch.nn.Module` run."""
+    device = small_surrogate(drives=2, parameters=1)
+    drive = device.scales.drive_mean[:2].expand(3, 20, 2)
+    settings = {"state": torch.zeros(2), "parameters": device.scales.drive_mean[2:], "interpolation": {"u0": "held"}}
+    expected = device.simulate(drive, **settings)
+    calls = []
+    device.register_forward_hook(lambda module, arguments, output: calls.append(output.shape))
+    assert torch.equal(device(drive, **settings), expected)
+    assert calls == [(3, 20, 1)]
+    network = torch.nn.Sequential(resonator(), torch.nn.Linear(1, 3, dtype=torch.float64))
+    voltage = torch.zeros(4, 10, 1, dtype=torch.float64, requires_grad=True)
+    network(voltage).sum().backward()
+    assert bool(voltage.grad[:, :-1].any())
+
+
+def test_block_of_a_device_that_needs_the_future_is_refused():
+    device = small_surrogate(kind="delay", order=3)
+    with pytest.raises(ConfigError, match="which needs the drive 2 samples ahead, cannot be run block by block"):
+        device.step_block(torch.zeros(1, 3), torch.zeros(4, 1))
+    with pytest.raises(ConfigError, match=r"parameters \(p0\) cannot be run block by block"):
+        small_surrogate(parameters=1).step_block(torch.zeros(1, 2), torch.zeros(4, 1))

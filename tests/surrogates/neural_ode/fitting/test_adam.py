@@ -1,4 +1,4 @@
-"""The general training route: the same loss as Gauss-Newton, any field, quiet, resumable, composable by hand."""
+"""The Adam route: the same loss as Gauss-Newton, any field, quiet, resumable, usable in parts."""
 
 import math
 import os
@@ -38,8 +38,8 @@ from spinode.surrogates.neural_ode.surrogate import Surrogate
 
 STEP, DAMPING, CUBIC = 0.25, 0.1, 0.3
 
-#: Lightning's own use of torch, where a test calls its Trainer without our help.
-theirs = pytest.mark.filterwarnings("ignore:.*LeafSpec:FutureWarning", "ignore:.*does not have many workers")
+#: Warnings of Lightning in tests that call its Trainer without `quiet_lightning`.
+lightning_warnings = pytest.mark.filterwarnings("ignore:.*LeafSpec:FutureWarning", "ignore:.*does not have many workers")
 
 
 def duffing(samples: int = 400) -> Trace:
@@ -79,7 +79,7 @@ def member(prepared):
 
 @pytest.fixture
 def no_scan(monkeypatch):
-    """The order is given; the quick fits that judge it are tested elsewhere."""
+    """Skip the quick fits that scan the order; they are tested elsewhere."""
     monkeypatch.setattr("spinode.surrogates.neural_ode.fitting.order.quick_error", lambda traces, order, config: 0.0)
 
 
@@ -104,7 +104,7 @@ def test_loss_is_the_cost_of_gauss_newton(prepared, member, length):
     config = replace(CONFIG, ridge=0.01, max_samples=10**6)
     given = stage_problem(samples, layout, layout.start, length, config, seed=0)
     starts = given.starts
-    # As `fit` sets it up, but from the measured initial states.
+    # As in `fit`, but from the measured initial states.
     weights = compare_weights(samples, outputs_only=length >= 20)
     shooting = Shooting(samples, layout, length, starts, weights, None, given.ridge)
     cost = shooting.evaluate(layout.start, shooting.no_shifts()).cost
@@ -126,7 +126,7 @@ def test_gradient_of_the_loss_is_that_of_gauss_newton(prepared, member):
     assert torch.allclose(slopes, 2 * gradient, rtol=1e-8, atol=1e-12)
 
 
-def test_without_feedthrough_it_stays_zero(trace):
+def test_feedthrough_that_is_not_learned_stays_zero(trace):
     config = replace(CONFIG, feedthrough=False, windows=(8,), epochs=1)
     bare = prepare(on_common_grid(TraceSet([trace]), config), Embedding("derivative", 2), config)
     assert not adam(bare, config).member.feedthrough.any()
@@ -135,7 +135,7 @@ def test_without_feedthrough_it_stays_zero(trace):
 # The windows
 
 
-def test_windows_are_those_of_gauss_newton_in_an_order_of_their_own(prepared):
+def test_windows_are_those_of_gauss_newton_in_a_shuffled_order(prepared):
     data = WindowData(prepared, windows=(1, 8, 20), epochs=2, batch_size=16, seed=3)
     assert data.lengths == stage_lengths((1, 8, 20), prepared.samples)
     assert data.total_epochs == 6
@@ -148,7 +148,7 @@ def test_windows_are_those_of_gauss_newton_in_an_order_of_their_own(prepared):
     assert all(len(batch) <= 16 for batch in data.batches(0))
 
 
-def test_few_long_windows_are_seen_often_enough(prepared):
+def test_epoch_repeats_few_long_windows_equally_often(prepared):
     data = WindowData(prepared, windows=(20,), batch_size=8)
     windows = prepared.samples.windows(20).tolist()
     seen = torch.cat(data.batches(0)).tolist()
@@ -156,8 +156,8 @@ def test_few_long_windows_are_seen_often_enough(prepared):
     assert {seen.count(start) for start in windows} == {len(seen) // len(windows)}
 
 
-@theirs
-def test_trainer_that_would_keep_the_first_windows_is_refused(prepared, member):
+@lightning_warnings
+def test_trainer_that_would_reuse_the_first_windows_is_refused(prepared, member):
     data = WindowData(prepared, windows=(1,), epochs=1)
     trainer = trainer_for(data, reload_dataloaders_every_n_epochs=0)
     with pytest.raises(ConfigError, match="reload_dataloaders_every_n_epochs=0; use trainer_for"):
@@ -167,9 +167,9 @@ def test_trainer_that_would_keep_the_first_windows_is_refused(prepared, member):
 # The fit
 
 
-def test_fit_learns_in_silence_and_leaves_no_file(prepared, tmp_path, monkeypatch, capfd):
+def test_fit_learns_without_output_and_files(prepared, tmp_path, monkeypatch, capfd):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("lightning.fabric.utilities.data.os.cpu_count", lambda: 64)  # a machine that invites advice
+    monkeypatch.setattr("lightning.fabric.utilities.data.os.cpu_count", lambda: 64)  # many cores provoke advice about workers
     lines = []
     candidate = adam(prepared, replace(CONFIG, epochs=3), progress=lines.append)
     assert candidate.validation < 0.25
@@ -182,7 +182,7 @@ def test_fit_learns_in_silence_and_leaves_no_file(prepared, tmp_path, monkeypatc
     assert not candidate.member.training
 
 
-def test_fit_gives_a_surrogate(trace, no_scan):
+def test_fit_returns_a_reproducible_surrogate(trace, no_scan):
     config = {"order": 2, "hidden": (4,), "windows": (8,), "epochs": 1, "restarts": 2}
     made = fit(trace, method="adam", **config)
     assert isinstance(made, Surrogate)
@@ -194,31 +194,31 @@ def test_fit_gives_a_surrogate(trace, no_scan):
 
 
 def test_best_epoch_is_kept(prepared):
-    """With a learning rate that throws the weights about, the last epoch is not the best."""
+    """With a learning rate that is too large, the last epoch is not the best."""
     lines = []
     candidate = adam(prepared, replace(CONFIG, windows=(4,), epochs=5, learning_rate=0.3), progress=lines.append)
     scores = [float(line.rpartition(" ")[2]) for line in lines if "epoch" in line]
     assert candidate.validation == pytest.approx(min(scores), abs=1e-4)
 
 
-@theirs
+@lightning_warnings
 def test_learning_rate_is_half_a_cosine_in_each_stage(prepared, member):
     rates = []
 
-    class Watched(SurrogateTask):
+    class RecordingTask(SurrogateTask):
         def training_step(self, batch, batch_idx):
             rates.append(self.optimizers().param_groups[0]["lr"])
             return super().training_step(batch, batch_idx)
 
     data = WindowData(prepared, windows=(4, 8), epochs=2)
-    task = Watched(member, prepared, epochs=2, learning_rate=0.02)
+    task = RecordingTask(member, prepared, epochs=2, learning_rate=0.02)
     trainer_for(data).fit(task, datamodule=data)
     assert len(rates) == 80
     expected = [0.01 * (1 + math.cos(math.pi * place / 40)) for place in range(40)]
     assert rates == pytest.approx(expected * 2)
 
 
-def test_global_random_state_is_left_alone(prepared):
+def test_global_random_state_is_unchanged(prepared):
     torch.manual_seed(5)
     expected = torch.rand(3)
     torch.manual_seed(5)
@@ -233,13 +233,13 @@ class Killed(Exception):
     pass
 
 
-def killed_after(epochs, with_=Killed):
+def killed_after(epochs, error=Killed):
     seen = []
 
     def progress(line):
         seen.append(line)
         if sum("epoch" in one for one in seen) == epochs:
-            raise with_
+            raise error
 
     return progress
 
@@ -248,26 +248,26 @@ SHORT = replace(CONFIG, windows=(1, 4), epochs=2)
 
 
 @pytest.fixture(scope="module")
-def whole(prepared):
+def uninterrupted(prepared):
     return adam(prepared, SHORT)
 
 
 @pytest.mark.parametrize("epochs", [1, 2, 3, 4])
-def test_killed_fit_resumes_and_ends_with_the_same_result(prepared, whole, tmp_path, epochs):
-    """Within a stage, at its end, and after the last epoch."""
+def test_killed_fit_resumes_and_ends_with_the_same_result(prepared, uninterrupted, tmp_path, epochs):
+    """Killed within a stage, at its end, and after the last epoch."""
     with pytest.raises(Killed):
         adam(prepared, SHORT, checkpoint=Checkpoint.open(tmp_path / "fit.ckpt", {}), progress=killed_after(epochs))
     lines = []
     resumed = adam(prepared, SHORT, checkpoint=Checkpoint.open(tmp_path / "fit.ckpt", {}), progress=lines.append)
     assert sum("epoch" in line for line in lines) == 4 - epochs
-    assert torch.equal(weights_of(resumed.member), weights_of(whole.member))
-    assert resumed.validation == whole.validation
-    assert resumed.history == whole.history
+    assert torch.equal(weights_of(resumed.member), weights_of(uninterrupted.member))
+    assert resumed.validation == uninterrupted.validation
+    assert resumed.history == uninterrupted.history
     assert sorted(path.name for path in tmp_path.rglob("*")) == ["fit.ckpt", "fit.ckpt.lightning", "restart-0.ckpt"]
 
 
 class Noisy(nn.Module):
-    """Dropout: random numbers in the middle of the training."""
+    """A field with dropout, which uses random numbers during training."""
 
     def __init__(self, state, drive, rates, generator):
         super().__init__()
@@ -277,16 +277,16 @@ class Noisy(nn.Module):
         return nn.functional.dropout(self.net(state, drive), 0.05, self.training)
 
 
-def test_random_fields_resume_too(prepared, tmp_path):
+def test_fit_of_a_random_field_resumes_to_the_same_result(prepared, tmp_path):
     config = replace(CONFIG, windows=(1,), epochs=3)
-    whole = adam(prepared, config, build=Noisy)
+    uninterrupted = adam(prepared, config, build=Noisy)
     with pytest.raises(Killed):
         adam(prepared, config, build=Noisy, checkpoint=Checkpoint.open(tmp_path / "a", {}), progress=killed_after(1))
     resumed = adam(prepared, config, build=Noisy, checkpoint=Checkpoint.open(tmp_path / "a", {}))
-    assert torch.equal(weights_of(resumed.member), weights_of(whole.member))
+    assert torch.equal(weights_of(resumed.member), weights_of(uninterrupted.member))
 
 
-def test_ctrl_c_stays_a_keyboard_interrupt(prepared):
+def test_ctrl_c_remains_a_keyboard_interrupt(prepared):
     handler = signal.getsignal(signal.SIGINT)
     with pytest.raises(KeyboardInterrupt):
         adam(prepared, SHORT, progress=killed_after(1, KeyboardInterrupt))
@@ -294,14 +294,14 @@ def test_ctrl_c_stays_a_keyboard_interrupt(prepared):
 
 
 def test_terminated_fit_does_not_report_success(prepared):
-    """A batch system ends jobs by SIGTERM and looks at their exit code."""
+    """A batch system ends jobs by SIGTERM and checks their exit code."""
     with pytest.raises(SystemExit, match="143"):
         adam(prepared, SHORT, progress=lambda line: os.kill(os.getpid(), signal.SIGTERM))
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
 
 
-def test_state_of_another_fit_is_not_resumed(prepared, tmp_path):
-    """Who deletes the checkpoint of the fit starts afresh, whatever lies in the folder beside it."""
+def test_checkpoint_of_another_fit_is_not_resumed(prepared, tmp_path):
+    """Deleting the checkpoint of the fit restarts it, whatever is in the folder next to it."""
     config = replace(CONFIG, windows=(1,), epochs=1)
     adam(prepared, config, checkpoint=Checkpoint.open(tmp_path / "a", {"seed": 0}))
     (tmp_path / "a").unlink()
@@ -310,7 +310,7 @@ def test_state_of_another_fit_is_not_resumed(prepared, tmp_path):
     assert torch.equal(weights_of(resumed.member), weights_of(adam(prepared, other).member))
 
 
-def test_damaged_state_is_said(prepared, tmp_path):
+def test_damaged_checkpoint_is_refused(prepared, tmp_path):
     config = replace(CONFIG, windows=(1,), epochs=1)
     adam(prepared, config, checkpoint=Checkpoint.open(tmp_path / "a", {}))
     file = tmp_path / "a.lightning" / "restart-0.ckpt"
@@ -320,16 +320,16 @@ def test_damaged_state_is_said(prepared, tmp_path):
             adam(prepared, config, checkpoint=Checkpoint.open(tmp_path / "a", {}))
 
 
-def test_state_holds_no_code(prepared, tmp_path):
+def test_checkpoint_contains_no_code(prepared, tmp_path):
     adam(prepared, replace(CONFIG, windows=(1,), epochs=1), checkpoint=Checkpoint.open(tmp_path / "a", {}))
     stored = torch.load(tmp_path / "a.lightning" / "restart-0.ckpt", weights_only=True)
     assert {"state_dict", "optimizer_states", "spinode"} <= set(stored)
 
 
-# Composed by hand
+# Use in parts
 
 
-@theirs
+@lightning_warnings
 def test_parts_compose_with_any_trainer(prepared, member, tmp_path):
     data = WindowData(prepared, windows=(1, 8), epochs=2, batch_size=32)
     task = SurrogateTask(member, prepared, epochs=2, learning_rate=5e-3)
@@ -370,7 +370,7 @@ def test_own_callbacks_and_loggers_reach_the_trainer(prepared, tmp_path):
 
 
 class Branching(nn.Module):
-    """Two regimes, told apart by a comparison of numbers: no vmap can take it."""
+    """Two regimes, selected by a comparison of numbers: vmap cannot take it."""
 
     def __init__(self, state, drive, rates, generator):
         super().__init__()
@@ -403,27 +403,27 @@ def test_adam_takes_fields_that_gauss_newton_refuses(trace, no_scan, build):
     assert np.isfinite(made.record["validation"][0])
 
 
-class Nothing(nn.Module):
-    """A learned part that has learned nothing."""
+class Zero(nn.Module):
+    """A learned part that returns zero."""
 
     def forward(self, state, drive):
         return torch.zeros_like(state[..., :1])
 
 
 def linear_physics(scales, step):
-    """The known part of the oscillator, -y - 2 zeta y' + u, in the deviations and samples of a fit."""
-    (own, rate), mean = scales.state_scale[:, 0].tolist(), float(scales.output_mean)
+    """Return the known part of the oscillator, -y - 2 zeta y' + u, in the deviations and samples of a fit."""
+    (output_scale, rate_scale), mean = scales.state_scale[:, 0].tolist(), float(scales.output_mean)
 
     def known(state, drive):
-        y, slope = own * state[..., :1] + mean, rate * state[..., 1:2] / step
+        y, slope = output_scale * state[..., :1] + mean, rate_scale * state[..., 1:2] / step
         u = scales.drive_scale * drive + scales.drive_mean
-        return step**2 / rate * (-y - 2 * DAMPING * slope + u)
+        return step**2 / rate_scale * (-y - 2 * DAMPING * slope + u)
 
     return known
 
 
 @pytest.mark.parametrize(("method", "gain"), [("gauss-newton", 30), ("adam", 3)])
-def test_grey_box_learns_what_the_physics_leaves_out(trace, no_scan, tmp_path, method, gain):
+def test_grey_box_learns_the_part_missing_from_the_physics(trace, no_scan, tmp_path, method, gain):
     config = FitConfig(order=2, feedthrough=False, method=method, windows=(1, 8, 20), epochs=3, restarts=1)
     grey = prepare(on_common_grid(TraceSet([trace]), config), Embedding("derivative", 2), config)
     known = linear_physics(grey.scales, STEP)
@@ -432,7 +432,7 @@ def test_grey_box_learns_what_the_physics_leaves_out(trace, no_scan, tmp_path, m
         return GreyBoxField(known, MLPField(state, drive, rates, hidden=(6,), generator=generator))
 
     made = fit(trace, config, vector_field=build)
-    physics = new_member(grey, lambda *sizes: GreyBoxField(known, Nothing()), 0)
+    physics = new_member(grey, lambda *sizes: GreyBoxField(known, Zero()), 0)
     assert made.record["validation"][0] < free_run_error(physics, grey, grey.validation) / gain
     if method == "gauss-newton":  # the learned part is the cubic spring
         y = torch.tensor([-1.0, -0.5, 0.0, 0.5, 1.0], dtype=torch.float64)
@@ -443,5 +443,5 @@ def test_grey_box_learns_what_the_physics_leaves_out(trace, no_scan, tmp_path, m
     made.save(tmp_path / "grey.safetensors")
     again = Surrogate.load(tmp_path / "grey.safetensors", field=GreyBoxField(known, MLPField(2, 1, 1, hidden=(6,))))
     u = torch.as_tensor(trace.drive["u"][:50].copy())[:, None]
-    rest = torch.zeros(2, dtype=torch.float64)
-    assert torch.equal(again.simulate(u, state=rest), made.simulate(u, state=rest))
+    start = torch.zeros(2, dtype=torch.float64)
+    assert torch.equal(again.simulate(u, state=start), made.simulate(u, state=start))

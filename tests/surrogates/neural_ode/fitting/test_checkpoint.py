@@ -1,4 +1,4 @@
-"""The resumable state of a fit: what is written is read back, and what is damaged is refused."""
+"""The checkpoint of a fit: contents survive a round trip, damaged files are refused."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ IDENTITY = {"data": "abc", "config": {"seed": 0}}
 
 @pytest.fixture
 def path(tmp_path):
-    """A checkpoint with a finished stage and one under way."""
+    """A checkpoint with a finished stage and an unfinished one."""
     made = Checkpoint.open(tmp_path / "fit.checkpoint", IDENTITY)
     made.every = 0.0
     made.save_note("order_scan", [{"order": 1, "error": float("inf")}])
@@ -36,11 +36,11 @@ def opened(path, identity=IDENTITY):
 
 def rewritten(path, meta=None, tensors=None):
     size = struct.unpack("<Q", path.read_bytes()[:8])[0]
-    held = json.loads(path.read_bytes()[8 : 8 + size])["__metadata__"]
-    path.write_bytes(to_bytes(from_bytes(path.read_bytes()) | (tensors or {}), held | (meta or {})))
+    stored = json.loads(path.read_bytes()[8 : 8 + size])["__metadata__"]
+    path.write_bytes(to_bytes(from_bytes(path.read_bytes()) | (tensors or {}), stored | (meta or {})))
 
 
-def test_everything_comes_back(path):
+def test_round_trip(path):
     back = opened(path)
     assert back.resumed
     assert back.load_note("order_scan") == [{"order": 1, "error": float("inf")}]
@@ -63,14 +63,14 @@ def test_without_a_path_nothing_is_written(tmp_path, monkeypatch):
     assert not list(tmp_path.iterdir())
 
 
-def test_a_finished_stage_forgets_its_way(path):
+def test_finished_stage_drops_its_progress(path):
     made = opened(path)
     made.save_stage(0, 1, torch.ones(4), {})
     assert opened(path).load_progress(0, 1) is None
     assert set(opened(path).tensors) == {"theta.0.0", "theta.0.1"}
 
 
-def test_progress_is_written_every_few_seconds_and_results_at_once(tmp_path):
+def test_progress_is_written_every_few_seconds_and_results_immediately(tmp_path):
     made = opened(tmp_path / "x")
     made.save_stage(0, 0, torch.zeros(1), {})
     written = (tmp_path / "x").read_bytes()
@@ -90,7 +90,7 @@ def test_every_truncation_is_refused(path):
 
 
 def test_every_flipped_byte_is_refused(path):
-    """safetensors has no checksum, and a fit that resumed from other weights would end elsewhere."""
+    """safetensors has no checksum, and a fit that resumes from other weights ends with another result."""
     content = path.read_bytes()
     for at in range(len(content)):
         path.write_bytes(content[:at] + bytes([content[at] ^ 0x11]) + content[at + 1 :])
@@ -98,7 +98,7 @@ def test_every_flipped_byte_is_refused(path):
             back = opened(path)
         except FitError:
             continue
-        # What passes must be a change that reads the same, such as one of a space between entries.
+        # A change that is not detected must not change the contents, such as one of a space between entries.
         assert torch.equal(back.load_stage(0, 0)[0], torch.arange(3.0))
         assert torch.equal(back.load_progress(0, 1)[0], torch.arange(4.0))
 
@@ -123,7 +123,7 @@ def test_damage_is_refused(path, meta, tensors, message):
         opened(path)
 
 
-def test_another_identity_is_refused_whatever_differs(path):
+def test_another_identity_is_refused_whichever_part_differs(path):
     for other in ({}, IDENTITY | {"data": "abd"}, IDENTITY | {"config": {"seed": 1}}, IDENTITY | {"more": 1}):
         with pytest.raises(FitError, match="belongs to other data or settings"):
             opened(path, other)
@@ -134,7 +134,7 @@ class Bomb:
         return (os.mkdir, ("EXPLODED",))
 
 
-def test_other_files_are_refused_and_not_executed(tmp_path, monkeypatch):
+def test_other_files_are_refused_and_nothing_is_executed(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "x").write_bytes(pickle.dumps(Bomb()))
     with pytest.raises(FitError, match="cannot be read"):
@@ -144,7 +144,7 @@ def test_other_files_are_refused_and_not_executed(tmp_path, monkeypatch):
     assert os.listdir(tmp_path) == ["x"]
 
 
-def test_a_full_disk_says_so_and_keeps_the_last_state(path, monkeypatch):
+def test_full_disk_is_reported_and_keeps_the_last_state(path, monkeypatch):
     before = path.read_bytes()
     made = opened(path)
 
@@ -158,7 +158,7 @@ def test_a_full_disk_says_so_and_keeps_the_last_state(path, monkeypatch):
     assert os.listdir(path.parent) == [path.name]
 
 
-def test_remove(path):
+def test_remove_deletes_the_file(path):
     made = opened(path)
     made.remove()
     made.remove()

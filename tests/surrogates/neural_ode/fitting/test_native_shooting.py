@@ -131,7 +131,7 @@ def test_equations_are_those_of_torch(length, windows, free, agree):
 @pytest.mark.parametrize("outputs", [1, 2])
 @pytest.mark.parametrize("feedthrough", [True, False])
 @pytest.mark.parametrize("compared", ["all", "outputs"])
-def test_of_every_order_and_number_of_outputs(order, outputs, feedthrough, compared, agree):
+def test_equations_of_every_order_and_number_of_outputs(order, outputs, feedthrough, compared, agree):
     settings = {"order": order, "outputs": outputs, "feedthrough": feedthrough, "compared": compared}
     agree(*problem(5, 9, **settings))
     agree(*problem(5, 9, **settings, free=False))
@@ -140,22 +140,22 @@ def test_of_every_order_and_number_of_outputs(order, outputs, feedthrough, compa
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 @pytest.mark.parametrize("hidden", [(1,), (9,), (5, 6), (3, 4, 5)])
 @pytest.mark.parametrize("skip", [True, False])
-def test_of_every_network(activation, hidden, skip, agree):
+def test_equations_of_every_network(activation, hidden, skip, agree):
     agree(*problem(6, 10, activation=activation, hidden=hidden, skip=skip))
 
 
-def test_of_many_unknowns_and_many_rows(agree):
+def test_equations_of_many_unknowns_and_many_rows(agree):
     """More than one block of rows is filled, and more unknowns than are summed in parts."""
     agree(*problem(20, 10, hidden=(20, 20)))
     agree(*problem(1, 9, hidden=(38, 38)), close=1e-10)
 
 
-def test_of_states_more_than_the_kernel_knows_by_number(agree):
+def test_equations_of_states_larger_than_the_specialised_kernels(agree):
     agree(*problem(4, 9, order=3, outputs=3, hidden=(3,)))
 
 
-def test_the_gradient_is_half_the_slope_of_the_cost(simd):
-    """Through no code of the equations: autograd through the rollouts, with the initial states held."""
+def test_gradient_is_half_that_of_the_cost(simd):
+    """The oracle uses no code of the equations: autograd through the rollouts, with fixed initial states."""
     made, point, shifts = problem(11, 9, free=False)
     with kernels.use("native"):
         shooting = made()
@@ -177,7 +177,7 @@ def test_the_gradient_is_half_the_slope_of_the_cost(simd):
 
 
 @pytest.mark.parametrize("free", [True, False])
-def test_the_number_of_threads_changes_no_bit(free, simd):
+def test_number_of_threads_does_not_change_the_result(free, simd):
     made, point, shifts = problem(20, 70, free=free, hidden=(12, 12))
     results = []
     try:
@@ -197,7 +197,7 @@ def test_the_number_of_threads_changes_no_bit(free, simd):
 
 
 def equations_of(shooting, point):
-    """What the kernel itself returns: torch's own algebra after it may depend on the number of threads."""
+    """Return the result of the kernel alone: torch's algebra after it may depend on the number of threads."""
     width = point.states.shape[-1]
     weights = torch.zeros(width, dtype=torch.float64).index_put_((shooting.compared,), shooting.weights)
     residuals = torch.zeros(*point.residuals.shape[:2], width, dtype=torch.float64)
@@ -218,7 +218,7 @@ def equations_of(shooting, point):
     return found.matrix, found.gradient, found.blocks, found.coupling, found.pull
 
 
-def test_both_routes_descend_alike():
+def test_both_routes_reach_the_same_cost():
     made, point, shifts = problem(12, 9)
     costs = []
     for mode in ("native", "torch"):
@@ -229,7 +229,7 @@ def test_both_routes_descend_alike():
         assert costs[0] < 0.1 * made().evaluate(point, shifts).cost
 
 
-# Fields beyond the kernel's reach
+# Fields and inputs that the kernel does not take
 
 
 def frozen():
@@ -254,7 +254,7 @@ class Known(nn.Module):
 
 
 @pytest.mark.parametrize("make", [frozen, shared, Known])
-def test_a_field_that_is_not_all_trained_weights_goes_through_torch(make):
+def test_field_with_other_than_trained_weights_uses_torch(make):
     made, point, shifts = problem(5, 3, field=make())
     shooting = made()
     assert shooting.layout is None
@@ -263,7 +263,7 @@ def test_a_field_that_is_not_all_trained_weights_goes_through_torch(make):
     assert bool(torch.isfinite(gradient).all())
 
 
-def test_weights_that_are_not_finite_cost_infinitely_on_both_routes():
+def test_weights_that_are_not_finite_have_infinite_cost_on_both_routes():
     made, point, shifts = problem(5, 3)
     point[0] = math.nan
     for mode in ("native", "torch"):
@@ -271,8 +271,8 @@ def test_weights_that_are_not_finite_cost_infinitely_on_both_routes():
             assert made().evaluate(point, shifts).cost == math.inf
 
 
-def test_the_kernel_trusts_nobody():
-    """Beyond it is memory."""
+def test_kernel_checks_shapes_and_types():
+    """Wrong ones would read beyond the memory of the tensors."""
     windows, steps, state, through = 4, 5, 2, 1
     field = stable_field(state, 1, seeded())
     layout = kernel_layout(field)
@@ -293,7 +293,7 @@ def test_the_kernel_trusts_nobody():
                 equations(layout, **{**good, name: wrong}, free=True)
     wide = MLPField(MAX_STATE + 1, 1, MAX_STATE + 1, hidden=(2,))
     size = MAX_STATE + 1
-    with pytest.raises(ConfigError, match=f"has {size} state values .* at most {MAX_STATE}"):
+    with pytest.raises(ConfigError, match=f"has {size} state values .* at most {MAX_STATE} and one member"):
         equations(
             kernel_layout(wide),
             torch.zeros(kernel_layout(wide).weights, dtype=torch.float64),
@@ -308,7 +308,7 @@ def test_the_kernel_trusts_nobody():
 
 
 @pytest.mark.parametrize("free", [True, False])
-def test_no_windows_are_no_equations(free):
+def test_no_windows_give_zero_equations(free):
     field = stable_field(2, 1, seeded())
     layout = kernel_layout(field)
     found = equations(

@@ -1,4 +1,4 @@
-"""Gauss-Newton multiple shooting against brute-force autograd, and what its iterations promise."""
+"""Multiple shooting: the equations against brute-force autograd, and the guarantees of the iterations."""
 
 import math
 
@@ -45,7 +45,7 @@ def problem(length: int, *, prior: bool, feedthrough: bool, outputs_only: bool =
 
 
 def stacked_residuals(made, theta, shifts, weights, spread):
-    """Written out anew, window by window: every residual whose squares add up to count * cost."""
+    """Return all residuals, whose squares add up to count * cost, computed window by window."""
     samples, rows = made.samples, []
     named, through = made.theta.split(theta)
     field = lambda x, u: torch.func.functional_call(made.theta.field, named, (x, u))  # noqa: E731
@@ -110,10 +110,10 @@ def test_step_solves_the_undamped_system_in_weights_and_initial_states(length, o
     move = torch.linalg.solve(matrix + extra, -gradient)
     residuals = lambda a, b: stacked_residuals(made, a, b, weights, spread)  # noqa: E731
     jacobians = torch.func.jacrev(residuals, argnums=(0, 1))(theta, shifts)
-    whole = torch.cat([part.flatten(1) for part in jacobians], 1) if spread is not None else jacobians[0]
-    damped = whole.T @ whole
+    full = torch.cat([part.flatten(1) for part in jacobians], 1) if spread is not None else jacobians[0]
+    damped = full.T @ full
     damped[: len(theta), : len(theta)] += made.count * extra
-    step = torch.linalg.solve(damped, -whole.T @ residuals(theta, shifts))
+    step = torch.linalg.solve(damped, -full.T @ residuals(theta, shifts))
     assert torch.allclose(move, step[: len(theta)], rtol=1e-6, atol=1e-8)
     if blocks:
         back = [-(part.inverse @ (part.gradient + part.coupling @ move)[..., None])[..., 0] for part in blocks]
@@ -133,14 +133,14 @@ def test_gradient_is_half_that_of_the_cost(feedthrough):
 def test_chunks_of_windows_add_up(monkeypatch):
     with kernels.use("torch"):
         made, theta, shifts, _, _ = problem(3, prior=True, feedthrough=True)
-    whole = made.normal_equations(made.evaluate(theta, shifts))
+    at_once = made.normal_equations(made.evaluate(theta, shifts))
     monkeypatch.setattr(
         "spinode.surrogates.neural_ode.fitting.shooting.BATCH", 7
     )  # two windows at a time, and steps split within them
     parts = made.normal_equations(made.evaluate(theta, shifts))
-    assert len(parts[2]) > len(whole[2])
-    for ours, reference in zip(parts[:2], whole[:2], strict=True):
-        assert torch.allclose(ours, reference, rtol=1e-12, atol=1e-14)
+    assert len(parts[2]) > len(at_once[2])
+    for summed, reference in zip(parts[:2], at_once[:2], strict=True):
+        assert torch.allclose(summed, reference, rtol=1e-12, atol=1e-14)
 
 
 def test_ridge_is_the_penalty_on_all_weights():
@@ -158,7 +158,7 @@ def test_ridge_is_the_penalty_on_all_weights():
 # Windows and weights
 
 
-def test_windows_tile_each_segment_and_leave_none():
+def test_windows_tile_each_segment_and_stay_inside():
     samples = problem(1, prior=False, feedthrough=False)[0].samples
     assert samples.windows(5).tolist() == [0, 10, 15]
     for length in (1, 4, 9, 12):
@@ -167,7 +167,7 @@ def test_windows_tile_each_segment_and_leave_none():
     assert samples.windows(14).tolist() == []
 
 
-def test_weights_go_to_a_vector_and_back():
+def test_weights_to_a_vector_and_back():
     field = MLPField(2, 1, 2, hidden=(3,), generator=seeded())
     layout = ParameterVector(field, torch.tensor([5.0, 6.0], dtype=torch.float64))
     assert len(layout.start) == layout.weights + 2 == sum(p.numel() for p in field.parameters()) + 2
@@ -178,7 +178,7 @@ def test_weights_go_to_a_vector_and_back():
     assert all(torch.equal(named[name] + 1, value) for name, value in field.named_parameters())
 
 
-def test_frozen_weights_stay():
+def test_frozen_weights_are_not_trained():
     field = MLPField(2, 1, 2, hidden=(3,), generator=seeded())
     field.skip.requires_grad_(False)
     layout = ParameterVector(field, torch.zeros(0, dtype=torch.float64))
@@ -234,13 +234,13 @@ def test_known_system_is_recovered_from_clean_samples(length):
 def test_known_system_is_recovered_from_its_first_state_alone():
     prior = torch.full((2,), 1.0, dtype=torch.float64)
     made = linear_problem(20, prior=prior, outputs_only=True)
-    # From zero the output does not see the second state: give the coupling a start.
+    # At zero the output does not depend on the second state: start with some coupling.
     start = made.theta.start + torch.tensor([0.0, 0.3, -0.3, 0.0, 0.0, 0.1], dtype=torch.float64)
     point = minimise(made, start, made.no_shifts(), iterations=60, tolerance=1e-9)
     assert torch.allclose(point.theta, truth(), rtol=0, atol=1e-5)
 
 
-def test_free_initial_states_undo_the_bias_of_noisy_ones():
+def test_free_initial_states_remove_the_bias_of_noisy_ones():
     """One-step errors in variables shrink the dynamics; windows with free initial states do not."""
     noise, errors = 0.2, {}
     for name, prior in (("measured", None), ("free", torch.ones(2, dtype=torch.float64))):
@@ -260,7 +260,7 @@ def test_cost_falls_with_every_accepted_step(prior):
     assert point.cost == costs[-1] == made.evaluate(point.theta, point.shifts).cost
 
 
-def test_optimum_is_kept_and_idle_steps_end_the_run():
+def test_optimum_is_kept_and_idle_steps_end_the_iterations():
     made = linear_problem(5, ridge=1e-3)
     steps = []
     first = minimise(made, made.theta.start, made.no_shifts(), iterations=100, after=lambda p, d: steps.append(d.iteration))
@@ -275,7 +275,7 @@ def test_optimum_is_kept_and_idle_steps_end_the_run():
 @pytest.mark.parametrize("stop", [1, 4])
 def test_interrupted_run_ends_with_the_same_result(stop):
     made, theta, shifts, _, _ = problem(5, prior=True, feedthrough=True)
-    whole = minimise(made, theta, shifts, iterations=9)
+    uninterrupted = minimise(made, theta, shifts, iterations=9)
 
     class Killed(Exception):
         pass
@@ -290,17 +290,17 @@ def test_interrupted_run_ends_with_the_same_result(stop):
     with pytest.raises(Killed):
         minimise(made, theta, shifts, iterations=9, after=keep)
     resumed = minimise(made, kept["theta"], kept["shifts"], iterations=9, damping=kept["damping"])
-    assert torch.equal(resumed.theta, whole.theta)
-    assert torch.equal(resumed.shifts, whole.shifts)
+    assert torch.equal(resumed.theta, uninterrupted.theta)
+    assert torch.equal(resumed.shifts, uninterrupted.shifts)
 
 
-def test_not_finite_start_is_refused():
+def test_start_that_is_not_finite_is_refused():
     made, theta, shifts, _, _ = problem(3, prior=False, feedthrough=False)
     with pytest.raises(FitError, match="first free run through the windows is not finite"):
         minimise(made, theta * math.nan, shifts, iterations=3)
 
 
-# Fields that cannot be taken sample by sample
+# Fields that cannot be differentiated sample by sample
 
 
 class Branching(nn.Module):
@@ -347,7 +347,7 @@ class Flat(Branching):
 
 
 @pytest.mark.parametrize("field", [Branching, Centred, Counting, Random, Flat])
-def test_field_that_vmap_cannot_take_is_refused_with_the_way_out(field):
+def test_field_that_vmap_cannot_take_is_refused_with_a_remedy(field):
     samples = problem(1, prior=False, feedthrough=False)[0].samples
     layout = ParameterVector(field(), torch.zeros(0, dtype=torch.float64))
     with pytest.raises(ConfigError, match=r"cannot be differentiated by torch.func.vmap.*Use method='adam'"):
