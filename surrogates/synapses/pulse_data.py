@@ -206,7 +206,7 @@ def pulse_data(
     """
     recordings = TraceSet(traces) if not isinstance(traces, TraceSet) else traces
     for index, trace in enumerate(recordings):
-        _check(index, trace)
+        _check_trace(index, trace)
     first = recordings[0]
     valid = [~_outliers(trace) for trace in recordings]
     outliers = sum(int((~each).sum()) for each in valid)
@@ -224,7 +224,7 @@ def pulse_data(
         scale = Scale.of(values, scale)
     elif scale.kind == "log" and values.min() <= 0:
         raise TraceError(f"the conductance reaches {values.min():.4g}; the logarithmic scale needs positive values.")
-    inputs = _inputs(recordings) if inputs is None else inputs
+    inputs = _inputs_of(recordings) if inputs is None else inputs
     for name in inputs.names:
         if any(name not in trace.drive for trace in recordings):
             raise TraceError(f"the recordings have no drive {name!r}, which is an input of the surrogate; add it.")
@@ -270,7 +270,8 @@ def _outliers(trace: Trace) -> npt.NDArray[np.bool_]:
     return outliers
 
 
-def _check(index: int, trace: Trace) -> None:
+def _check_trace(index: int, trace: Trace) -> None:
+    """Raise TraceError for a trace that is not pulse by pulse."""
     missing = [name for name in (SET, RESET) if name not in trace.drive]
     if missing or "conductance" not in trace.output:
         raise TraceError(
@@ -289,7 +290,8 @@ def _check(index: int, trace: Trace) -> None:
         raise TraceError(f"trace {index} has SET and RESET pulses between the same two reads; their order is not known.")
 
 
-def _inputs(recordings: TraceSet) -> Inputs:
+def _inputs_of(recordings: TraceSet) -> Inputs:
+    """Return the scaling of voltage and width that these recordings suggest."""
     names, mean, spread = [], [], []
     ranges: dict[str, tuple[float, float]] = {}
     usual: dict[str, tuple[float, float]] = {}

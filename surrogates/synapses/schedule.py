@@ -82,7 +82,7 @@ class Schedule:
             return loglik
 
         for index in range(rounds):
-            loglik = self._step(fit, "path", index, rounds, follow)
+            loglik = self._step(fit, "initial drift", index, rounds, follow, "initial drift")
             if index > 2 and loglik - previous < 1e-3 * abs(loglik):
                 break
             previous = loglik
@@ -120,9 +120,8 @@ class Schedule:
                 break
             previous = loglik
 
-    def _step(
-        self, fit: StateFit, title: str, index: int, rounds: int, action: Callable[[], float], label: str = "path"
-    ) -> float:
+    def _step(self, fit: StateFit, title: str, index: int, rounds: int, action: Callable[[], float], label: str) -> float:
+        """Run one round, or restore it from the checkpoint, and report its likelihood."""
         loglik = self.checkpoint.step(fit, label, f"{title}, round {index + 1}", action)
         self.progress(f"{title}, round {index + 1}/{rounds}: log likelihood {loglik:.1f}")
         return loglik

@@ -36,13 +36,12 @@ def recorded(synapse, *, devices=3, steps=40, seed=0):
 
 
 def with_scores(traces, *, z=None, coverage=0.9, outside=0.0, fitted=False):
-    """Return an evaluation with given scores."""
-    reads, lanes = len(traces[0]), len(traces)
-    z = np.random.default_rng(0).standard_normal((reads, lanes)) if z is None else z
-    held_out = np.ones((reads, lanes), dtype=bool)
+    """Return an evaluation with given scores; the innovations `z` may be those of other recordings than the traces."""
+    z = np.random.default_rng(0).standard_normal((len(traces[0]), len(traces))) if z is None else z
+    held_out = np.ones(z.shape, dtype=bool)
     held_out[0] = False
     steps = OneStepPrediction(np.ones_like(z), np.ones_like(z), np.zeros_like(z), z, held_out)
-    return SynapseEvaluation(traces, fitted, steps, (0,), (np.ones((2, reads)),), coverage, outside)
+    return SynapseEvaluation(traces, fitted, steps, (0,), (np.ones((2, len(traces[0]))),), coverage, outside)
 
 
 # The page
@@ -123,7 +122,7 @@ def test_too_little_noise_is_reported(make_synapse):
 )
 def test_the_headline_follows_from_the_scores(make_synapse, change, grade, words):
     synapse = make_synapse(telegraph=False)
-    traces = recorded(synapse, devices=50, steps=200)
+    traces = recorded(synapse, devices=1, steps=5)
     z = np.random.default_rng(1).standard_normal((201, 50)) * change.pop("scale", 1.0)
     if change.pop("repeat", 0):
         z[1:] = (z[1:] + z[:-1]) / np.sqrt(2)
@@ -175,7 +174,7 @@ def test_the_plotted_drift_is_the_change_by_one_pulse(make_synapse):
 
 def test_plotted_correlations_are_those_of_the_innovations(make_synapse):
     synapse = make_synapse(spread=False)
-    traces = recorded(synapse, devices=50, steps=300)
+    traces = recorded(synapse, devices=1, steps=5)
     z = np.random.default_rng(0).standard_normal((301, 50))
     z[2:] += 0.5 * z[:-2]
     ax = plot_correlation(with_scores(traces, z=z))
