@@ -65,8 +65,8 @@ def _entropy(log_probabilities: Tensor) -> Tensor:
 def roc_auc(in_distribution: Tensor, ood: Tensor) -> float:
     """Compute the area under the ROC curve of an out-of-distribution detector, exactly, from ranks.
 
-    AUC = P(ood > in distribution) + P(equal) / 2. `torchmetrics` compares thresholds pairwise in float32 and moves scores
-    outside 0 .. 1 through a sigmoid, which merges those that differ by less than the rounding.
+    AUC = P(ood > in distribution) + P(equal) / 2. (`torchmetrics.functional.auroc` passes scores beyond 1, such as entropies,
+    through a sigmoid, which makes small ones equal.)
 
     Args:
         in_distribution: Scores of inputs from the training distribution, any shape.
