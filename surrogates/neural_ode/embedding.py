@@ -56,7 +56,7 @@ class Embedding:
 
     @property
     def method(self) -> EmbeddingKind:
-        """The registered kind, which computes everything below."""
+        """Registered kind of this name, which does the computations."""
         return embedding_kind(self.kind)
 
     @property

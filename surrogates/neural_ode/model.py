@@ -106,8 +106,8 @@ class SurrogateModel(nn.Module):
             >>> from spinode.surrogates.testing import resonator
             >>> voltage = torch.zeros(100, 1, dtype=torch.float64)
             >>> voltage[20:] = 0.4
-            >>> resonator(gain=0.5, damping=0.5).simulate(voltage)[[0, 99], 0].tolist()
-            [0.0, 0.2]
+            >>> resonator(gain=0.5, damping=0.5).simulate(voltage)[[0, 99], 0].detach().round(decimals=4)
+            tensor([0.0000, 0.2000], dtype=torch.float64)
         """
         outputs, _, outside = self.run_members(drive, state, parameters, interpolation, solver)
         self._check_domain(outside, strict)

@@ -41,7 +41,7 @@ class EmbeddingKind(ABC):
         name: Name by which `Embedding` and `FitConfig` select it.
         max_order: Largest order.
         chain: True if each block is the rate of the one before it, so that only the rate of the last block is learned.
-        feedthrough: True if a fit learns the feedthrough D unless told otherwise.
+        feedthrough: True if a fit learns the feedthrough D by default.
     """
 
     name: ClassVar[str]
@@ -55,7 +55,7 @@ class EmbeddingKind(ABC):
 
     @abstractmethod
     def drive_blocks(self, drive: Tensor, interpolation: tuple[str, ...], order: int) -> Tensor:
-        """Return what is done to the outputs, done to the drive: how D u enters each block.
+        """Apply to the drive what `embed` applies to the outputs: this is how D u enters each block.
 
         Args:
             drive: Samples, shape (time, channels).

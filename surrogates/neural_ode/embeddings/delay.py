@@ -62,7 +62,7 @@ def forward_differences(values: Array, order: int) -> Array:
 
 
 def forward_samples(stages: Tensor, order: int) -> Tensor:
-    """Return the stages of each step beside those of the steps after it; beyond the last sample the drive is held.
+    """Return the stages of each step next to those of the steps after it; beyond the last sample the drive is held.
 
     Args:
         stages: Shape (..., steps, 3, channels).

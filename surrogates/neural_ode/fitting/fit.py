@@ -71,9 +71,9 @@ def fit(
         >>> import torch
         >>> from spinode import Trace, fit
         >>> from spinode.surrogates.testing import resonator
-        >>> voltage = np.repeat(np.random.default_rng(0).normal(size=40), 10)
+        >>> voltage = np.repeat(np.random.default_rng(0).normal(size=24), 10)
         >>> output = resonator().simulate(torch.as_tensor(voltage)[:, None], interpolation={"V": "held"}).detach().numpy()
-        >>> recording = Trace(1e-11 * np.arange(400), {"V": voltage}, {"y": output[:, 0]}, interpolation={"V": "held"})
+        >>> recording = Trace(1e-11 * np.arange(240), {"V": voltage}, {"y": output[:, 0]}, interpolation={"V": "held"})
         >>> quick = {"order": 1, "restarts": 1, "iterations": 2, "windows": (1, 8), "hidden": 2, "max_samples": 200}
         >>> surrogate = fit(recording, **quick)
         >>> surrogate.ports.drive, surrogate.ports.output, surrogate.embedding.order

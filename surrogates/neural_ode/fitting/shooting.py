@@ -92,7 +92,7 @@ class Iterate:
 
 
 class EliminatedStates(NamedTuple):
-    """What recovers the step of some windows' initial states from the step of theta.
+    """Quantities from which the step of some windows' initial states follows once the step of theta is known.
 
     Attributes:
         inverse: Inverse of B' B with the prior, shape (windows, state, state), where B is d residuals / d initial state.
@@ -139,7 +139,7 @@ class Shooting:
         self.targets = samples.states[steps + 1][..., self.compared]
         self.target_jacobian = samples.feedthrough_jacobian[steps + 1][..., self.compared, :]
         self.count = length * len(starts)
-        #: What the compiled kernels need to know of the field; None if the equations are set up by torch.
+        #: Layout of the field for the compiled kernels; None if torch sets up the equations.
         self.layout = self._compiled_layout()
         if self.layout is None:
             self._jacobian = torch.func.vmap(
@@ -213,7 +213,7 @@ class Shooting:
         """Compute the Gauss-Newton equations in theta with the initial states eliminated.
 
         Returns:
-            Matrix (theta, theta), gradient (theta,), and what recovers the initial states, for each chunk of windows.
+            Matrix (theta, theta), gradient (theta,), and the eliminated initial states of each chunk of windows.
         """
         sums = self._sum_by_kernel(point) if self.layout is not None else self._sum_by_torch(point)
         matrix, gradient, eliminated = sums
@@ -263,7 +263,7 @@ class Shooting:
     def _eliminate(
         self, matrix: Tensor, gradient: Tensor, block: Tensor, coupling: Tensor, pull: Tensor, shifts: Tensor
     ) -> EliminatedStates:
-        """Eliminate the initial states of some windows from the equations, in place; return what recovers them."""
+        """Eliminate the initial states of some windows from the equations, in place."""
         assert self.prior is not None
         inverse, failed = torch.linalg.inv_ex(block + torch.diag(self.prior**-2))
         # Where a window does not determine its initial state, the state is not moved.

@@ -1,4 +1,4 @@
-"""What all training methods share: the stages of multiple shooting, new members, and the free run that validates them."""
+"""Parts of all training methods: the stages of multiple shooting, new members, and the free run that validates them."""
 
 from __future__ import annotations
 

@@ -67,10 +67,10 @@ def test_smoothed_derivative_beats_differences_on_noise():
     times, rate = np.arange(1000.0), 1 / 10
     noisy = np.sin(rate * times) + 0.02 * np.random.default_rng(1).normal(size=1000)
     truth = rate * np.cos(rate * times)
-    ours = local_polynomial(noisy, 2)[0][:, 1]
+    smoothed = local_polynomial(noisy, 2)[0][:, 1]
     naive = np.gradient(noisy)
     rms = lambda error: np.sqrt(np.mean(error[20:-20] ** 2))  # noqa: E731
-    assert rms(ours - truth) < 0.2 * rms(naive - truth)
+    assert rms(smoothed - truth) < 0.2 * rms(naive - truth)
 
 
 def test_too_few_samples_for_derivatives_are_refused():

@@ -257,7 +257,7 @@ def test_global_generator_is_neither_used_nor_changed(duffing, no_scan):
 def test_killed_fit_resumes_to_the_same_result(duffing, tmp_path, monkeypatch, no_scan, every):
     monkeypatch.setattr(Checkpoint, "every", every)
     trace, lines = duffing(400), []
-    whole = fit(trace, progress=lines.append, **QUICK)
+    uninterrupted = fit(trace, progress=lines.append, **QUICK)
     assert len(lines) > 15
 
     class Killed(KeyboardInterrupt):
@@ -275,8 +275,8 @@ def test_killed_fit_resumes_to_the_same_result(duffing, tmp_path, monkeypatch, n
             fit(trace, checkpoint=path, progress=killer, **QUICK)
         after = []
         resumed = fit(trace, checkpoint=path, progress=after.append, **QUICK)
-        assert same(tensors_of(whole), tensors_of(resumed)), kill_at
-        assert resumed.record == whole.record
+        assert same(tensors_of(uninterrupted), tensors_of(resumed)), kill_at
+        assert resumed.record == uninterrupted.record
         if every == 0.0:
             assert len(after) <= len(lines) - kill_at + 2  # finished steps are not repeated
         assert [entry.name for entry in tmp_path.iterdir()] == [path.name]
@@ -286,7 +286,7 @@ def test_killed_fit_resumes_to_the_same_result(duffing, tmp_path, monkeypatch, n
 def test_fit_killed_repeatedly_at_the_same_step_resumes(duffing, tmp_path, monkeypatch, no_scan):
     monkeypatch.setattr(Checkpoint, "every", 0.0)
     trace, path = duffing(400), tmp_path / "x"
-    whole = fit(trace, **QUICK)
+    uninterrupted = fit(trace, **QUICK)
 
     def killer(line):
         if "step 2/" in line:
@@ -295,14 +295,14 @@ def test_fit_killed_repeatedly_at_the_same_step_resumes(duffing, tmp_path, monke
     for _ in range(3):
         with pytest.raises(KeyboardInterrupt):
             fit(trace, checkpoint=path, progress=killer, **QUICK)
-    assert same(tensors_of(whole), tensors_of(fit(trace, checkpoint=path, **QUICK)))
+    assert same(tensors_of(uninterrupted), tensors_of(fit(trace, checkpoint=path, **QUICK)))
 
 
 def test_finished_checkpoint_gives_the_result_without_steps(duffing, tmp_path, no_scan):
     trace, path, lines = duffing(400), tmp_path / "x", []
-    whole = fit(trace, checkpoint=path, **QUICK)
+    uninterrupted = fit(trace, checkpoint=path, **QUICK)
     again = fit(trace, checkpoint=path, progress=lines.append, **QUICK)
-    assert same(tensors_of(whole), tensors_of(again))
+    assert same(tensors_of(uninterrupted), tensors_of(again))
     assert not [line for line in lines if "step" in line]
 
 

@@ -86,14 +86,14 @@ def problem(
     return made, point, shifts
 
 
-def off(ours, truth):
-    """Largest error over the largest entry."""
-    assert ours.shape == truth.shape
-    return float((ours - truth).abs().max() / truth.abs().max()) if truth.numel() else 0.0
+def relative_error(values, truth):
+    """Return the largest error over the largest entry."""
+    assert values.shape == truth.shape
+    return float((values - truth).abs().max() / truth.abs().max()) if truth.numel() else 0.0
 
 
 def solved(made, point, shifts, mode):
-    """Cost, and matrix, gradient and the windows' blocks of the equations, on one of the two routes."""
+    """Return cost, and matrix, gradient and blocks of the equations, by one of the two routes."""
     with kernels.use(mode):
         shooting = made()
         assert (shooting.layout is not None) == (mode == "native")
@@ -111,11 +111,11 @@ def agree(monkeypatch):
         expected, truth = solved(made, point, shifts, "torch")
         for name in OFFERED:
             monkeypatch.setenv("SPINODE_SIMD", name)
-            cost, ours = solved(made, point, shifts, "native")
+            cost, compiled = solved(made, point, shifts, "native")
             assert cost == pytest.approx(expected, rel=1e-12), name
-            assert len(ours) == len(truth)
-            for found, value in zip(ours, truth, strict=True):
-                assert off(found, value) < close, name
+            assert len(compiled) == len(truth)
+            for found, value in zip(compiled, truth, strict=True):
+                assert relative_error(found, value) < close, name
 
     return compare
 
@@ -173,7 +173,7 @@ def test_gradient_is_half_that_of_the_cost(simd):
     residuals = (states[:, 1:] - truth) * torch.linspace(0.5, 1.5, 2, dtype=torch.float64)
     cost = residuals.square().sum() / shooting.count + shooting.ridge @ leaf.square()
     (slope,) = torch.autograd.grad(cost, leaf)
-    assert off(gradient, slope / 2) < 1e-11
+    assert relative_error(gradient, slope / 2) < 1e-11
 
 
 @pytest.mark.parametrize("free", [True, False])
