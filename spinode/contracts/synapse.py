@@ -343,7 +343,7 @@ class SynapseModel:
 
 def _broadcasts_to(shape: torch.Size, target: torch.Size) -> bool:
     try:
-        return torch.broadcast_shapes(shape, target) == target
+        return bool(torch.broadcast_shapes(shape, target) == target)
     except RuntimeError:
         return False
 
