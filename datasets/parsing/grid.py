@@ -12,13 +12,13 @@ import numpy as np
 
 from ...errors import TraceError
 from ...typing import Array
+from .messages import counted, quoted
 
 #: Words for a missing value: of programs, of spreadsheets, and of instruments out of range.
 _MISSING_WORDS = "nan na n/a null none -- --- ---- #n/a #ref #ref! #div/0! #value! #num! ol ovld overload overflow ovrflw ovf"
 MISSING = frozenset(("", *_MISSING_WORDS.split()))
 _NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?|[+-]?(?:inf|infinity)", re.IGNORECASE | re.ASCII)
 _GROUPED_DIGITS = re.compile(r"[+-]?\d+([.,' ]\d+)+([eE][+-]?\d+)?")
-_MAX_QUOTED = 40
 
 
 @dataclass(frozen=True)
@@ -116,7 +116,7 @@ def _check_widths(lines: Sequence[Line], delimiter: str | None, names: Sequence[
 
 
 def _wrong_width(line: Line, count: int, width: int, *, cut_off: bool) -> TraceError:
-    message = f"line {line.number} has {count} cells, expected {width}: {_quoted(line.text)}"
+    message = f"line {line.number} has {counted(count, 'cell')}, expected {width}: {quoted(line.text)}"
     if cut_off:
         return TraceError(f"{message}. It is the last line and has no line break: the file was cut off; remove that line.")
     return TraceError(f"{message}. Correct or remove that line.")
@@ -153,8 +153,4 @@ def _not_a_number(line: Line, column: int, name: str, cell: str) -> TraceError:
     hint = ""
     if _GROUPED_DIGITS.fullmatch(cell):
         hint = " Numbers must be written without thousands separators, and with one kind of decimal mark."
-    return TraceError(f"line {line.number}, column {column + 1} ({name!r}): {_quoted(cell)} is not a number.{hint}")
-
-
-def _quoted(text: str) -> str:
-    return repr(text if len(text) <= _MAX_QUOTED else text[:_MAX_QUOTED] + "...")
+    return TraceError(f"line {line.number}, column {column + 1} ({name!r}): {quoted(cell)} is not a number.{hint}")

@@ -9,8 +9,9 @@ import numpy as np
 from ...errors import TraceError
 from ...typing import Array
 from ..parsing.grid import parse_number
+from ..parsing.messages import quoted
 from .columns import PulseColumns
-from .table import Words, quoted
+from .table import Words
 
 #: Directions of the reads without a pulse before them, and of the first read of a recording where it was not recorded.
 NO_PULSE, UNKNOWN = "none", "unknown"

@@ -9,10 +9,10 @@ import numpy as np
 from ...errors import TraceError, UnitError
 from ...typing import Array
 from ...units import same_dimension
+from ..parsing.messages import counted
 from .columns import UNITS, PulseColumns, role_of
 from .layout import READS
 from .reads import Reads, is_small, no_read_voltage, to_conductance
-from .table import counted
 
 
 def read_interval(time: str | float | None) -> float | None:

@@ -12,8 +12,8 @@ import numpy.typing as npt
 from ...errors import TraceError
 from ...traces.trace import Trace, TraceSet
 from ...typing import Array
+from ..parsing.messages import counted
 from .columns import UNITS, PulseColumns
-from .table import counted
 
 Index = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]

@@ -14,13 +14,13 @@ import numpy.typing as npt
 from ...errors import TraceError
 from ...typing import Array
 from ..parsing.grid import parse_number
+from ..parsing.messages import counted, quoted
 from ..parsing.table import Table
 
 Codes = npt.NDArray[np.int64]
 
 # This many rows stay in the processor's cache while their cells go to the columns: twice as fast as all at once.
 _CHUNK = 1 << 10
-_MAX_QUOTED = 40
 _DECIMAL_COMMA = re.compile(r"[+-]?\d*,\d+(?:[eE][+-]?\d+)?")
 _THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}(?:,\d{3})+")
 _WITH_UNIT = re.compile(r"[+-]?[\d.]+(?:[eE][+-]?\d+)?\s*[^\W\d_]+", re.ASCII)
@@ -144,16 +144,6 @@ class Lines:
         if row == len(self.texts) - 1 and not self.complete:
             return TraceError(f"{message}. It is the last line and has no line break: the file was cut off; remove that line.")
         return TraceError(f"{message}. Correct or remove that line.")
-
-
-def counted(number: float, word: str) -> str:
-    """Return a number of things, such as "1 pulse" or "2 pulses"."""
-    return f"{number:.0f} {word}{'' if number == 1 else 's'}"
-
-
-def quoted(text: str) -> str:
-    """Return a cell or line for a message, cut where it is long."""
-    return repr(text if len(text) <= _MAX_QUOTED else text[:_MAX_QUOTED] + "...")
 
 
 def _numbers(cells: Sequence[str], lines: Lines, first: int, column: int, name: str) -> Array:

@@ -12,8 +12,8 @@ from ...errors import TraceError, UnitError
 from ...files import write_atomically
 from ...traces.trace import Trace, TraceSet
 from ...typing import Array
+from ..parsing.messages import counted
 from .polarity import NO_PULSE, UNKNOWN
-from .table import counted
 
 _AMPLITUDES = {"voltage": "pulse_voltage_v", "width": "pulse_width_s"}
 _LABELS = ("device", "cycle")

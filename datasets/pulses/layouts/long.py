@@ -14,13 +14,14 @@ import numpy as np
 from ....errors import TraceError
 from ....typing import Array
 from ...parsing.grid import parse_number
+from ...parsing.messages import counted, quoted
 from ..columns import PulseColumns, find_roles, role_of
 from ..layout import READS
 from ..order import RecordingOrder, fill_missing
 from ..polarity import NO_PULSE, UNKNOWN, polarities
 from ..reads import Index, Reads, no_read_voltage, to_conductance
 from ..registry import register_layout
-from ..table import Words, counted, quoted
+from ..table import Words
 
 
 def recognise(columns: PulseColumns) -> bool:

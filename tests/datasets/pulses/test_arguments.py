@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 
@@ -10,16 +11,7 @@ from spinode import Trace
 from spinode.datasets import PulseLayout, read_trace
 from spinode.errors import ConfigError, TraceError, TraceWarning
 
-LONG = """device_id,cycle,pulse_index,direction,conductance_s,pulse_voltage_v,pulse_width_s,note
-A7,0,1,SET,1e-6,1.2,1e-7,first
-A7,0,2,SET,2e-6,1.2,1e-7,
-A7,0,3,SET,3e-6,1.3,1e-7,
-A7,0,4,RESET,2.5e-6,-1.1,2e-7,
-B1,0,1,potentiation,4e-6,1.2,1e-7,
-B1,0,2,depression,3e-6,-1.2,1e-7,
-A7,1,1,up,5e-6,1.2,1e-7,
-A7,1,2,down,4e-6,-1.2,1e-7,
-"""
+LONG = Path(__file__).with_name("long_table.csv").read_text()
 
 
 @pytest.mark.parametrize(

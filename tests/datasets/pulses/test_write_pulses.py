@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
@@ -10,30 +12,19 @@ from spinode import Trace, TraceSet
 from spinode.datasets import read_trace, write_pulses
 from spinode.errors import TraceError, UnitError
 
-LONG = """device_id,cycle,pulse_index,direction,conductance_s,pulse_voltage_v,pulse_width_s,note
-A7,0,1,SET,1e-6,1.2,1e-7,first
-A7,0,2,SET,2e-6,1.2,1e-7,
-A7,0,3,SET,3e-6,1.3,1e-7,
-A7,0,4,RESET,2.5e-6,-1.1,2e-7,
-B1,0,1,potentiation,4e-6,1.2,1e-7,
-B1,0,2,depression,3e-6,-1.2,1e-7,
-A7,1,1,up,5e-6,1.2,1e-7,
-A7,1,2,down,4e-6,-1.2,1e-7,
-"""
+LONG = Path(__file__).with_name("long_table.csv").read_text()
 
 
 finite = st.floats(-1e12, 1e12, allow_nan=False, allow_subnormal=False)
-
-
 positive = st.floats(1e-300, 1e300, allow_nan=False)
 
 
 @st.composite
 def recordings(draw):
-    """Sets of traces as `read_trace` makes them."""
+    """Return sets of traces like those of `read_trace`."""
     timed, unit = draw(st.booleans()), draw(st.sampled_from(["S", ""]))
     amplitudes = draw(st.sets(st.sampled_from(["voltage", "width"])))
-    own = draw(
+    labels = draw(
         st.lists(
             st.tuples(st.integers(-5, 10**9), st.integers(0, 5) | finite.map(lambda x: x + 0.0)),
             min_size=1,
@@ -43,7 +34,7 @@ def recordings(draw):
     )
     constants = draw(st.dictionaries(st.sampled_from(["T", "oxide thickness"]), finite, max_size=2))
     traces = []
-    for device, cycle in own:
+    for device, cycle in labels:
         size = draw(st.integers(2, 6))
         count = draw(st.lists(st.integers(-3, 3).filter(lambda n: timed or n), min_size=size - 1, max_size=size - 1))
         count = np.array([*count, 0])
@@ -59,12 +50,11 @@ def recordings(draw):
         parameters = {**constants, "device": device, "cycle": cycle}
         units = {"time": "s" if timed else "", "conductance": unit, "voltage": "V", "width": "s", "T": "K"}
         traces.append(Trace(time, drive, {"conductance": conductance}, parameters, units))
-    same = [trace for trace in traces if set(trace.drive) == set(traces[0].drive)]
-    return TraceSet(same)
+    return TraceSet([trace for trace in traces if set(trace.drive) == set(traces[0].drive)])
 
 
-def by_name(traces):
-    """Fingerprints by device and cycle."""
+def fingerprints(traces):
+    """Return the fingerprints by device and cycle."""
     return {(t.parameters["device"], t.parameters["cycle"]): t.fingerprint() for t in traces}
 
 
@@ -75,7 +65,7 @@ def test_written_pulses_are_read_back_exactly(tmp_path, traces):
     path = tmp_path / "round.csv"
     write_pulses(path, traces)
     for layout in ("auto", "long"):
-        assert by_name(read_trace(path, pulses=layout)) == by_name(traces)
+        assert fingerprints(read_trace(path, pulses=layout)) == fingerprints(traces)
 
 
 def test_header_and_first_rows_of_a_written_file(tmp_path, read):
