@@ -16,8 +16,6 @@ from spinode.surrogates.synapses.assessment import assess
 from spinode.surrogates.synapses.evaluation import SynapseEvaluation, evaluate_synapse, shorten
 from spinode.surrogates.synapses.plots import have_same_schedule, plot_correlation, plot_drift
 from spinode.surrogates.synapses.predict import OneStepPrediction
-from spinode.surrogates.synapses.pulse_data import pulse_data
-from spinode.surrogates.synapses.pulse_summary import increments, pulse_summary
 from spinode.surrogates.synapses.report import synapse_report
 from spinode.traces.trace import Trace, TraceSet
 
@@ -191,28 +189,3 @@ def test_only_recordings_under_the_same_pulses_are_compared(make_synapse):
     assert have_same_schedule(traces)
     assert not have_same_schedule(TraceSet([*traces, *other]))
     assert not have_same_schedule(TraceSet(list(traces)[:9]))
-
-
-# The summary before a fit
-
-
-def test_moments_separate_read_and_accumulating_noise():
-    generator = np.random.default_rng(0)
-    count, lanes, read, pulse = 400, 30, 0.02, 0.03
-    path = np.cumsum(0.01 + pulse * generator.standard_normal((count, lanes)), 0)
-    path = path + read * generator.standard_normal((count, lanes)) + 10
-    drive = {"SET": np.ones(count), "RESET": np.zeros(count)}
-    traces = [
-        Trace(np.arange(count), drive, {"conductance": path[:, k]}, {"device": k, "cycle": 0}, {"conductance": ""})
-        for k in range(lanes)
-    ]
-    found = increments(pulse_data(traces, scale="linear"), "SET")
-    assert found.number == lanes * (count - 1)
-    assert found.mean == pytest.approx(0.01, abs=1e-3)
-    assert found.read == pytest.approx(read, rel=0.06)
-    assert found.accumulating == pytest.approx(pulse, rel=0.06)
-    assert found.correlation == pytest.approx(-(read**2) / (pulse**2 + 2 * read**2), abs=0.03)
-    assert increments(pulse_data(traces, scale="linear"), "RESET") is None
-    text = pulse_summary(traces)
-    assert "30 of 30 devices" in text
-    assert "RESET        no pulse" in text
