@@ -1,6 +1,6 @@
-"""Fit of a `StochasticSurrogate`: maximum likelihood of the recorded increments, stopped by held-out samples.
+"""Fit of a `StochasticSurrogate`: maximum likelihood of the recorded increments, stopped by validation samples.
 
-The order of the state is chosen by the same held-out samples, unless it is given.
+The order of the state is chosen by the same validation samples, unless it is given.
 """
 
 from __future__ import annotations

@@ -8,8 +8,10 @@ from typing import Any
 import torch
 
 from ....artifact import MAX_COUNT, Kind, Metadata, Tensors, plain, register, shaped
+from ....validation import is_whole_number
 from ...neural_ode.domain import Domain
 from ...neural_ode.ports import Ports
+from .config import MAX_ORDER
 from .model import ConditionalDensity, StochasticSurrogate
 
 KEY = "spinode-stochastic"
@@ -38,9 +40,10 @@ def unpack(meta: Any, tensors: Tensors) -> StochasticSurrogate:
     """
     drives, outputs = tuple(map(str, meta["drive"])), tuple(map(str, meta["output"]))
     order, hidden, interval = meta["order"], meta["hidden"], float(meta["interval"])
-    if not drives or not outputs or not isinstance(order, int) or not 1 <= order <= 16 or not 0 < interval < math.inf:
+    sized = is_whole_number(order) and 1 <= order <= MAX_ORDER
+    if not drives or not outputs or not sized or not 0 < interval < math.inf:
         raise ValueError(f"drives {drives}, outputs {outputs}, order {order}, interval {interval}")
-    if not hidden or not all(isinstance(width, int) and 0 < width <= MAX_COUNT for width in hidden):
+    if not hidden or not all(is_whole_number(width) and 0 < width <= MAX_COUNT for width in hidden):
         raise ValueError(f"hidden layers {hidden}")
     inputs = order * len(outputs) + len(drives)
     points = shaped(tensors, "domain.points", (len(tensors["domain.points"]), inputs))
