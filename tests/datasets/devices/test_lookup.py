@@ -265,7 +265,7 @@ def test_mismatched_tables_are_refused(files, tmp_path):
         ({"bins": BINS - 20e-6}, "the lowest bin is -1e-05 S"),
         ({"cumulative": 2 * POINTS}, r"runs from 0 to 2; expected 0 \.\. 1"),
         ({"increasing": tables()[0][:, :3]}, r"increasing has shape \(1, 5, 3\).*expected \(1, 5, 4\)"),
-        ({"decreasing": tables()[1] * math.nan}, "decreasing holds NaN"),
+        ({"decreasing": tables()[1] * math.nan}, "decreasing contains NaN"),
         ({"start": 2.0}, "start is 2.0"),
         (
             {"bins": np.stack([BINS, BINS**2 * 1e5]), "increasing": [tables()[0]] * 2, "decreasing": [tables()[1]] * 2},

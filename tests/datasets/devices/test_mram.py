@@ -92,7 +92,7 @@ def test_the_energy_is_that_of_a_resistor():
     [
         (lambda: write_error_rate(0.0, 1e-8), "overdrive is 0; expected numbers above zero"),
         (lambda: write_error_rate(1.0, -1e-8), "width is -1e-08"),
-        (lambda: write_error_rate(math.nan, 1e-8), "overdrive holds NaN"),
+        (lambda: write_error_rate(math.nan, 1e-8), "overdrive contains NaN"),
         (lambda: overdrive_for(0.0, 1e-8), "infinite current"),
         (lambda: overdrive_for(1.0, 1e-8), "between 0 and 1"),
         (lambda: overdrive_for(0.99, 1e-8, stability=1.0), "the rate without current"),
