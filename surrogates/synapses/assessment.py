@@ -86,7 +86,7 @@ def _innovation_remarks(surrogate: SynapseSurrogate, evaluation: SynapseEvaluati
     excess = max(abs(correlation) - 3 / math.sqrt(len(z)), 0.0)
     text = f"Neighbouring one-step errors have a correlation of {correlation:+.2f} (ideal: 0)"
     if excess <= WHITE:
-        yield Remark(GOOD, f"{text}: they are uncorrelated.")
+        yield Remark(GOOD, f"{text}: they are nearly uncorrelated.")
     else:
         grade = CARE if excess <= CORRELATED else BAD
         yield Remark(grade, f"{text}: the model of the drift or of the noise is incomplete.", "one-step errors are correlated")

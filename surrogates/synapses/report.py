@@ -19,7 +19,7 @@ from .plots import have_same_schedule, plot_correlation, plot_drift, plot_innova
 
 def synapse_report(
     surrogate: SynapseSurrogate,
-    traces: TraceSet | Sequence[Trace] | Trace,
+    traces: SynapseEvaluation | TraceSet | Sequence[Trace] | Trace,
     path: str | Path | None = None,
     *,
     title: str | None = None,
@@ -29,7 +29,7 @@ def synapse_report(
 
     Args:
         surrogate: The model.
-        traces: Recordings to test it on, preferably some that the fit has not used.
+        traces: Recordings to test it on, preferably some that the fit has not used; or their scores from `evaluate_synapse`.
         path: File to write; nothing is written if omitted.
         title: Heading.
         seed: Seed of the free runs.
@@ -40,7 +40,7 @@ def synapse_report(
     Raises:
         TraceError: recordings that do not suit the surrogate, or a path that cannot be written.
     """
-    evaluation = evaluate_synapse(surrogate, traces, seed=seed)
+    evaluation = traces if isinstance(traces, SynapseEvaluation) else evaluate_synapse(surrogate, traces, seed=seed)
     assessment = assess(surrogate, evaluation)
     page = Page(
         title=title if title is not None else f"Memory device under {' and '.join(surrogate.polarities)} pulses",

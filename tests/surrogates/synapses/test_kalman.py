@@ -190,15 +190,15 @@ def test_the_expected_information_is_the_spread_of_the_gradient():
 
 def test_lanes_are_independent():
     steps, noise = example(10)
-    whole = kalman.run(steps, noise)
-    gradient = kalman.drift_gradient(steps, noise, whole)
+    together = kalman.run(steps, noise)
+    gradient = kalman.drift_gradient(steps, noise, together)
     for lane in range(LANES):
         one = [lane]
         part = Steps(*(value[:, one] for value in vars(steps).values()))
         own = Noise(*(value[..., one] for value in vars(noise).values()))
         alone = kalman.run(part, own)
         for name, value in vars(alone).items():
-            np.testing.assert_allclose(value, getattr(whole, name)[..., one], rtol=1e-12, atol=1e-12, err_msg=name)
+            np.testing.assert_allclose(value, getattr(together, name)[..., one], rtol=1e-12, atol=1e-12, err_msg=name)
         np.testing.assert_allclose(kalman.drift_gradient(part, own, alone), gradient[:, one], rtol=1e-12, atol=1e-12)
 
 

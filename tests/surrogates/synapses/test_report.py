@@ -69,7 +69,8 @@ def test_the_page_is_complete_and_loads_nothing(make_synapse, tmp_path):
 
 def test_the_title_is_escaped(make_synapse):
     synapse = make_synapse(spread=False, telegraph=False)
-    page = synapse_report(synapse, recorded(synapse, devices=1), title="<b>&")
+    evaluation = evaluate_synapse(synapse, recorded(synapse, devices=1))
+    page = synapse_report(synapse, evaluation, title="<b>&")
     assert "<h1>&lt;b&gt;&amp;</h1>" in page
 
 
