@@ -33,7 +33,8 @@ def local_trainer(**arguments: Any) -> Trainer:
     Args:
         **arguments: Arguments of `lightning.Trainer`.
     """
-    from lightning.fabric.plugins.environments import ClusterEnvironment, LightningEnvironment
+    from lightning.fabric.plugins.environments.cluster_environment import ClusterEnvironment
+    from lightning.fabric.plugins.environments.lightning import LightningEnvironment
     from lightning.pytorch import Trainer
 
     plugins = arguments.pop("plugins", None) or []
@@ -53,7 +54,7 @@ def quiet_lightning(*patterns: str) -> Iterator[None]:
     Args:
         *patterns: Regular expressions of further warnings to ignore, matched from the beginning of the message.
     """
-    from lightning.fabric.plugins.environments import SLURMEnvironment
+    from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 
     loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
     levels = [logger.level for logger in loggers]

@@ -70,9 +70,8 @@ def fit_gauss_newton(
         stored = checkpoint.load_stage(restart, stage)
         if stored is None:
             header = f"restart {restart + 1}/{config.restarts}  stage {stage + 1}/{len(lengths)} (window {length})"
-            theta, figures = _run_stage(
-                samples, layout, theta, length, config, (restart, stage), checkpoint, lambda text, h=header: progress(h + text)
-            )
+            report = _with_header(progress, header)
+            theta, figures = _run_stage(samples, layout, theta, length, config, (restart, stage), checkpoint, report)
             _write_weights(member, layout, theta)
             error = free_run_error(member, prepared, prepared.validation)
             entry = {"restart": restart, "stage": stage, "window": length, "validation": error, **figures}
@@ -85,6 +84,10 @@ def fit_gauss_newton(
     _write_weights(member, layout, best_theta)
     progress(f"restart {restart + 1}/{config.restarts}: validation NRMSE {lowest_error:.4f}")
     return Candidate(member, lowest_error, history)
+
+
+def _with_header(progress: Progress, header: str) -> Progress:
+    return lambda line: progress(f"{header}  {line}")
 
 
 def _write_weights(member: Member, layout: ParameterVector, theta: Tensor) -> None:
@@ -115,7 +118,7 @@ def _run_stage(
 
     def after(point: Iterate, damping: Damping) -> None:
         checkpoint.save_progress(*place, point.theta, point.shifts, damping)
-        progress(f"  step {damping.iteration}/{config.iterations}  residual {point.cost**0.5:.3e}")
+        progress(f"step {damping.iteration}/{config.iterations}  residual {point.cost**0.5:.3e}")
 
     point = minimise(problem, theta, shifts, iterations=config.iterations, damping=damping, after=after)
     return point.theta, {"residual": point.cost**0.5, "steps": damping.iteration, "start": first_cost**0.5}

@@ -182,6 +182,19 @@ def test_fit_learns_without_output_and_files(prepared, tmp_path, monkeypatch, ca
     assert not candidate.member.training
 
 
+def test_scheduler_on_the_machine_changes_nothing(prepared, tmp_path, monkeypatch):
+    """A stand-in `srun` on the PATH and the variables of a SLURM job; any warning is an error."""
+    config = replace(CONFIG, windows=(8,), epochs=1)
+    expected = weights_of(adam(prepared, config).member)
+    (tmp_path / "srun").write_text("#!/bin/sh\nexit 1\n")
+    (tmp_path / "srun").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    assert torch.equal(weights_of(adam(prepared, config).member), expected)
+    for name, value in {"SLURM_NTASKS": "4", "SLURM_JOB_NAME": "fit", "SLURM_PROCID": "2", "LOCAL_RANK": "1"}.items():
+        monkeypatch.setenv(name, value)
+    assert torch.equal(weights_of(adam(prepared, config).member), expected)
+
+
 def test_fit_returns_a_reproducible_surrogate(trace, no_scan):
     config = {"order": 2, "hidden": (4,), "windows": (8,), "epochs": 1, "restarts": 2}
     made = fit(trace, method="adam", **config)
