@@ -376,7 +376,7 @@ def test_recording_that_cannot_be_fitted_is_refused(duffing, name):
         (
             {"sample_interval": 1.0},
             TraceError,
-            "sample interval is 1.0 s for a recording of 5.99e-07 s.*at most half its length",
+            r"is 1.0 s for a recording of 5.99e-07 s.*at most half its length",
         ),
         ({"order": 9}, ConfigError, "order is 9"),
         ({"nonsense": 1}, ConfigError, "fit has no setting 'nonsense'"),
