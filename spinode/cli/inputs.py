@@ -63,7 +63,7 @@ def read_with_roles(arguments: Any) -> TraceSet:
 
 
 def reading_options(arguments: Any) -> list[str]:
-    """Return the options that say how a file is read, as they were given, for a printed command."""
+    """Return the reading options that were given, as the words of a command."""
     words: list[str] = []
     for name in ("time", "part", "start", "stop", "pattern", "layout", "polarity", "read_voltage", "conductance_unit"):
         if getattr(arguments, name, None) is not None:

@@ -9,7 +9,7 @@ from .settings import parse_value
 
 
 def add_reading(parser: Parser, *, span: bool = True, pattern: bool = False) -> None:
-    """Add the options that say how a recording is read.
+    """Add the options of reading a recording.
 
     Args:
         parser: Where they are added.
@@ -39,7 +39,7 @@ def add_reading(parser: Parser, *, span: bool = True, pattern: bool = False) -> 
 
 
 def add_pulse_layout(parser: Parser, default: str | None) -> None:
-    """Add the options that say how a file of pulses is built."""
+    """Add the options for the layout of a file of pulses."""
     group = parser.add_argument_group("files of pulses")
     group.add_argument(
         "--layout",

@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 
 from jsonargparse import ArgumentParser
 
-#: Columns below which help texts stand under their options instead of beside them.
+#: Columns below which help texts are below their options instead of next to them.
 _NARROW = 70
 # argparse itself does not take -2e-3 for a number.
 _NEGATIVE_NUMBER = re.compile(r"-(\d+\.?\d*|\.\d+)(e[-+]?\d+)?$", re.IGNORECASE)
@@ -51,7 +51,7 @@ class Parser(ArgumentParser):
 
     Args:
         command: Name of the command.
-        description: What `--help` says first.
+        description: First lines of `--help`.
     """
 
     def __init__(self, command: str = "", description: str = "") -> None:

@@ -14,9 +14,9 @@ from ..typing import Progress
 def show_progress(arguments: Any) -> Iterator[Progress]:
     """Yield a function that shows lines of progress on stderr.
 
-    On a terminal, or with `--progress`, the newest line is live: tqdm cuts it to the width of the terminal, and the time since
-    the start stands beside it. Elsewhere, as in the log of a batch job, only lines that end a restart are printed, each once;
-    tqdm has no such mode. With `--quiet` nothing is shown.
+    On a terminal, or with `--progress`, the newest line is live: tqdm cuts it to the width of the terminal and adds the elapsed
+    time. Elsewhere, as in the log of a batch job, only lines that end a restart are printed, since tqdm has no such mode. With
+    `--quiet` nothing is shown.
     """
     if arguments.quiet:
         yield lambda line: None

@@ -60,8 +60,8 @@ BAD = {
     "duplicate time": (fit_of("double.csv"), "time repeats after sample 99"),
     "backward time": (fit_of("back.csv"), "time runs backwards"),
     "short": (fit_of("short.csv"), "at least 200 are needed"),
-    "stretch outside": (["fit", TABLE, *ROLES, "--start", "1", "--stop", "2", "--save", "m"], "leaves the recording"),
-    "stretch reversed": (["fit", TABLE, *ROLES, "--start", "2e-9", "--stop", "1e-9", "--save", "m"], "must lie before stop"),
+    "part outside": (["fit", TABLE, *ROLES, "--start", "1", "--stop", "2", "--save", "m"], "leaves the recording"),
+    "part reversed": (["fit", TABLE, *ROLES, "--start", "2e-9", "--stop", "1e-9", "--save", "m"], "must lie before stop"),
     "unwritable": (["fit", TABLE, *ROLES, "--save", "nowhere/m.safetensors"], "the folder nowhere does not exist"),
     "save is a folder": (["fit", TABLE, *ROLES, "--save", "."], "is a folder"),
     "device file": (["fit", TABLE, *ROLES, "--save", "/proc/m"], "cannot write /proc/m"),
@@ -132,6 +132,7 @@ def test_damaged_checkpoint_ends_in_one_message(run, here):
     Path("m.safetensors.checkpoint").write_bytes(b"rubbish")
     code, _, err = run(*FIT)
     assert code == 2
+    assert "resuming" not in err
     assert "cannot be read" in err
     assert "Traceback" not in err
     assert listing(here) == ["m.safetensors.checkpoint"]

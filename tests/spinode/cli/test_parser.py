@@ -88,7 +88,7 @@ def test_help_fits_the_terminal(run, monkeypatch, command, columns):
     assert (code, err) == (0, "")
     assert out.startswith(f"usage: spinode {command}".rstrip())
     assert "\x1b" not in out
-    # Text wraps between words only: a single long word may stand out.
+    # Text wraps between words only: a single long word may be wider.
     too_long = [
         line for line in out.splitlines() if len(line) > columns and len(line.split()) > 1 and not line.lstrip().startswith("-")
     ]

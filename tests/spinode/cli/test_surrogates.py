@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 import torch
 
 import spinode
+from spinode.cli import commands
 from spinode.datasets import read_trace, sample_path
 from spinode.datasets.write import write_csv
 
@@ -55,6 +57,20 @@ def test_inspect_prints_the_next_command(run):
     assert (code, err) == (0, "")
     for word in ("mz", "Ku", "J/m3", "5001" if len(read_trace(TABLE)) == 5001 else "5000", "spinode fit"):
         assert word in out
+
+
+@pytest.mark.parametrize(
+    "words", [["inspect", TABLE], ["inspect", TABLE, "--unit", "Ku=MJ/m3", "--start", "1e-9", "--parameter", "T=3"]]
+)
+def test_printed_command_runs_as_typed(run, words):
+    """The words after "spinode fit" are options of `fit`, and the reading options are those that were given."""
+    out = run("inspect", TABLE, *options.split())[1]
+    line = next(line.strip() for line in out.splitlines() if line.strip().startswith("spinode fit "))
+    arguments = commands.build_parser("fit").parse_args(shlex.split(line)[2:])
+    assert (arguments.tables, arguments.drive, arguments.output) == ([TABLE], ["Ku"], ["mz"])
+    assert (arguments.units, arguments.start, arguments.parameters) == (
+        (["Ku=MJ/m3"], 1e-9, ["T=3"]) if options else ([], None, [])
+    )
 
 
 def test_evaluate_with_other_column_names(run, here, fitted_file, macrospin):

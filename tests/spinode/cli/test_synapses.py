@@ -12,7 +12,7 @@ from spinode.cli.inputs import read_pulses
 from spinode.datasets import pulse_traces, read_trace
 from spinode.surrogates.synapses import evaluation
 
-#: Fewer and shorter free runs than the assessment takes: its sentences are checked where they are made.
+#: Fewer and shorter free runs than usual: the assessment has tests of its own.
 FEW_RUNS = {"DRAWS": 1, "SAMPLES": 10, "MAX_RUN_READS": 60}
 
 

@@ -11,6 +11,8 @@ import time
 
 import pytest
 
+from spinode.cli.commands import train as command
+
 #: Plain gradient descent on small generated images: a second.
 SMALL = ["--stream", "made-digits", "--tasks", "3", "--batch-size", "20"]
 SMALL += ["--set-stream", "train=400", "--set-stream", "test=100"]
@@ -68,7 +70,7 @@ def test_finished_run_is_returned_and_other_settings_are_refused(small, tmp_path
     assert first.splitlines()[-12:] == again.splitlines()[-12:]
     code, _out, err = small("sgd", "--save", tmp_path, "--set", "rate=0.5")
     assert code == 2
-    assert "rate = 0.002 in the checkpoint and 0.5 here" in err
+    assert "rate is 0.002 in the checkpoint and 0.5 here" in err
 
 
 def test_one_seed_and_quiet(small):
@@ -198,10 +200,34 @@ def test_interrupted_run_resumes(train, tmp_path):
     assert "Traceback" not in err
     code, out, err = train(*words)
     assert (code, err) == (0, "")
-    assert "task 1 of 40" not in out
+    assert "saved" in out
     assert train(*words[:-1], tmp_path / "undisturbed")[0] == 0
     files = [tmp_path / name / "seed-0" / "result.json" for name in ("run", "undisturbed")]
     resumed, undisturbed = (json.loads(file.read_text())["figures"] for file in files)
     for name, value in resumed.items():
         if "seconds" not in name:
             assert undisturbed[name] == value, name
+
+
+def test_resumed_run_repeats_no_finished_task(small, tmp_path, monkeypatch):
+    """With a checkpoint after each task, a run that is interrupted in the third one resumes there."""
+
+    def interrupt(line):
+        if line.startswith("task 2 of"):
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(command, "CHECKPOINT_EVERY", 0.0)
+        patch.setattr(command, "_print_line", interrupt)
+        code, _, err = small("sgd", "--save", tmp_path / "run")
+    assert code == 130
+    assert "run the same command again to resume" in err
+    code, out, err = small("sgd", "--save", tmp_path / "run")
+    assert (code, err) == (0, "")
+    assert "task 1 of 3" not in out
+    assert "task 3 of 3" in out
+    undisturbed = small("sgd", "--save", tmp_path / "undisturbed")[1]
+    tables = [[line for line in text.splitlines() if "%" not in line and "." in line[30:]] for text in (out, undisturbed)]
+    rows = [[line for line in table if not line.startswith(("seconds", "task ", "saved"))] for table in tables]
+    assert len(rows[0]) >= 3
+    assert rows[0] == rows[1]
