@@ -2,9 +2,9 @@
 
     python benchmarks/online.py [--only learn noise adam] [--rounds 5] [--steps 4000] [--plain-steps 40] [--quick]
 
-learn: microseconds a step of `spinode.training.online.run_online`, noise included, for each rule at the sizes of the published protocol
-(784-50-10; BiMU 784-100-10), float32, batch size 1. noise: the normal numbers of such a step, 10 x 60, drawn by torch's
-generator, by ours compiled, and by ours in plain torch. adam: nanoseconds a weight of `metaplastic_update` with m = 1.35 and a
+learn: microseconds per step of `spinode.training.online.run_online`, noise included, for each rule at the sizes of the
+published protocol (784-50-10; BiMU 784-100-10), float32, batch size 1. noise: the normal numbers of such a step, 10 x 60, drawn
+by torch's generator, by ours compiled, and by ours in plain torch. adam: nanoseconds per weight of `metaplastic_update` with m = 1.35 and a
 binary copy, beside our plain one and torch's fused Adam, which does less.
 
 Protocol. One process on one core; in each of `--rounds` rounds every side runs once, one after the other, so that a disturbance
@@ -117,7 +117,7 @@ class Steps:
                 self.step += 1
                 metaplastic_update(
                     self.weight, self.gradient, self.average, self.square,
-                    step=self.step, rate=0.005, m=1.35, seen=self.binary,
+                    step=self.step, rate=0.005, m=1.35, quantised=self.binary,
                 )  # fmt: skip
         return self.weight
 

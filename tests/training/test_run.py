@@ -142,11 +142,11 @@ def test_the_result_follows_from_the_seed(whole):
 
 def test_tests_do_not_change_learning(whole):
     """A learner that is tested less often learns the same."""
-    seen = train(ToyLearner(), ToyStream(), StreamConfig(epochs=2, batch_size=20))
+    tested_less = train(ToyLearner(), ToyStream(), StreamConfig(epochs=2, batch_size=20))
     lower = np.tril_indices(4)
-    np.testing.assert_array_equal(seen.accuracy.values[lower], whole.accuracy.values[lower])
-    assert np.isnan(seen.accuracy.values[np.triu_indices(4, 1)]).all()
-    assert np.isnan(seen.accuracy.untrained).all()
+    np.testing.assert_array_equal(tested_less.accuracy.values[lower], whole.accuracy.values[lower])
+    assert np.isnan(tested_less.accuracy.values[np.triu_indices(4, 1)]).all()
+    assert np.isnan(tested_less.accuracy.untrained).all()
     few = train(ToyLearner(), ToyStream(), StreamConfig(epochs=2, batch_size=20, evaluate="recent", recent=2))
     tested = ~np.isnan(few.accuracy.values)
     expected = np.array([[1, 0, 0, 0], [1, 1, 0, 0], [0, 1, 1, 0], [1, 1, 1, 1]], dtype=bool)
@@ -166,23 +166,23 @@ def test_the_learner_is_notified_of_boundaries_only_if_the_stream_has_them():
 
 
 def test_each_epoch_contains_every_sample_once():
-    seen = []
+    batches = []
 
     class Counting(ToyLearner):
         def learn(self, inputs, labels, batch_size):
-            seen.append((batch_size, inputs[:, 0].clone()))
+            batches.append((batch_size, inputs[:, 0].clone()))
             return super().learn(inputs, labels, batch_size)
 
     train(Counting(), ToyStream(tasks=1, samples=105), StreamConfig(epochs=2, batch_size=20))
-    assert [len(each) for _, each in seen] == [20, 20, 20, 20, 20, 5] * 2
-    assert {size for size, _ in seen} == {20}
-    first, second = (torch.cat([each for _, each in seen[i : i + 6]]) for i in (0, 6))
+    assert [len(each) for _, each in batches] == [20, 20, 20, 20, 20, 5] * 2
+    assert {size for size, _ in batches} == {20}
+    first, second = (torch.cat([each for _, each in batches[i : i + 6]]) for i in (0, 6))
     assert not torch.equal(first, second)
     assert torch.equal(first.sort().values, second.sort().values)
     assert torch.equal(first.sort().values, ToyStream(samples=105)[0].inputs[:, 0].sort().values)
-    seen.clear()
+    batches.clear()
     train(Counting(), ToyStream(tasks=1, samples=105), StreamConfig(batch_size=20, shuffle=False))
-    assert torch.equal(torch.cat([each for _, each in seen]), ToyStream(samples=105)[0].inputs[:, 0])
+    assert torch.equal(torch.cat([each for _, each in batches]), ToyStream(samples=105)[0].inputs[:, 0])
 
 
 def test_a_block_contains_consecutive_batches():

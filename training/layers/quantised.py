@@ -1,4 +1,4 @@
-"""Binary and quantised layers: the network sees levels, gradients pass straight through to hidden weights."""
+"""Binary and quantised layers: the forward pass uses quantised weights, gradients pass straight through to hidden weights."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from ..rules.levels import nearest_level
 
 
 class _StraightThrough(torch.autograd.Function):
-    """Return what the network sees; pass the gradient to the hidden weight."""
+    """Return the quantised weight; pass its gradient to the hidden weight."""
 
     @staticmethod
-    def forward(ctx: Any, hidden: Tensor, seen: Tensor) -> Tensor:
-        return seen.clone() if seen is hidden else seen
+    def forward(ctx: Any, hidden: Tensor, quantised: Tensor) -> Tensor:
+        return quantised.clone() if quantised is hidden else quantised
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
@@ -36,9 +36,9 @@ class _Sign(torch.autograd.Function):
         return slope
 
 
-def straight_through(hidden: Tensor, seen: Tensor) -> Tensor:
-    """Return `seen`, with the derivative 1 with respect to `hidden`."""
-    return cast(Tensor, _StraightThrough.apply(hidden, seen.detach()))  # type: ignore[no-untyped-call]
+def straight_through(hidden: Tensor, quantised: Tensor) -> Tensor:
+    """Return `quantised`, with the derivative 1 with respect to `hidden`."""
+    return cast(Tensor, _StraightThrough.apply(hidden, quantised.detach()))  # type: ignore[no-untyped-call]
 
 
 class SignActivation(nn.Module):
@@ -70,7 +70,7 @@ class QuantisedLinear(nn.Module):
 
     Example:
         >>> layer = QuantisedLinear(4, 2, levels=3)
-        >>> sorted({*layer.seen().unique().tolist(), -1.0, 0.0, 1.0})
+        >>> sorted({*layer.quantised().unique().tolist(), -1.0, 0.0, 1.0})
         [-1.0, 0.0, 1.0]
     """
 
@@ -83,13 +83,13 @@ class QuantisedLinear(nn.Module):
         self.interval = None if levels == 2 else (2 / (levels - 1), levels)
         self.weight = nn.Parameter((torch.rand(outputs, inputs, generator=generator) - 0.5) * init_width)
 
-    def seen(self) -> Tensor:
+    def quantised(self) -> Tensor:
         """Return q(W), without gradient."""
         return nearest_level(self.weight.detach(), self.interval)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return y; see the class."""
-        return nn.functional.linear(x, straight_through(self.weight, self.seen()))
+        return nn.functional.linear(x, straight_through(self.weight, self.quantised()))
 
     def extra_repr(self) -> str:
         """Return the arguments that `print` shows."""
@@ -101,7 +101,7 @@ class BinaryLinear(QuantisedLinear):
     """y = x sign(W)^T, without bias: `QuantisedLinear` with the levels -1 and 1, with the same arguments.
 
     Example:
-        >>> set(BinaryLinear(4, 2).seen().flatten().tolist()) <= {-1.0, 1.0}
+        >>> set(BinaryLinear(4, 2).quantised().flatten().tolist()) <= {-1.0, 1.0}
         True
 
     Source: Courbariaux et al., arXiv:1602.02830 (2016).

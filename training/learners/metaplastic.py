@@ -42,8 +42,8 @@ class MetaplasticReal(SteppingLearner):
         init_width: Width of the uniform distribution of initial hidden weights, centred on zero.
         norm: "batch"; or "none", which divides pre-activations by the root of the number of inputs instead, and also learns
             from single samples.
-        ewc: Strength of EWC by task on what the network sees of the weights; 0 for none. Fisher information of 5000 samples,
-            with mean and variance of the norms as constants.
+        ewc: Strength of EWC by task on the (quantised) weights; 0 for none. Fisher information of 5000 samples, with mean and
+            variance of the norms as constants.
         synapse: Model of the memory devices; None for exact weights.
         seed: Seed of initial weights, devices and noise.
 
@@ -129,13 +129,13 @@ class MetaplasticReal(SteppingLearner):
 
     # --- forward ------------------------------------------------------------------------------------------------------
 
-    def _seen(self, index: int) -> Tensor:
-        """Return the weights of a layer as the network sees them, with the gradient passed to the hidden ones."""
+    def _effective_weight(self, index: int) -> Tensor:
+        """Return the weights that the forward pass of a layer uses, with the gradient passed to the hidden ones."""
         layer = self.layers[index]
         if len(self.stores):
             return straight_through(layer.weight, self.stores[index].read())
         weight: Tensor = layer.weight
-        return straight_through(weight, layer.seen()) if isinstance(layer, QuantisedLinear) else weight
+        return straight_through(weight, layer.quantised()) if isinstance(layer, QuantisedLinear) else weight
 
     def _forward(
         self, x: Tensor, task: int | None = None, *, detach_moments: bool = False
@@ -143,7 +143,7 @@ class MetaplasticReal(SteppingLearner):
         """Return the logits, and input and output of each layer."""
         traced = []
         for index in range(len(self.layers)):
-            weight = self._seen(index)
+            weight = self._effective_weight(index)
             layer_input, x = x, nn.functional.linear(x, weight)
             traced.append((layer_input, x))
             if self.norms is None:
@@ -175,15 +175,15 @@ class MetaplasticReal(SteppingLearner):
     def step(self) -> None:
         """Step metaplastic Adam, after EWC has added its gradient, and update the devices."""
         if self.elastic is not None:
-            self.elastic.add_gradient([self._seen_exactly(index) for index in range(len(self.layers))])
+            self.elastic.add_gradient([self._noiseless_weight(index) for index in range(len(self.layers))])
         self.optimiser.step()
         for layer, store in zip(self.layers, self.stores, strict=False):
             store.update(layer.weight)
 
-    def _seen_exactly(self, index: int) -> Tensor:
+    def _noiseless_weight(self, index: int) -> Tensor:
         layer = self.layers[index]
-        seen: Tensor = layer.seen() if isinstance(layer, QuantisedLinear) else layer.weight.detach()
-        return seen
+        weight: Tensor = layer.quantised() if isinstance(layer, QuantisedLinear) else layer.weight.detach()
+        return weight
 
     def begin_task(self, index: int) -> None:
         """Start with a new Adam."""
@@ -197,7 +197,7 @@ class MetaplasticReal(SteppingLearner):
             chosen = torch.randperm(len(task.inputs), generator=self.generator)[:FISHER_SAMPLES]
             rows, labels = self.flat(task.inputs[chosen].to(self.device)), task.labels[chosen].to(self.device)
             fisher = fisher_information(lambda x: self._forward(x, detach_moments=True), rows, labels)
-            self.elastic.end_task(fisher, [self._seen_exactly(index) for index in range(len(self.layers))])
+            self.elastic.end_task(fisher, [self._noiseless_weight(index) for index in range(len(self.layers))])
 
     # --- settings, state and cost -------------------------------------------------------------------------------------
 
@@ -227,7 +227,7 @@ class MetaplasticReal(SteppingLearner):
 class MetaplasticBNN(MetaplasticReal):
     """A binary perceptron with metaplastic hidden weights.
 
-    The network sees the signs of hidden weights, and its activations are signs; otherwise it equals `MetaplasticReal`. With a
+    Its weights are the signs of hidden weights, and its activations are signs; otherwise it equals `MetaplasticReal`. With a
     synapse the signs are those of differences between pairs of devices, read with noise; the hidden weights are stored
 
     - "digital": in memory, and a pair is written when its sign changes; or
@@ -245,7 +245,7 @@ class MetaplasticBNN(MetaplasticReal):
     Example:
         >>> from spinode.datasets import PermutedTasks, made_digits
         >>> learner = MetaplasticBNN(PermutedTasks(made_digits(train=20, test=10), tasks=2), hidden=[8], metaplasticity=2.0)
-        >>> sorted(learner.layers[0].seen().unique().tolist())
+        >>> sorted(learner.layers[0].quantised().unique().tolist())
         [-1.0, 1.0]
 
     Source: Laborieux et al., Nat. Commun. 12, 2549 (2021); in devices: Majumdar et al., IEEE Trans. Electron Devices (2021).
@@ -275,7 +275,7 @@ class MetaplasticBNN(MetaplasticReal):
 class MetaplasticQNN(MetaplasticBNN):
     """A perceptron of few levels with metaplastic hidden weights.
 
-    The network sees the nearest of `levels` levels, evenly spaced from -1 to 1; the rule damps steps towards the next
+    Its weights are the hidden ones rounded to levels, evenly spaced from -1 to 1; the rule damps steps towards the next
     transition, with its distance in units of half the spacing. With two levels it equals `MetaplasticBNN`. With a synapse,
     levels are conductance differences of pairs, written by write and verify when they change and read with noise, while the
     hidden weights remain digital.

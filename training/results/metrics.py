@@ -89,10 +89,10 @@ class AccuracyMatrix:
             return -self.backward_transfer
         if len(self) < 2:
             return self._mean(np.empty(0), "forgetting")
-        seen = np.tril(np.ones_like(self.values, dtype=bool))[:-1, :-1]
-        if np.isnan(self.values[:-1, :-1][seen]).any():
+        was_learned = np.tril(np.ones_like(self.values, dtype=bool))[:-1, :-1]
+        if np.isnan(self.values[:-1, :-1][was_learned]).any():
             self._missing("forgetting")
-        highest = np.where(seen, self.values[:-1, :-1], -np.inf).max(0)
+        highest = np.where(was_learned, self.values[:-1, :-1], -np.inf).max(0)
         return self._mean(highest - self.values[-1, :-1], "forgetting")
 
     @property

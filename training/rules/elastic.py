@@ -78,7 +78,7 @@ class Elastic:
         """Add the gradient of the penalty to that of the parameters.
 
         Args:
-            values: What the network sees of the parameters, where that differs, such as their signs.
+            values: Values that the network uses in place of the parameters, such as their signs, if different.
         """
         for parameter, value, f, b in zip(self.parameters, values or self.parameters, self.importance, self.pull, strict=True):
             if parameter.grad is None:
@@ -153,15 +153,15 @@ class EWC(Elastic):
 
         Args:
             fisher: Fisher information of each parameter, see `fisher_information`.
-            values: What the network sees of the parameters, where that differs.
+            values: Values that the network uses in place of the parameters, if different.
         """
-        seen = [value.detach() for value in (values or self.parameters)]
+        anchors = [value.detach() for value in (values or self.parameters)]
         if self.kind == "task":
-            self._consolidate(fisher, seen, 1.0)
+            self._consolidate(fisher, anchors, 1.0)
             return
-        for b, f, value in zip(self.pull, self.importance, seen, strict=True):
+        for b, f, value in zip(self.pull, self.importance, anchors, strict=True):
             torch.mul(f, value, out=b)  # one anchor: the penalties of older tasks move to it as well
-        self._consolidate(fisher, seen, self.decay)
+        self._consolidate(fisher, anchors, self.decay)
 
     @torch.no_grad()
     def after_step(self, gradients: Sequence[Tensor], before: Sequence[Tensor]) -> None:

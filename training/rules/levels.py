@@ -1,4 +1,4 @@
-"""`nearest_level`: what a network sees of the hidden weights of binary and quantised layers."""
+"""`nearest_level`: the quantiser of hidden weights of binary and quantised layers."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ Interval = tuple[float, int] | None
 
 
 def nearest_level(weight: Tensor, interval: Interval = None) -> Tensor:
-    """Return what a network sees of hidden weights: the sign, 1 for zero, or the nearest level.
+    """Return the quantised values of hidden weights: the sign, 1 for zero, or the nearest level.
 
     Args:
         weight: Hidden weights, any shape.

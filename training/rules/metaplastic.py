@@ -1,4 +1,4 @@
-"""`MetaplasticAdam`: Adam on hidden weights that are the more stable, the further they are from any change of what is seen."""
+"""`MetaplasticAdam`: Adam on hidden weights that change less, the further they are from a change of their quantised value."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .optimizer import RuleOptimizer
 
 
 class MetaplasticAdam(RuleOptimizer):
-    """Adam that damps the steps of hidden weights towards a change of what the network sees of them.
+    """Adam that damps the steps of hidden weights towards a change of their quantised value.
 
         f = 1 - tanh(m x)^2 where the step takes the weight towards the nearest transition, else 1
 

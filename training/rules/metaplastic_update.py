@@ -26,23 +26,23 @@ def metaplastic_update(
     decay: float = 0.0,
     m: float = 0.0,
     interval: Interval = None,
-    seen: Tensor | None = None,
+    quantised: Tensor | None = None,
 ) -> None:
-    """Update hidden weights by Adam, damping the steps that push a weight to where what the network sees of it would change.
+    """Update hidden weights by Adam, damping the steps that push a weight towards a change of its quantised value.
 
         g = gradient + decay weight;  a <- a + (1 - b1) (g - a);  q <- b2 q + (1 - b2) g^2
         weight <- weight - rate / (1 - b1^t) f a / (sqrt(q / (1 - b2^t)) + eps)
         f = 1 - tanh(m x)^2  where x a > 0, else 1
 
-    x is the distance of the weight from the nearest such place: the weight itself for a sign; its distance from the nearest
-    transition between two levels of a quantiser. At m = 0 this is `torch.optim.Adam` (with eps in the same place; the code of
-    the paper adds it before the correction of q).
+    x is the distance of the weight from the nearest such transition: the weight itself for a sign; else the distance from the
+    nearest transition between two levels of the quantiser. At m = 0 this is `torch.optim.Adam` (with eps in the same place;
+    the code of the paper adds it before the correction of q).
 
     Compiled for tensors on the CPU (see `spinode.kernels.use`), in one pass over them.
 
     Args:
         weight: Hidden weights, float32 or float64; changed in place.
-        gradient: Gradient of the loss with respect to what the network sees of the weights. Same shape, as all tensors.
+        gradient: Gradient of the loss with respect to the quantised weights. Same shape, as all tensors.
         exp_avg: Running average a of the gradients; changed in place.
         exp_avg_sq: Running average q of their squares; changed in place.
         step: Number t of this step, from 1.
@@ -54,14 +54,16 @@ def metaplastic_update(
         interval: None for a sign. (spacing, levels): the uniform quantiser of `nearest_level`, with transitions half way
             between levels; at two levels the only transition is zero. (For quantised weights the form of f is our reading of
             D'Agostino et al., AICAS (2023), who do not give it.)
-        seen: Receives what the network sees after the step: the sign of each weight, 1 for zero; with `interval` its level.
+        quantised: Receives the quantised weights after the step: the sign of each, 1 for zero; with `interval` its level.
 
     Raises:
         ConfigError: tensors of another shape or type; settings out of range.
 
     Source: Laborieux et al., Nat. Commun. 12, 2549 (2021), Methods.
     """
-    tensors = (weight, gradient, exp_avg, exp_avg_sq) if seen is None else (weight, gradient, exp_avg, exp_avg_sq, seen)
+    tensors = (
+        (weight, gradient, exp_avg, exp_avg_sq) if quantised is None else (weight, gradient, exp_avg, exp_avg_sq, quantised)
+    )
     _check_tensors(*tensors)
     step = whole_number("step", step, 1)
     rate, eps, decay, m = number("rate", rate, 0), number("eps", eps, 0), number("decay", decay, 0), number("m", m, 0)
@@ -79,8 +81,8 @@ def metaplastic_update(
             update(tensors, betas, (scaled_rate, root_scale, eps, decay, m), *(interval or (1.0, 0)))
         else:
             _update_plain(weight, gradient, exp_avg, exp_avg_sq, betas, (scaled_rate, root_scale, eps, decay, m), interval)
-            if seen is not None:
-                seen.copy_(nearest_level(weight, interval))
+            if quantised is not None:
+                quantised.copy_(nearest_level(weight, interval))
 
 
 def check_interval(interval: Interval) -> None:

@@ -1,4 +1,4 @@
-"""Binary and quantised layers: the weights that the network sees, and gradients."""
+"""Binary and quantised layers: quantised weights and gradients."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ def test_quantised_layer_sees_the_nearest_level(levels):
     layer = QuantisedLinear(50, 20, levels=levels, init_width=4.0, generator=torch.Generator().manual_seed(0))
     grid = torch.linspace(-1, 1, levels)
     nearest = grid[(layer.weight.detach()[..., None] - grid).abs().argmin(-1)]
-    torch.testing.assert_close(layer.seen(), nearest)
-    assert len(layer.seen().unique()) == levels
+    torch.testing.assert_close(layer.quantised(), nearest)
+    assert len(layer.quantised().unique()) == levels
 
 
 def test_two_levels_equal_the_binary_layer():
@@ -41,11 +41,11 @@ def test_two_levels_equal_the_binary_layer():
 @pytest.mark.parametrize("levels", [2, 5])
 def test_gradients_equal_those_of_a_linear_layer_with_the_seen_weights(levels):
     layer = QuantisedLinear(5, 4, levels=levels, init_width=3.0, generator=torch.Generator().manual_seed(1))
-    seen = layer.seen().clone().requires_grad_()
+    quantised = layer.quantised().clone().requires_grad_()
     x, other = draw(7, 5).requires_grad_(), draw(7, 5).requires_grad_()
     (layer(x).sin()).sum().backward()
-    (torch.nn.functional.linear(other, seen).sin()).sum().backward()
-    torch.testing.assert_close(layer.weight.grad, seen.grad)
+    (torch.nn.functional.linear(other, quantised).sin()).sum().backward()
+    torch.testing.assert_close(layer.weight.grad, quantised.grad)
     torch.testing.assert_close(x.grad, other.grad)
     assert bool(layer.weight.grad.any())
 

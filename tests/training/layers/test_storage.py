@@ -221,7 +221,7 @@ def test_quantised_networks_learn_in_physical_devices_and_in_their_surrogate(nam
     assert result.accuracies["task"].values[0, 0] > 0.3
     assert 0 <= result.footprint["writes out of tolerance [share]"] <= 1
     for layer, store in zip(learner.layers, learner.stores, strict=True):
-        assert torch.equal(store.target, layer.seen())
+        assert torch.equal(store.target, layer.quantised())
 
 
 def test_exact_devices_equal_exact_weights(stream):

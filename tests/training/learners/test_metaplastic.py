@@ -69,28 +69,28 @@ def test_a_step_equals_that_of_an_explicit_network(cls, stream):
     inputs, labels = batch(stream)
     spacing = None if cls is not MetaplasticQNN else 2 / 3
     hidden = [torch.nn.Parameter(layer.weight.detach().clone()) for layer in learner.layers]
-    seen = []
+    effective = []
     for w in hidden:
         if cls is MetaplasticReal:
-            seen.append(w.detach().clone().requires_grad_())
+            effective.append(w.detach().clone().requires_grad_())
         elif cls is MetaplasticBNN:
-            seen.append(torch.where(w >= 0, 1.0, -1.0).requires_grad_())
+            effective.append(torch.where(w >= 0, 1.0, -1.0).requires_grad_())
         else:
             grid = torch.linspace(-1, 1, 4)
-            seen.append(grid[(w.detach()[..., None] - grid).abs().argmin(-1)].requires_grad_())
+            effective.append(grid[(w.detach()[..., None] - grid).abs().argmin(-1)].requires_grad_())
 
     def norm(z):
         return (z - z.mean(0)) / (z.var(0, correction=0) + 1e-5).sqrt()
 
-    z = norm(inputs.flatten(1) @ seen[0].T)
+    z = norm(inputs.flatten(1) @ effective[0].T)
     if cls is MetaplasticReal:
         a = z.relu()
     else:
         a = z.clamp(-1, 1) + (torch.where(z >= 0, 1.0, -1.0) - z.clamp(-1, 1)).detach()
-    loss = torch.nn.functional.cross_entropy(norm(a @ seen[1].T), labels)
+    loss = torch.nn.functional.cross_entropy(norm(a @ effective[1].T), labels)
     loss.backward()
     expected = []
-    for w, s, m in zip(hidden, seen, (2.0, 0.5), strict=True):
+    for w, s, m in zip(hidden, effective, (2.0, 0.5), strict=True):
         w.grad = s.grad
         interval = None if spacing is None else (spacing, 4)
         MetaplasticAdam([w], lr=0.01, m=m, weight_decay=1e-3, interval=interval).step()
@@ -98,7 +98,7 @@ def test_a_step_equals_that_of_an_explicit_network(cls, stream):
     learner_loss = learner.loss(learner.flat(inputs), labels)
     torch.testing.assert_close(learner_loss, loss)
     learner_loss.backward()
-    for layer, s in zip(learner.layers, seen, strict=True):
+    for layer, s in zip(learner.layers, effective, strict=True):
         torch.testing.assert_close(layer.weight.grad, s.grad, rtol=1e-3, atol=1e-5)
         layer.weight.grad = s.grad.clone()  # Adam's first step is a sign, which rounding could change
     learner.step()
@@ -121,7 +121,7 @@ def test_metaplasticity_preserves_signs(stream):
     for m in (0.0, 10.0):
         learner = MetaplasticBNN(stream, hidden=[50], metaplasticity=m)
         train(learner, stream, StreamConfig(tasks=1, epochs=5, batch_size=20))
-        before = learner.layers[0].seen()
+        before = learner.layers[0].quantised()
         strong = learner.layers[0].weight.detach().abs() > 0.05
         assert int(strong.sum()) > 1000
         learner.begin_task(1)
@@ -132,7 +132,7 @@ def test_metaplasticity_preserves_signs(stream):
             learner.optimiser.zero_grad()
             loss.backward()
             learner.step()
-        changed.append(float((learner.layers[0].seen() != before)[strong].float().mean()))
+        changed.append(float((learner.layers[0].quantised() != before)[strong].float().mean()))
     assert changed[0] > 0.01
     assert changed[1] < changed[0]
 
@@ -211,8 +211,8 @@ def test_without_norms_it_learns_from_single_samples(stream):
     inputs, labels = batch(stream, 1)
     before = [layer.weight.detach().clone() for layer in learner.layers]
     loss = learner.loss(learner.flat(inputs), labels)
-    first = torch.where(inputs.flatten(1) @ learner.layers[0].seen().T >= 0, 1.0, -1.0)
-    logits = first @ learner.layers[1].seen().T / 30**0.5
+    first = torch.where(inputs.flatten(1) @ learner.layers[0].quantised().T >= 0, 1.0, -1.0)
+    logits = first @ learner.layers[1].quantised().T / 30**0.5
     torch.testing.assert_close(loss, torch.nn.functional.cross_entropy(logits, labels))
     loss.backward()
     learner.step()
@@ -248,16 +248,16 @@ def test_the_penalty_of_ewc_acts_on_signs(stream):
     train(learner, stream, StreamConfig(tasks=1, epochs=2, batch_size=20))
     layer, importance = learner.layers[0], learner.elastic.importance[0].clone()
     assert bool(importance.any())
-    signs = layer.seen()
+    signs = layer.quantised()
     layer.weight.grad = torch.zeros_like(layer.weight)
     for other in learner.layers[1:]:
         other.weight.grad = torch.zeros_like(other.weight)
-    learner.elastic.add_gradient([each.seen() for each in learner.layers])
+    learner.elastic.add_gradient([each.quantised() for each in learner.layers])
     torch.testing.assert_close(layer.weight.grad, torch.zeros_like(signs), rtol=0, atol=1e-6)
     with torch.no_grad():
         layer.weight.neg_()
-    is_changed = layer.seen() != signs
-    learner.elastic.add_gradient([each.seen() for each in learner.layers])
+    is_changed = layer.quantised() != signs
+    learner.elastic.add_gradient([each.quantised() for each in learner.layers])
     expected = torch.where(is_changed, -2 * 50.0 * importance * signs, 0.0)
     torch.testing.assert_close(layer.weight.grad, expected, rtol=1e-4, atol=1e-6)
 

@@ -60,9 +60,9 @@ def test_metrics_equal_their_definitions_as_loops(full):
 
 
 def test_tests_of_future_tasks_do_not_affect_metrics_of_seen_ones(full):
-    seen = full.values.copy()
-    seen[np.triu_indices(5, 1)] = np.nan
-    without_future = AccuracyMatrix(seen, np.full(5, np.nan))
+    lower = full.values.copy()
+    lower[np.triu_indices(5, 1)] = np.nan
+    without_future = AccuracyMatrix(lower, np.full(5, np.nan))
     for figure in ("accuracy", "newest", "backward_transfer", "rigidity"):
         assert getattr(without_future, figure) == getattr(full, figure)
     assert without_future.forgetting("max") == full.forgetting("max")

@@ -28,13 +28,15 @@ def tensors(count, dtype=torch.float64, seed=0):
     return weight, gradient, 0.3 * average, (0.2 + torch.rand(count, generator=g, dtype=torch.float64)).to(dtype)
 
 
-def step_copy(mode, given, *, seen=True, **settings):
-    """Return weight, averages and what the network sees after a step, without changing the given tensors."""
+def step_copy(mode, given, *, quantised=True, **settings):
+    """Return weight, averages and the quantised weight after a step, without changing the given tensors."""
     weight, gradient, average, square = (value.clone() for value in given)
-    seen_after = torch.full_like(weight, 7) if seen else None
+    quantised_after = torch.full_like(weight, 7) if quantised else None
     with kernels.use(mode):
-        metaplastic_update(weight, gradient, average, square, **{"step": 7, "rate": 0.05, **settings}, seen=seen_after)
-    return [weight, average, square, *([seen_after] if seen else [])]
+        metaplastic_update(
+            weight, gradient, average, square, **{"step": 7, "rate": 0.05, **settings}, quantised=quantised_after
+        )
+    return [weight, average, square, *([quantised_after] if quantised else [])]
 
 
 @MODES
@@ -60,7 +62,7 @@ def test_without_metaplasticity_it_is_adam(mode, dtype, close):
 def test_a_step_follows_its_equation(mode):
     """Element by element, as published; both directions of both signs occur."""
     given = tensors(50)
-    weight, average, square, seen = step_copy(mode, given, m=1.35, decay=0.02, betas=(0.9, 0.99), eps=1e-3)
+    weight, average, square, quantised = step_copy(mode, given, m=1.35, decay=0.02, betas=(0.9, 0.99), eps=1e-3)
     damped = 0
     for i in range(50):
         w, g, a, q = (float(value[i]) for value in given)
@@ -73,7 +75,7 @@ def test_a_step_follows_its_equation(mode):
         assert float(square[i]) == pytest.approx(q, rel=1e-12)
         assert float(weight[i]) == pytest.approx(moved, rel=1e-11)
     assert 10 < damped < 40
-    assert torch.equal(seen, weight.sign())
+    assert torch.equal(quantised, weight.sign())
 
 
 @MODES
@@ -111,14 +113,16 @@ def test_two_levels_equal_a_sign(mode):
 @pytest.mark.parametrize("settings", SETTINGS, ids=str)
 @pytest.mark.parametrize(("dtype", "close"), [(torch.float64, 1e-12), (torch.float32, 3e-6)])
 @pytest.mark.parametrize("count", [0, 1, 7, 16, 33, 1000])
-@pytest.mark.parametrize("seen", [True, False])
-def test_compiled_equals_plain(simd, settings, dtype, close, count, seen, monkeypatch):
+@pytest.mark.parametrize("quantised", [True, False])
+def test_compiled_equals_plain(simd, settings, dtype, close, count, quantised, monkeypatch):
     if simd not in OFFERED:
         pytest.skip(f"this machine or build has no {simd}")
     monkeypatch.setenv("SPINODE_SIMD", simd)
     given = tensors(count, dtype, seed=count)
     for ours, truth in zip(
-        step_copy("native", given, seen=seen, **settings), step_copy("torch", given, seen=seen, **settings), strict=True
+        step_copy("native", given, quantised=quantised, **settings),
+        step_copy("torch", given, quantised=quantised, **settings),
+        strict=True,
     ):
         torch.testing.assert_close(ours, truth, rtol=close, atol=close)
 
@@ -175,7 +179,7 @@ def call(**settings):
     [
         (call(gradient=torch.zeros(5).double()), r"a tensor is torch.float64 of shape \(5,\)"),
         (call(exp_avg=torch.zeros(6)), r"a tensor is torch.float32 .*expected that of the weight, torch.float64"),
-        (call(seen=torch.zeros(6, dtype=torch.int8)), r"a tensor is torch.int8"),
+        (call(quantised=torch.zeros(6, dtype=torch.int8)), r"a tensor is torch.int8"),
         (call(step=0), "step is 0; expected a whole number of at least 1"),
         (call(betas=(0.9, 1.0)), "the second of betas is 1.0; expected a finite number of at least 0 and below 1"),
         (call(m=-1.0), "m is -1.0; expected a finite number of at least 0"),
