@@ -1,4 +1,4 @@
-"""Where traces and tasks come from: measurement files, reference physics, shipped samples; images and task streams."""
+"""Sources of traces and tasks: measurement files, physical device models, shipped samples; images and task streams."""
 
 # A relative import: `import datasets` from the repository root must fail loudly instead of loading a second copy.
 from ..errors import SpinodeError as _SpinodeError  # noqa: F401, I001

@@ -1,4 +1,4 @@
-"""Where traces and tasks come from: measurement files, reference physics, shipped samples; images and task streams."""
+"""Sources of traces and tasks: measurement files, physical device models, shipped samples; images and task streams."""
 
 from .design_drive import modulated_sine as modulated_sine, random_steps as random_steps
 from .devices.domain_wall import DomainWall as DomainWall
@@ -51,7 +51,7 @@ from .pulses.write import write_pulses as write_pulses
 from .read import read_trace as read_trace
 from .read_many import read_traces as read_traces
 from .reading.file_names import is_set_of_files as is_set_of_files
-from .samples import sample_path as sample_path, samples as samples
+from .samples import sample_names as sample_names, sample_path as sample_path
 from .streams import (
     ClassSplit as ClassSplit,
     ContinuousTasks as ContinuousTasks,

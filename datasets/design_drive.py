@@ -1,4 +1,4 @@
-"""Drives to record a device under: what a trace has not seen, its surrogate does not know."""
+"""Drives to record a device under: a surrogate only knows the part of state space that its traces visit."""
 
 from __future__ import annotations
 
@@ -8,44 +8,53 @@ import torch
 from torch import Tensor
 
 from ..errors import ConfigError
+from ..validation import number
 
-#: Values of a drive that may be made at once.
-_MOST = 100_000_000
+#: Largest number of samples of a drive.
+_MAX_SAMPLES = 100_000_000
 
 
 def random_steps(
     low: float, high: float, *, duration: float, interval: float, hold: float | tuple[float, float], generator: torch.Generator
 ) -> Tensor:
-    """Levels drawn evenly from low .. high, each held for a time of its own.
+    """Generate a drive of random levels, uniform between two bounds, each of which lasts for a while.
 
-    Levels that last about the period or the relaxation time of the device tell most of it; with `hold` a range, times are
-    drawn evenly in their logarithm. It is what `spinode design-drive` writes.
+    Levels that last about one period or relaxation time of the device reveal most about it; with a range for `hold`, the
+    durations are log-uniform in it. `spinode design-drive` writes such a drive to a file.
 
     Args:
         low: Lowest level, in the unit of the drive.
         high: Highest level.
-        duration: Of the whole drive [s].
-        interval: Between two samples [s].
-        hold: How long a level lasts [s], or the shortest and the longest time; rounded to samples, one at least.
-        generator: Source of levels and times.
+        duration: Length of the whole drive [s].
+        interval: Time between two samples [s].
+        hold: How long a level lasts [s], or the shortest and the longest time; rounded to at least one sample.
+        generator: Source of levels and durations.
 
     Returns:
-        Samples, shape (time,), each held until the next.
+        Samples, shape (time,), for a zero-order hold.
 
     Raises:
-        ConfigError: a range, duration, interval or hold that leaves nothing to draw.
+        ConfigError: bounds in the wrong order, or a duration, interval or hold that is out of range.
+
+    Example:
+        >>> generator = torch.Generator().manual_seed(0)
+        >>> drive = random_steps(-1.0, 1.0, duration=1e-6, interval=1e-9, hold=2e-8, generator=generator)
+        >>> drive.shape, int((drive.diff() != 0).sum())
+        (torch.Size([1000]), 49)
     """
     shortest, longest = hold if isinstance(hold, tuple) else (hold, hold)
-    samples = _samples(duration, interval)
-    if not -math.inf < low < high < math.inf:
-        raise ConfigError(f"the levels run from {low!r} to {high!r}; expected two finite numbers, the lower one first.")
-    if not 0 < shortest <= longest < math.inf:
+    samples = _count_samples(duration, interval)
+    if number("low", low) >= number("high", high):
+        raise ConfigError(f"the levels run from low={low!r} to high={high!r}; expected the lower one first.")
+    if number("hold", shortest, 0, above=True, unit="s") > number("hold", longest, 0, above=True, unit="s"):
         raise ConfigError(f"hold is {hold!r}; expected a time [s], or (shortest, longest) with 0 < shortest <= longest.")
     if longest > duration:
-        raise ConfigError(f"levels are held up to {longest:g} s, and the drive lasts {duration:g} s; pass a longer duration.")
-    most = math.ceil(samples / max(1, round(shortest / interval))) + 1
-    levels = low + (high - low) * torch.rand(most, generator=generator, dtype=torch.float64)
-    times = shortest * (longest / shortest) ** torch.rand(most, generator=generator, dtype=torch.float64)
+        raise ConfigError(
+            f"a level may last {longest:g} s, the drive only {duration:g} s; pass a longer duration or a shorter hold."
+        )
+    max_levels = math.ceil(samples / max(1, round(shortest / interval))) + 1
+    levels = low + (high - low) * torch.rand(max_levels, generator=generator, dtype=torch.float64)
+    times = shortest * (longest / shortest) ** torch.rand(max_levels, generator=generator, dtype=torch.float64)
     counts = (times / interval).round().clamp_min(1).to(torch.int64)
     return levels.repeat_interleave(counts)[:samples]
 
@@ -53,43 +62,56 @@ def random_steps(
 def modulated_sine(
     mean: float, amplitude: float, *, frequency: float, duration: float, interval: float, generator: torch.Generator
 ) -> Tensor:
-    """A sine whose amplitude is drawn anew from -amplitude .. amplitude in each period: mean + amplitude a_i sin(2 pi f t).
+    """Generate a sine whose amplitude changes at random from period to period.
+
+    The drive is mean + amplitude a_i sin(2 pi f t), with a_i uniform in -1 .. 1 for period i.
 
     Args:
-        mean: In the unit of the drive.
-        amplitude: Largest deviation from it.
+        mean: Mean value, in the unit of the drive.
+        amplitude: Largest deviation from the mean.
         frequency: f [Hz].
-        duration: Of the whole drive [s].
-        interval: Between two samples [s]; a period needs ten at least.
+        duration: Length of the whole drive [s].
+        interval: Time between two samples [s]; a period needs at least ten samples.
         generator: Source of the amplitudes.
 
     Returns:
         Samples, shape (time,).
 
     Raises:
-        ConfigError: numbers out of range, or fewer than ten samples a period.
+        ConfigError: numbers out of range, or fewer than ten samples per period.
 
     Source: Chen et al., Nat. Commun. 13, 1016 (2022).
+
+    Example:
+        >>> generator = torch.Generator().manual_seed(0)
+        >>> drive = modulated_sine(0.5, 0.1, frequency=1e9, duration=5e-9, interval=1e-11, generator=generator)
+        >>> drive.shape, bool(((drive - 0.5).abs() <= 0.1).all())
+        (torch.Size([500]), True)
     """
-    samples = _samples(duration, interval)
-    if not math.isfinite(mean) or not 0 < amplitude < math.inf:
-        raise ConfigError(f"mean and amplitude are {mean!r} and {amplitude!r}; expected finite numbers, the second positive.")
-    if not 0 < frequency * interval <= 0.1:
+    samples = _count_samples(duration, interval)
+    number("mean", mean)
+    number("amplitude", amplitude, 0, above=True)
+    if not 0 < number("frequency", frequency, unit="Hz") * interval <= 0.1:
         raise ConfigError(
-            f"frequency is {frequency!r} Hz with samples every {interval:g} s; expected ten samples a period, "
-            f"at most {0.1 / interval:g} Hz."
+            f"frequency is {frequency!r} Hz with samples every {interval:g} s; expected at least ten samples per period, "
+            f"that is a frequency of at most {0.1 / interval:g} Hz."
         )
     time = torch.arange(samples, dtype=torch.float64) * interval
     period = (time * frequency + 1e-9).floor().to(torch.int64)
-    a = 2 * torch.rand(int(period[-1]) + 1, generator=generator, dtype=torch.float64) - 1
-    return mean + amplitude * a[period] * torch.sin(2 * math.pi * frequency * time)
+    factors = 2 * torch.rand(int(period[-1]) + 1, generator=generator, dtype=torch.float64) - 1
+    return mean + amplitude * factors[period] * torch.sin(2 * math.pi * frequency * time)
 
 
-def _samples(duration: float, interval: float) -> int:
-    """Number of samples of a drive."""
-    if not 0 < interval < math.inf or not interval * 2 <= duration < math.inf:
-        raise ConfigError(f"duration and interval are {duration!r} and {interval!r} s; expected two intervals at least.")
+def _count_samples(duration: float, interval: float) -> int:
+    """Return the number of samples of a drive."""
+    if number("interval", interval, 0, above=True, unit="s") * 2 > number("duration", duration, unit="s"):
+        raise ConfigError(
+            f"duration is {duration!r} s and interval {interval!r} s; expected a duration of at least two intervals."
+        )
     samples = round(duration / interval)
-    if samples > _MOST:
-        raise ConfigError(f"{duration:g} s every {interval:g} s are {samples} samples; expected at most {_MOST}.")
+    if samples > _MAX_SAMPLES:
+        raise ConfigError(
+            f"{duration:g} s with a sample every {interval:g} s are {samples} samples; expected at most {_MAX_SAMPLES}. "
+            "Pass a longer interval."
+        )
     return samples

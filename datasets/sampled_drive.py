@@ -1,8 +1,9 @@
-"""Drives between their samples: the one place where simulators of this room read a sampled input."""
+"""Drives between their samples: the one place where the simulators of this folder read a sampled input."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -10,13 +11,18 @@ import torch
 from torch import Tensor
 
 from ..errors import ConfigError
+from ..validation import one_of
 
-Values = npt.ArrayLike | Tensor
-"""A number, a sequence, a NumPy array or a tensor; read as float64."""
+#: A number, a sequence, a NumPy array or a tensor; read as float64.
+Values: TypeAlias = npt.ArrayLike | Tensor
 
 
 def float64(values: Values, name: str) -> Tensor:
-    """The values as a finite float64 tensor; a tensor keeps its graph, so that gradients reach it.
+    """Return values as a finite float64 tensor; a tensor keeps its graph, so that gradients reach it.
+
+    Args:
+        values: Real numbers of any shape.
+        name: Name of the argument in messages.
 
     Raises:
         ConfigError: values that are not numbers, or not finite.
@@ -25,81 +31,79 @@ def float64(values: Values, name: str) -> Tensor:
         # The copy matters: a Trace's arrays are read-only, and torch warns about sharing such memory.
         copy = values if isinstance(values, Tensor) else torch.from_numpy(np.array(values, np.float64))
     except (TypeError, ValueError) as error:
-        raise ConfigError(f"{name} holds what is not a number ({error}); pass real numbers in SI units.") from None
+        raise ConfigError(f"{name} contains a value that is not a number ({error}); pass real numbers in SI units.") from None
     tensor = copy.to(torch.float64)
     if not bool(torch.isfinite(tensor).all()):
-        raise ConfigError(f"{name} holds NaN or infinite values; pass finite numbers in SI units.")
+        raise ConfigError(f"{name} contains NaN or infinite values; pass finite numbers in SI units.")
     return tensor
 
 
-def instants(time: Values) -> Tensor:
-    """Sample instants as a tensor.
+def sample_times(time: Values) -> Tensor:
+    """Return the sample times as a tensor, after checking that they increase.
 
     Args:
-        time: Instants [s], shape (time,); the steps may differ.
+        time: Sample times [s], shape (time,); the steps may differ.
 
     Raises:
-        ConfigError: fewer than two instants, more than one dimension, or instants that do not increase.
+        ConfigError: fewer than two samples, more than one dimension, or times that do not increase.
     """
     tensor = float64(time, "time")
     if tensor.dim() != 1 or len(tensor) < 2:
-        raise ConfigError(f"time has shape {tuple(tensor.shape)}; expected (time,) with at least 2 instants [s].")
+        raise ConfigError(f"time has shape {tuple(tensor.shape)}; expected (time,) with at least 2 sample times [s].")
     backward = (torch.diff(tensor) <= 0).nonzero()
     if len(backward):
-        at = int(backward[0])
+        index = int(backward[0])
         raise ConfigError(
-            f"time does not increase after instant {at} ({tensor[at]:.6g} s to {tensor[at + 1]:.6g} s); "
-            "sort the instants and drop repeated ones."
+            f"time does not increase after sample {index} ({tensor[index]:.6g} s to {tensor[index + 1]:.6g} s); "
+            "sort the samples and drop repeated times."
         )
     return tensor
 
 
 @dataclass(frozen=True, eq=False)
-class Sampled:
-    """A drive with one value per instant, held or linear in between.
+class SampledDrive:
+    """A drive with one value per sample time and a zero-order hold or linear interpolation in between.
 
     Attributes:
-        values: Samples, shape (..., time, channels); a time axis of length 1 stands for a constant.
-        held: Sample k lasts from instant k to instant k + 1; linear otherwise.
+        values: Samples, shape (..., time, channels); a time axis of length 1 is a constant.
+        hold: True for a zero-order hold: sample k is valid until sample k + 1. False for linear interpolation.
     """
 
     values: Tensor
-    held: bool = False
+    hold: bool = False
 
-    def scaled(self, factor: Tensor) -> Sampled:
-        """The same drive in another unit; `factor` broadcasts against the values."""
-        return Sampled(self.values * factor, self.held)
+    def scaled(self, factor: Tensor) -> SampledDrive:
+        """Return the same drive in another unit; `factor` broadcasts against the values."""
+        return SampledDrive(self.values * factor, self.hold)
 
     def at(self, sample: int, fraction: float) -> Tensor:
-        """Value at a fraction 0 .. 1 of the interval that begins with a sample, shape (..., channels)."""
+        """Return the value at a fraction 0 .. 1 of the interval that begins with a sample, shape (..., channels)."""
         if self.values.shape[-2] == 1:
             return self.values[..., 0, :]
         first = self.values[..., sample, :]
-        if self.held or fraction == 0.0:
+        if self.hold or fraction == 0.0:
             return first
         return torch.lerp(first, self.values[..., sample + 1, :], fraction)
 
 
-def held(interpolation: str) -> bool:
-    """Whether a drive is held between its samples.
+def is_hold(interpolation: str) -> bool:
+    """Return True for a zero-order hold ("held"), False for linear interpolation ("linear").
 
     Raises:
-        ConfigError: neither "held" nor "linear".
+        ConfigError: another value.
     """
-    if interpolation not in ("held", "linear"):
-        raise ConfigError(f"interpolation is {interpolation!r}; expected 'held' or 'linear' (sample a smooth drive finely).")
-    return interpolation == "held"
+    return one_of("interpolation", interpolation, ("held", "linear")) == "held"
 
 
-def sampled(values: Values, name: str, samples: int, *, channels: int | None = None, held: bool = False) -> Sampled:
-    """Read a drive given as a constant or as one value per instant.
+def read_drive(values: Values, name: str, samples: int, *, channels: int | None = None, hold: bool = False) -> SampledDrive:
+    """Read a drive given as a constant or as one value per sample time.
 
     Args:
         values: Constant, shape () or (channels,), or samples, shape (..., time[, channels]); time may be 1.
-        name: What to call it in an error message.
-        samples: Number of instants.
+        name: Name of the drive in messages.
+        samples: Number of sample times.
         channels: Number of components of a vector drive; a scalar drive if omitted.
-        held: Held between the samples; linear otherwise.
+        hold: Zero-order hold between the samples; linear interpolation otherwise.
 
     Raises:
         ConfigError: another shape, or values that are not finite numbers.
@@ -113,7 +117,7 @@ def sampled(values: Values, name: str, samples: int, *, channels: int | None = N
     if tensor.dim() < 2 or tensor.shape[-1] != (channels or 1) or tensor.shape[-2] not in (1, samples):
         tail = "" if channels is None else f", {channels}"
         raise ConfigError(
-            f"{name} has shape {given}; expected (..., {samples}{tail}), one value per instant, "
+            f"{name} has shape {given}; expected (..., {samples}{tail}), one value per sample time, "
             f"or (..., 1{tail}) for a constant."
         )
-    return Sampled(tensor, held)
+    return SampledDrive(tensor, hold)

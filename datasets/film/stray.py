@@ -1,7 +1,7 @@
-"""The stray field of a film of cells: Newell's demagnetising tensor and its convolution by FFT.
+"""The stray field of a film: Newell's demagnetising tensor and its convolution with m by FFT.
 
-H_i = -Ms sum_j N(r_i - r_j) m_j, with N_ab(r) = -1/(4 pi V) int int d_a d_b' 1/|r + x - x'| over two cells of volume V: a cell
-that lies at r sees the field of the surface charges of the other, averaged over itself.
+H_i = -Ms sum_j N(r_i - r_j) m_j, with N_ab(r) = -1/(4 pi V) int int d_a d_b' 1/|r + x - x'| over two cells of volume V: the
+field of the surface charges of the cell at 0, averaged over the cell at r.
 
 Source: Newell, Williams and Dunlop, J. Geophys. Res. 98, 9551 (1993), doi:10.1029/93JB00694.
 """
@@ -18,25 +18,25 @@ from torch import Tensor
 
 from ...typing import Array
 
-#: From so many cells on Newell's differences lose more digits than the quadrature errs, about 1e-8 of the value there.
-_FAR = 20.0
+#: Distance in cells beyond which the cancellation error of Newell's formula exceeds that of the quadrature, about 1e-8.
+_NEAR = 20.0
 
 
 def demagnetising_tensor(shape: tuple[int, int], cell: float, thickness: float) -> Array:
-    """N between cells of a film, by their distance in cells.
+    """Return the demagnetising tensor N between the cells of a film, by their distance in cells.
 
     Args:
-        shape: Rows and columns of distances.
-        cell: Edge of a cell in the plane [m].
-        thickness: Of the film [m].
+        shape: Numbers of distances along rows and columns.
+        cell: Edge length of a cell in the plane [m].
+        thickness: Thickness of the film [m].
 
     Returns:
-        Nxx, Nyy, Nzz and Nxy, shape (4, rows, columns), for distances 0, 1, ...; Nxz and Nyz are zero in one layer. Nxy is odd
-        in both directions, the others are even.
+        Nxx, Nyy, Nzz and Nxy, shape (4, rows, columns), for distances 0, 1, ...; Nxz and Nyz are zero in a single layer.
+        Nxy is odd in both directions, the others are even.
     """
     y, x = np.meshgrid(np.arange(shape[0], dtype=float), np.arange(shape[1], dtype=float), indexing="ij")
     height = thickness / cell
-    near = np.hypot(x, y) < _FAR * max(1.0, height)
+    near = np.hypot(x, y) < _NEAR * max(1.0, height)
     tensor = np.empty((4, *shape))
     tensor[:, near] = _newell(x[near], y[near], height)
     tensor[:, ~near] = _quadrature(x[~near], y[~near], height)
@@ -44,7 +44,7 @@ def demagnetising_tensor(shape: tuple[int, int], cell: float, thickness: float) 
 
 
 def _newell(x: Array, y: Array, height: float) -> Array:
-    """Second differences of Newell's f and g along each axis, lengths in cells; shape (4, points)."""
+    """Compute second differences of Newell's f and g along each axis, with lengths in cells; shape (4, points)."""
     total = np.zeros((4, *x.shape))
     for (i, wx), (j, wy), (k, wz) in itertools.product(((-1, -1), (0, 2), (1, -1)), repeat=3):
         a, b, c = x + i, y + j, np.full_like(x, k * height)
@@ -78,18 +78,19 @@ def _g(x: Array, y: Array, z: Array) -> Array:
 
 
 def _arsinh(a: Array, b: Array) -> Array:
-    """arsinh(a / b), 0 where b is 0: its factor vanishes there."""
+    """Return arsinh(a / b), and 0 if b is 0, where its prefactor vanishes."""
     return np.arcsinh(np.divide(a, b, out=np.zeros_like(a), where=b > 0))
 
 
 def _arctan(a: Array, b: Array) -> Array:
-    """arctan(a / b), 0 where b is 0: its factor vanishes there."""
+    """Return arctan(a / b), and 0 if b is 0, where its prefactor vanishes."""
     return np.arctan(np.divide(a, b, out=np.zeros_like(a), where=b > 0))
 
 
 def _quadrature(x: Array, y: Array, height: float) -> Array:
-    """The dipole field averaged over both cells; three points along each axis have the moments of the distances up to the
-    fifth.
+    """Average the dipole field over both cells.
+
+    Three points along each axis reproduce the moments of the distances up to the fifth.
     """
     points = ((-math.sqrt(0.4), 5 / 24), (0.0, 7 / 12), (math.sqrt(0.4), 5 / 24))
     total = np.zeros((4, *x.shape))
@@ -102,29 +103,29 @@ def _quadrature(x: Array, y: Array, height: float) -> Array:
 
 
 class StrayField:
-    """H = -Ms N m of a whole film, by FFT.
+    """The stray field H = -Ms N m of a film, computed by FFT.
 
     Args:
-        shape: Rows and columns of cells.
-        cell: Edge of a cell [m].
-        thickness: Of the film [m].
+        shape: Numbers of rows and columns of cells.
+        cell: Edge length of a cell [m].
+        thickness: Thickness of the film [m].
         Ms: Saturation magnetisation [A/m].
     """
 
     def __init__(self, shape: tuple[int, int], cell: float, thickness: float, Ms: float) -> None:
         self.shape = shape
         self._padded = tuple(scipy.fft.next_fast_len(2 * size - 1, real=True) for size in shape)
-        half = demagnetising_tensor(shape, cell, thickness)
+        quadrant = demagnetising_tensor(shape, cell, thickness)
         rows, columns = (np.arange(1 - size, size) for size in shape)
-        both = half[:, np.abs(rows)[:, None], np.abs(columns)]
-        both[3] *= np.sign(rows)[:, None] * np.sign(columns)
-        whole = np.zeros((4, *self._padded))
-        whole[:, rows[:, None], columns] = both  # negative distances lie at the end
-        # Even in both directions, or odd in both: the transform is real.
-        self._kernel = torch.fft.rfft2(torch.from_numpy(-Ms * whole)).real.contiguous()
+        tensor = quadrant[:, np.abs(rows)[:, None], np.abs(columns)]
+        tensor[3] *= np.sign(rows)[:, None] * np.sign(columns)
+        kernel = np.zeros((4, *self._padded))
+        kernel[:, rows[:, None], columns] = tensor  # negative distances wrap around to the end
+        # Each component is even in both directions or odd in both, so that its transform is real.
+        self._kernel = torch.fft.rfft2(torch.from_numpy(-Ms * kernel)).real.contiguous()
 
     def __call__(self, m: Tensor) -> Tensor:
-        """The field [A/m] of a magnetisation, both of shape (3, rows, columns)."""
+        """Return the field [A/m] of a magnetisation m, both of shape (3, rows, columns)."""
         x, y, z = torch.fft.rfft2(m, s=self._padded)
         xx, yy, zz, xy = self._kernel
         field = torch.fft.irfft2(torch.stack([xx * x + xy * y, xy * x + yy * y, zz * z]), s=self._padded)

@@ -1,23 +1,22 @@
-"""What turns the cells of a film: the terms of the effective field, the torques of currents, and their energy.
+"""The equation of a film: the terms of the effective field, the torques of currents, and the energy.
 
-With m the unit vector of a cell, every field in A/m and t the time,
+With m the unit vector of a cell, fields in A/m and time t,
 
     dm/dt = 1 / (1 + alpha^2) [ T + alpha m x T ],    T = -gamma0 m x H - (u.grad) m + beta m x (u.grad) m,
     H = 2 A / (mu0 Ms) lap m + 2 D / (mu0 Ms) [ grad m_z - z div m ] + 2 Ku / (mu0 Ms) (m.e) e
         + H_stray + H_applied + H_spin + H_thermal,
 
-where u = P g mu_B J / (2 e Ms) is the velocity of Zhang and Li's torque in its later form and H_spin the field of
-Slonczewski's, as `datasets.llg` has it. In cells of edge h, of a cell i and its neighbour j in the direction n,
+where u = P g mu_B J / (2 e Ms) is the velocity of Zhang and Li's torque and H_spin the field of Slonczewski's torque, as in
+`spinode.datasets.macrospin.llg`. On a grid of cells of edge length h, a neighbour j of cell i in the direction n contributes
 
     2 A / (mu0 Ms h^2) (m_j - m_i) + (D_i + D_j) / (2 mu0 Ms h) (m_z,j n - m_n,j z).
 
-Where there is no neighbour the boundary condition dm/dn = -D / (2 A) (m_z n - m_n z) gives it a ghost, and what is left of the
-two terms is D^2 / (2 A mu0 Ms) (m_n n + m_z z). All of this is the derivative of one energy, so that nothing but damping
-changes it.
+Without a neighbour, the boundary condition dm/dn = -D / (2 A) (m_z n - m_n z) gives a ghost cell, and the two terms become
+D^2 / (2 A mu0 Ms) (m_n n + m_z z). All these fields are derivatives of one energy, so that only damping changes it.
 
 Sources: Rohart and Thiaville, Phys. Rev. B 88, 184422 (2013), doi:10.1103/PhysRevB.88.184422 (boundary condition); Thiaville et
 al., Europhys. Lett. 69, 990 (2005), doi:10.1209/epl/i2004-10452-6 (u and beta); Brown (1963) and Slonczewski (1996) as in
-`datasets.llg`.
+`spinode.datasets.macrospin.llg`.
 """
 
 from __future__ import annotations
@@ -29,15 +28,15 @@ from torch import Tensor
 
 from ..macrospin.llg import MU0
 
-#: Constants of a cell, in the order in which the kernel takes them: bonds to the east and to the north, their DMI and the
-#: cell's own [J/m2], how many of its sides are open in each direction, 2 Ku / (mu0 Ms) [A/m], and the easy axis.
+#: Constants of a cell in the order of the kernel: 1 for a neighbour to the east and to the north, the DMI with each of them and
+#: of the cell itself [J/m2], the number of sides without a neighbour in x and y, 2 Ku / (mu0 Ms) [A/m], and the easy axis.
 CONSTANTS = ("east", "north", "dmi_east", "dmi_north", "dmi", "open_x", "open_y", "anisotropy", "easy_x", "easy_y", "easy_z")
-_LANES = 8
+_LANES = 8  # rows are padded to a multiple of this, the widest vector of the kernel
 
 
 @dataclass(frozen=True)
 class Drives:
-    """What acts on all cells alike at one instant.
+    """Drives at one time, the same for all cells.
 
     Attributes:
         anisotropy: Added to 2 Ku / (mu0 Ms) [A/m].
@@ -54,33 +53,33 @@ class Drives:
     flow: tuple[float, float] = (0.0, 0.0)
 
     def numbers(self) -> tuple[float, ...]:
-        """In the order in which the kernel takes them."""
+        """Return the drives in the order of the kernel."""
         return (self.anisotropy, self.dmi, *self.field, self.spin, *self.flow)
 
     @classmethod
-    def of(cls, numbers: tuple[float, ...]) -> Drives:
-        """The inverse of `numbers`."""
+    def from_numbers(cls, numbers: tuple[float, ...]) -> Drives:
+        """Return the drives of a tuple that `numbers` returned."""
         a, d, x, y, z, s, u, v = numbers
         return cls(a, d, (x, y, z), s, (u, v))
 
 
 @dataclass(frozen=True, eq=False)
 class Terms:
-    """The constants of a film in the form of the equation.
+    """The constants of a film as they appear in the equation.
 
     Attributes:
-        cells: Constants of the cells, shape (11, rows + 2, stride), in a frame of empty cells.
+        cells: Constants of the cells, padded with a border of empty cells, shape (11, rows + 2, stride).
         alpha: Gilbert damping.
         exchange: 2 A / (mu0 Ms h^2) [A/m].
-        per_dmi: 1 / (mu0 Ms h), times D a field.
-        edge: 1 / (2 A mu0 Ms), times D^2 a field.
-        Ms: Saturation magnetisation [A/m]; what the stray field of a cell itself does along z, -Ms m_z, is taken at each
-            stage, and the rest only now and then.
+        per_dmi: 1 / (mu0 Ms h); a field when multiplied by D.
+        edge: 1 / (2 A mu0 Ms); a field when multiplied by D^2.
+        Ms: Saturation magnetisation [A/m]; it gives the stray field of a cell on itself, -Ms m_z, which is evaluated at each
+            stage.
         polariser: Unit vector p.
         polarisation: P of Slonczewski's torque.
-        asymmetry: Its Lambda.
-        field_like: Its b_J / a_J.
-        beta: Of Zhang and Li's torque.
+        asymmetry: Lambda of Slonczewski's torque.
+        field_like: b_J / a_J of Slonczewski's torque.
+        beta: Non-adiabaticity of Zhang and Li's torque.
     """
 
     cells: Tensor
@@ -96,12 +95,19 @@ class Terms:
     beta: float
 
     def numbers(self, thermal: float) -> tuple[float, ...]:
-        """In the order in which the kernel takes them; `thermal` is the deviation of the thermal field [A/m]."""
+        """Return the constants in the order of the kernel.
+
+        Args:
+            thermal: Standard deviation of the thermal field [A/m].
+        """
         torques = (*self.polariser, self.polarisation, self.asymmetry, self.field_like, self.beta)
         return (self.alpha, self.exchange, self.per_dmi, self.edge, self.Ms, *torques, thermal)
 
     def local_field(self, m: Tensor, drives: Drives) -> Tensor:
-        """H of a framed m, shape (3, rows + 2, stride), without stray and thermal field; exchange up to multiples of m."""
+        """Return H of a padded m, shape (3, rows + 2, stride), without stray and thermal field.
+
+        The exchange field omits multiples of m, which exert no torque.
+        """
         c = dict(zip(CONSTANTS, self.cells, strict=True))
         east, west, north, south = neighbours(m)
         bonds = {"e": c["east"], "w": _west(c["east"]), "n": c["north"], "s": _south(c["north"])}
@@ -121,9 +127,15 @@ class Terms:
             ]
         )
 
-    def rate(self, m: Tensor, rest: Tensor, drives: Drives) -> Tensor:
-        """Dm / d(gamma0 t) [A/m] of a framed m; `rest` is the stray field without -Ms m_z, and the thermal field."""
-        field = self.local_field(m, drives) + rest
+    def rate(self, m: Tensor, remote: Tensor, drives: Drives) -> Tensor:
+        """Return dm / d(gamma0 t) [A/m] of a padded m.
+
+        Args:
+            m: Magnetisation, shape (3, rows + 2, stride).
+            remote: Stray field without -Ms m_z, plus the thermal field [A/m], of the same shape.
+            drives: Drives at this time.
+        """
+        field = self.local_field(m, drives) + remote
         field[2] -= self.Ms * m[2]
         if drives.spin:
             p = torch.tensor(self.polariser, dtype=m.dtype).reshape(3, 1, 1).expand_as(m)
@@ -142,25 +154,25 @@ class Terms:
         return result
 
     def energy(self, m: Tensor, drives: Drives, stray: Tensor) -> Tensor:
-        """Energy density, the mean over cells times their number, in units of mu0 Ms [A/m]; shape ().
+        """Return the energy density summed over all cells, in units of mu0 Ms [A/m]; shape ().
 
         Args:
-            m: Framed, shape (3, rows + 2, stride).
-            drives: Without currents.
-            stray: The whole stray field, framed.
+            m: Padded magnetisation, shape (3, rows + 2, stride).
+            drives: Drives without currents.
+            stray: Padded stray field, including that of each cell on itself.
         """
         c = dict(zip(CONSTANTS, self.cells, strict=True))
         inside = (self.cells[8:11].square().sum(0) > 0).to(m)
         field = torch.tensor(drives.field, dtype=m.dtype).reshape(3, 1, 1)
-        # Every term but the applied field is quadratic in m, and counts half.
-        half = self.local_field(m, drives) - field + stray
+        # All terms except the applied field are quadratic in m, hence the factor of 1/2.
+        internal = self.local_field(m, drives) - field + stray
         pairs = (self.exchange * (c["east"] + c["north"])).sum()  # |m_i - m_j|^2 = 2 - 2 m_i.m_j
-        total: Tensor = pairs - (m * (half / 2 + field) * inside).sum()
+        total: Tensor = pairs - (m * (internal / 2 + field) * inside).sum()
         return total
 
 
 def neighbours(m: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """The values to the east, west, north and south of each cell of framed values, shape (..., rows + 2, stride)."""
+    """Return the values to the east, west, north and south of each cell of padded values, shape (..., rows + 2, stride)."""
     return m.roll(-1, -1), m.roll(1, -1), m.roll(-1, -2), m.roll(1, -2)
 
 
@@ -172,36 +184,36 @@ def _south(bonds: Tensor) -> Tensor:
     return bonds.roll(1, -2)
 
 
-def framed(values: Tensor) -> Tensor:
-    """Values of cells, shape (..., rows, columns), in a frame of zeros, shape (..., rows + 2, stride)."""
+def pad(values: Tensor) -> Tensor:
+    """Pad values of cells, shape (..., rows, columns), with a border of zeros, shape (..., rows + 2, stride)."""
     columns = values.shape[-1]
     stride = -(-(columns + 2) // _LANES) * _LANES
     return torch.nn.functional.pad(values, (1, stride - columns - 1, 1, 1))
 
 
-def inner(values: Tensor, columns: int) -> Tensor:
-    """The inverse of `framed`, a view."""
+def unpad(values: Tensor, columns: int) -> Tensor:
+    """Return a view of padded values without the border."""
     return values[..., 1:-1, 1 : columns + 1]
 
 
 def cell_constants(inside: Tensor, D: Tensor, anisotropy: Tensor, easy: Tensor) -> Tensor:
-    """The constants of the cells, framed; shape (11, rows + 2, stride).
+    """Return the padded constants of the cells, shape (11, rows + 2, stride).
 
     Args:
-        inside: Which cells are magnetic, shape (rows, columns).
+        inside: Mask of the magnetic cells, shape (rows, columns).
         D: Interfacial DMI [J/m2], shape (rows, columns).
         anisotropy: 2 Ku / (mu0 Ms) [A/m], shape (rows, columns).
-        easy: Unit vectors, shape (3, rows, columns).
+        easy: Unit vectors of the easy axis, shape (3, rows, columns).
     """
-    inside = framed(inside.to(torch.float64))
-    D = framed(D) * inside
+    inside = pad(inside.to(torch.float64))
+    D = pad(D) * inside
     east, north = inside * inside.roll(-1, -1), inside * inside.roll(-1, -2)
     open_x, open_y = inside * (2 - east - _west(east)), inside * (2 - north - _south(north))
     pair_x, pair_y = east * (D + D.roll(-1, -1)) / 2, north * (D + D.roll(-1, -2)) / 2
-    rest = [open_x, open_y, framed(anisotropy) * inside, *(framed(easy) * inside)]
-    return torch.stack([east, north, pair_x, pair_y, D, *rest]).contiguous()
+    own = [D, open_x, open_y, pad(anisotropy) * inside, *(pad(easy) * inside)]
+    return torch.stack([east, north, pair_x, pair_y, *own]).contiguous()
 
 
 def field_scale(A: float, Ms: float, cell: float) -> tuple[float, float, float]:
-    """`exchange`, `per_dmi` and `edge` of `Terms`."""
+    """Return `exchange`, `per_dmi` and `edge` of `Terms`."""
     return 2 * A / (MU0 * Ms * cell**2), 1 / (MU0 * Ms * cell), 1 / (2 * A * MU0 * Ms)

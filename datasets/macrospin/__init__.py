@@ -1,1 +1,1 @@
-"""The reference magnet: the Landau-Lifshitz-Gilbert equation of one uniform magnetisation."""
+"""The macrospin: the Landau-Lifshitz-Gilbert equation of one uniform magnetisation."""

@@ -1,4 +1,4 @@
-"""The Landau-Lifshitz-Gilbert-Slonczewski equation of one macrospin, and the two schemes that step it.
+"""The Landau-Lifshitz-Gilbert-Slonczewski equation of one macrospin, and two schemes that integrate it.
 
 The Gilbert form, with m the unit vector of the magnetisation and every field in A/m,
 
@@ -8,7 +8,7 @@ is solved for dm/dt:
 
     dm/dt = -gamma0 / (1 + alpha^2) [ m x H + alpha m x (m x H) ].
 
-Writing the spin torque as a field keeps one right-hand side for everything: -gamma0 m x (a_J m x p) is the damping-like
+Writing the spin torque as a field keeps a single right-hand side: -gamma0 m x (a_J m x p) is the damping-like
 torque gamma0 a_J m x (p x m), which for a_J > 0 turns m towards the polariser p; b_J p is the field-like torque.
 
 Sources: Gilbert, IEEE Trans. Magn. 40, 3443 (2004), doi:10.1109/TMAG.2004.836740; Slonczewski, J. Magn. Magn. Mater.
@@ -22,6 +22,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import torch
 from torch import Tensor
@@ -32,13 +33,13 @@ BOLTZMANN = 1.380649e-23  # [J/K]
 HBAR = 1.054571817e-34  # [J s]
 ELEMENTARY_CHARGE = 1.602176634e-19  # [C]
 
-Rate = Callable[[Tensor, float], Tensor]
-"""Right-hand side dm/dt [1/s] of a state m (..., 3) at a fraction 0 .. 1 of the step."""
+#: Right-hand side dm/dt [1/s] of a state m (..., 3) at a fraction 0 .. 1 of the step.
+Rate: TypeAlias = Callable[[Tensor, float], Tensor]
 
 
 @dataclass(frozen=True, eq=False)
 class FieldTerms:
-    """The constants of a device from which its effective field follows; all broadcast against (..., 3).
+    """The constants of a device that determine its effective field; all broadcast against (..., 3).
 
     Attributes:
         axis: Unit vector e of the uniaxial anisotropy.
@@ -57,7 +58,7 @@ class FieldTerms:
     field_like: Tensor
 
     def field(self, m: Tensor, applied: Tensor, anisotropy: Tensor, spin: Tensor | None) -> Tensor:
-        """The field that the magnetisation feels, spin torque included.
+        """Compute the effective field, spin torque included.
 
         H = H_applied + H_K (m.e) e - Ms N m + a_J (m x p) + b_J p, with H_K = 2 Ku / (mu0 Ms),
         a_J = eps(m) hbar J / (e mu0 Ms d) and eps(m) = P L^2 / (L^2 + 1 + (L^2 - 1) m.p), which is P/2 for L = 1.
@@ -71,8 +72,8 @@ class FieldTerms:
         Returns:
             H [A/m], shape (..., 3).
         """
-        along = (m * self.axis).sum(-1, keepdim=True)
-        total: Tensor = applied + anisotropy * along * self.axis - self.demagnetising * m
+        projection_on_axis = (m * self.axis).sum(-1, keepdim=True)
+        total: Tensor = applied + anisotropy * projection_on_axis * self.axis - self.demagnetising * m
         if spin is None:
             return total
         cross: Tensor = torch.linalg.cross(m, self.polariser.expand_as(m))
@@ -83,7 +84,7 @@ class FieldTerms:
 
 
 def landau_lifshitz(m: Tensor, field: Tensor, alpha: Tensor) -> Tensor:
-    """dm/dt = -gamma0 / (1 + alpha^2) [ m x H + alpha m x (m x H) ].
+    """Compute dm/dt = -gamma0 / (1 + alpha^2) [ m x H + alpha m x (m x H) ].
 
     Args:
         m: Unit vectors, shape (..., 3).
@@ -99,15 +100,15 @@ def landau_lifshitz(m: Tensor, field: Tensor, alpha: Tensor) -> Tensor:
 
 
 def normalised(vectors: Tensor) -> Tensor:
-    """The vectors divided by their lengths, shape (..., 3)."""
+    """Return vectors divided by their lengths, shape (..., 3)."""
     length: Tensor = torch.linalg.vector_norm(vectors, dim=-1, keepdim=True)
     return vectors / length
 
 
 def thermal_deviation(alpha: Tensor, temperature: Tensor, moment: Tensor, step: float) -> Tensor:
-    """Standard deviation of each component of the thermal field, held over one step.
+    """Return the standard deviation of each component of the thermal field, which is constant during a step.
 
-    sigma^2 = 2 alpha kB T / (gamma0 mu0 Ms V dt): the strength at which the ensemble relaxes to exp(-E / kB T).
+    sigma^2 = 2 alpha kB T / (gamma0 mu0 Ms V dt): with it an ensemble relaxes to the distribution exp(-E / kB T).
 
     Args:
         alpha: Gilbert damping.
@@ -124,12 +125,12 @@ def thermal_deviation(alpha: Tensor, temperature: Tensor, moment: Tensor, step: 
 
 
 def rk4_step(m: Tensor, rate: Rate, step: float) -> Tensor:
-    """One classical Runge-Kutta step, error O(step^5); |m| is not restored here.
+    """Take one classical Runge-Kutta step, with an error of O(step^5); |m| is not restored here.
 
     Args:
         m: State at the start of the step, shape (..., 3).
         rate: dm/dt [1/s] of a state at a fraction of the step.
-        step: [s].
+        step: Length of the step [s].
     """
     k1 = rate(m, 0.0)
     k2 = rate(m + 0.5 * step * k1, 0.5)
@@ -139,15 +140,15 @@ def rk4_step(m: Tensor, rate: Rate, step: float) -> Tensor:
 
 
 def heun_step(m: Tensor, rate: Rate, step: float) -> Tensor:
-    """One Heun step, error O(step^3) without noise; |m| is not restored here.
+    """Take one Heun step, with an error of O(step^3) without noise; |m| is not restored here.
 
-    With a thermal field held over the step, predictor and corrector see the same draw, which makes the limit the
-    Stratonovich solution: Brown's equation is meant so, and the Ito solution has another equilibrium.
+    Predictor and corrector use the same thermal field, so that the scheme converges to the Stratonovich solution. This is the
+    interpretation of Brown's equation; the Ito solution has another equilibrium.
 
     Args:
         m: State at the start of the step, shape (..., 3).
         rate: dm/dt [1/s] of a state at a fraction of the step, the thermal field included.
-        step: [s].
+        step: Length of the step [s].
 
     Source: Garcia-Palacios and Lazaro, Phys. Rev. B 58, 14937 (1998), doi:10.1103/PhysRevB.58.14937.
     """

@@ -12,11 +12,11 @@ from torch import Tensor
 from ...errors import ConfigError
 from ...traces.trace import Trace
 from ...typing import Array
-from ..sampled_drive import Sampled, Values, float64, held, instants, sampled
+from ..sampled_drive import SampledDrive, Values, float64, is_hold, read_drive, sample_times
 from .llg import ELEMENTARY_CHARGE, HBAR, MU0, FieldTerms, normalised
-from .run import Body, Drive, Run
+from .run import FieldDrives, MagnetConstants, MagnetRun
 
-# Lowest and highest value of each scalar, and whether the lowest is allowed itself.
+# Lowest and highest value of each scalar, and True if the lowest value itself is allowed.
 _RANGES = {
     "Ms": (0.0, math.inf, False),
     "Ku": (-math.inf, math.inf, False),
@@ -35,35 +35,43 @@ _UNITS = {"K": "J/m3", "H": "A/m", "J": "A/m2"}  # by the first letter of the ch
 
 @dataclass(frozen=True, eq=False)
 class Macrospin:
-    """A magnet small enough to stay uniform: Landau-Lifshitz-Gilbert-Slonczewski dynamics of one unit vector m.
+    """A magnet with uniform magnetisation: Landau-Lifshitz-Gilbert-Slonczewski dynamics of one unit vector m.
 
     dm/dt = -gamma0 / (1 + alpha^2) [ m x H + alpha m x (m x H) ], with
 
     H = H_applied + 2 Ku / (mu0 Ms) (m.e) e - Ms N m + a_J (m x p + field_like p) + H_thermal,
     a_J = eps(m) hbar J / (e mu0 Ms d),   eps(m) = P L^2 / (L^2 + 1 + (L^2 - 1) m.p).
 
-    A current J > 0 turns m towards the polariser p (for P > 0): it counts positive when electrons flow from the
-    fixed layer into this one. A magnet with its easy axis along z and p = z leaves m = +z at J < -J_c, with
+    A current J > 0 turns m towards the polariser p (for P > 0): J is positive if electrons flow from the fixed layer
+    into the free layer. A magnet with its easy axis along z and p = z switches away from m = +z at J < -J_c, with
     J_c = 2 e alpha mu0 Ms d H_k / (hbar P) for L = 1 and H_k = 2 Ku / (mu0 Ms) - Ms (Nz - Nx).
 
-    Every scalar may also be a tensor of shape (devices...), every vector of shape (devices..., 3), for a population.
+    Scalars may also be tensors of shape (devices...), and vectors tensors of shape (devices..., 3), for a population.
 
     Attributes:
         Ms: Saturation magnetisation [A/m].
         Ku: Uniaxial anisotropy constant [J/m3]: the energy density is -Ku (m.e)^2.
         alpha: Gilbert damping.
-        easy_axis: e, normalised here.
-        demag: Diagonal of the demagnetising tensor N, each 0 .. 1; (0, 0, 1) for a film, zeros where Ku is effective.
+        easy_axis: Direction e of the easy axis; need not be normalised.
+        demag: Diagonal of the demagnetising tensor N, each 0 .. 1; (0, 0, 1) for a film, zeros if Ku is an effective
+            anisotropy that includes the shape.
         thickness: Thickness d [m] of the free layer.
-        area: Area [m2] of the free layer; with the thickness it gives the volume on which the thermal field depends.
+        area: Area [m2] of the free layer; with the thickness it gives the volume, which determines the thermal
+            field.
         temperature: T [K]; 0 for deterministic dynamics.
         polarisation: Spin polarisation P of the current, -1 .. 1.
-        polariser: p, normalised here.
+        polariser: Direction p of the fixed layer; need not be normalised.
         asymmetry: Lambda of the Slonczewski efficiency; 1 for none.
         field_like: Field-like torque in units of the damping-like one.
 
     Raises:
-        ConfigError: a parameter outside its range, or a direction of no length.
+        ConfigError: a parameter outside its range, or a direction of length zero.
+
+    Example:
+        >>> magnet = Macrospin(Ms=1e6, Ku=6.9e5, alpha=0.05)
+        >>> m = magnet.simulate([0.0, 1e-10, 5e-9], field=(2e4, 0.0, 0.0))
+        >>> m.shape, [round(x, 3) for x in m[-1].tolist()]
+        (torch.Size([3, 3]), [0.203, 0.001, 0.979])
 
     Source: see `spinode.datasets.macrospin.llg`.
     """
@@ -99,32 +107,32 @@ class Macrospin:
         generator: torch.Generator | None = None,
         max_step: float = 5e-13,
     ) -> Tensor:
-        """Magnetisation at the given instants.
+        """Simulate the magnetisation at the given sample times.
 
-        Each interval is cut into equal steps of at most `max_step`: classical Runge-Kutta at T = 0, Stratonovich Heun
-        above. m is normalised after each step. Differentiable in parameters, drives and initial state.
+        Each interval is divided into equal steps of at most `max_step`: classical Runge-Kutta at T = 0, Stratonovich Heun at
+        T > 0. m is normalised after each step. The result is differentiable in parameters, drives and initial state.
 
         Args:
-            time: Instants [s], shape (time,), increasing; the steps may differ.
+            time: Sample times [s], shape (time,), increasing; the steps may differ.
             Ku: Anisotropy [J/m3] in place of the constant one, shape (..., time) or a number.
             field: Applied field [A/m], shape (..., time, 3) or (3,); none if omitted.
             current: Current density J [A/m2], shape (..., time) or a number; none if omitted.
-            m0: Initial direction, shape (..., 3), normalised here; the easy axis if omitted.
-            interpolation: Course of the drives between instants, "linear" or "held" (a sample lasts until the next).
-            generator: Source of the thermal field; needed where the temperature is above zero.
+            m0: Initial direction, shape (..., 3), need not be normalised; the easy axis if omitted.
+            interpolation: Drives between the samples: "linear", or "held" for a zero-order hold.
+            generator: Source of the thermal field; needed if the temperature is above zero.
             max_step: Longest step [s].
 
         Returns:
-            Unit vectors m, shape (devices..., time, 3), the devices being the common shape of all that is given.
+            Unit vectors m, shape (devices..., time, 3), where devices is the common shape of parameters, drives and m0.
 
         Raises:
-            ConfigError: shapes that do not fit, a missing generator, or steps too long for the fields at work.
+            ConfigError: shapes that do not match, a missing generator, or steps too long for the fields.
         """
-        at = instants(time)
-        drive = self._drive(len(at), held(interpolation), Ku, field, current)
+        times = sample_times(time)
+        drives = self._field_drives(len(times), is_hold(interpolation), Ku, field, current)
         start = float64(self.easy_axis if m0 is None else m0, "m0")
         _check_vector("m0", start)
-        return Run(self._body(), drive, generator, max_step).over(at, start)
+        return MagnetRun(self._constants(), drives, generator, max_step).simulate(times, start)
 
     def trace(
         self,
@@ -139,13 +147,13 @@ class Macrospin:
         max_step: float = 5e-13,
         output: Sequence[str] = _COMPONENTS,
     ) -> Trace:
-        """One recording of one device: the arguments of `simulate`, and which components to record.
+        """Simulate one device and return the recording as a `Trace`.
 
-        The drives given become the channels "Ku" [J/m3], "Hx", "Hy", "Hz" [A/m] and "J" [A/m2]; the constants of the
-        device go into the provenance.
+        The drives that are passed become the channels "Ku" [J/m3], "Hx", "Hy", "Hz" [A/m] and "J" [A/m2]; the constants of
+        the device are stored in the provenance.
 
         Args:
-            time: As in `simulate`, like all that follow.
+            time: Sample times [s]; this and the following arguments are those of `simulate`.
             Ku: Anisotropy [J/m3].
             field: Applied field [A/m].
             current: Current density [A/m2].
@@ -153,14 +161,14 @@ class Macrospin:
             interpolation: "linear" or "held".
             generator: Source of the thermal field.
             max_step: Longest step [s].
-            output: Which of "mx", "my", "mz" to record.
+            output: Components to record, of "mx", "my", "mz".
 
         Raises:
-            ConfigError: as `simulate`; an unknown component; or more than one device.
+            ConfigError: as in `simulate`; an unknown component; or more than one device.
         """
         unknown = [name for name in output if name not in _COMPONENTS]
         if unknown or not output:
-            raise ConfigError(f"output is {tuple(output)!r}; expected some of {', '.join(map(repr, _COMPONENTS))}.")
+            raise ConfigError(f"output is {tuple(output)!r}; expected one or more of {', '.join(map(repr, _COMPONENTS))}.")
         with torch.no_grad():
             m = self.simulate(
                 time,
@@ -174,33 +182,35 @@ class Macrospin:
             )
         if m.dim() != 2:
             raise ConfigError(
-                f"the run holds devices of shape {tuple(m.shape[:-2])}; a trace records one. "
+                f"the run simulates devices of shape {tuple(m.shape[:-2])}; a trace records a single device. "
                 "Use simulate(...) for a population, or call trace(...) for each device."
             )
-        drive = _channels(m.shape[0], Ku=Ku, field=field, current=current)
+        drive = _drive_channels(m.shape[0], Ku=Ku, field=field, current=current)
         return Trace(
-            time=instants(time).numpy(),
+            time=sample_times(time).numpy(),
             drive=drive,
             output={name: m[:, _COMPONENTS.index(name)].numpy() for name in output},
             units={"time": "s", **{name: _UNITS[name[0]] for name in drive}, **dict.fromkeys(output, "")},
             interpolation=dict.fromkeys(drive, interpolation),
-            provenance={"simulator": "spinode.datasets.Macrospin", "device": self._plain(), "max_step": max_step},
+            provenance={"simulator": "spinode.datasets.Macrospin", "device": self._settings(), "max_step": max_step},
         )
 
-    def _drive(self, samples: int, hold: bool, Ku: Values | None, field: Values | None, current: Values | None) -> Drive:
-        """The drives as fields [A/m]."""
+    def _field_drives(
+        self, samples: int, hold: bool, Ku: Values | None, field: Values | None, current: Values | None
+    ) -> FieldDrives:
+        """Return the drives as fields [A/m]."""
         per_tesla = 1 / (MU0 * self._scalar("Ms")).unsqueeze(-2)
-        applied = sampled((0.0, 0.0, 0.0) if field is None else field, "field", samples, channels=3, held=hold)
-        own = Sampled(self._scalar("Ku").unsqueeze(-2))
-        anisotropy = own if Ku is None else sampled(Ku, "Ku", samples, held=hold)
+        applied = read_drive((0.0, 0.0, 0.0) if field is None else field, "field", samples, channels=3, hold=hold)
+        constant = SampledDrive(self._scalar("Ku").unsqueeze(-2))
+        anisotropy = constant if Ku is None else read_drive(Ku, "Ku", samples, hold=hold)
         spin = None
         if current is not None:
             momentum = HBAR / (ELEMENTARY_CHARGE * self._scalar("thickness").unsqueeze(-2))
-            spin = sampled(current, "current", samples, held=hold).scaled(momentum * per_tesla)
-        return Drive(applied, anisotropy.scaled(2 * per_tesla), spin)
+            spin = read_drive(current, "current", samples, hold=hold).scaled(momentum * per_tesla)
+        return FieldDrives(applied, anisotropy.scaled(2 * per_tesla), spin)
 
-    def _body(self) -> Body:
-        """The constants in the form of the equation."""
+    def _constants(self) -> MagnetConstants:
+        """Return the constants as they appear in the equation."""
         terms = FieldTerms(
             axis=normalised(float64(self.easy_axis, "easy_axis")),
             demagnetising=self._scalar("Ms") * float64(self.demag, "demag"),
@@ -210,36 +220,37 @@ class Macrospin:
             field_like=self._scalar("field_like"),
         )
         moment = self._scalar("Ms") * self._scalar("area") * self._scalar("thickness")
-        return Body(terms, self._scalar("alpha"), self._scalar("temperature"), moment)
+        return MagnetConstants(terms, self._scalar("alpha"), self._scalar("temperature"), moment)
 
     def _scalar(self, name: str) -> Tensor:
-        """A scalar parameter, shape (devices..., 1)."""
+        """Return a scalar parameter, shape (devices..., 1)."""
         return float64(getattr(self, name), name).unsqueeze(-1)
 
-    def _plain(self) -> dict[str, object]:
-        """The parameters as plain numbers and lists."""
+    def _settings(self) -> dict[str, object]:
+        """Return the parameters as plain numbers and lists."""
         return {item.name: float64(getattr(self, item.name), item.name).tolist() for item in fields(self)}
 
 
-def _channels(samples: int, *, Ku: Values | None, field: Values | None, current: Values | None) -> dict[str, Array]:
-    """The drives given, by channel name, a constant repeated at each instant; shape (time,) each."""
-    found: dict[str, Array] = {}
+def _drive_channels(samples: int, *, Ku: Values | None, field: Values | None, current: Values | None) -> dict[str, Array]:
+    """Return the drives that are given by channel name, constants repeated at each sample; shape (time,) each."""
+    channels: dict[str, Array] = {}
     for name, values in (("Ku", Ku), ("H", field), ("J", current)):
         if values is None:
             continue
-        track = sampled(values, name, samples, channels=3 if name == "H" else None).values.detach()
-        columns = track.reshape(-1, track.shape[-1]).expand(samples, -1).numpy()
+        drive = read_drive(values, name, samples, channels=3 if name == "H" else None).values.detach()
+        columns = drive.reshape(-1, drive.shape[-1]).expand(samples, -1).numpy()
         names = ("Hx", "Hy", "Hz") if name == "H" else (name,)
-        found.update(zip(names, columns.T, strict=True))
-    return found
+        channels.update(zip(names, columns.T, strict=True))
+    return channels
 
 
 def _check_scalar(name: str, values: Tensor) -> None:
-    low, high, closed = _RANGES[name]
-    bad = values[(values < low) | (values > high) | ((values == low) & (not closed))]
-    if bad.numel():
-        bounds = f"{low:g} .. {high:g}" if high < math.inf else f"at least {low:g}" if closed else f"above {low:g}"
-        raise ConfigError(f"{name} is {float(bad[0]):g}; expected {bounds}, in SI units.")
+    low, high, includes_low = _RANGES[name]
+    outside = values[(values < low) | (values > high) | ((values == low) & (not includes_low))]
+    if outside.numel():
+        lower = f"of at least {low:g}" if includes_low else f"above {low:g}"
+        bounds = lower if high == math.inf else f"from {low:g} to {high:g}"
+        raise ConfigError(f"{name} is {float(outside[0]):g}; expected a value {bounds}, in SI units.")
 
 
 def _check_vector(name: str, values: Tensor) -> None:
@@ -247,6 +258,6 @@ def _check_vector(name: str, values: Tensor) -> None:
         raise ConfigError(f"{name} has shape {tuple(values.shape)}; expected (..., 3), such as {name}=(0, 0, 1).")
     if name == "demag":
         if bool(((values < 0) | (values > 1)).any()) or bool((values.sum(-1) > 1 + 1e-6).any()):
-            raise ConfigError(f"demag is {values.tolist()}; expected three factors of 0 .. 1 whose sum is at most 1.")
+            raise ConfigError(f"demag is {values.tolist()}; expected three factors from 0 to 1 whose sum is at most 1.")
     elif bool((values == 0).all(-1).any()):
-        raise ConfigError(f"{name} has no length; pass a direction, such as {name}=(0, 0, 1).")
+        raise ConfigError(f"{name} has length zero; pass a direction, such as {name}=(0, 0, 1).")

@@ -1,4 +1,4 @@
-"""A film against exact results: energies and their derivatives, analytic textures, thermal equilibrium, other simulators."""
+"""Films: energies and their derivatives, analytic textures, thermal equilibrium, comparison with other simulators."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from spinode.datasets import (
     skyrmions,
 )
 from spinode.datasets.film.stray import StrayField, _newell, _quadrature, demagnetising_tensor
-from spinode.datasets.film.terms import Drives, framed, inner
+from spinode.datasets.film.terms import Drives, pad, unpad
 from spinode.errors import ConfigError, TraceWarning
 
 MU0 = 4e-7 * math.pi
@@ -41,18 +41,18 @@ def random_state(film, seed=0):
     return m / m.norm(dim=-1, keepdim=True)
 
 
-def small(**settings):
+def small_film(**settings):
     return Film(**{"shape": disc(12e-9, cell=CELL), "D": 3.5e-3, "Ku": 8e5, **settings})
 
 
-def grains(**settings):
-    return grained(small(**settings), 4e-9, tilt=0.1, generator=generator())
+def grained_film(**settings):
+    return grained(small_film(**settings), 4e-9, tilt=0.1, generator=generator())
 
 
 # The stray field
 
 
-def test_the_demagnetising_tensor_has_the_trace_of_a_point_and_of_the_dipole_far_away():
+def test_demagnetising_tensor_has_unit_trace_and_the_dipole_limit():
     tensor = demagnetising_tensor((30, 40), 2e-9, 1e-9)
     trace = tensor[:3].sum(0)
     assert trace[0, 0] == pytest.approx(1, abs=1e-12)
@@ -64,7 +64,7 @@ def test_the_demagnetising_tensor_has_the_trace_of_a_point_and_of_the_dipole_far
         np.testing.assert_allclose(near, far, rtol=1e-6, atol=1e-6 * np.abs(far).max())
 
 
-def test_the_stray_field_by_fft_is_the_sum_over_all_pairs():
+def test_stray_field_by_fft_equals_the_sum_over_all_pairs():
     rows, columns, Ms = 5, 8, 3.0
     m = torch.randn(3, rows, columns, generator=generator(), dtype=torch.float64)
     xx, yy, zz, xy = demagnetising_tensor((rows, columns), 2e-9, 1e-9)
@@ -81,18 +81,18 @@ def test_the_stray_field_by_fft_is_the_sum_over_all_pairs():
 # The terms
 
 
-def test_the_field_is_the_derivative_of_the_energy():
-    film = grains()
-    terms, stray, drives = film._terms(), film._stray(), Drives(anisotropy=1e5, dmi=2e-4, field=(1e4, 2e4, -3e4))
-    m = framed(film._start(random_state(film))).requires_grad_()
-    whole = framed(stray(inner(m, 12)))
-    (slope,) = torch.autograd.grad(terms.energy(m, drives, whole), m)
-    field = terms.local_field(m.detach(), drives) + whole.detach()
-    inside = framed(film.shape.to(torch.float64)) > 0
-    torch.testing.assert_close(field[:, inside], -slope[:, inside], rtol=1e-12, atol=1e-12 * float(field.abs().max()))
+def test_field_is_the_derivative_of_the_energy():
+    film = grained_film()
+    terms, stray, drives = film._terms(), film._stray_field(), Drives(anisotropy=1e5, dmi=2e-4, field=(1e4, 2e4, -3e4))
+    m = pad(film._initial_state(random_state(film))).requires_grad_()
+    stray_field = pad(stray(unpad(m, 12)))
+    (gradient,) = torch.autograd.grad(terms.energy(m, drives, stray_field), m)
+    field = terms.local_field(m.detach(), drives) + stray_field.detach()
+    inside = pad(film.shape.to(torch.float64)) > 0
+    torch.testing.assert_close(field[:, inside], -gradient[:, inside], rtol=1e-12, atol=1e-12 * float(field.abs().max()))
 
 
-def test_compiled_steps_are_those_in_torch():
+def test_compiled_steps_equal_those_in_torch():
     torques = {
         "polarisation": 0.5,
         "asymmetry": 1.5,
@@ -101,70 +101,70 @@ def test_compiled_steps_are_those_in_torch():
         "polariser": (0.3, 0, 1),
         "temperature": 300.0,
     }
-    film = grains(**torques)
+    film = grained_film(**torques)
     start, time = random_state(film), torch.tensor([0, 4e-13, 7e-13], dtype=torch.float64)
     drives = {"Ku": [8e5, 9e5, 7e5], "D": [3e-3, 3.5e-3, 3.2e-3], "field": [[0, 0, 0], [1e4, 2e4, 3e4], [0, 0, 0]]}
     drives |= {"current": [1e12, 0, 2e12], "flow": [[1e12, 0], [0, 2e12], [1e12, 1e12]]}
     if not kernels.info()["native"]:
         pytest.skip("the kernels were not built here")
     with kernels.use("native"):
-        one = film.simulate(time, start, **drives, generator=generator())
+        compiled = film.simulate(time, start, **drives, generator=generator())
     with kernels.use("torch"):
-        two = film.simulate(time, start, **drives, generator=generator())
-    torch.testing.assert_close(one.m, two.m, rtol=0, atol=2e-6)  # normal numbers agree in single precision
+        plain = film.simulate(time, start, **drives, generator=generator())
+    torch.testing.assert_close(compiled.m, plain.m, rtol=0, atol=2e-6)  # normal numbers agree in single precision
     cold = replace(film, temperature=0.0)
     with kernels.use("native"):
-        one = cold.simulate(time, start, **drives)
+        compiled = cold.simulate(time, start, **drives)
     with kernels.use("torch"):
-        two = cold.simulate(time, start, **drives)
-    torch.testing.assert_close(one.m, two.m, rtol=0, atol=1e-10)
-    torch.testing.assert_close(one.mean, two.mean, rtol=0, atol=1e-11)
+        plain = cold.simulate(time, start, **drives)
+    torch.testing.assert_close(compiled.m, plain.m, rtol=0, atol=1e-10)
+    torch.testing.assert_close(compiled.mean, plain.mean, rtol=0, atol=1e-11)
 
 
-def test_energy_is_kept_without_damping_and_falls_with_it():
-    film = grains(alpha=0.0, refresh=2e-14)
+def test_energy_is_conserved_without_damping_and_decreases_with_it():
+    film = grained_film(alpha=0.0, refresh=2e-14)
     start = film.relax(skyrmions(film.shape, [(0, 0)], cell=CELL, radius=3e-9, width=2e-9), tolerance=1.0)
     start = start + torch.tensor([0.3, 0, 0], dtype=torch.float64)
     start = start / start.norm(dim=-1, keepdim=True)
     time = torch.linspace(0, 2e-11, 11, dtype=torch.float64)
-    seen = film.simulate(time, start, observe=film.energy, max_step=5e-15).observed  # RK4 damps what it hardly resolves
+    undamped = film.simulate(time, start, observe=film.energy, max_step=5e-15).observed  # RK4 damps the fastest modes
     damped = replace(film, alpha=0.1).simulate(time, start, observe=film.energy).observed
-    lost = damped[0] - damped[-1]
-    assert lost > 0
-    assert max(abs(each - seen[0]) for each in seen) < 1e-3 * lost
+    dissipated = damped[0] - damped[-1]
+    assert dissipated > 0
+    assert max(abs(energy - undamped[0]) for energy in undamped) < 1e-3 * dissipated
     assert all(after < before for before, after in itertools.pairwise(damped))
 
 
-def test_the_stray_field_between_its_evaluations_is_of_second_order():
-    film = small(alpha=0.02)
+def test_extrapolated_stray_field_is_of_second_order():
+    film = small_film(alpha=0.02)
     start = skyrmions(film.shape, [(0, 0)], cell=CELL, radius=3e-9, width=2e-9)
     time = torch.tensor([0, 1.6e-12], dtype=torch.float64)
 
-    def end(refresh):
+    def final_state(refresh):
         return replace(film, refresh=refresh).simulate(time, start, max_step=5e-15, field=(0, 5e5, 0)).m
 
-    exact = end(5e-15)
-    errors = [float((end(each) - exact).norm()) for each in (8e-14, 4e-14, 2e-14)]
+    exact = final_state(5e-15)
+    errors = [float((final_state(each) - exact).norm()) for each in (8e-14, 4e-14, 2e-14)]
     assert errors[0] / errors[1] > 3
     assert errors[1] / errors[2] > 3
 
 
-def test_steps_are_of_fourth_order():
-    film = Film(disc(12e-9, cell=CELL), Ms=1.0, A=2e-17, D=5e-9, Ku=1.0)  # no stray field to speak of
+def test_steps_converge_with_fourth_order():
+    film = Film(disc(12e-9, cell=CELL), Ms=1.0, A=2e-17, D=5e-9, Ku=1.0)  # Ms makes the stray field negligible
     start, time = random_state(film, 2), torch.tensor([0, 2e-13], dtype=torch.float64)
 
-    def end(step):
+    def final_state(step):
         return film.simulate(time, start, max_step=step).m
 
-    exact = end(2.5e-15)
-    errors = [float((end(each) - exact).norm()) for each in (2e-14, 1e-14)]
+    exact = final_state(2.5e-15)
+    errors = [float((final_state(each) - exact).norm()) for each in (2e-14, 1e-14)]
     assert 12 < errors[0] / errors[1] < 20
 
 
 # Exact results
 
 
-def test_one_cell_is_a_macrospin():
+def test_one_cell_behaves_as_a_macrospin():
     film = Film(
         rectangle(CELL, CELL, cell=CELL), Ku=3e5, alpha=0.05, polarisation=0.4, asymmetry=1.3, field_like=0.1, refresh=1e-14
     )
@@ -183,18 +183,18 @@ def test_one_cell_is_a_macrospin():
     drives = {"Ku": 3e5 + 1e5 * torch.sin(time * 3e10), "current": 1e11 * torch.cos(time * 2e10), "field": (2e5, 1e5, 0)}
     m0 = torch.tensor([0.6, 0, 0.8], dtype=torch.float64)
     expected = magnet.simulate(time, m0=m0, **drives, max_step=2e-14)
-    found = film.simulate(time, m0.expand(1, 1, 3), **drives, max_step=2e-14).mean
-    torch.testing.assert_close(found, expected, rtol=0, atol=1e-6)
+    mean = film.simulate(time, m0.expand(1, 1, 3), **drives, max_step=2e-14).mean
+    torch.testing.assert_close(mean, expected, rtol=0, atol=1e-6)
 
 
 def strip(**settings):
     return Film(rectangle(200e-9, CELL, cell=CELL), **{"Ms": 1e3, "Ku": 6e5, "A": 15e-12, **settings})
 
 
-def test_edges_are_canted_as_the_boundary_condition_of_the_dmi_has_it():
-    """sin(theta) at an edge is D / (2 sqrt(A K)), and the angle falls off as in a wall.
+def test_edges_are_canted_according_to_the_boundary_condition_of_the_dmi():
+    """sin(theta) at an edge is D / (2 sqrt(A K)), and the angle decays as in a domain wall.
 
-    A row of cells has edges at its sides too, all along, whose condition adds D^2 / (2 A) to the anisotropy.
+    A row of cells has edges along both its sides as well, whose boundary condition adds D^2 / (2 A) to the anisotropy.
     """
     film = strip(D=2e-3)
     m = film.relax(film.uniform(), tolerance=1e-2)
@@ -203,12 +203,12 @@ def test_edges_are_canted_as_the_boundary_condition_of_the_dmi_has_it():
     edge = math.asin(2e-3 / (2 * math.sqrt(15e-12 * K)))
     distance = (np.arange(20) + 0.5) * 1e-9
     expected = 2 * np.arctan(math.tan(edge / 2) * np.exp(-distance / width))
-    found = np.arcsin(m[0, -20:, 0].flip(0).abs().numpy())
-    np.testing.assert_allclose(found, expected, atol=0.01 * edge)
-    assert m[0, -1, 0] * m[0, 0, 0] < 0  # outward at both, or inward
+    angle = np.arcsin(m[0, -20:, 0].flip(0).abs().numpy())
+    np.testing.assert_allclose(angle, expected, atol=0.01 * edge)
+    assert m[0, -1, 0] * m[0, 0, 0] < 0  # both outward, or both inward
 
 
-def test_a_wall_moves_with_the_electrons_at_u_where_beta_is_alpha():
+def test_wall_moves_with_the_electrons_at_velocity_u_for_beta_equal_to_alpha():
     film = strip(alpha=0.1, beta=0.1, polarisation=0.5, refresh=1e-12)
     width = math.sqrt(15e-12 / 6e5)
     x = (torch.arange(200, dtype=torch.float64) - 100) * 1e-9
@@ -217,14 +217,14 @@ def test_a_wall_moves_with_the_electrons_at_u_where_beta_is_alpha():
     u = 0.5 * 9.2740100783e-24 * J / (1.602176634e-19 * 1e3)
     time = torch.linspace(0, 20e-9 / u, 5, dtype=torch.float64)
     run = film.simulate(time, film.relax(m0, tolerance=1e-2), flow=(J, 0))
-    # Each cell that the wall passes changes the sum of m_z by 2; up lies at the right, so it grows as the wall moves left.
+    # Each cell that the wall passes changes the sum of m_z by 2; m_z is 1 on the right: the sum grows as the wall moves left.
     moved = (run.mean[:, 2] - run.mean[0, 2]) * 200 / 2 * 1e-9
-    # Differences over two cells see a wall of five flatter by (1 / 5)^2 / 6.
+    # Central differences underestimate the gradient of a wall of five cells by (1 / 5)^2 / 6.
     np.testing.assert_allclose(moved.numpy(), (u * time).numpy() * (1 - 1 / 150), rtol=1e-3, atol=1e-12)
 
 
-def test_heat_leads_to_the_boltzmann_distribution():
-    """Cells that hardly know each other: mean of m_z^2 of p(m) ~ exp(Ku V m_z^2 / kT), 400 cells at instants far apart."""
+def test_thermal_field_leads_to_the_boltzmann_distribution():
+    """Cells are nearly independent, with p(m) ~ exp(Ku V m_z^2 / kT); the mean of m_z^2 over 400 cells and several times."""
     volume, T = 1e-27, 300.0
     time = torch.arange(41, dtype=torch.float64) * 2e-12
     with warnings.catch_warnings():
@@ -237,7 +237,8 @@ def test_heat_leads_to_the_boltzmann_distribution():
     expected = (z**2 * weight).sum() / weight.sum()
     deviation = math.sqrt((z**4 * weight).sum() / weight.sum() - expected**2)
     samples = torch.stack(run.observed)[10:]
-    # 400 cells and at least 10 of 31 instants independent: 4 deviations are a false alarm of 6e-5; the stray field adds 1 %.
+    # 400 cells and at least 10 of 31 independent times: 4 standard errors give a false alarm rate of 6e-5; the stray field
+    # adds 1 %.
     assert abs(float(samples.mean()) - expected) < 4 * deviation / math.sqrt(4000) + 0.01 * expected
 
 
@@ -245,9 +246,9 @@ def test_heat_leads_to_the_boltzmann_distribution():
 
 
 def test_standard_problem_4():
-    """500 x 125 x 3 nm of permalloy, field 1: means at rest and after 1 ns, as MuMax3's own test has them at this grid.
+    """500 x 125 x 3 nm of permalloy, field 1: means at rest and after 1 ns, from MuMax3's own test on this grid.
 
-    m_y grows by 7e-3 a picosecond then, and simulators differ by that: MuMax3 0.126, magnum.np 0.137, this one 0.131.
+    m_y changes by 7e-3 per picosecond at that time, and simulators differ: MuMax3 0.126, magnum.np 0.137, this one 0.131.
     """
     cell = 500e-9 / 128
     film = Film(rectangle(500e-9, 125e-9, cell=cell), cell=cell, thickness=3e-9, Ms=8e5, A=13e-12, alpha=0.02, refresh=5e-13)
@@ -259,22 +260,22 @@ def test_standard_problem_4():
 
 
 @pytest.mark.slow
-def test_the_voltage_driven_skyrmion_of_mumax3(shared):
+def test_voltage_driven_skyrmion_of_mumax3(shared):
     trace = read_trace(shared / "data/spin_neural_ode/1skyrmion_voltage_table.txt", drive="Ku1.region100", output="mz")
     trace = trace.between(trace.time[0], trace.time[0] + 1e-9)
     Ku, mz = (next(iter(channels.values())) for channels in (trace.drive, trace.output))
     film = Film(disc(80e-9, cell=CELL), D=3.5e-3, Ku=8e5, refresh=4e-13)
     rest = film.relax(skyrmions(film.shape, [(0, 0)], cell=CELL, radius=25e-9, width=5e-9), Ku=float(Ku[0]))
-    assert film.charge(rest) == pytest.approx(-0.93, abs=0.05)  # the canted rim holds the rest
-    found = film.simulate(trace.time, rest, Ku=Ku).mean[:, 2].numpy()
-    assert np.sqrt(np.mean((found - mz) ** 2)) / mz.std() < 0.01
+    assert film.charge(rest) == pytest.approx(-0.93, abs=0.05)  # the canted rim carries the remainder
+    simulated = film.simulate(trace.time, rest, Ku=Ku).mean[:, 2].numpy()
+    assert np.sqrt(np.mean((simulated - mz) ** 2)) / mz.std() < 0.01
 
 
-# At the door
+# Invalid arguments
 
 
-def test_coarse_cells_are_told():
-    with pytest.warns(TraceWarning, match=r"cells of 2 nm are larger than a fifth of the wall.* = 1\.01 nm"):
+def test_coarse_cells_cause_a_warning():
+    with pytest.warns(TraceWarning, match=r"cells of 2 nm are larger than a fifth of the wall width.* = 1\.01 nm"):
         Film(disc(80e-9, cell=2e-9), cell=2e-9, D=3.5e-3, Ku=8e5)
     with pytest.warns(TraceWarning, match="larger than the exchange length"):
         Film(rectangle(100e-9, 100e-9, cell=10e-9), cell=10e-9, Ms=8e5, A=13e-12)
@@ -283,28 +284,28 @@ def test_coarse_cells_are_told():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"shape": torch.ones(12, 12)}, r"shape is torch\.float32 .*expected \(rows, columns\) of bool"),
-        ({"shape": torch.zeros(12, 12, dtype=torch.bool)}, "with some cell True"),
-        ({"cell": 0}, "cell is 0; expected a positive number"),
+        ({"shape": torch.ones(12, 12)}, r"shape is a tensor of torch\.float32 .*expected \(rows, columns\) of bool"),
+        ({"shape": torch.zeros(12, 12, dtype=torch.bool)}, "with at least one cell True"),
+        ({"cell": 0}, r"cell is 0; expected a finite number above 0 \[m\]"),
         ({"Ms": math.nan}, "Ms is nan"),
         ({"alpha": -0.1}, r"alpha is -0\.1"),
         ({"Ku": torch.ones(2, 2)}, r"Ku has shape \(2, 2\); expected a number"),
-        ({"D": math.inf}, "D holds NaN or infinite"),
-        ({"easy_axis": (0, 0, 0)}, "easy_axis has no length"),
+        ({"D": math.inf}, "D contains NaN or infinite"),
+        ({"easy_axis": (0, 0, 0)}, "easy_axis has length zero"),
         ({"polarisation": 2}, "polarisation is 2"),
         ({"refresh": 0.0}, r"refresh is 0\.0"),
     ],
 )
-def test_settings_that_make_no_film(settings, message):
+def test_invalid_settings_are_refused(settings, message):
     with pytest.raises(ConfigError, match=message):
-        small(**settings)
+        small_film(**settings)
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         ({"Ku": [8e5, 8e5, 8e5]}, r"Ku has shape \(3,\); expected \(\.\.\., 2\)"),
-        ({"Ku": [8e5, math.nan]}, "Ku holds NaN"),
+        ({"Ku": [8e5, math.nan]}, "Ku contains NaN"),
         ({"field": [1.0, 2.0]}, "field has shape"),
         ({"flow": [1.0, 2.0, 3.0]}, "flow has shape"),
         ({"max_step": 1e-12}, "are unstable on this grid"),
@@ -312,13 +313,13 @@ def test_settings_that_make_no_film(settings, message):
         ({"interpolation": "cubic"}, "interpolation is 'cubic'"),
     ],
 )
-def test_runs_that_cannot_be(arguments, message):
-    film = small()
+def test_invalid_arguments_of_simulate_are_refused(arguments, message):
+    film = small_film()
     with pytest.raises(ConfigError, match=message):
         film.simulate([0, 1e-12], film.uniform(), **arguments)
 
 
-def test_one_skyrmion_at_rest_is_that_of_mumax3():
+def test_one_skyrmion_at_rest_agrees_with_mumax3():
     film, rest = skyrmion_device(1)
     assert float(rest[film.shape][:, 2].mean()) == pytest.approx(0.76809, abs=1e-3)
     with pytest.raises(ConfigError, match="expected 1 or 4"):
@@ -327,35 +328,35 @@ def test_one_skyrmion_at_rest_is_that_of_mumax3():
         skyrmion_device(4)
 
 
-def test_the_other_simulator_is_not_needed(monkeypatch):
+def test_magnum_is_optional(monkeypatch):
     monkeypatch.setitem(sys.modules, "magnumnp", None)
-    film = small()
+    film = small_film()
     with pytest.raises(ConfigError, match=r"magnum\.np is not installed .* pip install 'spinode\[magnum\]'"):
         simulate_with_magnum(film, [0, 1e-12], film.uniform())
     with pytest.raises(ConfigError, match="Ku of each cell, which is not passed on"):
-        simulate_with_magnum(grains(), [0, 1e-12], film.uniform())
+        simulate_with_magnum(grained_film(), [0, 1e-12], film.uniform())
 
 
-def test_more_that_cannot_be():
-    film = small()
-    with pytest.raises(ConfigError, match="no source of randomness"):
-        small(temperature=300.0).simulate([0, 1e-12], film.uniform())
+def test_invalid_states_and_calls_are_refused():
+    film = small_film()
+    with pytest.raises(ConfigError, match="no generator is given"):
+        small_film(temperature=300.0).simulate([0, 1e-12], film.uniform())
     with pytest.raises(ConfigError, match=r"m0 has shape \(2, 2, 3\)"):
         film.simulate([0, 1e-12], torch.ones(2, 2, 3))
-    with pytest.raises(ConfigError, match="m0 has no direction"):
+    with pytest.raises(ConfigError, match="m0 is zero in a magnetic cell"):
         film.simulate([0, 1e-12], torch.zeros(12, 12, 3))
     with pytest.raises(ConfigError, match="output is"):
         film.trace([0, 1e-12], film.uniform(), output=("mx", "mass"))
-    with pytest.raises(ConfigError, match="has not come to rest"):
-        film.relax(random_state(film), tolerance=1e-9, longest=1e-12)
-    with pytest.raises(ConfigError, match="cells of"):
+    with pytest.raises(ConfigError, match="has not reached equilibrium"):
+        film.relax(random_state(film), tolerance=1e-9, max_time=1e-12)
+    with pytest.raises(ConfigError, match=r"cells of .* across"):
         disc(2e-9, cell=CELL)
     with pytest.raises(ConfigError, match="has values for each cell already"):
-        grained(grains(), 4e-9, generator=generator())
+        grained(grained_film(), 4e-9, generator=generator())
 
 
-def test_a_recording_says_where_it_is_from():
-    film = grains()
+def test_trace_stores_drives_units_and_the_device():
+    film = grained_film()
     trace = film.trace([0, 1e-12, 2e-12], film.uniform(), Ku=[8e5, 9e5, 8e5], field=(0, 0, 1e4), output=("mx", "mz"))
     assert list(trace.drive) == ["Ku", "Hx", "Hy", "Hz"]
     assert list(trace.output) == ["mx", "mz"]
@@ -364,12 +365,12 @@ def test_a_recording_says_where_it_is_from():
     np.testing.assert_array_equal(trace.drive["Hz"], [1e4] * 3)
 
 
-def test_grains_are_made_of_their_seed_and_have_the_spread_asked():
+def test_grains_follow_the_seed_and_have_the_requested_spread():
     film = Film(rectangle(100e-9, 100e-9, cell=CELL), D=3e-3, Ku=8e5)
-    one, two = (grained(film, 5e-9, spread=0.2, generator=generator(1)) for _ in range(2))
-    assert torch.equal(one.Ku, two.Ku)
-    values = one.Ku.unique()
+    first, second = (grained(film, 5e-9, spread=0.2, generator=generator(1)) for _ in range(2))
+    assert torch.equal(first.Ku, second.Ku)
+    values = first.Ku.unique()
     assert 200 < len(values) < 600
-    # 400 grains: the relative deviation of 0.2 is known to 0.2 / sqrt(800) = 0.007; four times that is 6e-5.
+    # 400 grains: the standard error of the relative deviation is 0.2 / sqrt(800) = 0.007; four of them, a false alarm of 6e-5.
     assert float(values.std() / 8e5) == pytest.approx(0.2, abs=0.03)
-    assert not torch.equal(one.Ku / 8e5, one.D / 3e-3)
+    assert not torch.equal(first.Ku / 8e5, first.D / 3e-3)
