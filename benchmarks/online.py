@@ -4,8 +4,8 @@
 
 learn: microseconds per step of `spinode.training.online.run_online`, noise included, for each rule at the sizes of the
 published protocol (784-50-10; BiMU 784-100-10), float32, batch size 1. noise: the normal numbers of such a step, 10 x 60, drawn
-by torch's generator, by ours compiled, and by ours in plain torch. adam: nanoseconds per weight of `metaplastic_update` with m = 1.35 and a
-binary copy, beside our plain one and torch's fused Adam, which does less.
+by torch's generator, by ours compiled, and by ours in plain torch. adam: nanoseconds per weight of `metaplastic_update` with
+m = 1.35 and a binary copy, compared with our plain one and torch's fused Adam, which does less.
 
 Protocol. One process on one core; in each of `--rounds` rounds every side runs once, one after the other, so that a disturbance
 does not fall on one alone; process CPU time, medians with quartiles, ratios round by round. Before it is timed, a side runs

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Callable, Sequence
 from itertools import pairwise
@@ -21,29 +22,13 @@ from ..settings import layer_sizes, merge_defaults
 from .learner import count_bytes
 from .stepping import SteppingLearner
 
-#: Optimiser of each rule, and its settings with their defaults.
-RULES: dict[str, tuple[Callable[..., torch.optim.Optimizer], dict[str, Any]]] = {
-    "mesu": (
-        MESU,
-        {"mean_rate": 1.0, "sigma_rate": 1.0, "prior_mean": 0.0, "prior_sigma": 1.0, "memory": 300_000.0, "clamp": 0.0},
-    ),
-    "torch-mesu": (
-        TorchMESU,
-        {
-            "mean_rate": 1.0,
-            "sigma_rate": 1.0,
-            "prior_mean": 0.0,
-            "prior_sigma": 1.0,
-            "memory": 300_000.0,
-            "momentum": 0.0,
-            "second_order": True,
-            "ratio_max": 0.5,
-            "bounds": (1e-6, 1.0),
-        },
-    ),
-    "bgd": (BGD, {"mean_rate": 1.0, "published_code": False}),
-    "bimu": (BiMU, {"rate": 4.9, "largest_rate": 0.0023, "likelihood": 161.3, "divergence": 3.76, "memory": 700.0}),
-}
+#: Optimiser of each rule; the keyword arguments of the optimiser are settings of the learner.
+RULES: dict[str, Callable[..., torch.optim.Optimizer]] = {"mesu": MESU, "torch-mesu": TorchMESU, "bgd": BGD, "bimu": BiMU}
+
+
+def _keyword_defaults(function: Callable[..., Any]) -> dict[str, Any]:
+    parameters = inspect.signature(function).parameters.values()
+    return {each.name: each.default for each in parameters if each.kind is inspect.Parameter.KEYWORD_ONLY}
 
 
 class BayesianLearner(SteppingLearner):
@@ -105,7 +90,7 @@ class BayesianLearner(SteppingLearner):
         self.rule: str = one_of("rule", rule, RULES)
         self.samples, self.test_samples = whole_number("samples", samples, 1), whole_number("test_samples", test_samples, 1)
         sizes = layer_sizes(self.features, hidden, self.classes)
-        optimiser, optimiser_defaults = RULES[rule]
+        optimiser_defaults = _keyword_defaults(RULES[rule])
         is_binary = rule == "bimu"
         layer_defaults: dict[str, Any] = {"temperature": 1.0} if is_binary else {"spread": 0.5, "sampling": "weights"}
         values = merge_defaults(rule, settings, {**optimiser_defaults, **layer_defaults})
@@ -117,10 +102,11 @@ class BayesianLearner(SteppingLearner):
         self.layers = nn.ModuleList(layer(*shape, **layer_settings, generator=self.generator) for shape in pairwise(sizes))
         self.activation = GateActivation() if is_binary else nn.ReLU()
         parameters = [layer.field for layer in self.layers] if is_binary else gaussian_pairs(self)
-        self.optimiser = optimiser(parameters, **{name: values[name] for name in optimiser_defaults})
+        self.optimiser = RULES[rule](parameters, **{name: values[name] for name in optimiser_defaults})
         self.stores = nn.ModuleList()
+        w_max = number("w_max", w_max, 0, above=True)
         if synapse is not None:
-            self._to_devices(synapse, number("w_max", w_max, 0, above=True))
+            self._to_devices(synapse, w_max)
         values |= {name: self.optimiser.defaults[name] for name in optimiser_defaults}  # as plain numbers
         plain = {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
         devices = {"synapse": "ideal"} if synapse is None else {"synapse": repr(synapse), "w_max": w_max}

@@ -103,10 +103,10 @@ class PlainLearner(SteppingLearner):
         elif rule == "si":
             self.elastic = SI(weights, values["strength"], damping=values["damping"])
         self.stores = nn.ModuleList()
+        w_max = number("w_max", w_max, 0, above=True)
         if synapse is not None:
-            largest = number("w_max", w_max, 0, above=True)
             for layer in self.layers:
-                limit = largest / math.sqrt(layer.in_features)
+                limit = w_max / math.sqrt(layer.in_features)
                 self.stores.append(StoredWeights(layer.weight, synapse, kind="pair", w_max=limit, generator=self.generator))
         devices = {"synapse": "ideal"} if synapse is None else {"synapse": repr(synapse), "w_max": w_max}
         self._settings = {"hidden": sizes[1:-1], **values, **devices}

@@ -13,7 +13,7 @@ import pkgutil
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor
@@ -24,7 +24,8 @@ from ...validation import number, one_of
 from ..settings import merge_defaults
 from .gradients import point_gradients
 
-State = Mapping[str, Tensor]
+#: Arrays of both layers by name, such as "weight0" and "weight1".
+State: TypeAlias = dict[str, Tensor]
 
 
 class Kernel(NamedTuple):
@@ -84,11 +85,11 @@ class OnlineRule:
         return point_gradients(state[f"{weight}0"], state[f"{weight}1"], x, label)
 
     def update(self, state: State, gradients: Sequence[Tensor]) -> None:
-        """Change the state in place by one step.
+        """Change the tensors of the state in place by one step.
 
         Args:
             state: Arrays by name.
-            gradients: Those of `gradients`.
+            gradients: What `gradients` returned.
         """
         raise NotImplementedError
 
@@ -162,7 +163,7 @@ class OnlineMethod:
         weight = uniform_weights(shape, 1.0, generator)
         return {rule.arrays[0]: weight, **{name: torch.zeros_like(weight) for name in rule.arrays[1:]}}
 
-    def end_task(self, rule: OnlineRule, state: dict[str, Tensor], task: Task, extra: Mapping[str, float]) -> None:
+    def end_task(self, rule: OnlineRule, state: State, task: Task, extra: Mapping[str, float]) -> None:
         """Change the state after a task of a stream with boundaries; do nothing unless the method consolidates."""
 
 
