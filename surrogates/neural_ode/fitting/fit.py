@@ -84,7 +84,7 @@ def fit(
     report = progress or (lambda line: None)
     on_grid = on_common_grid(traces, config)
     build = vector_field or default_field(config)
-    stored = Checkpoint.open(checkpoint, _identity(traces, config, build))
+    stored = Checkpoint(checkpoint, _identity(traces, config, build))
     order, scan = choose_order(on_grid, config, report, stored)
     prepared = prepare(on_grid, Embedding(config.embedding, order), config)
     candidates = _run_restarts(prepared, config, build, stored, report)

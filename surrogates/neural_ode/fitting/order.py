@@ -84,7 +84,7 @@ def quick_error(traces: TraceSet, order: int, config: FitConfig) -> float:
     errors = [float("inf")]
     for restart in range(2):
         # One quick fit in three or four ends in a poor minimum, which must not decide about an order.
-        in_memory = Checkpoint.open(None, {})
+        in_memory = Checkpoint(None, {})
         with contextlib.suppress(FitError):
             member = fit_gauss_newton(prepared, quick, default_field(quick), restart, in_memory, lambda line: None).member
             errors.append(free_run_error(member, prepared, segments))

@@ -97,7 +97,7 @@ def fit_stochastic(
     interval = _sample_interval(traces)
     split = _split(traces, config)
     first = traces[0]
-    store = Checkpoint.open(
+    store = Checkpoint(
         checkpoint,
         {
             "data": traces.fingerprint(),

@@ -182,7 +182,7 @@ def test_an_interrupted_fit_resumes_to_the_same_result(tmp_path, monkeypatch, un
     [
         (lambda path: path.write_bytes(path.read_bytes()[:-100]), "cannot be read"),
         (lambda path: path.write_bytes(path.read_bytes()[:-8] + b"12345678"), "damaged: its contents do not match"),
-        (lambda path: path.write_bytes(to_bytes({"x": torch.ones(1)})), "not a checkpoint of a stochastic fit"),
+        (lambda path: path.write_bytes(to_bytes({"x": torch.ones(1)})), "not a checkpoint of this version"),
     ],
 )
 def test_a_damaged_checkpoint_is_refused(tmp_path, change, message):

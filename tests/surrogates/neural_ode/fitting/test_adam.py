@@ -84,7 +84,7 @@ def no_scan(monkeypatch):
 
 
 def adam(prepared, config=CONFIG, *, build=None, checkpoint=None, progress=lambda line: None, restart=0):
-    checkpoint = checkpoint or Checkpoint.open(None, {})
+    checkpoint = checkpoint or Checkpoint(None, {})
     return fit_adam(prepared, config, build or default_field(config), restart, checkpoint, progress)
 
 
@@ -269,9 +269,9 @@ def uninterrupted(prepared):
 def test_killed_fit_resumes_and_ends_with_the_same_result(prepared, uninterrupted, tmp_path, epochs):
     """Killed within a stage, at its end, and after the last epoch."""
     with pytest.raises(Killed):
-        adam(prepared, SHORT, checkpoint=Checkpoint.open(tmp_path / "fit.ckpt", {}), progress=killed_after(epochs))
+        adam(prepared, SHORT, checkpoint=Checkpoint(tmp_path / "fit.ckpt", {}), progress=killed_after(epochs))
     lines = []
-    resumed = adam(prepared, SHORT, checkpoint=Checkpoint.open(tmp_path / "fit.ckpt", {}), progress=lines.append)
+    resumed = adam(prepared, SHORT, checkpoint=Checkpoint(tmp_path / "fit.ckpt", {}), progress=lines.append)
     assert sum("epoch" in line for line in lines) == 4 - epochs
     assert torch.equal(weights_of(resumed.member), weights_of(uninterrupted.member))
     assert resumed.validation == uninterrupted.validation
@@ -294,8 +294,8 @@ def test_fit_of_a_random_field_resumes_to_the_same_result(prepared, tmp_path):
     config = replace(CONFIG, windows=(1,), epochs=3)
     uninterrupted = adam(prepared, config, build=Noisy)
     with pytest.raises(Killed):
-        adam(prepared, config, build=Noisy, checkpoint=Checkpoint.open(tmp_path / "a", {}), progress=killed_after(1))
-    resumed = adam(prepared, config, build=Noisy, checkpoint=Checkpoint.open(tmp_path / "a", {}))
+        adam(prepared, config, build=Noisy, checkpoint=Checkpoint(tmp_path / "a", {}), progress=killed_after(1))
+    resumed = adam(prepared, config, build=Noisy, checkpoint=Checkpoint(tmp_path / "a", {}))
     assert torch.equal(weights_of(resumed.member), weights_of(uninterrupted.member))
 
 
@@ -316,25 +316,25 @@ def test_terminated_fit_does_not_report_success(prepared):
 def test_checkpoint_of_another_fit_is_not_resumed(prepared, tmp_path):
     """Deleting the checkpoint of the fit restarts it, whatever is in the folder next to it."""
     config = replace(CONFIG, windows=(1,), epochs=1)
-    adam(prepared, config, checkpoint=Checkpoint.open(tmp_path / "a", {"seed": 0}))
+    adam(prepared, config, checkpoint=Checkpoint(tmp_path / "a", {"seed": 0}))
     (tmp_path / "a").unlink()
     other = replace(config, seed=1)
-    resumed = adam(prepared, other, checkpoint=Checkpoint.open(tmp_path / "a", {"seed": 1}))
+    resumed = adam(prepared, other, checkpoint=Checkpoint(tmp_path / "a", {"seed": 1}))
     assert torch.equal(weights_of(resumed.member), weights_of(adam(prepared, other).member))
 
 
 def test_damaged_checkpoint_is_refused(prepared, tmp_path):
     config = replace(CONFIG, windows=(1,), epochs=1)
-    adam(prepared, config, checkpoint=Checkpoint.open(tmp_path / "a", {}))
+    adam(prepared, config, checkpoint=Checkpoint(tmp_path / "a", {}))
     file = tmp_path / "a.lightning" / "restart-0.ckpt"
     for content in (b"", b"no checkpoint", file.read_bytes()[:2000]):
         file.write_bytes(content)
         with pytest.raises(FitError, match=r"restart-0.ckpt cannot be read .* Delete it to start this restart afresh"):
-            adam(prepared, config, checkpoint=Checkpoint.open(tmp_path / "a", {}))
+            adam(prepared, config, checkpoint=Checkpoint(tmp_path / "a", {}))
 
 
 def test_checkpoint_contains_no_code(prepared, tmp_path):
-    adam(prepared, replace(CONFIG, windows=(1,), epochs=1), checkpoint=Checkpoint.open(tmp_path / "a", {}))
+    adam(prepared, replace(CONFIG, windows=(1,), epochs=1), checkpoint=Checkpoint(tmp_path / "a", {}))
     stored = torch.load(tmp_path / "a.lightning" / "restart-0.ckpt", weights_only=True)
     assert {"state_dict", "optimizer_states", "spinode"} <= set(stored)
 

@@ -13,6 +13,7 @@ import torch
 from safetensors.torch import load as from_bytes, save as to_bytes
 
 from spinode import FitError, TraceError
+from spinode.checkpoint import CheckpointFile
 from spinode.surrogates.neural_ode.fitting.checkpoint import Checkpoint
 from spinode.surrogates.neural_ode.fitting.levenberg_marquardt import Damping
 
@@ -22,7 +23,7 @@ IDENTITY = {"data": "abc", "config": {"seed": 0}}
 @pytest.fixture
 def path(tmp_path):
     """A checkpoint with a finished stage and an unfinished one."""
-    made = Checkpoint.open(tmp_path / "fit.checkpoint", IDENTITY)
+    made = Checkpoint(tmp_path / "fit.checkpoint", IDENTITY)
     made.every = 0.0
     made.save_note("order_scan", [{"order": 1, "error": float("inf")}])
     made.save_stage(0, 0, torch.arange(3.0), {"restart": 0, "stage": 0, "validation": 0.5})
@@ -31,7 +32,7 @@ def path(tmp_path):
 
 
 def opened(path, identity=IDENTITY):
-    return Checkpoint.open(path, identity)
+    return Checkpoint(path, identity)
 
 
 def rewritten(path, meta=None, tensors=None):
@@ -67,7 +68,7 @@ def test_finished_stage_drops_its_progress(path):
     made = opened(path)
     made.save_stage(0, 1, torch.ones(4), {})
     assert opened(path).load_progress(0, 1) is None
-    assert set(opened(path).tensors) == {"theta.0.0", "theta.0.1"}
+    assert set(CheckpointFile(path, IDENTITY).tensors) == {"theta.0.0", "theta.0.1"}
 
 
 def test_progress_is_written_every_few_seconds_and_results_immediately(tmp_path):
@@ -85,7 +86,7 @@ def test_every_truncation_is_refused(path):
     content = path.read_bytes()
     for end in range(0, len(content), 7):
         path.write_bytes(content[:end])
-        with pytest.raises(FitError, match=r"cannot be read.*Delete it to start afresh"):
+        with pytest.raises(FitError, match=r"cannot be read.*Delete it to start again"):
             opened(path)
 
 
@@ -106,8 +107,8 @@ def test_every_flipped_byte_is_refused(path):
 @pytest.mark.parametrize(
     ("meta", "tensors", "message"),
     [
-        ({"schema": "2"}, {}, r"not a fit checkpoint of this version \(schema 2\)"),
-        ({"notes": "[]"}, {}, "not a fit checkpoint of this version"),
+        ({"schema": "2"}, {}, r"not a checkpoint of this version \(schema 2\)"),
+        ({"notes": "[]"}, {}, "not a checkpoint of this version"),
         ({"notes": "{"}, {}, "cannot be read"),
         ({"notes": "[" * 100_000}, {}, "cannot be read"),
         ({"notes": "{}"}, {}, "do not match their digest"),

@@ -58,7 +58,7 @@ def test_record_contains_data_settings_and_history(fitted, macrospin):
 
 def scanned(trace, **settings):
     config = spinode.FitConfig(**settings)
-    return choose_order(on_common_grid(TraceSet(trace), config), config, lambda line: None, Checkpoint.open(None, {}))
+    return choose_order(on_common_grid(TraceSet(trace), config), config, lambda line: None, Checkpoint(None, {}))
 
 
 def test_second_order_device_gets_order_two(duffing):
