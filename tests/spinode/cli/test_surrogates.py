@@ -59,10 +59,8 @@ def test_inspect_prints_the_next_command(run):
         assert word in out
 
 
-@pytest.mark.parametrize(
-    "words", [["inspect", TABLE], ["inspect", TABLE, "--unit", "Ku=MJ/m3", "--start", "1e-9", "--parameter", "T=3"]]
-)
-def test_printed_command_runs_as_typed(run, words):
+@pytest.mark.parametrize("options", ["", "--unit Ku=MJ/m3 --start 1e-9 --parameter T=3"])
+def test_printed_command_runs_as_typed(run, options):
     """The words after "spinode fit" are options of `fit`, and the reading options are those that were given."""
     out = run("inspect", TABLE, *options.split())[1]
     line = next(line.strip() for line in out.splitlines() if line.strip().startswith("spinode fit "))
