@@ -21,6 +21,7 @@ def load(path: str | Path, *, expected: type[Kind], **options: Any) -> Kind: ...
 @overload
 def load(path: str | Path, **options: Any) -> Any: ...
 
+
 def load(path: str | Path, **options: Any) -> Any:
     """Read an object of any registered kind from a file written by its `save`.
 
