@@ -15,7 +15,7 @@ import spinode
 from spinode import Trace
 from spinode.datasets import read_trace, sample_path
 
-# A deadline per example would fail on a busy machine, not on a slow function.
+# A deadline per example would fail on a busy machine, not for a slow function.
 settings.register_profile("spinode", deadline=None)
 settings.load_profile("spinode")
 
@@ -24,13 +24,13 @@ HERE = Path(__file__).resolve().parent
 
 @pytest.fixture(scope="session", autouse=True)
 def one_thread():
-    """The nets are small: more threads cost more than they give, and sums keep one order."""
+    """Use one thread: the networks are small, and sums keep one order."""
     torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")
 def root() -> Path:
-    """The checkout; tests of its layout have nothing to look at where only the wheel is tested."""
+    """Return the checkout; tests of its layout are skipped where only the wheel is tested."""
     if not (HERE.parent / "datasets" / "__init__.py").exists():
         pytest.skip("these tests were copied away from the checkout")
     return HERE.parent
@@ -38,10 +38,10 @@ def root() -> Path:
 
 @pytest.fixture(scope="session")
 def shared() -> Path:
-    """Real measurement files, which lie beside the checkout (or at $SPINODE_SHARED) and are not part of it."""
+    """Return the folder of real measurement files, which is next to the checkout (or at $SPINODE_SHARED) and not part of it."""
     folder = Path(os.environ.get("SPINODE_SHARED") or HERE.parent.parent / "shared")
     if not (folder / "data").is_dir():
-        pytest.skip(f"no measurement files at {folder}; set SPINODE_SHARED to the folder that holds data/")
+        pytest.skip(f"no measurement files at {folder}; set SPINODE_SHARED to the folder that contains data/")
     return folder
 
 
@@ -52,7 +52,7 @@ CHEAP = {"restarts": 1, "iterations": 4, "hidden": (6,), "windows": (1, 8, 40), 
 
 
 def made_drive(samples: int, seed: int, hold: int) -> np.ndarray:
-    """Random steps, each held so many samples; smooth noise for hold = 0."""
+    """Return random steps, each held for `hold` samples; smooth noise for hold = 0."""
     generator = np.random.default_rng(seed)
     if hold:
         return np.repeat(generator.uniform(-1, 1, samples // hold + 1), hold)[:samples]
