@@ -32,12 +32,12 @@ def make_learner(stream):
 
 
 def test_two_processes_equal_a_single_one(stream, tmp_path):
-    alone, shared = make_learner(stream), make_learner(stream)
+    single, shared = make_learner(stream), make_learner(stream)
     lines = []
-    one = train(alone, stream, CONFIG)
+    one = train(single, stream, CONFIG)
     two = train(shared, stream, CONFIG, processes=2, progress=lines.append, checkpoint=tmp_path)
     np.testing.assert_allclose(two.accuracy.values, one.accuracy.values, atol=0.011)  # one response of 100 may differ
-    for mine, other in zip(alone.parameters(), shared.parameters(), strict=True):
+    for mine, other in zip(single.parameters(), shared.parameters(), strict=True):
         # Averaged means of halves of a batch differ by rounding, over 40 steps.
         torch.testing.assert_close(mine, other, rtol=1e-4, atol=1e-5)
     assert [line.split(":")[0] for line in lines] == ["task 1 of 2", "task 2 of 2"]  # one process reports

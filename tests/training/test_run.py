@@ -105,12 +105,12 @@ class Kill(Callback):
 
 
 @pytest.fixture(scope="module")
-def whole():
+def uninterrupted():
     """An uninterrupted run."""
     return train(ToyLearner(), ToyStream(), CONFIG, ood=ToyStream(far=3.0))
 
 
-def same(one, other):
+def assert_same(one, other):
     """Assert that two results are equal."""
     for view, matrix in one.accuracies.items():
         np.testing.assert_array_equal(matrix.values, other.accuracies[view].values)
@@ -123,35 +123,35 @@ def same(one, other):
 # Tests and notifications
 
 
-def test_learns_and_is_tested_on_all_tasks(whole):
-    values, untrained = whole.accuracy.values, whole.accuracy.untrained
+def test_learns_and_is_tested_on_all_tasks(uninterrupted):
+    values, untrained = uninterrupted.accuracy.values, uninterrupted.accuracy.untrained
     assert not np.isnan(values).any()
     assert not np.isnan(untrained).any()
     assert np.diag(values).min() > 0.8 > untrained.max()  # chance is 1/3
-    assert whole.accuracy.backward_transfer < -0.1  # without any protection
-    assert len(whole.seconds) == 4
-    assert (whole.rule, whole.stream, whole.seed, whole.recent) == ("toy", "toy", 0, 4)
+    assert uninterrupted.accuracy.backward_transfer < -0.1  # without any protection
+    assert len(uninterrupted.seconds) == 4
+    assert (uninterrupted.rule, uninterrupted.stream, uninterrupted.seed, uninterrupted.recent) == ("toy", "toy", 0, 4)
 
 
-def test_the_result_follows_from_the_seed(whole):
+def test_the_result_follows_from_the_seed(uninterrupted):
     again = train(ToyLearner(), ToyStream(), CONFIG, ood=ToyStream(far=3.0))
-    same(whole, again)
+    assert_same(uninterrupted, again)
     other = train(ToyLearner(), ToyStream(), StreamConfig(epochs=2, batch_size=20, evaluate="all", seed=1))
-    assert (other.accuracy.values != whole.accuracy.values).any()
+    assert (other.accuracy.values != uninterrupted.accuracy.values).any()
 
 
-def test_tests_do_not_change_learning(whole):
+def test_tests_do_not_change_learning(uninterrupted):
     """A learner that is tested less often learns the same."""
     tested_less = train(ToyLearner(), ToyStream(), StreamConfig(epochs=2, batch_size=20))
     lower = np.tril_indices(4)
-    np.testing.assert_array_equal(tested_less.accuracy.values[lower], whole.accuracy.values[lower])
+    np.testing.assert_array_equal(tested_less.accuracy.values[lower], uninterrupted.accuracy.values[lower])
     assert np.isnan(tested_less.accuracy.values[np.triu_indices(4, 1)]).all()
     assert np.isnan(tested_less.accuracy.untrained).all()
     few = train(ToyLearner(), ToyStream(), StreamConfig(epochs=2, batch_size=20, evaluate="recent", recent=2))
     tested = ~np.isnan(few.accuracy.values)
     expected = np.array([[1, 0, 0, 0], [1, 1, 0, 0], [0, 1, 1, 0], [1, 1, 1, 1]], dtype=bool)
     np.testing.assert_array_equal(tested, expected)
-    np.testing.assert_array_equal(few.accuracy.values[tested], whole.accuracy.values[tested])
+    np.testing.assert_array_equal(few.accuracy.values[tested], uninterrupted.accuracy.values[tested])
 
 
 def test_the_learner_is_notified_of_boundaries_only_if_the_stream_has_them():
@@ -199,7 +199,7 @@ def test_a_block_contains_consecutive_batches():
     config = StreamConfig(tasks=2, batch_size=20, shuffle=False)
     blocked = train(Blocked(), ToyStream(samples=190), config)
     assert lengths == [(80, 20), (80, 20), (30, 20)] * 2
-    same(blocked, train(ToyLearner(), ToyStream(samples=190), config))
+    assert_same(blocked, train(ToyLearner(), ToyStream(samples=190), config))
 
 
 def test_views_are_scored_separately():
@@ -217,12 +217,18 @@ def test_views_are_scored_separately():
     assert figures["newest (shared)"] == result.accuracies["shared"].newest
 
 
-def test_out_of_distribution_samples_are_detected_by_uncertainty(whole):
+def test_out_of_distribution_samples_are_detected_by_uncertainty(uninterrupted):
     """They lie four times as far from the boundaries, where a linear network is less uncertain and noise matters less."""
-    assert {name for name in whole.detection if name.startswith("auc")} == {"auc epistemic", "auc aleatoric", "auc total"}
-    assert whole.detection["auc epistemic"].shape == (4,)
-    assert float(whole.detection["auc aleatoric"].max()) < 0.4
-    assert whole.figures()["auc epistemic, mean of last 4"] == pytest.approx(float(whole.detection["auc epistemic"].mean()))
+    assert {name for name in uninterrupted.detection if name.startswith("auc")} == {
+        "auc epistemic",
+        "auc aleatoric",
+        "auc total",
+    }
+    assert uninterrupted.detection["auc epistemic"].shape == (4,)
+    assert float(uninterrupted.detection["auc aleatoric"].max()) < 0.4
+    assert uninterrupted.figures()["auc epistemic, mean of last 4"] == pytest.approx(
+        float(uninterrupted.detection["auc epistemic"].mean())
+    )
 
 
 def test_progress_is_reported_after_each_task():
@@ -239,7 +245,7 @@ BATCHES = 15 * 2 * 4  # of 20 samples, two epochs, four tasks
 
 
 @pytest.mark.parametrize("after", [1, 7, 15, 16, 29, 30, 31, 47, 60, 61, 119, BATCHES])
-def test_a_killed_run_resumes_to_the_same_result(after, whole, tmp_path):
+def test_a_killed_run_resumes_to_the_same_result(after, uninterrupted, tmp_path):
     """Killed within an epoch, at its last batch, at the last batch of a task, at the first of the next."""
     arguments = {"ood": ToyStream(far=3.0), "checkpoint": tmp_path, "checkpoint_every": 0.0}
     with pytest.raises(Killed):
@@ -247,26 +253,26 @@ def test_a_killed_run_resumes_to_the_same_result(after, whole, tmp_path):
     if after > 1:
         assert [path.name for path in tmp_path.iterdir()] == [CHECKPOINT_FILE]
     resumed = train(ToyLearner(), ToyStream(), CONFIG, **arguments)
-    same(whole, resumed)
+    assert_same(uninterrupted, resumed)
     assert len(resumed.seconds) == 4
 
 
-def test_a_run_killed_twice_resumes_to_the_same_result(whole, tmp_path):
+def test_a_run_killed_twice_resumes_to_the_same_result(uninterrupted, tmp_path):
     arguments = {"ood": ToyStream(far=3.0), "checkpoint": tmp_path, "checkpoint_every": 0.0}
     for after in (33, 40):
         with pytest.raises(Killed):
             train(ToyLearner(), ToyStream(), CONFIG, trainer={"callbacks": [Kill(after)]}, **arguments)
-    same(whole, train(ToyLearner(), ToyStream(), CONFIG, **arguments))
+    assert_same(uninterrupted, train(ToyLearner(), ToyStream(), CONFIG, **arguments))
 
 
-def test_a_finished_run_returns_its_result(whole, tmp_path):
+def test_a_finished_run_returns_its_result(uninterrupted, tmp_path):
     arguments = {"ood": ToyStream(far=3.0), "checkpoint": tmp_path}
     first = train(ToyLearner(), ToyStream(), CONFIG, **arguments)
     lines = []
     again = train(ToyLearner(), ToyStream(), CONFIG, progress=lines.append, **arguments)
     assert lines == []
-    same(whole, first)
-    same(whole, again)
+    assert_same(uninterrupted, first)
+    assert_same(uninterrupted, again)
     assert again.seconds == first.seconds
 
 
@@ -291,7 +297,7 @@ def test_a_keyboard_interrupt_is_raised_as_such(tmp_path):
 
 
 @pytest.fixture
-def half_way(tmp_path):
+def interrupted_folder(tmp_path):
     with pytest.raises(Killed):
         train(ToyLearner(), ToyStream(), CONFIG, checkpoint=tmp_path, checkpoint_every=0.0, trainer={"callbacks": [Kill(40)]})
     return tmp_path
@@ -321,28 +327,28 @@ class Other(ToyLearner):
         (ToyLearner(), ToyStream(tasks=3), CONFIG, "tasks is 4 in the checkpoint and 3 here"),
     ],
 )
-def test_a_checkpoint_of_another_run_is_refused(half_way, learner, stream, config, message):
-    before = (half_way / CHECKPOINT_FILE).read_bytes()
+def test_a_checkpoint_of_another_run_is_refused(interrupted_folder, learner, stream, config, message):
+    before = (interrupted_folder / CHECKPOINT_FILE).read_bytes()
     with pytest.raises(ConfigError, match=message):
-        train(learner, stream, config, checkpoint=half_way)
-    assert (half_way / CHECKPOINT_FILE).read_bytes() == before
+        train(learner, stream, config, checkpoint=interrupted_folder)
+    assert (interrupted_folder / CHECKPOINT_FILE).read_bytes() == before
 
 
 @pytest.mark.parametrize("damage", ["half", "text", "tensors", "empty"])
-def test_a_damaged_checkpoint_is_refused(half_way, damage):
-    path = half_way / CHECKPOINT_FILE
-    whole = path.read_bytes()
+def test_a_damaged_checkpoint_is_refused(interrupted_folder, damage):
+    path = interrupted_folder / CHECKPOINT_FILE
+    content = path.read_bytes()
     if damage == "tensors":
         torch.save({"weight": torch.ones(3)}, path)
     else:
-        path.write_bytes({"half": whole[: len(whole) // 2], "text": b"hello", "empty": b""}[damage])
+        path.write_bytes({"half": content[: len(content) // 2], "text": b"hello", "empty": b""}[damage])
     with pytest.raises(ConfigError, match=r"is not a checkpoint of spinode\.training|cannot be read as a checkpoint"):
-        train(ToyLearner(), ToyStream(), CONFIG, checkpoint=half_way)
+        train(ToyLearner(), ToyStream(), CONFIG, checkpoint=interrupted_folder)
 
 
-def test_loading_a_checkpoint_executes_no_code(half_way):
+def test_loading_a_checkpoint_executes_no_code(interrupted_folder):
     """It is read as tensors and plain values only."""
-    path = half_way / CHECKPOINT_FILE
+    path = interrupted_folder / CHECKPOINT_FILE
 
     class Malicious:
         def __reduce__(self):
@@ -350,7 +356,7 @@ def test_loading_a_checkpoint_executes_no_code(half_way):
 
     torch.save({"learner": Malicious(), "stream": {}}, path)
     with pytest.raises(ConfigError, match="cannot be read as a checkpoint"):
-        train(ToyLearner(), ToyStream(), CONFIG, checkpoint=half_way)
+        train(ToyLearner(), ToyStream(), CONFIG, checkpoint=interrupted_folder)
     assert path.exists()
 
 
@@ -413,8 +419,11 @@ def test_trainer_arguments_that_follow_from_stream_and_config_are_refused():
         train(ToyLearner(), ToyStream(), trainer={"epochz": 3})
 
 
-def test_settings_take_precedence_over_config(whole):
-    same(whole, train(ToyLearner(), ToyStream(), replace(CONFIG, epochs=1), epochs=2, seed=np.int64(0), ood=ToyStream(far=3.0)))
+def test_settings_take_precedence_over_config(uninterrupted):
+    assert_same(
+        uninterrupted,
+        train(ToyLearner(), ToyStream(), replace(CONFIG, epochs=1), epochs=2, seed=np.int64(0), ood=ToyStream(far=3.0)),
+    )
     with pytest.raises(ConfigError, match=r"train has no setting 'epoch'; .*Did you mean 'epochs'"):
         train(ToyLearner(), ToyStream(), epoch=2)
     with pytest.raises(ConfigError, match="config is a dict; expected StreamConfig"):
@@ -436,7 +445,7 @@ def test_seed_of_a_learner(seed):
 # Independence of the machine
 
 
-def test_a_slurm_job_does_not_change_a_run(whole, tmp_path, monkeypatch):
+def test_a_slurm_job_does_not_change_a_run(uninterrupted, tmp_path, monkeypatch):
     """A stand-in `srun` on the PATH and the variables of a job of two tasks: no warning, no other processes, no other file."""
     srun = tmp_path / "srun"
     srun.write_text("#!/bin/sh\nexit 1\n")
@@ -447,7 +456,7 @@ def test_a_slurm_job_does_not_change_a_run(whole, tmp_path, monkeypatch):
     monkeypatch.setenv("SLURM_JOB_NAME", "train")
     monkeypatch.chdir(tmp_path)
     (tmp_path / "hpc_ckpt_1.ckpt").write_bytes(b"of another run")
-    same(whole, train(ToyLearner(), ToyStream(), CONFIG, ood=ToyStream(far=3.0)))
+    assert_same(uninterrupted, train(ToyLearner(), ToyStream(), CONFIG, ood=ToyStream(far=3.0)))
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
 
 
@@ -469,13 +478,13 @@ def test_batches_that_cannot_be_shared_evenly(data):
         batch_share(0, 2, *data)
 
 
-def test_train_seeds(tmp_path, whole):
+def test_train_seeds(tmp_path, uninterrupted):
     def make(seed):
         return ToyLearner(seed), ToyStream()
 
     arguments = {"seeds": (0, 3), "checkpoint": tmp_path, "ood": ToyStream(far=3.0)}
     results = train_seeds(make, CONFIG, **arguments)
-    same(results[0], whole)
+    assert_same(results[0], uninterrupted)
     assert [each.seed for each in results] == [0, 3]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["seed-0", "seed-3"]
     table = summary(results)
@@ -486,12 +495,12 @@ def test_train_seeds(tmp_path, whole):
         summary([])
 
 
-def test_the_result_is_written(whole, tmp_path):
-    whole.save(tmp_path / "run")
+def test_the_result_is_written(uninterrupted, tmp_path):
+    uninterrupted.save(tmp_path / "run")
     names = {path.name for path in (tmp_path / "run").iterdir()}
     assert names == {"result.json", "accuracy.csv", "accuracy.npz", "detection.npz"}
     stored = json.loads((tmp_path / "run" / "result.json").read_text())
-    assert stored["figures"] == pytest.approx(whole.figures())
+    assert stored["figures"] == pytest.approx(uninterrupted.figures())
     assert stored["tasks"] == 4
     with np.load(tmp_path / "run" / "detection.npz") as arrays:
-        np.testing.assert_array_equal(arrays["newest_total"], whole.detection["newest total"].numpy())
+        np.testing.assert_array_equal(arrays["newest_total"], uninterrupted.detection["newest total"].numpy())

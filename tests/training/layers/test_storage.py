@@ -242,12 +242,12 @@ def test_a_killed_run_on_devices_resumes_to_the_same_result(synapse, storage, st
     def make():
         return MetaplasticBNN(stream, hidden=[8], synapse=synapse(), storage=storage)
 
-    whole, second = make(), make()
-    result = train(whole, stream, CONFIG)
+    uninterrupted, resumed = make(), make()
+    result = train(uninterrupted, stream, CONFIG)
     with pytest.raises(Killed):
         train(make(), stream, CONFIG, checkpoint=tmp_path, checkpoint_every=0.0, trainer={"callbacks": Kill(13)})
-    again = train(second, stream, CONFIG, checkpoint=tmp_path)
-    for one, two in zip(whole.stores, second.stores, strict=True):
+    again = train(resumed, stream, CONFIG, checkpoint=tmp_path)
+    for one, two in zip(uninterrupted.stores, resumed.stores, strict=True):
         assert torch.equal(one.weights.wear, two.weights.wear)
         for name, value in one.weights.state.items():
             assert torch.equal(value, two.weights.state[name]), name

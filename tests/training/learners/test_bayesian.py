@@ -53,8 +53,8 @@ class Interrupted(RuntimeError):
 )
 def test_resumes_to_the_same_weights(stream, make, rule, devices, tmp_path):
     settings = {"synapse": TiO2()} if devices else {}
-    whole = make(stream, rule, **settings)
-    expected = train(whole, stream, CONFIG)
+    uninterrupted = make(stream, rule, **settings)
+    expected = train(uninterrupted, stream, CONFIG)
     for stop in (7, 61):  # within the first task, and within the second (of 40 batches each)
         interrupted = make(stream, rule, **settings)
         learn, seen = interrupted.learn, []
@@ -71,7 +71,7 @@ def test_resumes_to_the_same_weights(stream, make, rule, devices, tmp_path):
             train(interrupted, stream, CONFIG, checkpoint=folder, checkpoint_every=0)
         resumed = make(stream, rule, **settings)
         resumed_result = train(resumed, stream, CONFIG, checkpoint=folder)
-        for (name, mine), other in zip(whole.named_parameters(), resumed.parameters(), strict=True):
+        for (name, mine), other in zip(uninterrupted.named_parameters(), resumed.parameters(), strict=True):
             assert torch.equal(mine, other), name
         assert (resumed_result.accuracy.values == expected.accuracy.values)[1].all()
 
@@ -132,8 +132,8 @@ def test_tests_do_not_advance_the_generator(stream):
     [
         (BayesianLearner, {"rule": "sgd"}, "rule is 'sgd'; expected one of mesu, torch-mesu, bgd, bimu"),
         (BayesianLearner, {"rule": "bgd", "memory": 3}, "bgd has no setting memory; its settings are: mean_rate"),
-        (BayesianLearner, {"samples": 0}, "samples is 0; expected a whole number"),
-        (BayesianLearner, {"hidden": [5, -1]}, "a value of hidden is -1; expected a whole number of at least 1"),
+        (BayesianLearner, {"samples": 0}, "samples is 0; expected a uninterrupted number"),
+        (BayesianLearner, {"hidden": [5, -1]}, "a value of hidden is -1; expected a uninterrupted number of at least 1"),
         (BayesianLearner, {"rule": "bimu", "synapse": TiO2()}, "bimu cannot store its weights in devices"),
         (BayesianLearner, {"synapse": TiO2(), "w_max": 0}, "w_max is 0; expected a finite number above 0"),
         (PlainLearner, {"rule": "mesu"}, "rule is 'mesu'; expected one of sgd, adam"),

@@ -189,13 +189,13 @@ def test_the_view_of_the_task_uses_its_norms(stream):
     [(MetaplasticBNN, {"ewc": 100.0}), (MetaplasticQNN, {}), (MetaplasticReal, {"metaplasticity": [1.0, 2.0]})],
 )
 def test_a_killed_run_resumes_to_the_same_result(cls, settings, killed, stream, tmp_path):
-    whole, first, second = (cls(stream, hidden=[20], **settings) for _ in range(3))
-    result = train(whole, stream, CONFIG)
+    uninterrupted, interrupted, resumed = (cls(stream, hidden=[20], **settings) for _ in range(3))
+    result = train(uninterrupted, stream, CONFIG)
     with pytest.raises(Killed):
-        train(first, stream, CONFIG, checkpoint=tmp_path, checkpoint_every=0.0, trainer={"callbacks": Kill(killed)})
-    again = train(second, stream, CONFIG, checkpoint=tmp_path)
-    for name, value in whole.state_dict().items():
-        assert torch.equal(value, second.state_dict()[name]), name
+        train(interrupted, stream, CONFIG, checkpoint=tmp_path, checkpoint_every=0.0, trainer={"callbacks": Kill(killed)})
+    again = train(resumed, stream, CONFIG, checkpoint=tmp_path)
+    for name, value in uninterrupted.state_dict().items():
+        assert torch.equal(value, resumed.state_dict()[name]), name
     for view, matrix in result.accuracies.items():
         np.testing.assert_array_equal(matrix.values, again.accuracies[view].values)
 
@@ -320,8 +320,8 @@ def test_inputs_that_do_not_fit_or_are_not_finite(cls, stream):
 def test_two_processes_equal_a_single_one(stream):
     """Norms over the entire batch. Real weights in float64 differ by rounding only; signs would amplify it."""
     config = StreamConfig(tasks=2, epochs=1, batch_size=20, evaluate="seen")
-    alone, shared = (MetaplasticReal(stream, hidden=[20]).double() for _ in range(2))
-    one, two = train(alone, stream, config), train(shared, stream, config, processes=2)
-    for mine, other in zip(alone.parameters(), shared.parameters(), strict=True):
+    single, shared = (MetaplasticReal(stream, hidden=[20]).double() for _ in range(2))
+    one, two = train(single, stream, config), train(shared, stream, config, processes=2)
+    for mine, other in zip(single.parameters(), shared.parameters(), strict=True):
         torch.testing.assert_close(mine, other, rtol=1e-5, atol=1e-7)
     np.testing.assert_allclose(two.accuracies["task"].values, one.accuracies["task"].values, atol=0.011)

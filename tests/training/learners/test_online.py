@@ -135,8 +135,8 @@ def test_resumes_between_and_within_tasks(stream, tmp_path, monkeypatch):
 
     monkeypatch.setattr(online.OnlineLearner, "block", 70)
     for rule in ("mesu", "si"):
-        whole = OnlineLearner(stream, rule=rule, seed=5)
-        train(whole, stream, CONFIG)
+        uninterrupted = OnlineLearner(stream, rule=rule, seed=5)
+        train(uninterrupted, stream, CONFIG)
         for stop in (2, 5, 7):
             seen = 0
 
@@ -153,7 +153,7 @@ def test_resumes_between_and_within_tasks(stream, tmp_path, monkeypatch):
                 train(Cut(stream, rule=rule, seed=5), stream, CONFIG, checkpoint=folder, checkpoint_every=0)
             resumed = OnlineLearner(stream, rule=rule, seed=5)
             train(resumed, stream, CONFIG, checkpoint=folder)
-            for name, value in whole.weights().items():
+            for name, value in uninterrupted.weights().items():
                 assert torch.equal(value, resumed.weights()[name]), name
 
 
@@ -165,7 +165,7 @@ def test_resumes_between_and_within_tasks(stream, tmp_path, monkeypatch):
         ({"rule": "ewc-online", "decay": -1}, "decay of ewc-online is -1; expected a finite number"),
         ({"rule": "mesu", "memory": "long"}, "memory of OnlineMESU is 'long'; expected a number above 0"),
         ({"hidden": [50, 50]}, "expected one hidden layer"),
-        ({"hidden": 0}, "a value of hidden is 0; expected a whole number of at least 1"),
+        ({"hidden": 0}, "a value of hidden is 0; expected a uninterrupted number of at least 1"),
         ({"test_samples": 0}, "test_samples is 0"),
         ({"memory": -1}, "memory of OnlineMESU is -1; expected a number above 0"),
     ],

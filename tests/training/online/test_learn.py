@@ -155,10 +155,10 @@ def test_moments_of_relaxed_weights(dtype, close):
     exact = value.double().requires_grad_()
     mean, variance = relaxed_by_integration(exact)
     slopes = [torch.autograd.grad(each.sum(), exact, retain_graph=True)[0] for each in (mean, variance / 2)]
-    found = relaxed_moments(value.to(dtype))
-    for ours, truth in zip(found, (mean.detach(), variance.detach(), *slopes), strict=True):
+    moments = relaxed_moments(value.to(dtype))
+    for ours, truth in zip(moments, (mean.detach(), variance.detach(), *slopes), strict=True):
         torch.testing.assert_close(ours.double(), truth, rtol=0, atol=close)
-    assert float(found[1][601]) == pytest.approx(1 / 3)  # uniform on -1 .. 1 at lambda = 0
+    assert float(moments[1][601]) == pytest.approx(1 / 3)  # uniform on -1 .. 1 at lambda = 0
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
@@ -181,8 +181,8 @@ def test_a_bimu_step_without_gradients_changes_nothing(rule, mode):
     blank = inputs.clone()
     blank[1] = 0
     after, _ = learn_copy(rule, state, blank, labels, noise, mode)
-    kept = [0, 2]
-    expected, _ = learn_copy(rule, state, inputs[kept], labels[kept], noise[kept], mode)
+    others = [0, 2]
+    expected, _ = learn_copy(rule, state, inputs[others], labels[others], noise[others], mode)
     idle, _ = learn_copy(rule, state, blank[1:2], labels[1:2], noise[1:2], mode)
     for name, value in expected.items():
         assert torch.equal(after[name], value), name
@@ -199,10 +199,10 @@ def test_compiled_relaxed_weights_of_large_lambda(dtype):
     state["lambda0"][:, ::3] = 1e6
     state["lambda0"][:, 1::6] = -30
     expected, losses = learn_copy(rule, state, inputs, labels, noise)
-    found, ours = learn_copy(rule, state, inputs, labels, noise, "native")
+    compiled_state, ours = learn_copy(rule, state, inputs, labels, noise, "native")
     torch.testing.assert_close(ours, losses, rtol=1e-3, atol=1e-3)
     for name, value in expected.items():
-        torch.testing.assert_close(found[name], value, rtol=1e-3, atol=1e-3)
+        torch.testing.assert_close(compiled_state[name], value, rtol=1e-3, atol=1e-3)
 
 
 @pytest.mark.parametrize("relaxed", [False, True])
@@ -374,10 +374,12 @@ def test_compiled_equals_plain(simd, rule, dtype, close, sizes, monkeypatch):
     monkeypatch.setenv("SPINODE_SIMD", simd)
     state, inputs, labels, noise = make_case(rule, *sizes, dtype=dtype, seed=sum(sizes))
     expected, losses = learn_copy(rule, state, inputs, labels, noise)
-    found, ours = learn_copy(rule, state, inputs, labels, noise, "native")
+    compiled_state, ours = learn_copy(rule, state, inputs, labels, noise, "native")
     torch.testing.assert_close(ours, losses, rtol=close, atol=close)
     for name, value in expected.items():
-        torch.testing.assert_close(found[name], value, rtol=close, atol=close, msg=lambda text, name=name: f"{name}: {text}")
+        torch.testing.assert_close(
+            compiled_state[name], value, rtol=close, atol=close, msg=lambda text, name=name: f"{name}: {text}"
+        )
 
 
 @compiled
@@ -389,24 +391,24 @@ def test_bgd_with_large_sigma_uses_the_exact_root():
         for layer in (0, 1):
             state[f"sigma{layer}"] *= scale
         expected, _ = learn_copy(rule, state, inputs, labels, noise)
-        found, _ = learn_copy(rule, state, inputs, labels, noise, "native")
+        compiled_state, _ = learn_copy(rule, state, inputs, labels, noise, "native")
         change = (expected["sigma0"] / state["sigma0"]).log().abs().max()
         assert (change > 0.2) == (scale > 1)
-        torch.testing.assert_close(found["sigma0"], expected["sigma0"], rtol=1e-4, atol=1e-6)
+        torch.testing.assert_close(compiled_state["sigma0"], expected["sigma0"], rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.parametrize("mode", ["torch", pytest.param("native", marks=compiled)])
 @pytest.mark.parametrize("rule", RULES, ids=str)
 def test_several_calls_equal_a_single_one(rule, mode):
     state, inputs, labels, noise = make_case(rule, 9, 50, 5, steps=23, dtype=torch.float32)
-    whole, losses = learn_copy(rule, state, inputs, labels, noise, mode)
+    at_once, losses = learn_copy(rule, state, inputs, labels, noise, mode)
     parts = []
     for start, end in ((0, 1), (1, 9), (9, 9), (9, 23)):
         piece = None if noise is None else noise[start:end]
-        state, found = learn_copy(rule, state, inputs[start:end], labels[start:end], piece, mode)
-        parts.append(found)
+        state, piece_losses = learn_copy(rule, state, inputs[start:end], labels[start:end], piece, mode)
+        parts.append(piece_losses)
     assert torch.equal(torch.cat(parts), losses)
-    for name, value in whole.items():
+    for name, value in at_once.items():
         assert torch.equal(state[name], value), name
 
 
@@ -449,13 +451,13 @@ def test_a_run_resumes_from_the_state_of_the_generator(mode):
     generator = seeded_generator(1)
     with kernels.use(mode):
         run_online(rule, state, inputs, labels, generator=generator)
-        saved, kept = generator.get_state(), {name: value.clone() for name, value in state.items()}
+        saved, copied = generator.get_state(), {name: value.clone() for name, value in state.items()}
         losses = run_online(rule, state, inputs, labels, generator=generator)
         again = torch.Generator()
         again.set_state(saved)
-        assert torch.equal(run_online(rule, kept, inputs, labels, generator=again), losses)
-    assert torch.equal(kept["mean0"], state["mean0"])
-    assert not torch.equal(losses, run_online(rule, kept, inputs, labels, generator=again))
+        assert torch.equal(run_online(rule, copied, inputs, labels, generator=again), losses)
+    assert torch.equal(copied["mean0"], state["mean0"])
+    assert not torch.equal(losses, run_online(rule, copied, inputs, labels, generator=again))
 
 
 def test_learning_reduces_the_loss():
@@ -518,7 +520,8 @@ def call_with(**change):
     [
         (call_with(without=["sigma1"]), r"needs sigma1; the state contains mean0, sigma0, mean1"),
         (call_with(rule=OnlineSGD(0.1, 1.0), without=["anchor0"]), r"needs anchor0"),
-        (call_with(state={"mean1": torch.zeros(4, 8).double()}), r"shapes \(7, 11\) and \(4, 8\); expected \(hidden, fea"),
+        (call_with(state={"mean1": torch.zeros(4, 8).double()}),
+         r"shapes \(7, 11\) and \(4, 8\); expected \(hidden, features\)"),
         (call_with(state={"sigma1": torch.zeros(4, 8).double()}), r"sigma1 is torch.float64 of shape \(4, 8\)"),
         (call_with(state={"sigma0": torch.zeros(7, 11)}), r"sigma0 is torch.float32"),
         (call_with(rule=OnlineSGD(0.1), state={"fisher1": torch.zeros(4, 8).double()}), r"fisher1 is torch.float64 of shape"),
@@ -529,8 +532,10 @@ def call_with(**change):
         (call_with(labels=torch.zeros(9)), r"labels are torch.float32 of shape \(9,\); expected int64"),
         (call_with(noise=None), r"noise for OnlineMESU.* is missing; expected shape \(9, 3, 11\)"),
         (call_with(noise=torch.zeros(9, 2, 11).double()), r"noise is torch.float64 of shape \(9, 2, 11\)"),
-        (call_with(rule=OnlineSGD(0.1), noise=torch.zeros(9, 1, 11).double()), r"noise for OnlineSGD.* is given; expected non"),
-        (lambda: learn_online("mesu", {}, torch.zeros(1, 1), torch.zeros(1).long()), r"the rule is 'mesu'; expected an online"),
+        (call_with(rule=OnlineSGD(0.1), noise=torch.zeros(9, 1, 11).double()),
+         r"noise for OnlineSGD.* is given; expected none"),
+        (lambda: learn_online("mesu", {}, torch.zeros(1, 1), torch.zeros(1).long()),
+         r"the rule is 'mesu'; expected an online rule, such as OnlineSGD"),
         (lambda: run_online(OnlineBGD(), *make_case(OnlineBGD())[:3]), r"draws weights, but generator is None"),
         (lambda: OnlineSGD(-1.0), r"rate of OnlineSGD is -1\.0; expected a finite number of at least 0"),
         (lambda: OnlineSGD(1.0, stream_decay=1.5), r"stream_decay of OnlineSGD is 1\.5; expected a finite number from 0 to 1"),

@@ -56,11 +56,11 @@ def test_a_curve_is_interrupted_where_nothing_was_tested():
     ax = plot_tasks(known)
     assert MAX_LABELLED < 30
     assert ax.get_legend() is None
-    first, alone = ax.get_lines()[:2]
+    first, isolated = ax.get_lines()[:2]
     assert np.isnan(first.get_ydata()[4:-1]).all()
     assert not np.isnan(first.get_ydata()[:4]).any()
-    np.testing.assert_array_equal(alone.get_xdata(), [30])
-    np.testing.assert_allclose(alone.get_ydata(), 100 * known.values[-1, 0])
+    np.testing.assert_array_equal(isolated.get_xdata(), [30])
+    np.testing.assert_allclose(isolated.get_ydata(), 100 * known.values[-1, 0])
 
 
 def test_sliding_mean_of_seeds_with_a_band():
