@@ -38,7 +38,8 @@ def skyrmion_device(
     """Return a film with skyrmions, and its state at rest.
 
     Ms 580 kA/m, A 15 pJ/m, D 3.5 mJ/m2, Ku 0.8 MJ/m3, 1 nm thick. One skyrmion lies in a disc of 80 nm; four in a disc of
-    120 nm with grains of 10 nm whose Ku and D scatter by 20 % and whose axes are tilted by 0.1, so that the four skyrmions differ.
+    120 nm with grains of 10 nm whose Ku and D scatter by 20 % and whose axes are tilted by 0.1, so that the four skyrmions
+    differ.
 
     Args:
         count: Number of skyrmions, 1 or 4.

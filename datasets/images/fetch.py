@@ -1,4 +1,4 @@
-"""Fetching the files of a data set into a folder."""
+"""Download of the files of a data set into a folder."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ def fetch(
     accept: Callable[[list[Path]], object],
     advice: str,
 ) -> None:
-    """Fetch the files of one of several choices of addresses: of the first that can be had whole.
+    """Download the files of a data set from the first of several mirrors that offers all of them.
 
     Args:
-        name: What the data set is called.
-        folder: Where the files go, under the last part of their addresses; those that are there are kept.
-        choices: Addresses of the files of each choice.
-        accept: Raises a FileFormatError for files that are not what was wanted; such ones are removed.
-        advice: What to do where nothing can be fetched, as sentences.
+        name: Name of the data set in messages.
+        folder: Folder for the files, which are named after the last part of their addresses; existing files are kept.
+        choices: Addresses of the files at each mirror.
+        accept: Function of the paths that raises a FileFormatError for wrong files, which are then removed.
+        advice: Sentences for the message if nothing can be downloaded: what the user can do.
 
     Raises:
-        ConfigError: pooch is not installed, or no choice could be had.
+        ConfigError: pooch is not installed, or no mirror offers the files.
     """
     failures = []
     for addresses in choices:
@@ -44,28 +44,28 @@ def fetch(
                 with suppress(OSError):
                     path.unlink(missing_ok=True)
         except ImportError:
-            raise ConfigError(f"{name} cannot be fetched without pooch (pip install 'spinode[data]'). {advice}") from None
-        except (OSError, ValueError) as error:  # no network, no such file there, or a folder that cannot be written
-            failures.append(f"{addresses[0]}: {_why(error)}")
-    raise ConfigError(f"{name} could not be fetched ({'; '.join(failures)}). {advice}")
+            raise ConfigError(f"{name} cannot be downloaded without pooch (pip install 'spinode[data]'). {advice}") from None
+        except (OSError, ValueError) as error:  # no network, no such file, or a folder without write permission
+            failures.append(f"{addresses[0]}: {_reason(error)}")
+    raise ConfigError(f"{name} could not be downloaded ({'; '.join(failures)}). {advice}")
 
 
 def _download(address: str, path: Path) -> None:
-    """One file, there whole or not at all."""
+    """Download one file atomically."""
     import pooch  # type: ignore[import-untyped,unused-ignore]
 
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
-        # Its downloader and not its `retrieve`, which would ask for the hash of each compressed file, and print it.
+        # Not pooch.retrieve: it would require the hash of each compressed file, and print it.
         pooch.HTTPDownloader(progressbar=False)(address, str(partial), None)
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)
 
 
-def _why(error: Exception) -> str:
+def _reason(error: Exception) -> str:
     kind = type(error).__name__
     if kind in ("ConnectionError", "ConnectTimeout", "ReadTimeout", "ProxyError", "SSLError"):
-        return f"no connection ({kind})"  # the text is the whole history of the attempt
+        return f"no connection ({kind})"  # the text of the error is long
     return (str(error).strip() or kind).splitlines()[0]

@@ -1,4 +1,4 @@
-"""`Images`: labelled images for training and test, and their normalisations."""
+"""`Images`: labelled images for training and test, with their normalisations."""
 
 from __future__ import annotations
 
@@ -11,30 +11,31 @@ import torch
 from torch import Tensor
 
 from ...errors import ConfigError
-from ..whole import check_whole
+from ...validation import one_of, whole_number
 
+#: Normalisations, see `Images.train_set`.
 SCALES = ("unit", "standard", "training")
 
-# The last float form of each set, which every stream on it shares: full MNIST takes 188 MB in float32. Keyed by the set
-# itself and not stored in it, so that a set sent to another process travels as bytes.
-_MADE: WeakKeyDictionary[Images, dict[str, tuple[str, Tensor]]] = WeakKeyDictionary()
+# The normalised inputs of each set that were requested last, shared by all its streams: full MNIST takes 188 MB in float32.
+# They are not stored in the set itself, so that it is pickled as bytes.
+_INPUTS: WeakKeyDictionary[Images, dict[str, tuple[str, Tensor]]] = WeakKeyDictionary()
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Images:
-    """Labelled images, as they lie in their files. `images_from_arrays` makes one of arrays of yours.
+    """Labelled images as in their files. Use `images_from_arrays` to create them from your own arrays.
 
     Attributes:
         train_images: Pixels, uint8 in 0 .. 255 or float32 in 0 .. 1, shape (samples, height, width), (samples, height, width,
             channels) or (samples, features).
         train_labels: Classes, int64 in 0 .. classes - 1, shape (samples,).
-        test_images: As `train_images`, shape (tests, ...).
-        test_labels: As `train_labels`, shape (tests,).
-        name: Such as "MNIST".
+        test_images: Pixels like `train_images`, shape (tests, ...).
+        test_labels: Classes like `train_labels`, shape (tests,).
+        name: Name of the data set, such as "MNIST".
         classes: Number of classes.
 
     Raises:
-        ConfigError: another type or shape, pixels or labels outside their range, no samples.
+        ConfigError: another type or shape, pixels or labels outside their range, or no samples.
     """
 
     train_images: Tensor
@@ -49,38 +50,39 @@ class Images:
             ("training", self.train_images, self.train_labels),
             ("test", self.test_images, self.test_labels),
         ):
-            where = f"the {kind} set of {self.name!r}"
-            _check_pixels(where, images)
-            _check_labels(where, labels, len(images), self.classes)
+            label = f"the {kind} set of {self.name!r}"
+            _check_pixels(label, images)
+            _check_labels(label, labels, len(images), self.classes)
         if self.train_images.shape[1:] != self.test_images.shape[1:]:
             raise ConfigError(
-                f"images of {self.name!r} are {_by(self.train_images)} in training and {_by(self.test_images)} in test; "
+                f"images of {self.name!r} are {_size(self.train_images)} in training and {_size(self.test_images)} in test; "
                 "expected one size."
             )
 
     def __repr__(self) -> str:
         return (
             f"Images({self.name!r}, {len(self.train_labels)} for training, {len(self.test_labels)} for test, "
-            f"{_by(self.train_images)}, {self.classes} classes)"
+            f"{_size(self.train_images)}, {self.classes} classes)"
         )
 
     def shape(self, flatten: bool = True) -> tuple[int, ...]:
-        """Shape of one input: (features,), or (channels, height, width)."""
+        """Return the shape of one input: (features,), or (channels, height, width) with `flatten=False`."""
         size = tuple(self.train_images.shape[1:])
         if flatten or len(size) == 1:
             return (int(np.prod(size)),)
         return (1, *size) if len(size) == 2 else (size[2], size[0], size[1])
 
     def train_set(self, scale: str = "unit", flatten: bool = True) -> tuple[Tensor, Tensor]:
-        """Inputs to learn from, and their labels.
+        """Return the training inputs and their labels.
 
-        The inputs are made once and shared by all who ask for them with the same scale: do not write into them.
+        The inputs are computed once and shared by all callers with the same scale: do not write into them.
 
         Args:
-            scale: With x a pixel in 0 .. 1 and m, s mean and standard deviation over all pixels of all images of a set,
+            scale: Normalisation of a pixel x in 0 .. 1, where m and s are mean and standard deviation over all pixels:
                 "unit": x;
-                "standard": (x - m) / s, training and test set each with its own (the reference code of MESU);
-                "training": (x - m) / s, both sets with those of the training set.
+                "standard": (x - m) / s, with m and s of the training set and of the test set, respectively (as in the code of
+                MESU);
+                "training": (x - m) / s, with m and s of the training set for both.
             flatten: Shape (samples, features); otherwise (samples, channels, height, width).
 
         Returns:
@@ -92,20 +94,24 @@ class Images:
         return self._inputs("train", scale).view(-1, *self.shape(flatten)), self.train_labels
 
     def test_set(self, scale: str = "unit", flatten: bool = True) -> tuple[Tensor, Tensor]:
-        """Inputs to test with, and their labels; see `train_set`."""
+        """Return the test inputs and their labels; see `train_set`."""
         return self._inputs("test", scale).view(-1, *self.shape(flatten)), self.test_labels
 
     def first(self, train: int | None = None, test: int | None = None) -> Images:
-        """The set of the first `train` and the first `test` images alone; None keeps all. Nothing is copied.
+        """Return a set of the first `train` training images and the first `test` test images, without copying them.
+
+        Args:
+            train: Number of training images; None for all.
+            test: Number of test images; None for all.
 
         Raises:
-            ConfigError: more than there are, or fewer than one.
+            ConfigError: more images than there are, or fewer than one.
         """
         if train is None and test is None:
             return self
-        for kind, wanted, there in (("train", train, len(self.train_labels)), ("test", test, len(self.test_labels))):
-            if wanted is not None:
-                check_whole(f"{kind} of {self.name!r}", wanted, 1, there)
+        for kind, count, available in (("train", train, len(self.train_labels)), ("test", test, len(self.test_labels))):
+            if count is not None:
+                whole_number(f"{kind} of {self.name!r}", count, 1, available)
         return Images(
             self.train_images[:train],
             self.train_labels[:train],
@@ -116,21 +122,23 @@ class Images:
         )
 
     def _inputs(self, part: str, scale: str) -> Tensor:
-        """All inputs of a part, channels first."""
+        """Return all inputs of a part, channels first."""
         check_scale(scale)
-        made = _MADE.setdefault(self, {})
-        if part not in made or made[part][0] != scale:
-            made.pop(part, None)  # first of all: two forms at once would take twice the memory
-            made[part] = (scale, self._scaled(part, scale))
-        return made[part][1]
+        cache = _INPUTS.setdefault(self, {})
+        if part not in cache or cache[part][0] != scale:
+            cache.pop(part, None)  # before computing the new ones, which would need twice the memory otherwise
+            cache[part] = (scale, self._normalise(part, scale))
+        return cache[part][1]
 
-    def _scaled(self, part: str, scale: str) -> Tensor:
+    def _normalise(self, part: str, scale: str) -> Tensor:
         pixels = self.train_images if part == "train" else self.test_images
-        inputs = _unit(pixels.movedim(3, 1) if pixels.ndim == 4 else pixels)
+        inputs = _to_unit_range(pixels.movedim(3, 1) if pixels.ndim == 4 else pixels)
         if scale != "unit":
             mean, deviation = _statistics(self.train_images if scale == "training" else pixels)
             if deviation == 0:
-                raise ConfigError(f"all pixels of {self.name!r} are equal; scale={scale!r} cannot divide by their deviation.")
+                raise ConfigError(
+                    f"all pixels of {self.name!r} are equal; scale={scale!r} cannot divide by their standard deviation. Use scale='unit'."
+                )
             inputs.sub_(mean).div_(deviation)
         return inputs
 
@@ -144,46 +152,50 @@ def images_from_arrays(
     name: str = "images",
     classes: int | None = None,
 ) -> Images:
-    """`Images` of NumPy arrays or tensors of yours.
+    """Create `Images` from NumPy arrays or tensors.
 
     Args:
         train_images: Pixels, uint8 in 0 .. 255 or floating-point in 0 .. 1, shape (samples, height, width), (samples, height,
             width, channels) or (samples, features).
         train_labels: Whole numbers from 0, shape (samples,).
-        test_images: As `train_images`.
-        test_labels: As `train_labels`.
-        name: What messages and plots call it.
+        test_images: Pixels like `train_images`.
+        test_labels: Labels like `train_labels`.
+        name: Name of the data set in messages and plots.
         classes: Number of classes; one more than the largest label if None.
 
     Raises:
         ConfigError: see `Images`.
+
+    Example:
+        >>> pixels, labels = np.zeros((6, 4, 4), np.uint8), [0, 1, 2, 0, 1, 2]
+        >>> images_from_arrays(pixels, labels, pixels[:3], labels[:3], name="squares")
+        Images('squares', 6 for training, 3 for test, 4×4, 3 classes)
     """
-    labels = [as_labels(name, each) for each in (train_labels, test_labels)]
+    labels = [as_labels(name, values) for values in (train_labels, test_labels)]
     if classes is None:
-        classes = 1 + max((int(each.max()) for each in labels if each.numel()), default=0)
+        classes = 1 + max((int(values.max()) for values in labels if values.numel()), default=0)
     return Images(_pixels(train_images), labels[0], _pixels(test_images), labels[1], name, classes)
 
 
 def check_scale(scale: str) -> None:
-    """Refuse an unknown normalisation.
+    """Check the name of a normalisation.
 
     Raises:
-        ConfigError: it is none of `SCALES`.
+        ConfigError: `scale` is not one of `SCALES`.
     """
-    if scale not in SCALES:
-        raise ConfigError(f"scale is {scale!r}; expected one of {', '.join(SCALES)}.")
+    one_of("scale", scale, SCALES)
 
 
-def _unit(pixels: Tensor) -> Tensor:
-    """Pixels in 0 .. 1 as a new float32 tensor, in one block of memory."""
+def _to_unit_range(pixels: Tensor) -> Tensor:
+    """Return pixels in 0 .. 1 as a new contiguous float32 tensor."""
     inputs = torch.empty(pixels.shape, dtype=torch.float32).copy_(pixels)
     return inputs.div_(255) if pixels.dtype == torch.uint8 else inputs
 
 
 def _statistics(pixels: Tensor) -> tuple[float, float]:
-    """Mean and standard deviation (of the population) of the pixels in 0 .. 1: exact, since bytes are counted."""
+    """Return mean and population standard deviation of pixels in 0 .. 1, from exact counts of their values."""
     if pixels.dtype == torch.uint8:
-        pieces = np.array_split(pixels.numpy().reshape(-1), 1 + pixels.numel() // 2**20)  # bincount takes eight bytes for one
+        pieces = np.array_split(pixels.numpy().reshape(-1), 1 + pixels.numel() // 2**20)  # bincount needs eight bytes per pixel
         counts = np.sum([np.bincount(piece, minlength=256) for piece in pieces], axis=0)
         values = np.arange(256) / 255
     else:
@@ -198,57 +210,65 @@ def _pixels(array: Any) -> Tensor:
 
 
 def as_labels(name: str, array: Any) -> Tensor:
-    """Labels of any kind as int64.
+    """Return labels of any type as int64.
+
+    Args:
+        name: Name of the data set in messages.
+        array: Array or tensor of whole numbers, shape (samples,).
 
     Raises:
-        ConfigError: they are not whole.
+        ConfigError: labels that are not whole numbers.
     """
     tensor = as_tensor(array)
-    whole = tensor.to(torch.int64)
-    if tensor.dtype.is_floating_point and not torch.equal(whole.to(tensor.dtype), tensor):
-        raise ConfigError(f"labels of {name!r} are not whole; expected classes 0, 1, 2, ...")
-    return whole
+    labels = tensor.to(torch.int64)
+    if tensor.dtype.is_floating_point and not torch.equal(labels.to(tensor.dtype), tensor):
+        raise ConfigError(f"labels of {name!r} are not whole numbers; expected classes 0, 1, 2, ...")
+    return labels
 
 
 def as_tensor(array: Any) -> Tensor:
-    """An array of any kind as a tensor on the processor; in native byte order, since torch knows no other."""
+    """Return an array of any type as a tensor on the CPU, in native byte order.
+
+    Raises:
+        ConfigError: values that are not numbers.
+    """
     if isinstance(array, Tensor):
         return array.detach().cpu()
     values = np.asarray(array)
     if values.dtype.kind not in "buif":
-        raise ConfigError(f"an array is of type {values.dtype}; expected numbers.")
+        raise ConfigError(f"an array has type {values.dtype}; expected numbers.")
     return torch.from_numpy(np.array(values, dtype=values.dtype.newbyteorder("=")))
 
 
-def _check_pixels(where: str, images: Tensor) -> None:
+def _check_pixels(label: str, images: Tensor) -> None:
     if not isinstance(images, Tensor) or images.dtype not in (torch.uint8, torch.float32) or images.ndim not in (2, 3, 4):
-        came = f"{images.dtype} of shape {tuple(images.shape)}" if isinstance(images, Tensor) else type(images).__name__
+        given = f"{images.dtype} of shape {tuple(images.shape)}" if isinstance(images, Tensor) else type(images).__name__
         raise ConfigError(
-            f"images of {where} are {came}; expected uint8 or floating-point pixels of shape (samples, height, width), "
+            f"images of {label} are {given}; expected uint8 or floating-point pixels of shape (samples, height, width), "
             "(samples, height, width, channels) or (samples, features)."
         )
     if not images.numel():
-        raise ConfigError(f"images of {where} are of shape {tuple(images.shape)}; expected one at least.")
+        raise ConfigError(f"images of {label} have shape {tuple(images.shape)}; expected at least one image.")
     if images.ndim == 4 and images.shape[1] <= 4 < images.shape[3]:
         raise ConfigError(
-            f"images of {where} are of shape {tuple(images.shape)}; expected channels last, (samples, height, width, "
-            "channels): give images.permute(0, 2, 3, 1)."
+            f"images of {label} have shape {tuple(images.shape)}; expected channels last, (samples, height, width, "
+            "channels): pass images.permute(0, 2, 3, 1)."
         )
     if images.dtype == torch.float32 and not (float(images.min()) >= 0 and float(images.max()) <= 1):
         raise ConfigError(
-            f"pixels of {where} are in {float(images.min()):.4g} .. {float(images.max()):.4g}; expected 0 .. 1, or uint8 in "
-            "0 .. 255. Features that are no pixels go into TaskList as they are."
+            f"pixels of {label} are in {float(images.min()):.4g} .. {float(images.max()):.4g}; expected 0 .. 1, or uint8 in "
+            "0 .. 255. Pass features that are not pixels to TaskList instead."
         )
 
 
-def _check_labels(where: str, labels: Tensor, count: int, classes: int) -> None:
+def _check_labels(label: str, labels: Tensor, count: int, classes: int) -> None:
     if not isinstance(labels, Tensor) or labels.dtype != torch.int64 or tuple(labels.shape) != (count,):
-        came = f"{labels.dtype} of shape {tuple(labels.shape)}" if isinstance(labels, Tensor) else type(labels).__name__
-        raise ConfigError(f"labels of {where} are {came} for {count} images; expected one class for each, int64.")
+        given = f"{labels.dtype} of shape {tuple(labels.shape)}" if isinstance(labels, Tensor) else type(labels).__name__
+        raise ConfigError(f"labels of {label} are {given} for {count} images; expected one class per image, int64.")
     low, high = int(labels.min()), int(labels.max())
     if low < 0 or high >= classes:
-        raise ConfigError(f"labels of {where} are in {low} .. {high}; expected 0 .. {classes - 1}, for {classes} classes.")
+        raise ConfigError(f"labels of {label} are in {low} .. {high}; expected 0 .. {classes - 1}, for {classes} classes.")
 
 
-def _by(images: Tensor) -> str:
+def _size(images: Tensor) -> str:
     return "×".join(map(str, images.shape[1:])) + (" features" if images.ndim == 2 else "")

@@ -1,8 +1,8 @@
-"""Task streams on the contract of `spinode.contracts.task_stream`: what a network learns in turn."""
+"""Task streams: sequences of classification tasks that follow the contract of `spinode.contracts.task_stream`."""
 
 from .classes import ClassSplit as ClassSplit
 from .continuous import ContinuousTasks as ContinuousTasks
-from .listed import TaskList as TaskList
 from .permuted import PermutedTasks as PermutedTasks
 from .sequence import TaskSequence as TaskSequence
 from .subsets import Subsets as Subsets
+from .task_list import TaskList as TaskList

@@ -1,4 +1,4 @@
-"""`Stream`: what the members have in common. A member adds which samples a task has."""
+"""`Stream`: base class of the task streams. A subclass selects the samples of each task."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from ...errors import ConfigError
 from ..images.images import Images, check_scale
 
 
-class PastTheEnd(ConfigError, IndexError):
-    """A task was asked for that the stream does not have; as an IndexError it also ends a loop over the stream."""
+class TaskIndexError(ConfigError, IndexError):
+    """The stream has no task with the requested index; an IndexError, so that it also ends a loop over the stream."""
 
 
 class Stream:
-    """Base of the task streams. A member writes `name`, `shape`, `classes`, `__len__`, `_name`, `_train` and `_test`.
+    """Base of the task streams. A subclass defines `name`, `shape`, `classes`, `__len__`, `_name`, `_train` and `_test`.
 
     Attributes:
-        boundaries: Whether the learner may know where a task ends.
+        boundaries: True if the learner may know where a task ends.
     """
 
     boundaries: bool
@@ -40,47 +40,47 @@ class Stream:
         raise NotImplementedError
 
     def __getitem__(self, index: int) -> Task:
-        """Task number `index`, made now.
+        """Generate the task at an index.
 
         Raises:
-            ConfigError: there is none.
+            ConfigError: there is no such task.
         """
-        where = self._at(index)
-        return Task(self._name(where), *self._train(where), *self._test(where))
+        position = self._check_index(index)
+        return Task(self._name(position), *self._train(position), *self._test(position))
 
     def __iter__(self) -> Iterator[Task]:
         return (self[i] for i in range(len(self)))
 
     def test(self, index: int) -> tuple[Tensor, Tensor]:
-        """Test inputs and labels of task number `index` alone.
+        """Return test inputs and labels of the task at an index, without generating its training set.
 
         Raises:
-            ConfigError: there is none.
+            ConfigError: there is no such task.
         """
-        return self._test(self._at(index))
+        return self._test(self._check_index(index))
 
-    def _at(self, index: int) -> int:
-        where = operator.index(index)
-        if not 0 <= where < len(self):
-            raise PastTheEnd(f"there is no task {where}; the stream has {len(self)}: expected 0 .. {len(self) - 1}.")
-        return where
+    def _check_index(self, index: int) -> int:
+        position = operator.index(index)
+        if not 0 <= position < len(self):
+            raise TaskIndexError(f"there is no task {position}; the stream has {len(self)}: expected 0 .. {len(self) - 1}.")
+        return position
 
 
 def check_images(images: Images, scale: str) -> None:
-    """Refuse what is no set of images, and an unknown normalisation.
+    """Check a set of images and the name of a normalisation.
 
     Raises:
-        ConfigError: either.
+        ConfigError: `images` is not an `Images`, or `scale` is unknown.
     """
     if not isinstance(images, Images):
         raise ConfigError(
-            f"images are a {type(images).__name__}; expected Images, such as mnist(), or images_from_arrays(...) for arrays of "
-            "your own."
+            f"images are a {type(images).__name__}; expected Images, such as mnist(), or images_from_arrays(...) for "
+            "your own arrays."
         )
     check_scale(scale)
 
 
 def generator(*numbers: int) -> torch.Generator:
-    """A source of random numbers that belongs to several seeds at once, such as (seed, task): all of them independent."""
+    """Return a random generator for several seeds, such as (seed, task); different seeds give independent numbers."""
     state = np.random.SeedSequence([int(number) for number in numbers]).generate_state(1, np.uint64)
     return torch.Generator().manual_seed(int(state[0]))

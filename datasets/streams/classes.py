@@ -1,4 +1,4 @@
-"""One data set, a few of its classes at a time."""
+"""Tasks that each contain a few classes of one data set."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from ...errors import ConfigError
+from ...validation import is_whole_number, whole_number
 from ..images.images import Images
-from ..whole import check_whole
 from .base import Stream, check_images
 
 
@@ -20,18 +20,24 @@ class ClassSplit(Stream):
     """Tasks of groups of classes: digits 0 and 1, then 2 and 3, ...
 
     Args:
-        images: The set.
-        groups: How many classes each task has, in the order of the labels, or the classes themselves, such as ((0, 1), (4, 7)).
-            A class may come back in a later group.
-        relabel: False: labels stay, and the classes known so far grow (class-incremental). True: in each task its classes
-            are 0, 1, ... in the order of its group; the head is shared (domain-incremental) unless the learner keeps one
-            for each task (task-incremental).
-        scale: Normalisation, see `Images.train_set`; statistics are those of the whole set.
+        images: The data set.
+        groups: Number of classes per task, in the order of the labels; or the classes of each task, such as ((0, 1), (4, 7)).
+            A class may occur in several groups.
+        relabel: False to keep the labels, so that the number of classes grows (class-incremental). True to number the classes
+            of each task 0, 1, ... in the order of its group; the output layer is shared (domain-incremental) unless the
+            learner has one for each task (task-incremental).
+        scale: Normalisation, see `Images.train_set`; statistics are those of the whole data set.
         flatten: Inputs of shape (features,); otherwise (channels, height, width).
-        boundaries: Whether the learner may know where a task ends.
+        boundaries: True if the learner may know where a task ends.
 
     Raises:
-        ConfigError: groups of one class, that do not go into the number of classes, or with classes that the set lacks.
+        ConfigError: groups of one class, groups that do not divide the number of classes, or classes that the set lacks.
+
+    Example:
+        >>> from spinode.datasets import made_digits
+        >>> stream = ClassSplit(made_digits(train=100, test=50))
+        >>> len(stream), stream[1].name, stream[1].labels.unique().tolist()
+        (5, 'classes 2, 3', [2, 3])
 
     Source: van de Ven, Tuytelaars, Tolias, Nat. Mach. Intell. 4, 1185 (2022), for the three scenarios.
     """
@@ -45,28 +51,28 @@ class ClassSplit(Stream):
 
     def __post_init__(self) -> None:
         check_images(self.images, self.scale)
-        made = _groups(self.groups, self.images.classes)
-        object.__setattr__(self, "groups", made)
+        groups = _check_groups(self.groups, self.images.classes)
+        object.__setattr__(self, "groups", groups)
         for kind, labels in (("training", self.images.train_labels), ("test", self.images.test_labels)):
-            missing = sorted({each for group in made for each in group} - set(labels.unique().tolist()))
+            missing = sorted({label for group in groups for label in group} - set(labels.unique().tolist()))
             if missing:
                 raise ConfigError(
-                    f"{self.images.name!r} has no {kind} images of the classes {missing}; leave them out of groups."
+                    f"{self.images.name!r} has no {kind} images of the classes {missing}; leave them out of `groups`."
                 )
 
     @property
     def name(self) -> str:
-        """See `TaskStream`."""
+        """Name of the stream."""
         return f"split {self.images.name}"
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """See `TaskStream`."""
+        """Shape of one input, without the dimension of samples."""
         return self.images.shape(self.flatten)
 
     @property
     def classes(self) -> int:
-        """See `TaskStream`."""
+        """Number of classes over the whole stream."""
         return max(map(len, self._groups)) if self.relabel else self.images.classes
 
     def __len__(self) -> int:
@@ -81,41 +87,39 @@ class ClassSplit(Stream):
         return "classes " + ", ".join(map(str, self._groups[index]))
 
     def _train(self, index: int) -> tuple[Tensor, Tensor]:
-        return self._of(index, *self.images.train_set(self.scale, self.flatten))
+        return self._select(index, *self.images.train_set(self.scale, self.flatten))
 
     def _test(self, index: int) -> tuple[Tensor, Tensor]:
-        return self._of(index, *self.images.test_set(self.scale, self.flatten))
+        return self._select(index, *self.images.test_set(self.scale, self.flatten))
 
-    def _of(self, index: int, inputs: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """The samples of a group, in the order of the set."""
+    def _select(self, index: int, inputs: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the samples of a group, in the order of the data set."""
         group = torch.tensor(self._groups[index])
-        label = torch.full((self.images.classes,), -1)
-        label[group] = torch.arange(len(group)) if self.relabel else group
-        chosen = torch.nonzero(label[labels] >= 0).flatten()
-        return inputs.index_select(0, chosen), label[labels[chosen]]
+        new_label = torch.full((self.images.classes,), -1)
+        new_label[group] = torch.arange(len(group)) if self.relabel else group
+        selected = torch.nonzero(new_label[labels] >= 0).flatten()
+        return inputs.index_select(0, selected), new_label[labels[selected]]
 
 
-def _groups(given: Any, classes: int) -> tuple[tuple[int, ...], ...]:
-    """Groups as tuples of classes, checked."""
-    if isinstance(given, int):
-        check_whole("groups", given, 2, classes)
-        if classes % given:
+def _check_groups(given: Any, classes: int) -> tuple[tuple[int, ...], ...]:
+    """Return groups as tuples of classes, after checking them."""
+    if is_whole_number(given):
+        size = whole_number("groups", given, 2, classes)
+        if classes % size:
             raise ConfigError(
-                f"{classes} classes do not divide into groups of {given}; name the groups, such as ((0, 1, 2), (3, 4))."
+                f"{classes} classes do not divide into groups of {size}; list the groups, such as ((0, 1, 2), (3, 4))."
             )
-        return tuple(tuple(range(start, start + given)) for start in range(0, classes, given))
+        return tuple(tuple(range(start, start + size)) for start in range(0, classes, size))
     if isinstance(given, str) or not isinstance(given, Iterable):
         raise ConfigError(f"groups is {given!r}; expected a number of classes, or groups of classes, such as ((0, 1), (2, 3)).")
-    groups = tuple(tuple(each) if isinstance(each, Iterable) else (each,) for each in given)
+    groups = tuple(tuple(group) if isinstance(group, Iterable) else (group,) for group in given)
     if not groups:
         raise ConfigError("groups is empty; expected one group of classes for each task, such as ((0, 1), (2, 3)).")
     for group in groups:
         if len(group) < 2:
             raise ConfigError(
-                f"group {group} has one class or none; expected two at least: one alone cannot be told from anything."
+                f"group {group} has fewer than two classes; expected at least two: one alone leaves nothing to classify."
             )
         if len(set(group)) < len(group):
-            raise ConfigError(f"group {group} names a class twice; expected each once.")
-        for each in group:
-            check_whole(f"a class of group {group}", each, 0, classes - 1)
-    return tuple(tuple(int(each) for each in group) for group in groups)
+            raise ConfigError(f"group {group} contains a class twice; expected each class once.")
+    return tuple(tuple(whole_number(f"a class of group {group}", label, 0, classes - 1) for label in group) for group in groups)

@@ -1,4 +1,4 @@
-"""Streams without boundaries: one task fades into the next."""
+"""Streams without task boundaries: each task fades into the next."""
 
 from __future__ import annotations
 
@@ -10,31 +10,38 @@ from torch import Tensor
 
 from ...contracts.task_stream import Task, TaskStream
 from ...errors import ConfigError
-from ..whole import check_whole
+from ...validation import number, whole_number
 from .base import Stream, generator
 
 
 @dataclass(frozen=True, eq=False)
 class ContinuousTasks(Stream):
-    """A stream whose tasks fade into each other, in segments; the learner is not told where a task ends.
+    """A stream whose tasks fade into each other, divided into segments; the learner does not know where a task ends.
 
-    With time t counted in tasks, task k has the time k .. k + 1, and at t near the boundary k a sample is one
-    of task k rather than k - 1 with probability
+    Time t counts tasks: task k lasts from k to k + 1. Near the boundary k, a sample belongs to task k rather than to k - 1 with
+    probability
         p(t) = min(1, max(0, 1/2 + β (t - k) / 2)),
-    which rises from 0 to 1 over 2/β tasks. The first task begins pure and the last one ends so. Which of the samples of its
-    task is drawn, its place in the task's time says, in an order shuffled by `seed`: with tasks of one size each sample of all
-    but the first and the last is learned once on average, as without the fading.
+    which rises from 0 to 1 over 2/β tasks. The beginning of the first task and the end of the last task are not mixed. The time
+    within its task selects the sample, in an order that is shuffled by `seed`. With tasks of equal size, each sample of every
+    task but the first and the last is thus learned once on average, as without fading.
 
-    A segment is a `Task` whose training samples are such a mixture; it is tested with the task that its time belongs to.
+    A segment is a `Task` whose training samples are such a mixture; its test set is that of the task at its time.
 
     Args:
-        stream: What fades.
-        segments_per_task: How many segments the time of a task is cut into.
-        beta: β, at least 1; infinite for hard changes, of which the learner is not told either.
-        seed: Seed of the draws and of the order of the samples.
+        stream: The tasks.
+        segments_per_task: Number of segments per task.
+        beta: β, at least 1; infinite for abrupt changes, which are not announced to the learner either.
+        seed: Seed of the mixture and of the order of the samples.
 
     Raises:
-        ConfigError: what is no stream, or a value outside its range; later, a task with fewer samples than segments.
+        ConfigError: `stream` is not a task stream, or a value is outside its range. When a segment is generated: its task has
+            fewer samples than segments.
+
+    Example:
+        >>> from spinode.datasets import PermutedTasks, made_digits
+        >>> stream = ContinuousTasks(PermutedTasks(made_digits(train=100, test=50), tasks=3), segments_per_task=4)
+        >>> len(stream), stream[5].name
+        (12, 'segment 1 of permutation 1')
 
     Source: Zeno, Golan, Hoffer, Soudry, Neural Comput. 33, 3139 (2021), continuous task-agnostic permuted MNIST (β = 4).
     """
@@ -51,24 +58,24 @@ class ContinuousTasks(Stream):
             raise ConfigError(
                 f"stream is a {type(self.stream).__name__}; expected a task stream, such as PermutedTasks(mnist(), tasks=10)."
             )
-        check_whole("segments_per_task", self.segments_per_task, 1)
-        check_whole("seed", self.seed, 0)
-        if not (isinstance(self.beta, (int, float)) and self.beta >= 1):
-            raise ConfigError(f"beta is {self.beta!r}; expected a number of at least 1: with less, three tasks would mix.")
+        object.__setattr__(self, "segments_per_task", whole_number("segments_per_task", self.segments_per_task, 1))
+        object.__setattr__(self, "seed", whole_number("seed", self.seed))
+        # Below 1, three tasks would mix.
+        object.__setattr__(self, "beta", number("beta", self.beta, 1, finite=False))
 
     @property
     def name(self) -> str:
-        """See `TaskStream`."""
+        """Name of the stream."""
         return f"{self.stream.name}, continuous"
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """See `TaskStream`."""
+        """Shape of one input, without the dimension of samples."""
         return self.stream.shape
 
     @property
     def classes(self) -> int:
-        """See `TaskStream`."""
+        """Number of classes over the whole stream."""
         return self.stream.classes
 
     def __len__(self) -> int:
@@ -83,57 +90,59 @@ class ContinuousTasks(Stream):
 
     def _train(self, index: int) -> tuple[Tensor, Tensor]:
         task = index // self.segments_per_task
-        slots, place = self._slots(index)
-        shift = self._shift(index, place)
+        slots, fraction = self._segment_slots(index)
+        offsets = self._draw_offsets(index, fraction)
         inputs, labels = [], []
-        for neighbour in (-1, 0, 1):
-            there = torch.nonzero(shift == neighbour).flatten()
-            if len(there):
-                source = self._task(task + neighbour)
-                # Own samples by their exact number; those of a task of another size by the same share of its time.
-                where = slots[there] if neighbour == 0 else (place[there] * len(source)).long()
-                chosen = self._order(task + neighbour, len(source))[where]
-                inputs.append((there, source.inputs[chosen]))
-                labels.append((there, source.labels[chosen]))
-        return _merged(inputs), _merged(labels)
+        for offset in (-1, 0, 1):
+            positions = torch.nonzero(offsets == offset).flatten()
+            if len(positions):
+                source = self._task(task + offset)
+                # Samples of the task itself by their number; of another task, which may differ in size, by the same fraction.
+                numbers = slots[positions] if offset == 0 else (fraction[positions] * len(source)).long()
+                selected = self._order(task + offset, len(source))[numbers]
+                inputs.append((positions, source.inputs[selected]))
+                labels.append((positions, source.labels[selected]))
+        return _merge(inputs), _merge(labels)
 
-    def _slots(self, index: int) -> tuple[Tensor, Tensor]:
-        """The samples of a segment: their numbers in its task, and t - k of each, shape (samples,)."""
+    def _segment_slots(self, index: int) -> tuple[Tensor, Tensor]:
+        """Return the sample numbers of a segment within its task, and t - k of each, shape (samples,)."""
         task, segment = divmod(index, self.segments_per_task)
         count, segments = len(self._task(task)), self.segments_per_task
         if count < segments:
             raise ConfigError(
-                f"{self._task(task).name!r} has {count} samples for {segments} segments; expected one for each at least."
+                f"{self._task(task).name!r} has {count} samples for {segments} segments; expected at least one per segment."
             )
         slots = torch.arange(count * segment // segments, count * (segment + 1) // segments)
         return slots, (slots.double() + 0.5) / count
 
-    def _shift(self, index: int, place: Tensor) -> Tensor:
-        """From which task each sample comes: -1 the one before, 0 that of the time, 1 the one after."""
+    def _draw_offsets(self, index: int, fraction: Tensor) -> Tensor:
+        """Draw the task of each sample: -1 for the previous, 0 for the current and 1 for the next task."""
         task = index // self.segments_per_task
-        before = (0.5 - self.beta * place / 2).clamp(min=0) if task else torch.zeros_like(place)
-        after = (0.5 - self.beta * (1 - place) / 2).clamp(min=0) if task < len(self.stream) - 1 else torch.zeros_like(place)
-        draw = torch.rand(len(place), generator=generator(self.seed, 0, index), dtype=torch.float64)
+        before = (0.5 - self.beta * fraction / 2).clamp(min=0) if task else torch.zeros_like(fraction)
+        after = (
+            (0.5 - self.beta * (1 - fraction) / 2).clamp(min=0) if task < len(self.stream) - 1 else torch.zeros_like(fraction)
+        )
+        draw = torch.rand(len(fraction), generator=generator(self.seed, 0, index), dtype=torch.float64)
         return (draw >= 1 - after).long() - (draw < before).long()
 
     def _order(self, task: int, count: int) -> Tensor:
         return torch.randperm(count, generator=generator(self.seed, 1, task))
 
     def _task(self, index: int) -> Task:
-        """A task of the stream, one of the last two that were asked for: a segment mixes two, and the next one the same."""
-        recent = self._recent
-        if index not in recent:
-            recent[index] = self.stream[index]
-            for old in list(recent)[:-2]:
-                del recent[old]
-        return recent[index]
+        """Return a task of the stream. The last two are kept, since consecutive segments mix the same two."""
+        cache = self._task_cache
+        if index not in cache:
+            cache[index] = self.stream[index]
+            for old in list(cache)[:-2]:
+                del cache[old]
+        return cache[index]
 
     @cached_property
-    def _recent(self) -> dict[int, Task]:
+    def _task_cache(self) -> dict[int, Task]:
         return {}
 
 
-def _merged(pieces: list[tuple[Tensor, Tensor]]) -> Tensor:
-    """Values at their places: pairs of places and values, which together fill 0 .. samples - 1."""
-    places = torch.cat([place for place, _ in pieces])
-    return torch.cat([values for _, values in pieces])[places.argsort()]
+def _merge(pieces: list[tuple[Tensor, Tensor]]) -> Tensor:
+    """Merge pairs of positions and values into one tensor; the positions together are 0 .. samples - 1."""
+    positions = torch.cat([position for position, _ in pieces])
+    return torch.cat([values for _, values in pieces])[positions.argsort()]

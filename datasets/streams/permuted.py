@@ -1,4 +1,4 @@
-"""Permuted images: every task is the same set with its pixels in another order."""
+"""Permuted images: every task is the same data set with its pixels in another order."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ...validation import whole_number
 from ..images.images import Images
-from ..whole import check_whole
 from .base import Stream, check_images, generator
 
 
@@ -16,21 +16,30 @@ from .base import Stream, check_images, generator
 class PermutedTasks(Stream):
     """Tasks of the same images with permuted pixels: in task i, input k is pixel P_i(k).
 
-    P_i is drawn by (seed, i) alone: a stream can be of any length, and task 199 needs none of those before it. Classes are
-    shared (domain-incremental).
+    P_i depends only on (seed, i): a stream can have any length, and task 199 does not need those before it. All tasks share
+    their classes (domain-incremental).
 
     Args:
-        images: The set; `images.first(train=20_000)` for a part of it.
+        images: The data set; `images.first(train=20_000)` for a part of it.
         tasks: Number of tasks.
         seed: Seed of the permutations.
-        first_identity: Task 0 has the pixels as they are.
-        scale: Normalisation, see `Images.train_set`: "unit" (Laborieux), "standard" (MESU), "training".
-        boundaries: Whether the learner may know where a task ends.
+        first_identity: Keep the pixels of task 0 in their order.
+        scale: Normalisation, see `Images.train_set`: "unit" (Laborieux et al.), "standard" (MESU) or "training".
+        boundaries: True if the learner may know where a task ends.
 
     Raises:
         ConfigError: a value outside its range.
 
     Source: Goodfellow et al., arXiv:1312.6211 (2013).
+
+    Example:
+        >>> from spinode.datasets import made_digits
+        >>> images = made_digits(train=100, test=50)
+        >>> stream = PermutedTasks(images, tasks=3, seed=1)
+        >>> len(stream), stream.shape, stream[2].name
+        (3, (784,), 'permutation 2')
+        >>> bool((stream[2].inputs == images.train_set()[0][:, stream.permutation(2)]).all())
+        True
     """
 
     images: Images
@@ -42,47 +51,47 @@ class PermutedTasks(Stream):
 
     def __post_init__(self) -> None:
         check_images(self.images, self.scale)
-        check_whole("tasks", self.tasks, 1)
-        check_whole("seed", self.seed, 0)
+        object.__setattr__(self, "tasks", whole_number("tasks", self.tasks, 1))
+        object.__setattr__(self, "seed", whole_number("seed", self.seed))
 
     @property
     def name(self) -> str:
-        """See `TaskStream`."""
+        """Name of the stream."""
         return f"permuted {self.images.name}"
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """See `TaskStream`."""
+        """Shape of one input, without the dimension of samples."""
         return self.images.shape()
 
     @property
     def classes(self) -> int:
-        """See `TaskStream`."""
+        """Number of classes over the whole stream."""
         return self.images.classes
 
     def __len__(self) -> int:
         return self.tasks
 
     def permutation(self, index: int) -> Tensor:
-        """P_i: which pixel comes where in task `index`, shape (features,).
+        """Return the permutation P_i of the task at an index, shape (features,).
 
         Raises:
             ConfigError: there is no such task.
         """
-        where = self._at(index)
+        position = self._check_index(index)
         pixels = self.shape[0]
-        if where == 0 and self.first_identity:
+        if position == 0 and self.first_identity:
             return torch.arange(pixels)
-        return torch.randperm(pixels, generator=generator(self.seed, where))
+        return torch.randperm(pixels, generator=generator(self.seed, position))
 
     def _name(self, index: int) -> str:
         return f"permutation {index}"
 
     def _train(self, index: int) -> tuple[Tensor, Tensor]:
-        return self._permuted(index, *self.images.train_set(self.scale))
+        return self._permute(index, *self.images.train_set(self.scale))
 
     def _test(self, index: int) -> tuple[Tensor, Tensor]:
-        return self._permuted(index, *self.images.test_set(self.scale))
+        return self._permute(index, *self.images.test_set(self.scale))
 
-    def _permuted(self, index: int, inputs: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    def _permute(self, index: int, inputs: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         return inputs.index_select(1, self.permutation(index)), labels

@@ -1,4 +1,4 @@
-"""Whole data sets, one after another."""
+"""Data sets that are learned one after another."""
 
 from __future__ import annotations
 
@@ -14,19 +14,25 @@ from .base import Stream, check_images
 
 @dataclass(frozen=True, eq=False)
 class TaskSequence(Stream):
-    """Data sets in turn, such as `TaskSequence([mnist(), fashion_mnist()])` or the reverse.
+    """One task per data set, such as `TaskSequence([mnist(), fashion_mnist()])`.
 
-    Labels are shared: class 3 is a digit first and a dress then (domain-incremental).
+    Labels are shared: class 3 is first a digit and then a dress (domain-incremental).
 
     Args:
-        sets: The sets in order, with images of one size.
-        names: Names of the tasks; those of the sets if None.
-        scale: Normalisation, see `Images.train_set`, of each set with statistics of its own.
+        sets: Data sets in the order of the tasks, with images of the same size.
+        names: Names of the tasks; those of the data sets if None.
+        scale: Normalisation, see `Images.train_set`; each data set uses its own statistics.
         flatten: Inputs of shape (features,); otherwise (channels, height, width).
-        boundaries: Whether the learner may know where a task ends.
+        boundaries: True if the learner may know where a task ends.
 
     Raises:
-        ConfigError: no sets, images of several sizes, or another number of names.
+        ConfigError: no data sets, images of several sizes, or another number of names.
+
+    Example:
+        >>> from spinode.datasets import made_digits
+        >>> stream = TaskSequence([made_digits(seed, train=100, test=50) for seed in (0, 1)], names=["first", "second"])
+        >>> len(stream), stream.name
+        (2, 'first then second')
     """
 
     sets: Sequence[Images]
@@ -43,26 +49,26 @@ class TaskSequence(Stream):
             check_images(images, self.scale)
         names = [images.name for images in self.sets] if self.names is None else self.names
         if isinstance(names, str) or len(names) != len(self.sets):
-            raise ConfigError(f"names are {names!r} for {len(self.sets)} sets; expected one for each, or None.")
+            raise ConfigError(f"names is {names!r} for {len(self.sets)} sets; expected one name for each, or None.")
         object.__setattr__(self, "names", tuple(names))
         sizes = {images.name: images.shape(self.flatten) for images in self.sets}
         if len(set(sizes.values())) > 1:
             listed = ", ".join(f"{name} {size}" for name, size in sizes.items())
-            raise ConfigError(f"the sets have inputs of several shapes ({listed}); expected one: crop or pad the images.")
+            raise ConfigError(f"the sets have inputs of several shapes ({listed}); expected one shape. Crop or pad the images.")
 
     @property
     def name(self) -> str:
-        """See `TaskStream`."""
+        """Name of the stream."""
         return " then ".join(self.names or ())
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """See `TaskStream`."""
+        """Shape of one input, without the dimension of samples."""
         return self.sets[0].shape(self.flatten)
 
     @property
     def classes(self) -> int:
-        """See `TaskStream`."""
+        """Number of classes over the whole stream."""
         return max(images.classes for images in self.sets)
 
     def __len__(self) -> int:

@@ -1,4 +1,4 @@
-"""Stream learning: one data set that comes in portions."""
+"""Stream learning: one data set that is learned in subsets."""
 
 from __future__ import annotations
 
@@ -9,28 +9,33 @@ import torch
 from torch import Tensor
 
 from ...errors import ConfigError
+from ...validation import whole_number
 from ..images.images import Images
-from ..whole import check_whole
 from .base import Stream, check_images, generator
 
 
 @dataclass(frozen=True, eq=False)
 class Subsets(Stream):
-    """A data set cut into disjoint subsets, which are learned one after another; each is tested with the whole test set.
+    """Disjoint subsets of a data set that are learned one after another, each tested on the whole test set.
 
-    Together the subsets are the training set. Each has its classes in the proportions of the whole, and its size, to within
-    one sample; they are drawn at random by `seed`.
+    Together the subsets are the training set. They are stratified: class frequencies and sizes are equal to within one sample.
 
     Args:
-        images: The set.
+        images: The data set.
         parts: Number of subsets.
-        seed: Seed of the cut and of the order in each subset.
-        scale: Normalisation, see `Images.train_set`; statistics are those of the whole set.
+        seed: Seed of the division and of the order within each subset.
+        scale: Normalisation, see `Images.train_set`; statistics are those of the whole data set.
         flatten: Inputs of shape (features,); otherwise (channels, height, width).
-        boundaries: Whether the learner may know where a subset ends; it has no reason to.
+        boundaries: True if the learner may know where a subset ends.
 
     Raises:
         ConfigError: no subsets, or so many that one has a single class.
+
+    Example:
+        >>> from spinode.datasets import made_digits
+        >>> stream = Subsets(made_digits(train=100, test=50), parts=4)
+        >>> [len(task) for task in stream]
+        [25, 25, 25, 25]
 
     Source: Laborieux et al., Nat. Commun. 12, 2549 (2021), stream learning (60 subsets of Fashion-MNIST).
     """
@@ -44,51 +49,51 @@ class Subsets(Stream):
 
     def __post_init__(self) -> None:
         check_images(self.images, self.scale)
-        check_whole("seed", self.seed, 0)
+        object.__setattr__(self, "seed", whole_number("seed", self.seed))
         labels = self.images.train_labels
-        check_whole("parts", self.parts, 1, len(labels))
-        # Part i has the labels at i, i + parts, ... of all labels in order: one class where first and last are the same.
+        object.__setattr__(self, "parts", whole_number("parts", self.parts, 1, len(labels)))
+        # Subset i has the labels i, i + parts, ... of all labels in order: a single class if its first and last are the same.
         first = torch.arange(self.parts)
         last = first + self.parts * torch.div(len(labels) - 1 - first, self.parts, rounding_mode="floor")
         ordered = labels.sort().values
-        alone = int((ordered[first] == ordered[last]).sum())
-        if alone:
+        single_class = int((ordered[first] == ordered[last]).sum())
+        if single_class:
             raise ConfigError(
-                f"of {self.parts} parts of {len(labels)} images {alone} would have one class only; expected fewer parts, such "
-                f"that each has samples of two classes."
+                f"with parts={self.parts} of {len(labels)} images, {single_class} subsets would have a single class; expected "
+                "at least two classes in each: pass fewer parts."
             )
 
     @property
     def name(self) -> str:
-        """See `TaskStream`."""
+        """Name of the stream."""
         return f"{self.images.name} in {self.parts} subsets"
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """See `TaskStream`."""
+        """Shape of one input, without the dimension of samples."""
         return self.images.shape(self.flatten)
 
     @property
     def classes(self) -> int:
-        """See `TaskStream`."""
+        """Number of classes over the whole stream."""
         return self.images.classes
 
     def __len__(self) -> int:
         return self.parts
 
     def samples(self, index: int) -> Tensor:
-        """Which training images subset `index` has, in the order in which they come, shape (samples,).
+        """Return the indices of the training images of a subset, in the order of learning, shape (samples,).
 
         Raises:
             ConfigError: there is no such subset.
         """
-        where = self._at(index)
-        chosen = self._order[where :: self.parts]
-        return chosen[torch.randperm(len(chosen), generator=generator(self.seed, 1, where))]
+        position = self._check_index(index)
+        members = self._order[position :: self.parts]
+        return members[torch.randperm(len(members), generator=generator(self.seed, 1, position))]
 
     @cached_property
     def _order(self) -> Tensor:
-        """All training images class by class, at random within a class: every `parts`-th of them is a stratified sample."""
+        """All training images sorted by class, shuffled within each class: every `parts`-th of them is a stratified sample."""
         labels = self.images.train_labels
         shuffled = torch.randperm(len(labels), generator=generator(self.seed, 0))
         return shuffled[labels[shuffled].sort(stable=True).indices]

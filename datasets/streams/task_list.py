@@ -1,4 +1,4 @@
-"""Tasks of arrays of your own."""
+"""Tasks from your own arrays."""
 
 from __future__ import annotations
 
@@ -9,23 +9,31 @@ from torch import Tensor
 
 from ...contracts.task_stream import Task, check_task
 from ...errors import ConfigError
+from ...validation import whole_number
 from ..images.images import as_labels, as_tensor
-from ..whole import check_whole
 from .base import Stream
 
 
 class TaskList(Stream):
-    """Tasks of your own, in memory.
+    """A stream of your own tasks, in memory.
 
     Args:
         tasks: `Task` objects, or (inputs, labels, test inputs, test labels) of NumPy arrays or tensors: inputs floating-point,
-            shape (samples, features) or (samples, channels, height, width), one shape for all; labels whole, from 0 on.
-        name: What messages and plots call the stream.
+            shape (samples, features) or (samples, channels, height, width), the same for all tasks; labels are whole numbers
+            from 0.
+        name: Name of the stream in messages and plots.
         classes: Number of classes; one more than the largest label if None.
-        boundaries: Whether the learner may know where a task ends.
+        boundaries: True if the learner may know where a task ends.
 
     Raises:
-        ConfigError: no tasks, tasks of several shapes, a label beyond the classes, or what `Task` refuses.
+        ConfigError: no tasks, tasks of several shapes, a label beyond the classes, or arrays that `Task` does not accept.
+
+    Example:
+        >>> import numpy as np
+        >>> inputs, labels = np.eye(4), [0, 1, 0, 1]
+        >>> stream = TaskList([(inputs, labels, inputs, labels), (1 - inputs, labels, inputs, labels)], name="mine")
+        >>> len(stream), stream.shape, stream.classes, stream[1].name
+        (2, (4,), 2, 'task 1')
     """
 
     def __init__(
@@ -33,16 +41,15 @@ class TaskList(Stream):
     ) -> None:
         if isinstance(tasks, Task) or not isinstance(tasks, Sequence) or not tasks:
             raise ConfigError(
-                f"tasks is {type(tasks).__name__ if tasks else 'empty'}; expected a list of Task or of (inputs, labels, test "
-                "inputs, test labels)."
+                f"tasks {'has type ' + type(tasks).__name__ if tasks else 'is empty'}; expected a list of Task objects or of "
+                "(inputs, labels, test inputs, test labels)."
             )
         self.name, self.boundaries = name, boundaries
-        self._tasks = tuple(_task(i, each) for i, each in enumerate(tasks))
+        self._tasks = tuple(_read_task(i, task) for i, task in enumerate(tasks))
         self.shape = tuple(self._tasks[0].inputs.shape[1:])
         if classes is None:
             classes = 1 + max(int(labels.max()) for task in self._tasks for labels in (task.labels, task.test_labels))
-        check_whole("classes", classes, 2)
-        self.classes = classes
+        self.classes = whole_number("classes", classes, 2)
         for task in self._tasks:
             check_task(self, task)
 
@@ -59,7 +66,7 @@ class TaskList(Stream):
         return self._tasks[index].test_inputs, self._tasks[index].test_labels
 
 
-def _task(index: int, given: Any) -> Task:
+def _read_task(index: int, given: Any) -> Task:
     if isinstance(given, Task):
         return given
     name = f"task {index}"
@@ -68,14 +75,16 @@ def _task(index: int, given: Any) -> Task:
             f"{name} is a {type(given).__name__}; expected a Task, or (inputs, labels, test inputs, test labels)."
         )
     inputs, labels, test_inputs, test_labels = given
-    return Task(name, _inputs(name, inputs), as_labels(name, labels), _inputs(name, test_inputs), as_labels(name, test_labels))
+    return Task(
+        name, _read_inputs(name, inputs), as_labels(name, labels), _read_inputs(name, test_inputs), as_labels(name, test_labels)
+    )
 
 
-def _inputs(name: str, array: Any) -> Tensor:
+def _read_inputs(name: str, array: Any) -> Tensor:
     tensor = as_tensor(array)
     if not tensor.dtype.is_floating_point:
         raise ConfigError(
-            f"inputs of {name} are {tensor.dtype}; expected floating-point numbers. Bytes of images: images_from_arrays scales "
-            "them; other whole numbers: convert them, array.astype('float32')."
+            f"inputs of {name} have type {tensor.dtype}; expected floating-point numbers. Pass images of bytes to "
+            "images_from_arrays, which scales them; convert other integers by array.astype('float32')."
         )
     return tensor.float()
