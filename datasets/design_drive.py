@@ -50,7 +50,7 @@ def random_steps(
         raise ConfigError(f"hold is {hold!r}; expected a time [s], or (shortest, longest) with 0 < shortest <= longest.")
     if longest > duration:
         raise ConfigError(
-            f"a level may last {longest:g} s, the drive only {duration:g} s; pass a longer duration or a shorter hold."
+            f"a level may last {longest:g} s, but the drive only {duration:g} s; pass a longer duration or a shorter hold."
         )
     max_levels = math.ceil(samples / max(1, round(shortest / interval))) + 1
     levels = low + (high - low) * torch.rand(max_levels, generator=generator, dtype=torch.float64)

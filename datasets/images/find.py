@@ -144,8 +144,8 @@ def _check(public_set: PublicSet, arrays: Sequence[NDArray[Any]], paths: Sequenc
         source = str(paths[i]) if len(paths) > 1 else f"{MEMBERS[i]} of {paths[0]}"
         if array.dtype != np.uint8 or array.shape != shape:
             raise FileFormatError(
-                f"{source} contains {array.dtype} of shape {array.shape}; {public_set.name} has uint8 of shape {shape}. For your "
-                "own data use read_idx, read_npz and images_from_arrays."
+                f"{source} contains {array.dtype} of shape {array.shape}; {public_set.name} has uint8 of shape {shape}. For "
+                "your own data use read_idx, read_npz and images_from_arrays."
             )
         actual = idx_sha256(array)
         if actual != sha256:

@@ -137,7 +137,8 @@ class Images:
             mean, deviation = _statistics(self.train_images if scale == "training" else pixels)
             if deviation == 0:
                 raise ConfigError(
-                    f"all pixels of {self.name!r} are equal; scale={scale!r} cannot divide by their standard deviation. Use scale='unit'."
+                    f"all pixels of {self.name!r} are equal; scale={scale!r} cannot divide by their standard deviation. Use "
+                    "scale='unit'."
                 )
             inputs.sub_(mean).div_(deviation)
         return inputs

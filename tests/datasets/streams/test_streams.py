@@ -1,4 +1,4 @@
-"""Task streams: the conformance checks of each, and what each is made of."""
+"""Task streams: the conformance tests of each, and the contents of their tasks."""
 
 import pickle
 import weakref
@@ -27,7 +27,7 @@ OTHERS = made_digits(1, train=100, test=40)
 
 
 def blobs(task, count=40):
-    """Two classes in three dimensions, as plain arrays; which samples they are can be read from the first feature."""
+    """Return two classes in three dimensions as plain arrays; the first feature identifies task and sample."""
     inputs = np.zeros((count, 3), np.float32)
     inputs[:, 0] = 1_000_000 * task + np.arange(count)  # float32 is exact up to 16 777 216
     labels = np.arange(count) % 2
@@ -52,7 +52,7 @@ class TestSequence(StreamContract):
     tasks, boundaries = 2, True
 
     def make(self):
-        return TaskSequence([DIGITS, OTHERS], names=["one", "other"], flatten=False)
+        return TaskSequence([DIGITS, OTHERS], names=["first", "second"], flatten=False)
 
 
 class TestClasses(StreamContract):
@@ -97,36 +97,36 @@ class TestListed(StreamContract):
         return TaskList([blobs(0), Task("mine", *map(torch.from_numpy, blobs(1)))], name="blobs")
 
 
-# The checks themselves
+# The conformance tests themselves
 
 
-class Broken(PermutedTasks):
+class ShuffledLabels(PermutedTasks):
     def _train(self, index):
         inputs, labels = super()._train(index)
         return inputs, labels[torch.randperm(len(labels))]
 
 
-class Negative(PermutedTasks):
-    def _at(self, index):
-        return super()._at(index % len(self))
+class NegativeIndices(PermutedTasks):
+    def _check_index(self, index):
+        return super()._check_index(index % len(self))
 
 
 @pytest.mark.parametrize(
     ("kind", "check"),
     [
-        (Broken, "test_tasks_are_reproducible"),
-        (Broken, "test_the_global_generator_is_not_used"),
-        (Negative, "test_invalid_indices_are_refused"),
+        (ShuffledLabels, "test_tasks_are_reproducible"),
+        (ShuffledLabels, "test_the_global_generator_is_not_used"),
+        (NegativeIndices, "test_invalid_indices_are_refused"),
     ],
 )
-def test_the_conformance_checks_find_a_broken_stream(kind, check):
+def test_conformance_tests_find_a_broken_stream(kind, check):
     contract = TestPermuted()
     contract.make = lambda: kind(DIGITS, tasks=5)
     with pytest.raises(AssertionError):
         getattr(contract, check)()
 
 
-def test_a_loop_over_a_stream_ends():
+def test_loop_over_a_stream_ends():
     stream = PermutedTasks(DIGITS, tasks=3)
     assert [task.name for task in stream] == ["permutation 0", "permutation 1", "permutation 2"]
     with pytest.raises(IndexError, match="there is no task 3; the stream has 3"):
@@ -136,7 +136,7 @@ def test_a_loop_over_a_stream_ends():
 # Permuted
 
 
-def test_a_permutation_moves_the_same_pixels_in_training_and_test():
+def test_permutation_is_the_same_in_training_and_test():
     stream = PermutedTasks(DIGITS, tasks=4, seed=5)
     train, test = DIGITS.train_set()[0], DIGITS.test_set()[0]
     for i, task in enumerate(stream):
@@ -147,72 +147,72 @@ def test_a_permutation_moves_the_same_pixels_in_training_and_test():
         assert torch.equal(task.labels, DIGITS.train_labels)
 
 
-def test_permutations_hang_on_seed_and_task_alone():
+def test_permutations_depend_on_seed_and_task_only():
     long, short = PermutedTasks(DIGITS, tasks=1000, seed=1), PermutedTasks(DIGITS, tasks=3, seed=1)
     assert torch.equal(long.permutation(2), short.permutation(2))
     orders = [PermutedTasks(DIGITS, tasks=40, seed=seed).permutation(i) for seed in (0, 1, 2) for i in range(40)]
     assert len({tuple(order.tolist()) for order in orders}) == 120
-    # Positions of two of them are independent: the rank correlation of 784 has deviation 1/sqrt(783); 7140 pairs at
-    # a false-alarm rate of 1e-6 in all are within 6.6 deviations.
+    # Two permutations are independent: their rank correlation has a standard deviation of 1/sqrt(783). All 7140 pairs are
+    # within 6.6 standard deviations, at a total false alarm rate of 1e-6.
     ranks = torch.stack(orders).double()
     ranks = (ranks - ranks.mean(1, keepdim=True)) / ranks.std(1, keepdim=True, correction=0)
     correlation = (ranks @ ranks.T / 784).triu(1)
     assert float(correlation.abs().max()) < 6.6 / 783**0.5
 
 
-def test_the_first_task_may_keep_its_pixels():
+def test_first_task_may_keep_its_pixels():
     first, second = PermutedTasks(DIGITS, tasks=2, first_identity=True)
     assert torch.equal(first.inputs, DIGITS.train_set()[0])
     assert torch.equal(second.inputs, PermutedTasks(DIGITS, tasks=2)[1].inputs)
 
 
-def test_streams_on_one_set_share_its_numbers_and_tasks_are_freed():
+def test_streams_of_one_set_share_its_inputs_and_tasks_are_freed():
     images = made_digits(2, train=50, test=20)
-    one, other = PermutedTasks(images, tasks=300), TaskSequence([images])
-    assert other[0].inputs.data_ptr() == images.train_set()[0].data_ptr()
+    permuted, sequence = PermutedTasks(images, tasks=300), TaskSequence([images])
+    assert sequence[0].inputs.data_ptr() == images.train_set()[0].data_ptr()
 
-    tasks = [weakref.ref(task.inputs) for task in one]
+    tasks = [weakref.ref(task.inputs) for task in permuted]
     assert len(tasks) == 300
     assert not [task for task in tasks if task() is not None]
 
 
-def test_a_stream_goes_to_another_process_without_its_float_form():
+def test_stream_is_pickled_without_normalised_inputs():
     images = made_digits(2, train=50, test=20)
     stream = PermutedTasks(images, tasks=3)
     task = stream[1]
-    sent = pickle.dumps(stream)
-    assert len(sent) < 2 * images.train_images.numel()
-    assert torch.equal(pickle.loads(sent)[1].inputs, task.inputs)
+    pickled = pickle.dumps(stream)
+    assert len(pickled) < 2 * images.train_images.numel()
+    assert torch.equal(pickle.loads(pickled)[1].inputs, task.inputs)
 
 
 # Sequence
 
 
-def test_sets_follow_each_other_in_the_order_given():
-    there, back = TaskSequence([DIGITS, OTHERS], names=["a", "b"]), TaskSequence([OTHERS, DIGITS], names=["b", "a"])
-    assert (there.name, back.name) == ("a then b", "b then a")
-    assert torch.equal(there[0].inputs, back[1].inputs)
-    assert torch.equal(there[1].test_labels, OTHERS.test_labels)
-    assert (there.shape, TaskSequence([DIGITS], flatten=False).shape) == ((784,), (1, 28, 28))
+def test_sets_follow_in_the_given_order():
+    forward, backward = TaskSequence([DIGITS, OTHERS], names=["a", "b"]), TaskSequence([OTHERS, DIGITS], names=["b", "a"])
+    assert (forward.name, backward.name) == ("a then b", "b then a")
+    assert torch.equal(forward[0].inputs, backward[1].inputs)
+    assert torch.equal(forward[1].test_labels, OTHERS.test_labels)
+    assert (forward.shape, TaskSequence([DIGITS], flatten=False).shape) == ((784,), (1, 28, 28))
 
 
-def test_sets_with_other_numbers_of_classes_share_the_larger_head():
+def test_sequence_has_the_largest_number_of_classes():
     few = made_digits(0, train=20, test=10, classes=3)
     assert TaskSequence([few, DIGITS]).classes == 10
 
 
-def test_sets_that_do_not_fit_are_refused():
+def test_sets_that_do_not_match_are_refused():
     small = images_from_arrays(np.zeros((4, 8, 8), np.uint8), [0, 1, 0, 1], np.zeros((2, 8, 8), np.uint8), [0, 1], name="small")
-    for sets, settings, said in (
+    for sets, settings, message in (
         ([DIGITS, small], {}, r"several shapes \(made digits \(784,\), small \(64,\)\)"),
         ([], {}, "expected a list of Images"),
         (DIGITS, {}, "expected a list of Images"),
         ([DIGITS, "fashion"], {}, "images are a str; expected Images, such as mnist"),
-        ([DIGITS, OTHERS], {"names": ["one"]}, "for 2 sets; expected one for each"),
-        ([DIGITS, OTHERS], {"names": "ab"}, "for 2 sets; expected one for each"),
+        ([DIGITS, OTHERS], {"names": ["one"]}, "for 2 sets; expected one name for each"),
+        ([DIGITS, OTHERS], {"names": "ab"}, "for 2 sets; expected one name for each"),
         ([DIGITS], {"scale": "none"}, "scale is 'none'"),
     ):
-        with pytest.raises(ConfigError, match=said):
+        with pytest.raises(ConfigError, match=message):
             TaskSequence(sets, **settings)
 
 
@@ -220,7 +220,7 @@ def test_sets_that_do_not_fit_are_refused():
 
 
 @pytest.mark.parametrize("flatten", [True, False])
-def test_each_task_has_all_samples_of_its_classes_and_no_other(flatten):
+def test_each_task_has_exactly_the_samples_of_its_classes(flatten):
     stream = ClassSplit(DIGITS, groups=5, flatten=flatten)
     inputs, labels = DIGITS.train_set(flatten=flatten)
     assert len(stream) == 2
@@ -232,34 +232,35 @@ def test_each_task_has_all_samples_of_its_classes_and_no_other(flatten):
         assert set(task.test_labels.tolist()) == set(range(low, low + 5))
 
 
-def test_new_labels_count_in_the_order_of_the_group():
+def test_new_labels_follow_the_order_of_the_group():
     stream = ClassSplit(DIGITS, groups=((7, 2, 5), (0, 9)), relabel=True)
     assert stream.classes == 3
+    assert len(ClassSplit(DIGITS, groups=np.int64(2))) == 5
     old, new = ClassSplit(DIGITS, groups=((7, 2, 5), (0, 9)))[0], stream[0]
     assert torch.equal(old.inputs, new.inputs)
     assert torch.equal(torch.tensor([7, 2, 5])[new.labels], old.labels)
     assert torch.equal(torch.tensor([7, 2, 5])[new.test_labels], old.test_labels)
 
 
-def test_groups_that_cannot_be_are_refused():
+def test_invalid_groups_are_refused():
     gap = images_from_arrays(
         DIGITS.train_images, DIGITS.train_labels, DIGITS.test_images[:3], DIGITS.test_labels[:3] * 0 + 4, classes=10
     )
-    for images, groups, said in (
+    for images, groups, message in (
         (DIGITS, 3, "10 classes do not divide into groups of 3"),
         (DIGITS, 1, "groups is 1; expected a whole number from 2 to 10"),
         (DIGITS, 11, "groups is 11"),
-        (DIGITS, ((0, 1), (2,)), r"group \(2,\) has one class"),
-        (DIGITS, (0, 1), r"group \(0,\) has one class"),
-        (DIGITS, ((0, 1), ()), r"group \(\) has one class or none"),
-        (DIGITS, ((0, 0),), "names a class twice"),
+        (DIGITS, ((0, 1), (2,)), r"group \(2,\) has fewer than two classes"),
+        (DIGITS, (0, 1), r"group \(0,\) has fewer than two classes"),
+        (DIGITS, ((0, 1), ()), r"group \(\) has fewer than two classes"),
+        (DIGITS, ((0, 0),), "contains a class twice"),
         (DIGITS, ((0, 10),), "expected a whole number from 0 to 9"),
         (DIGITS, ((0, 1.5),), "expected a whole number from 0 to 9"),
         (DIGITS, (), "groups is empty"),
         (DIGITS, "01", "groups is '01'"),
         (gap, 5, r"has no test images of the classes \[0, 1, 2, 3, 5, 6, 7, 8, 9\]"),
     ):
-        with pytest.raises(ConfigError, match=said):
+        with pytest.raises(ConfigError, match=message):
             ClassSplit(images, groups)
 
 
@@ -281,21 +282,21 @@ def test_subsets_are_disjoint_complete_and_stratified():
     assert not torch.equal(parts[0].sort().values, Subsets(DIGITS, parts=7, seed=5).samples(0).sort().values)
 
 
-def test_a_subset_does_not_come_class_by_class():
-    """Samples of one class in a row: of 119 pairs of neighbours about one in 11 is of one class where the order is random."""
+def test_subset_is_not_sorted_by_class():
+    """In random order, about one of 11 pairs of consecutive samples, of 119 pairs, has equal labels."""
     labels = Subsets(DIGITS, parts=1)[0].labels
-    alike = int((labels[1:] == labels[:-1]).sum())
-    assert binomtest(alike, 119, 11 / 119).pvalue > 1e-6
+    equal = int((labels[1:] == labels[:-1]).sum())
+    assert binomtest(equal, 119, 11 / 119).pvalue > 1e-6
 
 
 def test_too_many_subsets_are_refused():
-    lopsided = images_from_arrays(
+    unbalanced = images_from_arrays(
         DIGITS.train_images, torch.tensor([1] * 5 + [0] * 115), DIGITS.test_images, DIGITS.test_labels * 0
     )
-    assert len(Subsets(lopsided, parts=5)) == 5
-    with pytest.raises(ConfigError, match="of 6 parts of 120 images 1 would have one class only"):
-        Subsets(lopsided, parts=6)
-    with pytest.raises(ConfigError, match="of 120 parts of 120 images 120 would have"):
+    assert len(Subsets(unbalanced, parts=5)) == 5
+    with pytest.raises(ConfigError, match="with parts=6 of 120 images, 1 subsets would have a single class"):
+        Subsets(unbalanced, parts=6)
+    with pytest.raises(ConfigError, match="with parts=120 of 120 images, 120 subsets would have"):
         Subsets(DIGITS, parts=120)
     for parts in (0, 121, 2.0):
         with pytest.raises(ConfigError, match=f"parts is {parts}; expected a whole number from 1 to 120"):
@@ -305,80 +306,80 @@ def test_too_many_subsets_are_refused():
 # Continuous
 
 
-def drawn(stream):
-    """Task and number of each sample of each segment, read from the first feature of `blobs`."""
+def task_and_number(stream):
+    """Return task and number of each sample of each segment, from the first feature of `blobs`."""
     return [(task.inputs[:, 0] // 1_000_000, task.inputs[:, 0] % 1_000_000) for task in stream]
 
 
-def test_the_next_task_rises_as_the_formula_says():
+def test_share_of_the_next_task_rises_as_documented():
     count, segments, beta = 20_000, 20, 4.0
     base = TaskList([blobs(i, count) for i in range(3)])
     stream = ContinuousTasks(base, segments_per_task=segments, beta=beta, seed=6)
     statistic, freedom = 0.0, 0
-    for i, (source, _) in enumerate(drawn(stream)):
+    for i, (source, _) in enumerate(task_and_number(stream)):
         time = (i + (torch.arange(len(source)) + 0.5) / len(source)) / segments
         rise = [(0.5 + beta * (time - k) / 2).clamp(0, 1) for k in (1, 2)]
-        for task, wanted in enumerate((1 - rise[0], rise[0] - rise[1], rise[1])):
-            variance = float((wanted * (1 - wanted)).sum())
-            excess = float((source == task).double().sum() - wanted.sum())
+        for task, probability in enumerate((1 - rise[0], rise[0] - rise[1], rise[1])):
+            variance = float((probability * (1 - probability)).sum())
+            excess = float((source == task).double().sum() - probability.sum())
             if variance:
                 statistic, freedom = statistic + excess**2 / variance, freedom + 1
             else:
-                assert abs(excess) < 1e-3  # certain: none but that task
-    # The two tasks of a segment are one draw seen twice, hence half the terms; false alarms: 1e-6.
+                assert abs(excess) < 1e-3  # probabilities are 0 or 1
+    # The counts of the two tasks of a segment are complementary, hence half the terms; false alarm rate: 1e-6.
     assert freedom == 2 * 2 * 2 * 5  # two boundaries, five segments (a quarter of a task) on either side, two tasks
     assert chi2.sf(statistic / 2, freedom / 2) > 1e-6
 
 
-def test_an_inner_task_is_learned_once_on_average():
+def test_samples_of_an_inner_task_are_learned_once_on_average():
     count = 400
     base = TaskList([blobs(i, count) for i in range(3)])
-    seen = torch.zeros(count)
+    counts = torch.zeros(count)
     runs = 60
     for seed in range(runs):
-        for source, number in drawn(ContinuousTasks(base, segments_per_task=4, seed=seed)):
-            seen += torch.bincount(number[source == 1].long(), minlength=count)
-    # A sample has two chances p and 1 - p: at most half a draw of variance, and orders are shuffled anew by each seed.
-    assert float((seen / runs - 1).abs().max()) < 6 * (0.5 / runs) ** 0.5
-    assert float(seen.sum() / runs / count - 1) == pytest.approx(0, abs=6 * (0.5 / runs / count) ** 0.5)
+        for source, number in task_and_number(ContinuousTasks(base, segments_per_task=4, seed=seed)):
+            counts += torch.bincount(number[source == 1].long(), minlength=count)
+    # A sample is drawn with probabilities p and 1 - p, so the variance is at most 0.5; each seed has another order.
+    assert float((counts / runs - 1).abs().max()) < 6 * (0.5 / runs) ** 0.5
+    assert float(counts.sum() / runs / count - 1) == pytest.approx(0, abs=6 * (0.5 / runs / count) ** 0.5)
 
 
-def test_hard_changes_are_the_tasks_themselves_in_pieces():
+def test_infinite_beta_gives_the_tasks_in_pieces():
     base = TaskList([blobs(0), blobs(1, 31)])
     stream = ContinuousTasks(base, segments_per_task=3, beta=float("inf"))
-    found = drawn(stream)
+    segments = task_and_number(stream)
     for task, count in ((0, 40), (1, 31)):
-        pieces = found[3 * task : 3 * task + 3]
+        pieces = segments[3 * task : 3 * task + 3]
         assert all(bool((source == task).all()) for source, _ in pieces)
         assert torch.equal(torch.cat([number for _, number in pieces]).sort().values, torch.arange(count).float())
     assert stream[4].name == "segment 1 of task 1"
     assert torch.equal(stream.test(4)[0], base.test(1)[0])
 
 
-def test_fading_changes_the_task_of_a_sample_and_not_its_place():
-    """Whichever task the sample at a place is of, it is the one that the task alone would have had there."""
+def test_fading_changes_the_task_of_a_sample_but_not_its_position():
+    """A sample of either task is the one that this task has at the same position without fading."""
     base = TaskList([blobs(i, 60) for i in range(3)])
     orders = {}
     for seed in (1, 2):
-        hard = drawn(ContinuousTasks(base, segments_per_task=4, beta=float("inf"), seed=seed))
-        soft = drawn(ContinuousTasks(base, segments_per_task=4, beta=2, seed=seed))
-        alone = orders[seed] = torch.cat([number for _, number in hard]).view(3, 60)
-        assert not torch.equal(alone[0], alone[1])
-        source, number = (torch.cat(each).long() for each in zip(*soft, strict=True))
-        place = torch.arange(180) % 60
-        assert torch.equal(number.float(), alone[source, place])
+        abrupt = task_and_number(ContinuousTasks(base, segments_per_task=4, beta=float("inf"), seed=seed))
+        fading = task_and_number(ContinuousTasks(base, segments_per_task=4, beta=2, seed=seed))
+        unmixed = orders[seed] = torch.cat([number for _, number in abrupt]).view(3, 60)
+        assert not torch.equal(unmixed[0], unmixed[1])
+        source, number = (torch.cat(each).long() for each in zip(*fading, strict=True))
+        position = torch.arange(180) % 60
+        assert torch.equal(number.float(), unmixed[source, position])
         assert int((source != torch.arange(180) // 60).sum()) > 10
     assert not torch.equal(orders[1], orders[2])
 
 
-def test_inputs_and_labels_of_a_mixture_belong_together():
+def test_inputs_and_labels_of_a_mixture_match():
     for task in ContinuousTasks(TaskList([blobs(0), blobs(1, 31), blobs(2, 70)]), segments_per_task=2):
         assert torch.equal(task.labels, (task.inputs[:, 0] % 1_000_000 % 2).long())
 
 
-def test_bad_settings_of_a_continuous_stream_are_refused():
+def test_invalid_settings_of_a_continuous_stream_are_refused():
     base = TaskList([blobs(0, 8), blobs(1, 8)])
-    for given, settings, said in (
+    for given, settings, message in (
         (DIGITS, {}, "stream is a Images; expected a task stream"),
         (base, {"segments_per_task": 0}, "segments_per_task is 0"),
         (base, {"beta": 0.5}, "beta is 0.5; expected a number of at least 1"),
@@ -386,13 +387,13 @@ def test_bad_settings_of_a_continuous_stream_are_refused():
         (base, {"beta": "4"}, "beta is '4'"),
         (base, {"seed": -1}, "seed is -1"),
     ):
-        with pytest.raises(ConfigError, match=said):
+        with pytest.raises(ConfigError, match=message):
             ContinuousTasks(given, **settings)
     with pytest.raises(ConfigError, match="'task 0' has 8 samples for 9 segments"):
         ContinuousTasks(base, segments_per_task=9)[0]
 
 
-# Arrays of one's own
+# Your own arrays
 
 
 def test_arrays_become_tasks():
@@ -405,38 +406,42 @@ def test_arrays_become_tasks():
     assert torch.equal(doubles[0].labels, stream[0].labels)
 
 
-def test_bad_arrays_are_refused():
+def test_invalid_arrays_are_refused():
     x, y, a, b = blobs(0)
-    for tasks, settings, said in (
+    for tasks, settings, message in (
         ([], {}, "tasks is empty"),
-        (7, {}, "tasks is int; expected a list"),
+        (7, {}, "tasks has type int; expected a list"),
         ([(x, y)], {}, "task 0 is a tuple; expected a Task, or"),
-        ([(x.astype(np.uint8), y, a, b)], {}, r"inputs of task 0 are torch.uint8.*images_from_arrays"),
+        ([(x.astype(np.uint8), y, a, b)], {}, r"inputs of task 0 have type torch.uint8.*images_from_arrays"),
         ([(x, y * 0, a, b)], {}, "all 40 training labels of task 'task 0' are 0"),
         ([(x, y - 1, a, b)], {}, "a label .* is -1"),
-        ([(x, y / 2, a, b)], {}, "labels of 'task 0' are not whole"),
+        ([(x, y / 2, a, b)], {}, "labels of 'task 0' are not whole numbers"),
         ([(x * np.nan, y, a, b)], {}, "NaN or infinite"),
         ([(x, y[1:], a, b)], {}, "for 40 inputs"),
         ([(x, y, a[:, :2], b)], {}, r"shape \(3,\) and test inputs of shape \(2,\)"),
         ([(x, y, a, b), (x[:, :2], y, a[:, :2], b)], {}, r"inputs of task 'task 1' have shape \(2,\)"),
-        ([(x, y + 3, a, b)], {"classes": 3}, r"a label of task 'task 0' is 4; expected 0 \.\. 2, the classes of the stream 'tasks'"),
+        (
+            [(x, y + 3, a, b)],
+            {"classes": 3},
+            r"a label of task 'task 0' is 4; expected 0 \.\. 2, the classes of the stream 'tasks'",
+        ),
         ([(x, y, a, b)], {"classes": 1}, "classes is 1"),
     ):
-        with pytest.raises(ConfigError, match=said):
+        with pytest.raises(ConfigError, match=message):
             TaskList(tasks, **settings)
 
 
-# Bad settings of all
+# Invalid settings of all streams
 
 
 @pytest.mark.parametrize("kind", [PermutedTasks, ClassSplit, Subsets])
-def test_what_is_no_set_of_images_is_refused(kind):
+def test_tensors_in_place_of_images_are_refused(kind):
     with pytest.raises(ConfigError, match=r"images are a Tensor; expected Images, such as mnist\(\)"):
         kind(DIGITS.train_images)
 
 
-def test_bad_numbers_are_refused():
-    for settings, said in (
+def test_invalid_numbers_are_refused():
+    for settings, message in (
         ({"tasks": 0}, "tasks is 0; expected a whole number of at least 1"),
         ({"tasks": 2.0}, "tasks is 2.0"),
         ({"seed": -1}, "seed is -1; expected a whole number of at least 0"),
@@ -444,13 +449,15 @@ def test_bad_numbers_are_refused():
         ({"seed": True}, "seed is True"),
         ({"scale": 255}, "scale is 255; expected one of"),
     ):
-        with pytest.raises(ConfigError, match=said):
+        with pytest.raises(ConfigError, match=message):
             PermutedTasks(DIGITS, **settings)
     with pytest.raises(ConfigError, match="seed is 'a'"):
         Subsets(DIGITS, parts=2, seed="a")
 
 
-def test_one_class_alone_is_refused():
+def test_single_class_is_refused():
     same = images_from_arrays(DIGITS.train_images, [0] * 120, DIGITS.test_images, [0] * 60)
-    with pytest.raises(ConfigError, match="all 120 training labels of task 'permutation 0' are 0; expected at least two classes"):
+    with pytest.raises(
+        ConfigError, match="all 120 training labels of task 'permutation 0' are 0; expected at least two classes"
+    ):
         PermutedTasks(same)[0]

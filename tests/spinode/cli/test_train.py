@@ -150,7 +150,7 @@ def test_rules_that_forget_by_design_are_marked(small):
         (["sgd", *SMALL, "--seeds", "1", "--seed", "2"], "both --seed 2 and --seeds were given"),
         (["sgd", *SMALL, "--evaluate", "last"], "evaluate is 'last'; expected"),
         (["sgd", *SMALL, "--processes", "0"], "processes is 0; expected a whole number"),
-        (["sgd", *SMALL, "--images", "/nope", "--stream", "permuted-mnist"], "/nope is no folder"),
+        (["sgd", *SMALL, "--images", "/nope", "--stream", "permuted-mnist"], "/nope is not a folder"),
     ],
 )
 def test_mistakes_are_one_sentence(train, words, message):
