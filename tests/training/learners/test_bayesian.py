@@ -132,8 +132,8 @@ def test_tests_do_not_advance_the_generator(stream):
     [
         (BayesianLearner, {"rule": "sgd"}, "rule is 'sgd'; expected one of mesu, torch-mesu, bgd, bimu"),
         (BayesianLearner, {"rule": "bgd", "memory": 3}, "bgd has no setting memory; its settings are: mean_rate"),
-        (BayesianLearner, {"samples": 0}, "samples is 0; expected a uninterrupted number"),
-        (BayesianLearner, {"hidden": [5, -1]}, "a value of hidden is -1; expected a uninterrupted number of at least 1"),
+        (BayesianLearner, {"samples": 0}, "samples is 0; expected a whole number"),
+        (BayesianLearner, {"hidden": [5, -1]}, "a value of hidden is -1; expected a whole number of at least 1"),
         (BayesianLearner, {"rule": "bimu", "synapse": TiO2()}, "bimu cannot store its weights in devices"),
         (BayesianLearner, {"synapse": TiO2(), "w_max": 0}, "w_max is 0; expected a finite number above 0"),
         (PlainLearner, {"rule": "mesu"}, "rule is 'mesu'; expected one of sgd, adam"),

@@ -165,7 +165,7 @@ def test_resumes_between_and_within_tasks(stream, tmp_path, monkeypatch):
         ({"rule": "ewc-online", "decay": -1}, "decay of ewc-online is -1; expected a finite number"),
         ({"rule": "mesu", "memory": "long"}, "memory of OnlineMESU is 'long'; expected a number above 0"),
         ({"hidden": [50, 50]}, "expected one hidden layer"),
-        ({"hidden": 0}, "a value of hidden is 0; expected a uninterrupted number of at least 1"),
+        ({"hidden": 0}, "a value of hidden is 0; expected a whole number of at least 1"),
         ({"test_samples": 0}, "test_samples is 0"),
         ({"memory": -1}, "memory of OnlineMESU is -1; expected a number above 0"),
     ],
