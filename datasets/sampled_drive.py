@@ -92,7 +92,7 @@ def is_hold(interpolation: str) -> bool:
     Raises:
         ConfigError: another value.
     """
-    return one_of("interpolation", interpolation, ("held", "linear")) == "held"
+    return bool(one_of("interpolation", interpolation, ("held", "linear")) == "held")
 
 
 def read_drive(values: Values, name: str, samples: int, *, channels: int | None = None, hold: bool = False) -> SampledDrive:

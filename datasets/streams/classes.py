@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from ...contracts.stream_registry import construct_stream, register_stream
+from ...contracts.task_stream import TaskStream
 from ...errors import ConfigError
 from ...validation import is_whole_number, whole_number
 from ..images.images import Images
@@ -123,3 +125,24 @@ def _check_groups(given: Any, classes: int) -> tuple[tuple[int, ...], ...]:
         if len(set(group)) < len(group):
             raise ConfigError(f"group {group} contains a class twice; expected each class once.")
     return tuple(tuple(whole_number(f"a class of group {group}", label, 0, classes - 1) for label in group) for group in groups)
+
+
+def build_split(images: Sequence[Images], tasks: int | None, seed: int, settings: Mapping[str, Any]) -> TaskStream:
+    """Build a task of each pair of classes, labelled 0 and 1 in every task."""
+    return construct_stream(ClassSplit, images[0], {"relabel": True, **settings})
+
+
+def build_class_incremental(images: Sequence[Images], tasks: int | None, seed: int, settings: Mapping[str, Any]) -> TaskStream:
+    """Build a task of each pair of classes, with their own labels."""
+    return construct_stream(ClassSplit, images[0], {"relabel": False, **settings})
+
+
+register_stream(
+    "split-mnist", build_split, images=["mnist"], summary="digits 0 and 1, then 2 and 3, ..., labelled 0 and 1 in each task"
+)
+register_stream(
+    "class-mnist",
+    build_class_incremental,
+    images=["mnist"],
+    summary="digits 0 and 1, then 2 and 3, ..., with their own labels",
+)

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from ...contracts.stream_registry import construct_stream, register_stream
 from ...contracts.task_stream import Task, TaskStream
 from ...errors import ConfigError
 from ...validation import number, whole_number
+from ..images.images import Images
 from .base import Stream, generator
+from .permuted import build_permuted
 
 
 @dataclass(frozen=True, eq=False)
@@ -146,3 +151,16 @@ def _merge(pieces: list[tuple[Tensor, Tensor]]) -> Tensor:
     """Merge pairs of positions and values into one tensor; the positions together are 0 .. samples - 1."""
     positions = torch.cat([position for position, _ in pieces])
     return torch.cat([values for _, values in pieces])[positions.argsort()]
+
+
+def build_continuous(images: Sequence[Images], tasks: int | None, seed: int, settings: Mapping[str, Any]) -> TaskStream:
+    """Build permuted tasks that fade into each other; `tasks` is the number of segments of the stream."""
+    inner = {name: settings[name] for name in ("scale", "first_identity") if name in settings}
+    outer = {name: value for name, value in settings.items() if name not in inner}
+    count = None if tasks is None else -(-tasks // outer.get("segments_per_task", 10))
+    return construct_stream(ContinuousTasks, build_permuted(images, count, seed, inner), {"seed": seed, **outer})
+
+
+register_stream(
+    "continuous-mnist", build_continuous, images=["mnist"], summary="permuted MNIST whose tasks fade into each other"
+)

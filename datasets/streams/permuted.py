@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from ...contracts.stream_registry import construct_stream, register_stream
+from ...contracts.task_stream import TaskStream
 from ...validation import whole_number
 from ..images.images import Images
 from .base import Stream, check_images, generator
@@ -95,3 +99,28 @@ class PermutedTasks(Stream):
 
     def _permute(self, index: int, inputs: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         return inputs.index_select(1, self.permutation(index)), labels
+
+
+def build_permuted(images: Sequence[Images], tasks: int | None, seed: int, settings: Mapping[str, Any]) -> TaskStream:
+    """Build tasks with permuted pixels from one set of images."""
+    length = {} if tasks is None else {"tasks": tasks}
+    return construct_stream(PermutedTasks, images[0], {**length, "seed": seed, **settings})
+
+
+register_stream(
+    "permuted-mnist", build_permuted, images=["mnist"], permuted=True, summary="MNIST, its pixels in another order in each task"
+)
+register_stream(
+    "permuted-fashion",
+    build_permuted,
+    images=["fashion-mnist"],
+    permuted=True,
+    summary="Fashion-MNIST, its pixels in another order in each task",
+)
+register_stream(
+    "made-digits",
+    build_permuted,
+    images=["made-digits"],
+    permuted=True,
+    summary="generated digits, their pixels in another order in each task; needs no files",
+)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from torch import Tensor
 
+from ...contracts.stream_registry import construct_stream, register_stream
+from ...contracts.task_stream import TaskStream
 from ...errors import ConfigError
 from ..images.images import Images
 from .base import Stream, check_images
@@ -82,3 +85,13 @@ class TaskSequence(Stream):
 
     def _test(self, index: int) -> tuple[Tensor, Tensor]:
         return self.sets[index].test_set(self.scale, self.flatten)
+
+
+def build_sequence(images: Sequence[Images], tasks: int | None, seed: int, settings: Mapping[str, Any]) -> TaskStream:
+    """Build one task per set of images."""
+    return construct_stream(TaskSequence, images, settings)
+
+
+register_stream("mnist-fashion", build_sequence, images=["mnist", "fashion-mnist"], summary="MNIST, then Fashion-MNIST")
+register_stream("fashion-mnist", build_sequence, images=["fashion-mnist", "mnist"], summary="Fashion-MNIST, then MNIST")
+register_stream("mnist", build_sequence, images=["mnist"], summary="MNIST as the only task")

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from ...contracts.stream_registry import construct_stream, register_stream
+from ...contracts.task_stream import TaskStream
 from ...errors import ConfigError
 from ...validation import whole_number
 from ..images.images import Images
@@ -108,3 +112,11 @@ class Subsets(Stream):
 
     def _test(self, index: int) -> tuple[Tensor, Tensor]:
         return self.images.test_set(self.scale, self.flatten)
+
+
+def build_subsets(images: Sequence[Images], tasks: int | None, seed: int, settings: Mapping[str, Any]) -> TaskStream:
+    """Build subsets of one set of images, without known task boundaries."""
+    return construct_stream(Subsets, images[0], {"seed": seed, **settings})
+
+
+register_stream("stream-fashion", build_subsets, images=["fashion-mnist"], summary="Fashion-MNIST in 60 subsets")

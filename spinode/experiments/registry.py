@@ -7,10 +7,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..contracts.stream_registry import registered_streams
 from ..contracts.synapse_registry import build_synapse, registered_synapses
 from ..errors import ConfigError
 from ..validation import one_of
-from .streams import IMAGE_SETS, STREAMS, load_images, permuted
+from .image_sets import IMAGE_SETS, load_images
 
 if TYPE_CHECKING:
     from ..contracts.synapse import Synapse
@@ -23,7 +24,7 @@ def make_stream(
     """Return a stream by its name.
 
     Args:
-        name: One of `spinode.experiments.streams.STREAMS`.
+        name: A name of `spinode.contracts.stream_registry`.
         settings: Further arguments of its class; "train" and "test" are the numbers of images to use, from the first on.
         tasks: Number of tasks of a stream that can have any length; None for its own length, or 10.
         seed: Seed of permutations and subsets, unless `settings` contain one.
@@ -37,7 +38,10 @@ def make_stream(
         >>> len(stream), len(stream[0])
         (3, 100)
     """
-    entry = STREAMS[one_of("stream", name, STREAMS)]
+    from ..datasets import streams as streams  # registers the streams
+
+    entries = registered_streams()
+    entry = entries[one_of("stream", name, entries)]
     own = dict(settings)
     train, test = own.pop("train", None), own.pop("test", None)
     loaded = [load_images(each, images).first(train, test) for each in entry.images]
@@ -65,9 +69,9 @@ def make_ood_stream(name: str, settings: Mapping[str, Any], *, tasks: int, seed:
         >>> len(make_ood_stream("made-digits", {}, tasks=4, seed=0))
         4
     """
-    from ..datasets import TaskSequence
+    from ..datasets import TaskSequence, streams as streams  # registers the streams
 
-    permuted_streams = [each for each, entry in STREAMS.items() if entry.build is permuted and each not in IMAGE_SETS]
+    permuted_streams = [each for each, entry in registered_streams().items() if entry.permuted and each not in IMAGE_SETS]
     one_of("ood", name, [*IMAGE_SETS, *permuted_streams])
     scale = {"scale": settings["scale"]} if "scale" in settings else {}
     if name in permuted_streams:

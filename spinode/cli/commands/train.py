@@ -25,8 +25,10 @@ CHECKPOINT_EVERY = 10.0
 
 def add_arguments(parser: Parser) -> None:
     """Add the options."""
+    from ...contracts.stream_registry import registered_streams
+    from ...datasets import streams as streams  # registers the streams
+    from ...experiments.image_sets import IMAGE_SETS
     from ...experiments.rules import RULES
-    from ...experiments.streams import IMAGE_SETS, STREAMS
     from ...training import StreamConfig
     from ..options import add_checkpoint, add_progress
     from ..settings import add_settings, parse_value
@@ -36,7 +38,9 @@ def add_arguments(parser: Parser) -> None:
     parser.add_argument(
         "--recipe", metavar="NAME", help="shipped recipe, NAME:VARIANT, or a .yaml file; other options change it"
     )
-    parser.add_argument("--stream", metavar="NAME", help=f"{', '.join(STREAMS)} (default: that of the rule's recipe)")
+    parser.add_argument(
+        "--stream", metavar="NAME", help=f"{', '.join(registered_streams())} (default: that of the rule's recipe)"
+    )
     parser.add_argument("--synapse", metavar="NAME", help="ideal, a .safetensors file, or a device by name (default: ideal)")
     parser.add_argument(
         "--ood",

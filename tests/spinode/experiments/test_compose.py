@@ -5,11 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from spinode.contracts.stream_registry import registered_streams
 from spinode.datasets import made_digits
+from spinode.datasets.streams.permuted import build_permuted
+from spinode.datasets.streams.sequence import build_sequence
+from spinode.datasets.streams.subsets import build_subsets
 from spinode.errors import ConfigError
 from spinode.experiments.compose import default_recipe, run_recipe
 from spinode.experiments.rules import RULES
-from spinode.experiments.streams import STREAMS, permuted, sequence, subsets
 from spinode.training.recipe import Recipe, load_recipe, recipe_names
 
 
@@ -38,7 +41,7 @@ def test_shipped_recipe_composes_and_runs(name, monkeypatch):
     """On two tasks of a few generated digits: all names are known, and the learner accepts all settings."""
     monkeypatch.setattr("spinode.experiments.registry.load_images", lambda *_: made_digits(train=40, test=20))
     recipe = load_recipe(name)
-    stream = {permuted: 2, sequence: None, subsets: 1}[STREAMS[recipe.stream].build]
+    stream = {build_permuted: 2, build_sequence: None, build_subsets: 1}[registered_streams()[recipe.stream].build]
     run = {**recipe.run, "epochs": 1, "tasks": stream, "batch_size": min(recipe.run["batch_size"], 20)}
     small = Recipe(
         **{

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pytest
 
+from spinode.contracts.stream_registry import registered_streams
 from spinode.contracts.synapse_registry import registered_synapses
-from spinode.datasets import made_digits
+from spinode.datasets import made_digits, streams as streams
 from spinode.errors import ConfigError
 from spinode.experiments.registry import make_ood_stream, make_stream, make_synapse
-from spinode.experiments.streams import STREAMS, permuted, register_stream
 
 
-@pytest.mark.parametrize("name", STREAMS)
+@pytest.mark.parametrize("name", registered_streams())
 def test_streams_by_name(name, monkeypatch):
     """Generated digits stand in for the sets of images, which may not be on this machine."""
     monkeypatch.setattr("spinode.experiments.registry.load_images", lambda *_: made_digits(train=400, test=100))
@@ -67,12 +67,6 @@ def test_every_registered_synapse_is_a_name():
     assert {"weak-reset", "tio2", "ideal-device"} <= set(registered_synapses())
     for name in registered_synapses():
         assert make_synapse(name).initial((2,)) is not None
-
-
-def test_new_stream_is_a_name_at_once(monkeypatch):
-    monkeypatch.setattr("spinode.experiments.streams.STREAMS", dict(STREAMS))
-    with pytest.raises(ConfigError, match="there is a stream 'made-digits' already"):
-        register_stream("made-digits", ["made-digits"], permuted, "")
 
 
 @pytest.mark.parametrize(
