@@ -96,8 +96,8 @@ class Stepper:
         thermal = self._thermal / math.sqrt(dt)
         if self._native:
             numbers = self.terms.numbers(thermal)
-            random = {"first": self._steps, "key": self._key}
-            compiled.advance(self.padded, self.terms.cells, stray, steps, GAMMA0 * dt, numbers, (begin, end), **random)
+            counter = {"first": self._steps, "key": self._key}
+            compiled.advance(self.padded, self.terms.cells, stray, steps, GAMMA0 * dt, numbers, (begin, end), **counter)
         else:
             self._torch_steps(stray, steps, dt, thermal, begin, end)
         self._steps += steps

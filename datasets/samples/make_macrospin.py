@@ -2,9 +2,8 @@
 
 The device: a CoFeB film of 1 nm on a disc of 50 nm, Ms = 1 MA/m, alpha = 0.05, at T = 0. At rest Ku = 690 kJ/m3, of
 which 628 kJ/m3 compensate the shape anisotropy (demag = (0, 0, 1)), so that the easy axis is perpendicular to the plane with
-H_k = 98 kA/m.
-A field of 120 kA/m, 20 degrees out of the plane, tilts the magnetisation to mz = 0.70; about this
-direction it rings at 4.5 GHz.
+H_k = 98 kA/m. A field of 120 kA/m, 20 degrees out of the plane, tilts the magnetisation to mz = 0.70; about this direction it
+rings at 4.5 GHz.
 
 The drive is Ku, as a voltage would set it (as on a skyrmion in Chen et al., Nat. Commun. 13, 1016 (2022),
 doi:10.1038/s41467-022-28571-7): in `macrospin.csv` a sine of 2.5 GHz with a new amplitude of 0 .. 40 kJ/m3 each period,

@@ -374,3 +374,10 @@ def test_grains_follow_the_seed_and_have_the_requested_spread():
     # 400 grains: the standard error of the relative deviation is 0.2 / sqrt(800) = 0.007; four of them, a false alarm of 6e-5.
     assert float(values.std() / 8e5) == pytest.approx(0.2, abs=0.03)
     assert not torch.equal(first.Ku / 8e5, first.D / 3e-3)
+
+
+def test_numpy_scalars_are_accepted():
+    film = small_film(alpha=np.float64(0.02), Ms=np.int64(580_000), Ku=np.float32(8e5))
+    assert (film.alpha, film.Ms) == (0.02, 580e3)
+    assert type(film.Ms) is type(film.alpha) is float
+    assert disc(np.float64(12e-9), cell=np.float64(CELL)).shape == (12, 12)
