@@ -1,8 +1,8 @@
-"""A training step of IBM's aihwkit, timed by a Python that has it: our own environment holds a torch that it cannot load.
+"""A training step of IBM's aihwkit, timed by another Python: aihwkit cannot load the torch of this package's environment.
 
     python benchmarks/synapses.py --only aihwkit --aihwkit /path/to/other/python
 
-That Python runs this file as a script. What worked with CPython 3.11, in a venv of its own:
+That Python runs this file as a script. Installed with CPython 3.11 in a separate virtual environment by
 `pip install torch==2.10.0 aihwkit==1.1.0`.
 """
 
@@ -26,22 +26,22 @@ LINE = {"part": "speed", "work": "aihwkit training step"}
 
 
 def aihwkit_step(python: Path | None, repetitions: int = 15) -> Iterator[dict[str, Any]]:
-    """A training step of 784-512-10 in aihwkit's CPU simulator beside the float network of `step-time`, on one thread.
+    """Time a training step of 784-512-10 in aihwkit's CPU simulator and of the float network of `step-time`, on one thread.
 
-    Batch 1000 of random images, no bias in the weights, batch normalisation and hard tanh, as our networks. Devices are the
-    preset ReRamSB (soft bounds, Gong et al. 2018); inputs and outputs without converters or noise, which ours have not either.
-    "pulsed" is AnalogSGD at a rate of 0.01 and the update of a crossbar: for every image, stochastic trains of up to 31 pulses
-    (aihwkit shortens them where gradients are small) on rows and columns, which meet in the devices. Ours is another algorithm:
-    it adds up the gradients of the batch in digital and then programs every device once. "mixed precision" of aihwkit comes
-    nearer to this: gradients add up in digital, and pulses go out, row by row, where a device's sum passes a threshold. The
-    weights differ as well: real numbers of one device each here, signs of pairs in `step-time`. So a ratio of the two says
-    what a step costs a user, not whose code is better.
+    Batch 1000 of random images, no bias in the weights, batch normalisation and hard tanh, as in our networks. Devices are the
+    preset ReRamSB (soft bounds, Gong et al. 2018); inputs and outputs are without converters or noise, as ours. "pulsed" is
+    AnalogSGD at a rate of 0.01 and the update of a crossbar: for every image, stochastic trains of up to 31 pulses (aihwkit
+    shortens them where gradients are small) on rows and columns, which meet in the devices. Our algorithm is a different one:
+    it sums the gradients of the batch digitally and then programs every device once. "mixed precision" of aihwkit is closer to
+    it: gradients are summed digitally, and a device gets a pulse, row by row, when its sum passes a threshold. The weights
+    differ as well: real numbers of one device each here, signs of pairs in `step-time`. So the ratio of the two is the cost of
+    a step to a user, and does not compare the quality of the code.
 
-    Steps in turn, the first two not counted, processor time of the process. The ratio is the median over rounds of a step by
-    the float step of the same round, in that Python's own torch.
+    The networks step in turn, and the first two steps are not counted; processor time of the process. The ratio is the median
+    over rounds of a step to the float step of the same round, in the torch of that Python.
     """
     if python is None:
-        yield {**LINE, "skipped": "not measured: no --aihwkit PYTHON was given, the Python that has aihwkit"}
+        yield {**LINE, "skipped": "not measured: pass --aihwkit PYTHON, a Python that has aihwkit"}
         return
     environment = os.environ | dict.fromkeys(THREAD_VARIABLES, "1")
     command = [str(python), str(Path(__file__).resolve()), str(repetitions)]
@@ -51,14 +51,14 @@ def aihwkit_step(python: Path | None, repetitions: int = 15) -> Iterator[dict[st
         yield {**LINE, "error": f"{python}: {error.strerror}"}
         return
     if run.returncode:
-        said = run.stderr.strip().splitlines() or [f"it ended with code {run.returncode}"]
-        yield {**LINE, "error": f"{python}: {said[-1]}"}
+        messages = run.stderr.strip().splitlines() or [f"it ended with code {run.returncode}"]
+        yield {**LINE, "error": f"{python}: {messages[-1]}"}
         return
     yield from map(json.loads, run.stdout.splitlines())
 
 
 def main(repetitions: int) -> None:
-    """Print the lines; in the other Python."""
+    """Time the steps and print the lines; runs in the other Python."""
     import torch
 
     torch.set_num_threads(1)
@@ -73,14 +73,16 @@ def main(repetitions: int) -> None:
         **LINE, "batch": BATCH, "threads": torch.get_num_threads(),
         "versions": {name: installed(name) for name in ("aihwkit", "torch", "numpy")},
     }  # fmt: skip
-    plain = times.pop("float")
+    float_times = times.pop("float")
     for update, values in times.items():
-        ratios = [value / base for value, base in zip(values, plain, strict=True)]
-        emit(**shared, update=update, cpu=spread(values), **{"float step": spread(plain), "ratio_to_float": spread(ratios)})
+        ratios = [value / base for value, base in zip(values, float_times, strict=True)]
+        emit(
+            **shared, update=update, cpu=spread(values), **{"float step": spread(float_times), "ratio_to_float": spread(ratios)}
+        )
 
 
 def _step(kind: str) -> Callable[[], None]:
-    """One training step on the next batch, of a network of its own."""
+    """Return a function that takes one training step of a new network."""
     import torch
     from torch import nn
 
@@ -107,7 +109,7 @@ def _step(kind: str) -> Callable[[], None]:
 
 
 def _linear(kind: str, inputs: int, outputs: int) -> Any:
-    """A layer without bias, in floating point or on devices."""
+    """Return a layer without bias, in floating point or on devices."""
     if kind == "float":
         from torch import nn
 

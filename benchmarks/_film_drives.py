@@ -1,4 +1,4 @@
-"""The drives of benchmarks/reservoir.py: of the Mackey-Glass run, and those that surrogates are fitted and tried on."""
+"""The drives of benchmarks/reservoir.py: that of the Mackey-Glass task, and those on which surrogates are fitted and tested."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ NODES, HOLD = 50, 10e-12
 
 
 def masked(points: int = 10_000, *, scale: float = 0.4, seed: int = 3) -> Tensor:
-    """Anisotropy of each virtual node, shape (points, nodes): a mask of normal numbers times the series, their largest at
-    `scale`.
+    """Return the anisotropy of each virtual node, shape (points, nodes).
+
+    It is a mask of normal numbers times the series, scaled to a largest magnitude of `scale`.
     """
     mask = torch.randn(NODES, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
     products = mackey_glass(10_000)[:, None] * mask
@@ -23,12 +24,12 @@ def masked(points: int = 10_000, *, scale: float = 0.4, seed: int = 3) -> Tensor
 
 
 def mackey_glass_drive(points: int, **settings: float) -> Tensor:
-    """The same every 5 ps, shape (time,)."""
+    """Return the anisotropy of `masked` every 5 ps, shape (time,)."""
     return masked(points, **settings).reshape(-1).repeat_interleave(round(HOLD / INTERVAL))
 
 
 def drive(kind: str, duration: float, seed: int) -> Tensor:
-    """A drive by its name, shape (time,), every 5 ps."""
+    """Return a drive by its name, sampled every 5 ps, shape (time,)."""
     generator = torch.Generator().manual_seed(seed)
     if kind == "sine":
         return modulated_sine(MEAN, UNIT, frequency=4e9, duration=duration, interval=INTERVAL, generator=generator)
@@ -37,6 +38,6 @@ def drive(kind: str, duration: float, seed: int) -> Tensor:
     return random_steps(low, high, duration=duration, interval=INTERVAL, hold=hold, generator=generator)
 
 
-def course(kind: str) -> str:
-    """How a drive runs between samples."""
+def interpolation_of(kind: str) -> str:
+    """Return the interpolation of a drive between samples."""
     return "linear" if kind == "sine" else "held"

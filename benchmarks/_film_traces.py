@@ -1,4 +1,4 @@
-"""Micromagnetic reference traces of the skyrmion devices, kept below build/film since a nanosecond takes seconds."""
+"""Micromagnetic reference traces of the skyrmion devices, cached below build/film, since a nanosecond takes seconds."""
 
 from __future__ import annotations
 
@@ -9,58 +9,58 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from spinode.datasets import skyrmion_device
+from spinode.datasets import Film, skyrmion_device
+from spinode.datasets.film.skyrmion import skyrmion_film
 from spinode.traces.trace import Trace
 
 FOLDER = Path(__file__).resolve().parent.parent / "build" / "film"
 INTERVAL = 5e-12
-_PIECE = 400  # samples between two savings
+_SAVE_EVERY = 400  # samples
 
 
 def film_trace(
     Ku: Tensor, *, count: int = 1, grains: int = 0, interpolation: str = "held", alpha: float = 0.01
 ) -> tuple[Trace, float]:
-    """The trace of a skyrmion device under an anisotropy sampled every 5 ps, from rest, and the processor seconds it took.
+    """Return the trace of a skyrmion device from rest under an anisotropy sampled every 5 ps, and its processor seconds.
 
-    A run that was stopped goes on where it was.
+    A run that was stopped resumes where it was.
     """
     key = hashlib.sha256(Ku.numpy().tobytes() + repr((count, grains, interpolation, alpha)).encode()).hexdigest()[:16]
     file = FOLDER / f"{key}.pt"
     FOLDER.mkdir(parents=True, exist_ok=True)
     film, rest = _device(count, grains, alpha)
-    kept = (
+    saved = (
         torch.load(file, weights_only=True)
         if file.exists()
         else {"mz": torch.empty(0, dtype=torch.float64), "m": rest, "seconds": 0.0}
     )
-    while len(kept["mz"]) < len(Ku):
-        begin = len(kept["mz"])
-        piece = Ku[begin : begin + _PIECE + 1]
+    while len(saved["mz"]) < len(Ku):
+        done = len(saved["mz"])
+        segment = Ku[done : done + _SAVE_EVERY + 1]
         start = time.process_time()
-        times = torch.arange(len(piece), dtype=torch.float64) * INTERVAL
-        last = begin + len(piece) == len(Ku)
-        run = film.simulate(times, kept["m"], Ku=piece, interpolation=interpolation)
+        times = torch.arange(len(segment), dtype=torch.float64) * INTERVAL
+        last = done + len(segment) == len(Ku)
+        run = film.simulate(times, saved["m"], Ku=segment, interpolation=interpolation)
         mz = run.mean[:, 2] if last else run.mean[:-1, 2]
-        kept = {"mz": torch.cat([kept["mz"], mz]), "m": run.m, "seconds": kept["seconds"] + time.process_time() - start}
-        torch.save(kept, file)
-    at = torch.arange(len(Ku), dtype=torch.float64) * INTERVAL
+        saved = {"mz": torch.cat([saved["mz"], mz]), "m": run.m, "seconds": saved["seconds"] + time.process_time() - start}
+        torch.save(saved, file)
+    time_points = torch.arange(len(Ku), dtype=torch.float64) * INTERVAL
     trace = Trace(
-        time=at.numpy(),
+        time=time_points.numpy(),
         drive={"Ku": Ku.numpy()},
-        output={"mz": kept["mz"].numpy()},
+        output={"mz": saved["mz"].numpy()},
         units={"time": "s", "Ku": "J/m3", "mz": ""},
         interpolation={"Ku": interpolation},
         provenance={"simulator": "spinode.datasets.Film", "skyrmions": count, "grains": grains},
     )
-    return trace, kept["seconds"]
+    return trace, saved["seconds"]
 
 
-def _device(count: int, grains: int, alpha: float):
+def _device(count: int, grains: int, alpha: float) -> tuple[Film, Tensor]:
+    """Return the film and its resting state."""
     file = FOLDER / f"rest-{count}-{grains}.pt"
     generator = torch.Generator().manual_seed(grains)
     if not file.exists():
         torch.save(skyrmion_device(count, generator=generator)[1], file)
         generator = torch.Generator().manual_seed(grains)
-    from spinode.datasets.film.skyrmion import skyrmion_film
-
     return skyrmion_film(count, alpha=alpha, generator=generator), torch.load(file, weights_only=True)

@@ -1,4 +1,4 @@
-"""The libraries that rollout.py measures: each workload written for each of them."""
+"""The libraries that rollout.py measures, with each workload written for each of them."""
 
 from __future__ import annotations
 
@@ -11,56 +11,56 @@ import torch
 from _problems import DT, Array, Problem
 from torch import Tensor, nn
 
-#: Devices of D that are worked on at once.
+#: Number of devices of D that are processed at once.
 CHUNKS = {"torchdiffeq-chunks": 20_000, "eager": 20_000, "compile": 8_000, "jax": 8_000}
 
 
 class Implementation:
-    """One way to compute a workload: `prepare` it, compare its `answers`, then time `work`."""
+    """One way to compute a workload: `prepare` it, compare its `results`, then time `work`."""
 
     workloads = "ABCD"
     compiles = False
 
     def prepare(self, problem: Problem) -> None:
-        """Put the data where they belong and make `work`."""
+        """Copy the data into the layout of the library and set `work`."""
         raise NotImplementedError
 
-    def answers(self) -> dict[str, Array]:
-        """Results to compare, in the layout of `Problem.answers`."""
+    def results(self) -> dict[str, Array]:
+        """Return the results to compare, in the layout of `Problem.expected`."""
         raise NotImplementedError
 
     work: Callable[[], Any]
 
 
 class TorchImplementation(Implementation):
-    """What all torch implementations share; they differ in the module and in `run`."""
+    """Base class of the torch implementations, which differ in the module and in `run`."""
 
     name = ""
     module: nn.Module
 
     def build(self, problem: Problem) -> nn.Module:
-        """The field as a chain of linear layers."""
+        """Return the field as a chain of linear layers."""
         parts: list[nn.Module] = []
         for weight, bias in problem.layers:
             linear = nn.Linear(weight.shape[1], weight.shape[0])
-            _fill(linear, weight, bias)
+            _copy_weights(linear, weight, bias)
             parts += [linear, nn.Tanh()]
         return nn.Sequential(*parts[:-1])
 
     def run(self, state: Tensor, drive: Any) -> Tensor:
-        """States (batch, steps + 1, state)."""
+        """Return the states, shape (batch, steps + 1, state)."""
         raise NotImplementedError
 
     def tensor(self, values: Array) -> Tensor:
-        """Batch-major, as PyTorch's own layers like it."""
+        """Return the values batch-major, which suits PyTorch's own layers."""
         return torch.tensor(values, dtype=torch.float32).contiguous()
 
     def drives(self, values: Array) -> Any:
-        """What `run` takes as its drive."""
+        """Return the drive as `run` takes it."""
         return self.tensor(values)
 
     def prepare(self, problem: Problem) -> None:
-        """Module, data in chunks, and which work."""
+        """Build the module, split the data into chunks, and set `work`."""
         self.name, self.module = problem.name, self.build(problem)
         batch = len(problem.state)
         size = min(CHUNKS.get(IMPLEMENTATION_NAMES[type(self)], batch), batch) if problem.name.startswith("D") else batch
@@ -71,58 +71,58 @@ class TorchImplementation(Implementation):
             self.adam = torch.optim.Adam(self.module.parameters(), lr=1e-3, fused=True)
             self.work = self.train
         elif problem.name == "D forward+backward":
-            self.towards = [self.tensor(problem.towards[part]) for part in parts]
+            self.output_gradients = [self.tensor(problem.output_gradient[part]) for part in parts]
             for state, _ in self.chunks:
                 state.requires_grad_()
-            self.work = self.step_and_back
+            self.work = self.step_and_backward
         else:
             self.module.requires_grad_(False)
             self.work = self.free_run
 
     def free_run(self) -> list[Tensor]:
-        """A, B and D forward."""
+        """Run A, B or D forward."""
         with torch.no_grad():
             return [self.run(state, drive) for state, drive in self.chunks]
 
     def loss(self) -> Tensor:
-        """C: mean squared error of all samples."""
+        """Return the mean squared error of all samples of C."""
         return nn.functional.mse_loss(self.run(*self.chunks[0]), self.targets)
 
     def train(self) -> None:
-        """C: one iteration."""
+        """Run one iteration of C."""
         self.adam.zero_grad()
         self.loss().backward()
         self.adam.step()
 
-    def step_and_back(self) -> list[Tensor]:
-        """D with gradients."""
+    def step_and_backward(self) -> list[Tensor]:
+        """Run a step of D with its gradients."""
         self.module.zero_grad()
-        new = []
-        for (state, drive), towards in zip(self.chunks, self.towards, strict=True):
+        new_states = []
+        for (state, drive), output_gradient in zip(self.chunks, self.output_gradients, strict=True):
             state.grad = None
-            moved = self.last(self.run(state, drive))
-            moved.backward(towards)
-            new.append(moved.detach())
-        return new
+            new_state = self.last(self.run(state, drive))
+            new_state.backward(output_gradient)
+            new_states.append(new_state.detach())
+        return new_states
 
     def last(self, states: Tensor) -> Tensor:
-        """The state at the end of a run."""
+        """Return the state at the end of a run."""
         return states[:, -1]
 
-    def answers(self) -> dict[str, Array]:
-        """From one call, before any optimiser step."""
+    def results(self) -> dict[str, Array]:
+        """Return the results of one call, before any optimiser step."""
         if self.name == "C":
             loss = self.loss()
             loss.backward()
             return {"loss": loss.detach().numpy(), "gradient": self.weight_gradient()}
         if self.name == "D forward+backward":
-            new = torch.cat(self.step_and_back())
-            first = torch.cat([state.detach() for state, _ in self.chunks])
-            back = torch.cat([state.grad for state, _ in self.chunks])
+            new = torch.cat(self.step_and_backward())
+            initial = torch.cat([state.detach() for state, _ in self.chunks])
+            state_gradient = torch.cat([state.grad for state, _ in self.chunks])
             return {
-                "states": torch.stack([first, new], 1).numpy(),
+                "states": torch.stack([initial, new], 1).numpy(),
                 "gradient": self.weight_gradient(),
-                "state gradient": back.numpy(),
+                "state gradient": state_gradient.numpy(),
             }
         runs = torch.cat([states.reshape(-1, *states.shape[-2:]) for states in self.free_run()])
         if self.name == "D forward" and runs.shape[1] == 1:  # without the initial states
@@ -130,52 +130,52 @@ class TorchImplementation(Implementation):
         return {"states": runs.numpy()}
 
     def weight_gradient(self) -> Array:
-        """All weights in the order of the layers."""
+        """Return the gradients of all weights in the order of the layers."""
         linears = [module for module in self.module.modules() if isinstance(module, nn.Linear)]
         return np.concatenate([value.grad.numpy().ravel() for layer in linears for value in (layer.weight, layer.bias)])
 
 
-def _fill(linear: nn.Linear, weight: Array, bias: Array) -> None:
+def _copy_weights(linear: nn.Linear, weight: Array, bias: Array) -> None:
     with torch.no_grad():
         linear.weight.copy_(torch.tensor(weight))
         linear.bias.copy_(torch.tensor(bias))
 
 
 class Spinode(TorchImplementation):
-    """Ours, through the public API; the batch innermost in memory."""
+    """This package through its public API, with the batch innermost in memory."""
 
     def __init__(self) -> None:
-        # Only here, so that the processes of the others do not load it.
+        # Imported here, so that the processes of the others do not load it.
         import spinode
 
         self.spinode = spinode
 
     def build(self, problem: Problem) -> nn.Module:
-        """The package's own field."""
+        """Return the field of this package."""
         state, drive = problem.state.shape[-1], problem.drive.shape[-1]
         hidden = tuple(len(bias) for _, bias in problem.layers[:-1])
         field = self.spinode.MLPField(state, drive, state, hidden=hidden, skip=False).float()
         for linear, layer in zip([*field.layers, field.out], problem.layers, strict=True):
-            _fill(linear, *layer)
+            _copy_weights(linear, *layer)
         return field
 
     def tensor(self, values: Array) -> Tensor:
-        """The same shape with the batch innermost; without a batch for one device."""
+        """Return the values in the same shape with the batch innermost in memory; without a batch for one device."""
         inner = torch.tensor(np.moveaxis(values, 0, -1).copy(), dtype=torch.float32)
         return inner.movedim(-1, 0) if len(values) > 1 else inner[..., 0]
 
     def drives(self, values: Array) -> Tensor:
-        """A view of the samples; nothing is copied."""
+        """Return a view of the samples, without a copy."""
         return self.spinode.zero_order_hold(self.tensor(values))
 
     def run(self, state: Tensor, drive: Tensor) -> Tensor:
-        """One call; of D's single step only the new states."""
+        """Return the states of one call; of the single step of D only the new states."""
         if self.name.startswith("D"):
             return self.spinode.rollout(self.module, state, drive, method="euler", dt=DT, initial=False)
         return self.spinode.rollout(self.module, state, drive, dt=DT)
 
     def last(self, states: Tensor) -> Tensor:
-        """A view whose gradient needs no zeros beside it."""
+        """Return a view, whose gradient has no zeros for the initial states."""
         return states.squeeze(1)
 
 
@@ -183,7 +183,7 @@ class TorchDiffEq(TorchImplementation):
     """`odeint` over the whole drive; every step of the solver is one sample."""
 
     def run(self, state: Tensor, drive: Tensor) -> Tensor:
-        """One call; the drive is looked up by time."""
+        """Return the states of one call; the drive is looked up by time."""
         from torchdiffeq import odeint
 
         steps = drive.shape[1]
@@ -200,7 +200,7 @@ class TorchDiffEq(TorchImplementation):
 
 
 class TorchDiffEqInChunks(TorchDiffEq):
-    """The same, one chunk of devices after another."""
+    """`odeint` for one chunk of devices after another."""
 
     workloads = "D"
 
@@ -209,11 +209,11 @@ class Eager(TorchImplementation):
     """A loop in plain torch."""
 
     def drives(self, values: Array) -> list[Tensor]:
-        """One contiguous tensor a step."""
+        """Return one contiguous tensor per step."""
         return [self.tensor(values[:, index]) for index in range(values.shape[1])]
 
     def step(self, x: Tensor, u: Tensor) -> Tensor:
-        """One Runge-Kutta or Euler step."""
+        """Take one Runge-Kutta or Euler step."""
 
         def rate(x: Tensor) -> Tensor:
             return self.module(torch.cat([x, u], -1))
@@ -227,7 +227,7 @@ class Eager(TorchImplementation):
         return x + (DT / 6) * (k1 + 2 * (k2 + k3) + k4)
 
     def run(self, state: Tensor, drive: list[Tensor]) -> Tensor:
-        """The loop."""
+        """Run the loop and return the states."""
         states = [state]
         for u in drive:
             states.append(self.step(states[-1], u))
@@ -235,14 +235,14 @@ class Eager(TorchImplementation):
 
 
 class Product(nn.Module):
-    """A linear layer as products and a sum: compiled, and for one device, twice as fast as `nn.Linear`."""
+    """A linear layer as products and a sum, which is twice as fast as `nn.Linear` when compiled for one device."""
 
     def __init__(self, weight: Array, bias: Array) -> None:
         super().__init__()
         self.weight, self.bias = (nn.Parameter(torch.tensor(value, dtype=torch.float32)) for value in (weight, bias))
 
     def forward(self, x: Tensor) -> Tensor:
-        """W x + b."""
+        """Return W x + b."""
         return (self.weight * x.unsqueeze(-2)).sum(-1) + self.bias
 
 
@@ -252,14 +252,14 @@ class Compiled(Eager):
     compiles = True
 
     def build(self, problem: Problem) -> nn.Module:
-        """Linear layers, for one device written as products."""
+        """Return linear layers, written as products for one device."""
         if len(problem.state) > 1:
             return super().build(problem)
         parts = [part for layer in problem.layers for part in (Product(*layer), nn.Tanh())]
         return nn.Sequential(*parts[:-1])
 
     def prepare(self, problem: Problem) -> None:
-        """Forget the workload before; the first call compiles."""
+        """Discard the compiled code of the previous workload; the first call compiles."""
         torch._dynamo.reset()
         self.step = torch.compile(super().step, fullgraph=True, dynamic=False)  # type: ignore[method-assign]
         super().prepare(problem)
@@ -271,7 +271,7 @@ class Jax(Implementation):
     compiles = True
 
     def __init__(self) -> None:
-        # Read when jax is loaded. The pinned core alone would do; this says it.
+        # Read when jax is loaded. Pinning to one core would be enough; this makes it explicit.
         os.environ["XLA_FLAGS"] = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
         os.environ["JAX_PLATFORMS"] = "cpu"
         import jax
@@ -279,12 +279,12 @@ class Jax(Implementation):
         self.jax = jax
 
     def put(self, values: Array) -> Any:
-        """(batch, ..., values) as float32 (..., values, batch), or without a batch for one device."""
+        """Return values (batch, ..., values) as float32 (..., values, batch), or without a batch for one device."""
         values = values.astype(np.float32)
         return self.jax.numpy.asarray(np.moveaxis(values, 0, -1) if len(values) > 1 else values[0])
 
     def rate(self, weights: Any, x: Any, u: Any) -> Any:
-        """f(x, u)."""
+        """Return f(x, u)."""
         jnp = self.jax.numpy
         z = jnp.concatenate([x, u], 0)
         for index, (weight, bias) in enumerate(weights):
@@ -293,7 +293,7 @@ class Jax(Implementation):
         return z
 
     def run(self, weights: Any, x: Any, drive: Any) -> Any:
-        """States (steps + 1, state, ...)."""
+        """Return the states, shape (steps + 1, state, ...)."""
 
         def step(x: Any, u: Any) -> tuple[Any, Any]:
             k1 = self.rate(weights, x, u)
@@ -307,7 +307,7 @@ class Jax(Implementation):
         return self.jax.numpy.concatenate([x[None], states])
 
     def prepare(self, problem: Problem) -> None:
-        """Jit the whole workload; the first call compiles."""
+        """Wrap the complete workload in `jax.jit`; the first call compiles."""
         jax, jnp = self.jax, self.jax.numpy
         self.problem = problem
         weights = [tuple(jnp.asarray(value.astype(np.float32)) for value in layer) for layer in problem.layers]
@@ -322,10 +322,10 @@ class Jax(Implementation):
                 return jnp.mean((self.run(weights, state, drive) - targets) ** 2)
 
             @jax.jit
-            def iterate(weights: Any, memory: Any, *data: Any) -> Any:
+            def iterate(weights: Any, moments: Any, *data: Any) -> Any:
                 value, gradient = jax.value_and_grad(loss)(weights, *data)
-                change, memory = adam.update(gradient, memory, weights)
-                return optax.apply_updates(weights, change), memory, value, gradient
+                updates, moments = adam.update(gradient, moments, weights)
+                return optax.apply_updates(weights, updates), moments, value, gradient
 
             self.training = (weights, adam.init(weights))
 
@@ -342,7 +342,7 @@ class Jax(Implementation):
             self.work = lambda: run(weights, state, drive).block_until_ready()
 
     def prepare_step(self, problem: Problem, weights: Any) -> None:
-        """D: one Euler step, in chunks of devices."""
+        """Prepare one Euler step of D, in chunks of devices."""
         jax, jnp = self.jax, self.jax.numpy
         batch = len(problem.state)
         size = min(CHUNKS["jax"], batch)
@@ -356,49 +356,49 @@ class Jax(Implementation):
         def step(weights: Any, x: Any, u: Any) -> Any:
             return x + DT * self.rate(weights, x, u)
 
-        if problem.towards is None:
+        if problem.output_gradient is None:
             forward = jax.jit(lambda weights, *data: jax.lax.map(lambda part: step(weights, *part), data))
             self.work = lambda: jax.block_until_ready(forward(weights, state, drive))
             return
-        towards = chunked(problem.towards)
+        output_gradient = chunked(problem.output_gradient)
 
         @jax.jit
-        def both(weights: Any, *data: Any) -> Any:
-            def one(total: Any, part: Any) -> Any:
-                x, u, back = part
-                new, pull = jax.vjp(lambda weights, x: step(weights, x, u), weights, x)
-                gradient, of_state = pull(back)
-                return jax.tree.map(jnp.add, total, gradient), (new, of_state)
+        def step_and_backward(weights: Any, *data: Any) -> Any:
+            def add_chunk(total: Any, chunk: Any) -> Any:
+                x, u, new_gradient = chunk
+                new, vjp = jax.vjp(lambda weights, x: step(weights, x, u), weights, x)
+                gradient, state_gradient = vjp(new_gradient)
+                return jax.tree.map(jnp.add, total, gradient), (new, state_gradient)
 
             zero = jax.tree.map(jnp.zeros_like, weights)
-            gradient, (new, of_state) = jax.lax.scan(one, zero, data)
-            return new, gradient, of_state
+            gradient, (new, state_gradient) = jax.lax.scan(add_chunk, zero, data)
+            return new, gradient, state_gradient
 
-        self.work = lambda: jax.block_until_ready(both(weights, state, drive, towards))
+        self.work = lambda: jax.block_until_ready(step_and_backward(weights, state, drive, output_gradient))
 
-    def answers(self) -> dict[str, Array]:
-        """From the first call."""
+    def results(self) -> dict[str, Array]:
+        """Return the results of the first call."""
         problem, result = self.problem, self.work()
         if problem.name == "C":
             return {"loss": np.asarray(result[0]), "gradient": self.flat(result[1])}
         if problem.name == "D forward":
             return {"states": np.stack([problem.state, self.rows(result)], 1)}
         if problem.name == "D forward+backward":
-            new, gradient, of_state = result
+            new, gradient, state_gradient = result
             return {
                 "states": np.stack([problem.state, self.rows(new)], 1),
                 "gradient": self.flat(gradient),
-                "state gradient": self.rows(of_state),
+                "state gradient": self.rows(state_gradient),
             }
         states = np.asarray(result)
         return {"states": np.moveaxis(states, -1, 0) if states.ndim > 2 else states[None]}
 
     def flat(self, gradient: Any) -> Array:
-        """All weights in the order of the layers."""
+        """Return the gradients of all weights in the order of the layers."""
         return np.concatenate([np.asarray(value).ravel() for layer in gradient for value in layer])
 
     def rows(self, chunks: Any) -> Array:
-        """(chunks, values, size) as (batch, values)."""
+        """Return values (chunks, values, size) as (batch, values)."""
         values = np.asarray(chunks)
         return values.transpose(0, 2, 1).reshape(-1, values.shape[1])
 
@@ -412,15 +412,15 @@ class Diffrax(Jax):
         super().__init__()
         import diffrax
 
-        # It has no classical Runge-Kutta scheme.
+        # diffrax has no classical Runge-Kutta scheme.
         classical = diffrax.ButcherTableau(
             c=np.array([0.5, 0.5, 1.0]),
             a_lower=(np.array([0.5]), np.array([0.0, 0.5]), np.array([0.0, 0.0, 1.0])),
             b_sol=np.array([1 / 6, 1 / 3, 1 / 3, 1 / 6]),
             b_error=np.zeros(4),
         )
-        # The instant of the last stage, moved inside the step, where the drive is still the step's own. The constructor
-        # would not have it; nothing but the drive depends on time.
+        # The time of the last stage is moved inside the step, where the drive is still that of the step; nothing but the drive
+        # depends on time. The constructor would reject this.
         object.__setattr__(classical, "c", np.array([0.5, 0.5, 0.99]))
 
         class Classical(diffrax.AbstractERK):  # type: ignore[misc]
@@ -433,7 +433,7 @@ class Diffrax(Jax):
         self.diffrax, self.solver = diffrax, Classical()
 
     def run(self, weights: Any, x: Any, drive: Any) -> Any:
-        """States (steps + 1, state, ...)."""
+        """Return the states, shape (steps + 1, state, ...)."""
         diffrax, jnp = self.diffrax, self.jax.numpy
         steps = len(drive)
 

@@ -1,4 +1,4 @@
-"""What the benchmarks share: pinned cores, a process for each implementation, medians with their spread, JSON lines."""
+"""Shared parts of the benchmarks: pinned cores, a process for each implementation, medians with their spread, JSON lines."""
 
 from __future__ import annotations
 
@@ -15,26 +15,27 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-#: What decides the number of threads of the libraries underneath; read when they are loaded, so set before a process starts.
+#: Variables that set the number of threads of the libraries underneath. They are read when these are loaded, so they must be
+#: set before a process starts.
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
 def emit(**line: Any) -> None:
-    """Print one JSON line, numbers with four digits."""
-    print(json.dumps(_short(line)), flush=True)
+    """Print one JSON line, with numbers rounded to four significant digits."""
+    print(json.dumps(_rounded(line)), flush=True)
 
 
-def _short(value: Any) -> Any:
+def _rounded(value: Any) -> Any:
     if isinstance(value, float):
-        # JSON knows neither; a reader must not meet `NaN`.
+        # JSON has neither NaN nor infinity; they are written as strings.
         return float(f"{value:.4g}") if abs(value) < float("inf") else str(value)
     if isinstance(value, dict):
-        return {name: _short(item) for name, item in value.items()}
-    return [_short(item) for item in value] if isinstance(value, (list, tuple)) else value
+        return {name: _rounded(item) for name, item in value.items()}
+    return [_rounded(item) for item in value] if isinstance(value, (list, tuple)) else value
 
 
 def pin(cores: int) -> list[int]:
-    """Keep this process and its threads to the last cores that it may use; returns them, [] where that is impossible."""
+    """Pin this process and its threads to the last cores that it may use; return these, or [] where pinning is impossible."""
     import torch
 
     torch.set_num_threads(cores)
@@ -46,7 +47,7 @@ def pin(cores: int) -> list[int]:
 
 
 def machine() -> dict[str, Any]:
-    """Processor, cores, load and versions: what a figure needs beside it."""
+    """Return processor, cores, load and versions, to be printed with every measurement."""
     import spinode.kernels
 
     processor = platform.processor() or platform.machine()
@@ -65,7 +66,7 @@ def machine() -> dict[str, Any]:
 
 
 def installed(name: str) -> str | None:
-    """Version of a distribution, None where it is not installed."""
+    """Return the version of a distribution, or None if it is not installed."""
     try:
         return version(name)
     except PackageNotFoundError:
@@ -73,19 +74,22 @@ def installed(name: str) -> str | None:
 
 
 def native() -> bool:
-    """Whether `spinode.rollout` runs compiled kernels here."""
+    """Return True if `spinode.rollout` runs compiled kernels here."""
     import spinode.kernels
 
     return bool(spinode.kernels.info()["native"]) and spinode.kernels.mode() != "torch"
 
 
-def timed(work: Callable[[], Any], seconds: float, least: int = 1, most: int = 1000) -> list[tuple[float, float]]:
-    """(process CPU seconds, wall seconds) of each call, for about `seconds` in all; garbage waits, as with `timeit`."""
+def timed(work: Callable[[], Any], seconds: float, min_calls: int = 1, max_calls: int = 1000) -> list[tuple[float, float]]:
+    """Call `work` for about `seconds` and return (process CPU seconds, wall seconds) of each call.
+
+    The garbage collector is off meanwhile, as with `timeit`.
+    """
     times: list[tuple[float, float]] = []
     gc.disable()
     try:
         end = time.perf_counter() + seconds
-        while len(times) < least or (time.perf_counter() < end and len(times) < most):
+        while len(times) < min_calls or (time.perf_counter() < end and len(times) < max_calls):
             wall, cpu = time.perf_counter(), time.process_time()
             work()
             times.append((time.process_time() - cpu, time.perf_counter() - wall))
@@ -95,7 +99,7 @@ def timed(work: Callable[[], Any], seconds: float, least: int = 1, most: int = 1
 
 
 def spread(values: Iterable[float]) -> dict[str, Any]:
-    """Median, quartiles, least and greatest, and how many there are."""
+    """Return median, quartiles, range and number of the values."""
     ordered = sorted(values)
     low, _, high = statistics.quantiles(ordered, n=4, method="inclusive") if len(ordered) > 1 else ordered * 3
     return {
@@ -107,22 +111,22 @@ def spread(values: Iterable[float]) -> dict[str, Any]:
 
 
 class WorkerError(RuntimeError):
-    """A worker raised an exception, or ended."""
+    """A worker process raised an exception, or ended."""
 
 
 class Worker:
-    """An object that lives in a process of its own, pinned to its cores; `ask` calls its methods.
+    """An object in a process of its own, pinned to its cores; `call` runs its methods.
 
     Args:
-        make: Makes the object, in the new process.
-        *args: What `make` is called with.
-        cores: How many cores, and threads of torch, the process has.
+        make: Function that creates the object, called in the new process.
+        *args: Arguments of `make`.
+        cores: Number of cores, and of threads of torch, of the process.
     """
 
     def __init__(self, make: Callable[..., Any], *args: Any, cores: int = 1) -> None:
         context = multiprocessing.get_context("spawn")  # a fork would inherit torch and its threads
-        self._pipe, theirs = context.Pipe()
-        self._process = context.Process(target=_serve, args=(theirs, make, args, cores), daemon=True)
+        self._pipe, child_pipe = context.Pipe()
+        self._process = context.Process(target=_serve, args=(child_pipe, make, args, cores), daemon=True)
         before = {name: os.environ.get(name) for name in THREAD_VARIABLES}
         os.environ.update(dict.fromkeys(THREAD_VARIABLES, str(cores)))
         try:
@@ -130,25 +134,25 @@ class Worker:
         finally:
             for name, value in before.items():
                 os.environ.pop(name) if value is None else os.environ.update({name: value})
-        theirs.close()
+        child_pipe.close()
         self._cores: list[int] | None = None
 
     @property
     def cores(self) -> list[int]:
-        """The cores that the process is pinned to; waits until the object is made.
+        """Wait until the object is created, and return the cores that the process is pinned to.
 
         Raises:
-            WorkerError: it could not be made.
+            WorkerError: The object could not be created.
         """
         if self._cores is None:
             self._cores = self._receive()
         return self._cores
 
-    def ask(self, method: str, *args: Any) -> Any:
-        """Call a method of the object and wait for its result.
+    def call(self, method: str, *args: Any) -> Any:
+        """Call a method of the object and return its result.
 
         Raises:
-            WorkerError: it raised (its traceback goes to the standard error); or its process ended.
+            WorkerError: The method raised (its traceback is printed to the standard error), or the process ended.
         """
         try:
             _ = self.cores
@@ -159,11 +163,11 @@ class Worker:
 
     def _receive(self) -> Any:
         try:
-            good, result = self._pipe.recv()
+            succeeded, result = self._pipe.recv()
         except EOFError:
             self._process.join()
             raise WorkerError(f"the process ended with code {self._process.exitcode}") from None
-        if not good:
+        if not succeeded:
             raise WorkerError(result)
         return result
 
@@ -176,7 +180,7 @@ class Worker:
 
 
 def _serve(pipe: Any, make: Callable[..., Any], args: tuple[Any, ...], cores: int) -> None:
-    def failed(error: Exception) -> None:
+    def send_error(error: Exception) -> None:
         traceback.print_exc()
         pipe.send((False, f"{type(error).__name__}: {error}"))
 
@@ -185,7 +189,7 @@ def _serve(pipe: Any, make: Callable[..., Any], args: tuple[Any, ...], cores: in
         served = make(*args)
         pipe.send((True, chosen))
     except Exception as error:
-        failed(error)
+        send_error(error)
         return
     while True:
         try:
@@ -195,4 +199,4 @@ def _serve(pipe: Any, make: Callable[..., Any], args: tuple[Any, ...], cores: in
         try:
             pipe.send((True, getattr(served, method)(*arguments)))
         except Exception as error:
-            failed(error)
+            send_error(error)

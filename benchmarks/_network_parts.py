@@ -1,4 +1,4 @@
-"""The parts of `benchmarks/synapses.py` that train networks: weak RESET on MNIST, bit errors of MRAM, domain walls."""
+"""The parts of `benchmarks/synapses.py` that train networks: weak RESET on MNIST, and bit errors of MRAM."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ from spinode.datasets import STTMRAM, WeakReset, flip_bits, overdrive_for, write
 from spinode.surrogates import DeviceLinear
 
 EPOCHS = 20
-#: Which imperfections each ablation leaves in.
+#: Imperfections that each ablation keeps.
 ABLATIONS = {"all": "c2c rtn d2d", "none": "", "c2c": "c2c", "rtn": "rtn", "d2d": "d2d"}
 
 
 def device(kind: str, ablation: str) -> Synapse:
-    """The physical model or the zoo's surrogate of weak RESET, with the imperfections of an ablation."""
-    kept = ABLATIONS[ablation].split()
+    """Return the physical model or the shipped surrogate of weak RESET, with the imperfections of an ablation."""
+    imperfections = ABLATIONS[ablation].split()
     if kind == "physical":
-        return WeakReset(pink="c2c" in kept, rtn="rtn" in kept, d2d="d2d" in kept)
+        return WeakReset(pink="c2c" in imperfections, rtn="rtn" in imperfections, d2d="d2d" in imperfections)
     surrogate = load("hfox-weak-reset")
-    return surrogate.only(c2c="c2c" in kept, rtn="rtn" in kept, d2d="d2d" in kept)
+    return surrogate.only(c2c="c2c" in imperfections, rtn="rtn" in imperfections, d2d="d2d" in imperfections)
 
 
 def weak_reset_networks(
     shared: Path, seeds: list[int], kinds: list[str], ablations: list[str], epochs: int = EPOCHS
 ) -> Iterator[dict[str, Any]]:
-    """Binarised 784-512-10 on MNIST, two weak-RESET devices a weight: physical model and surrogate, each imperfection alone.
+    """Train binarised 784-512-10 on MNIST, two weak-RESET devices per weight: physical model and surrogate, by imperfection.
 
     Protocol of Majumdar et al. (arXiv 2107.06064): Adam whose step of 100 is a number of weak RESETs clamped at 14, batch 1000,
     20 epochs, rates halved every 7; 512 hidden units in place of 3000. No accuracy was published in numbers.
@@ -60,11 +60,11 @@ def weak_reset_networks(
 
 
 def mram(shared: Path, seeds: list[int], epochs: int = EPOCHS) -> Iterator[dict[str, Any]]:
-    """Bit errors on the stored binary weights of such a network, and the write energy that buys each error rate.
+    """Flip bits of the stored binary weights of such a network, and compute the write energy of each error rate.
 
     Hirtzlin et al. (arXiv 1908.04085) find little effect up to an error rate of 1e-3; their table of accuracies was not
-    reachable. Energies are those of the closed form of Butler et al. (2012) with this package's default cell, at its
-    usual pulse width.
+    accessible. Energies follow from the closed form of Butler et al. (2012) with the default cell of this package, at its
+    default pulse width.
     """
     data = mnist(shared)
     cell = STTMRAM()
@@ -72,14 +72,14 @@ def mram(shared: Path, seeds: list[int], epochs: int = EPOCHS) -> Iterator[dict[
         torch.manual_seed(seed)
         model = binary_network(WeakReset(), seed)
         list(epochs_of(model, optimizer_of(model), data, epochs=epochs, seed=seed))
-        plain = _frozen(model)
-        clean = accuracy(plain, data[2], data[3])
+        frozen = _frozen(model)
+        clean = accuracy(frozen, data[2], data[3])
         yield {"part": "st-mram", "seed": seed, "bit_error_rate": 0.0, "accuracy": clean}
         for rate in (1e-5, 1e-4, 1e-3, 1e-2, 3e-2, 1e-1):
-            drawn = [_with_errors(plain, rate, 100 * seed + draw, data[2], data[3]) for draw in range(5)]
+            scores = [_with_errors(frozen, rate, 100 * seed + draw, data[2], data[3]) for draw in range(5)]
             yield {
-                "part": "st-mram", "seed": seed, "bit_error_rate": rate, "accuracy": statistics.mean(drawn),
-                "sd_of_draws": statistics.stdev(drawn), "loss_in_points": 100 * (clean - statistics.mean(drawn)),
+                "part": "st-mram", "seed": seed, "bit_error_rate": rate, "accuracy": statistics.mean(scores),
+                "sd_of_draws": statistics.stdev(scores), "loss_in_points": 100 * (clean - statistics.mean(scores)),
                 "write_energy_J": _energy(cell, rate),
             }  # fmt: skip
 
@@ -94,27 +94,27 @@ def _energy(cell: STTMRAM, rate: float) -> float:
 
 
 def _frozen(model: nn.Sequential) -> nn.Sequential:
-    """The network with its binary weights as plain numbers."""
+    """Return the network with its binary weights as ordinary linear layers."""
     layers: list[nn.Module] = []
     for layer in model:
         if isinstance(layer, DeviceLinear):
-            plain = nn.Linear(layer.in_features, layer.out_features, bias=False)
+            linear = nn.Linear(layer.in_features, layer.out_features, bias=False)
             with torch.no_grad():
-                plain.weight.copy_(layer.weight)
-            layer = plain
+                linear.weight.copy_(layer.weight)
+            layer = linear
         layers.append(layer)
     return nn.Sequential(*layers)
 
 
 def _with_errors(model: nn.Sequential, rate: float, seed: int, images: Tensor, labels: Tensor) -> float:
-    """Accuracy with every stored bit flipped independently."""
+    """Return the accuracy with every stored bit flipped independently at this rate."""
     generator = torch.Generator().manual_seed(seed)
     layers = [layer for layer in model if isinstance(layer, nn.Linear)]
-    kept = [layer.weight.detach().clone() for layer in layers]
+    weights = [layer.weight.detach().clone() for layer in layers]
     with torch.no_grad():
         for layer in layers:
             layer.weight.copy_(flip_bits(layer.weight, rate, generator))
         score = accuracy(model, images, labels)
-        for layer, weight in zip(layers, kept, strict=True):
+        for layer, weight in zip(layers, weights, strict=True):
             layer.weight.copy_(weight)
     return score

@@ -1,4 +1,4 @@
-"""Networks on memory devices, for `benchmarks/synapses.py`: a binarised one on pairs of devices, MNIST, and its training."""
+"""Networks for `benchmarks/synapses.py`: MNIST, a binarised network on pairs of memory devices, and its training."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from spinode.surrogates import DeviceLinear, DeviceOptimizer, ProportionalProgra
 
 
 def mnist(shared: Path) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Training images and labels, then those of the test; images normalised, shape (images, 784)."""
+    """Read the images and labels of training and test; images normalised, shape (images, 784)."""
     with np.load(shared / "data/images/mnist.npz") as stored:
         arrays = [stored[name] for name in ("x_train", "y_train", "x_test", "y_test")]
     images = [torch.from_numpy(arrays[i].reshape(len(arrays[i]), 784).astype(np.float32) / 255) for i in (0, 2)]
@@ -24,9 +24,9 @@ def mnist(shared: Path) -> tuple[Tensor, Tensor, Tensor, Tensor]:
 
 
 def binary_network(synapse: Synapse, seed: int, hidden: int = 512) -> nn.Sequential:
-    """784 - hidden - 10 with weights sign(G+ - G-), batch normalisation and hard tanh, as Majumdar et al. (2021).
+    """Build 784 - hidden - 10 with weights sign(G+ - G-), batch normalisation and hard tanh, as Majumdar et al. (2021).
 
-    Every device first gets up to 20 pulses at random: without device-to-device differences all weights would begin alike.
+    Every device first gets up to 20 random pulses: without device-to-device differences all weights would start equal.
     """
     generator = torch.Generator().manual_seed(seed)
     programmer = ProportionalProgrammer(pulses_per_unit=1.0, max_pulses=14)
@@ -42,7 +42,7 @@ def binary_network(synapse: Synapse, seed: int, hidden: int = 512) -> nn.Sequent
 
 
 def float_network(seed: int, hidden: int = 512) -> nn.Sequential:
-    """The same in floating point."""
+    """Build the same network in floating point."""
     torch.manual_seed(seed)
     return nn.Sequential(
         nn.Linear(784, hidden, bias=False), nn.BatchNorm1d(hidden), nn.Hardtanh(), nn.Linear(hidden, 10, bias=False),
@@ -51,31 +51,31 @@ def float_network(seed: int, hidden: int = 512) -> nn.Sequential:
 
 
 def optimizer_of(model: nn.Sequential, pulses: float = 100.0, other: float = 8e-3) -> DeviceOptimizer:
-    """Adam whose step on a weight is a number of pulses, clamped at 14; norms at an ordinary rate."""
+    """Return Adam whose step on a weight is a number of pulses, clamped at 14; norms have an ordinary learning rate."""
     handles = [layer.weight for layer in model if isinstance(layer, DeviceLinear)]
-    rest = [value for value in model.parameters() if all(value is not handle for handle in handles)]
-    return DeviceOptimizer(torch.optim.Adam([{"params": handles, "lr": pulses}, {"params": rest, "lr": other}]), model)
+    others = [value for value in model.parameters() if all(value is not handle for handle in handles)]
+    return DeviceOptimizer(torch.optim.Adam([{"params": handles, "lr": pulses}, {"params": others, "lr": other}]), model)
 
 
 def epochs_of(
     model: nn.Module, optimizer: Any, data: tuple[Tensor, Tensor, Tensor, Tensor], *, epochs: int, seed: int, batch: int = 1000
 ) -> Iterator[float]:
-    """Train, halving the rates every seven epochs; yields the test accuracy after each epoch."""
-    images, labels, test, truth = data
+    """Train, halving the learning rates every seven epochs, and yield the test accuracy after each epoch."""
+    images, labels, test_images, test_labels = data
     scheduler = torch.optim.lr_scheduler.StepLR(optimizer, step_size=7, gamma=0.5)
     generator = torch.Generator().manual_seed(seed)
     for _ in range(epochs):
         model.train()
-        for chosen in torch.randperm(len(images), generator=generator).split(batch):
+        for batch_index in torch.randperm(len(images), generator=generator).split(batch):
             optimizer.zero_grad()
-            nn.functional.cross_entropy(model(images[chosen]), labels[chosen]).backward()
+            nn.functional.cross_entropy(model(images[batch_index]), labels[batch_index]).backward()
             optimizer.step()
         scheduler.step()
-        yield accuracy(model, test, truth)
+        yield accuracy(model, test_images, test_labels)
 
 
 def accuracy(model: nn.Module, images: Tensor, labels: Tensor) -> float:
-    """Share of test images that are recognised."""
+    """Return the share of test images that are classified correctly."""
     model.eval()
     with torch.no_grad():
         return float((model(images).argmax(1) == labels).double().mean())

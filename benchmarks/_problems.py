@@ -1,4 +1,4 @@
-"""The workloads of rollout.py: their fields, data and float64 answers."""
+"""The workloads of rollout.py: their fields, data and float64 reference results."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ DT = 0.1
 
 @dataclass(frozen=True)
 class Problem:
-    """One workload: its field, data and float64 answers. All numbers are such that float32 holds them exactly.
+    """One workload: its field, data and float64 reference results. All its numbers are exact in float32.
 
     Attributes:
         name: "A", "B", "C", "D forward" or "D forward+backward".
         layers: (weight, bias) of each layer, shapes (outputs, inputs) and (outputs,).
-        state: First states, shape (batch, state).
-        drive: Held drives, shape (batch, steps, drive).
-        targets: For C, shape (batch, steps + 1, state).
-        towards: For D, the gradient in the new states, shape (batch, state).
-        answers: Float64 results by name.
+        state: Initial states, shape (batch, state).
+        drive: Drive samples, each held for a step, shape (batch, steps, drive).
+        targets: Targets of C, shape (batch, steps + 1, state).
+        output_gradient: Gradient with respect to the new states of D, shape (batch, state).
+        expected: Float64 results by name.
     """
 
     name: str
@@ -34,23 +34,23 @@ class Problem:
     state: Array
     drive: Array
     targets: Array | None = None
-    towards: Array | None = None
-    answers: dict[str, Array] | None = None
+    output_gradient: Array | None = None
+    expected: dict[str, Array] | None = None
 
     @property
     def sizes(self) -> list[int]:
-        """Inputs, hidden widths, outputs of the field."""
+        """Return inputs, hidden widths and outputs of the field."""
         return [self.layers[0][0].shape[1], *(len(bias) for _, bias in self.layers)]
 
     @property
     def units(self) -> float:
-        """How many units of work one call is."""
+        """Return the number of units of work of one call."""
         batch, steps = self.drive.shape[:2]
         return float({"A": steps, "B": batch * steps}.get(self.name, 1))
 
 
 def restoring_field(random: np.random.Generator, sizes: tuple[int, ...], states: int) -> list[tuple[Array, Array]]:
-    """Weights of an MLP of which the first hidden units restore: unit i sees state i only, and the output takes it back."""
+    """Return weights of an MLP with a restoring force: hidden unit i sees state i only, and drives it back through output i."""
     layers = []
     for index, (inputs, outputs) in enumerate(itertools.pairwise(sizes)):
         last = index == len(sizes) - 2
@@ -60,39 +60,39 @@ def restoring_field(random: np.random.Generator, sizes: tuple[int, ...], states:
             if not last:
                 weight[i], bias[i] = 0.0, 0.0
             weight[i, i] = -2.0 if last else 1.0 if index else 0.5
-        layers.append((_exact(weight), _exact(bias)))
+        layers.append((_float32(weight), _float32(bias)))
     return layers
 
 
-def _exact(values: Array) -> Array:
+def _float32(values: Array) -> Array:
     return values.astype(np.float32).astype(np.float64)
 
 
 def make_problem(name: str, steps: int, batch: int, seed: int = 0) -> Problem:
-    """A workload of this size, with its float64 answers."""
+    """Return a workload of this size, with its float64 results."""
     random = np.random.default_rng(seed)
     states, drives, hidden = (1, 2, 16) if name.startswith("D") else (3, 1, 50)
     layers = restoring_field(random, (states + drives, hidden, hidden, states), states)
     problem = Problem(
         name=name,
         layers=layers,
-        state=_exact(random.uniform(-1, 1, (batch, states))),
-        drive=_exact(random.uniform(-1, 1, (batch, steps, drives))),
-        targets=_exact(random.uniform(-1, 1, (batch, steps + 1, states))) if name == "C" else None,
-        towards=_exact(random.uniform(0.5, 1.5, (batch, states)) / batch) if name == "D forward+backward" else None,
+        state=_float32(random.uniform(-1, 1, (batch, states))),
+        drive=_float32(random.uniform(-1, 1, (batch, steps, drives))),
+        targets=_float32(random.uniform(-1, 1, (batch, steps + 1, states))) if name == "C" else None,
+        output_gradient=_float32(random.uniform(0.5, 1.5, (batch, states)) / batch) if name == "D forward+backward" else None,
     )
-    return replace(problem, answers=answers_of(problem))
+    return replace(problem, expected=reference_results(problem))
 
 
 def long_problem(steps: int) -> Problem:
-    """One device over many steps, without answers."""
+    """Return one device over many steps, without reference results."""
     random = np.random.default_rng(0)
     layers = restoring_field(random, (4, 50, 50, 3), 3)
     return Problem("A", layers, random.uniform(-1, 1, (1, 3)), random.uniform(-1, 1, (1, steps, 1)))
 
 
-def answers_of(problem: Problem) -> dict[str, Array]:
-    """States, and where the workload asks for them loss and gradients, in float64 by a loop that is none of the measured."""
+def reference_results(problem: Problem) -> dict[str, Array]:
+    """Compute the states, and for C and D the loss and gradients, in float64 by a loop that is not one of the measured ones."""
     layers = [[torch.tensor(value, requires_grad=True) for value in layer] for layer in problem.layers]
     weights = [value for layer in layers for value in layer]
 
@@ -125,29 +125,29 @@ def answers_of(problem: Problem) -> dict[str, Array]:
             "loss": loss.detach().numpy(),
             "gradient": np.concatenate([value.grad.numpy().ravel() for value in weights]),
         }
-    if problem.towards is None:
+    if problem.output_gradient is None:
         with torch.no_grad():
             return {"states": run(state, drive).numpy()}
-    parts, new = [], []
-    chunks = (part.split(50_000) for part in (state, drive, torch.tensor(problem.towards)))
-    for x, u, towards in zip(*chunks, strict=True):
+    state_gradients, new_states = [], []
+    chunks = (values.split(50_000) for values in (state, drive, torch.tensor(problem.output_gradient)))
+    for x, u, output_gradient in zip(*chunks, strict=True):
         x.requires_grad_()
         states = run(x, u)
-        states[:, -1].backward(towards)
-        new.append(states.detach().numpy())
-        parts.append(x.grad.numpy())
+        states[:, -1].backward(output_gradient)
+        new_states.append(states.detach().numpy())
+        state_gradients.append(x.grad.numpy())
     return {
-        "states": np.concatenate(new),
+        "states": np.concatenate(new_states),
         "gradient": np.concatenate([value.grad.numpy().ravel() for value in weights]),
-        "state gradient": np.concatenate(parts),
+        "state gradient": np.concatenate(state_gradients),
     }
 
 
 def describe(problem: Problem) -> dict[str, float]:
-    """Largest pre-activation, and by how much two runs approach each other over (up to) 100 steps.
+    """Return the largest pre-activation, and the ratio of the distances of two runs after and before up to 100 steps.
 
     Raises:
-        ValueError: a pre-activation of 2 or more; there the short formulas for tanh would no longer be tested.
+        ValueError: A pre-activation is 2 or more; the short formulas for tanh would no longer be tested there.
     """
     x, drive = problem.state[:10_000], problem.drive[:10_000, :100]
     largest, other = 0.0, -x

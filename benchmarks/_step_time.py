@@ -1,4 +1,4 @@
-"""The part of `benchmarks/synapses.py` that times training steps: binary weights of device pairs beside their float twin."""
+"""The part of `benchmarks/synapses.py` that times training steps with binary weights of device pairs and in floating point."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from _measure import machine, spread, timed
 from _networks import binary_network, float_network, mnist, optimizer_of
 from torch import Tensor, nn
 
-from spinode import ConfigError, FileFormatError, Synapse, surrogates
+from spinode import ConfigError, FileFormatError, Synapse, load, surrogates
 from spinode.datasets import WeakReset
 
 BATCH = 1000
@@ -19,11 +19,11 @@ SURROGATE = "hfox-weak-reset"
 
 
 def step_times(shared: Path, repetitions: int = 41) -> Iterator[dict[str, Any]]:
-    """A training step of 784-512-10, batch 1000, Adam, one thread: in floating point, and with devices of each imperfection.
+    """Time a training step of 784-512-10, batch 1000, Adam, one thread, in floating point and on devices by imperfection.
 
-    All networks step in turn in one process, after five steps each that are not counted, so that a busy machine is busy for
-    all; processor time of the process. A ratio is that to the float step of the same round. Images of MNIST where they are,
-    else of random numbers, which cost the same.
+    All networks step in turn in one process, so that load on the machine affects all; the first five steps of each are not
+    counted. Processor time of the process; ratios are to the float step of the same round. Images are those of MNIST where
+    available, otherwise random numbers, which cost the same.
     """
     steps = {"float": _step(float_network(0), shared)}
     steps |= {f"weak reset, {name}": _step(binary_network(synapse, 0), shared) for name, synapse in _physical().items()}
@@ -39,29 +39,29 @@ def step_times(shared: Path, repetitions: int = 41) -> Iterator[dict[str, Any]]:
             if turn >= 5:
                 times[name].append(cpu)
     for name, values in times.items():
-        ratios = [ours / plain for ours, plain in zip(values, times["float"], strict=True)]
+        ratios = [seconds / base for seconds, base in zip(values, times["float"], strict=True)]
         yield {"part": "step time", "network": name, "cpu": spread(values), "ratio_to_float": spread(ratios)}
     yield {"part": "step time", "batch": BATCH, "threads": torch.get_num_threads(), "machine": machine()}
 
 
 def _physical() -> dict[str, Synapse]:
-    """Weak RESET with no imperfection, with each alone, and with all."""
+    """Return weak RESET with no imperfection, with each alone, and with all."""
     names = ("d2d", "rtn", "pink")
-    kept = {"none": (), **{name: (name,) for name in names}, "all": names}
-    return {label: WeakReset(**{name: name in chosen for name in names}) for label, chosen in kept.items()}
+    ablations = {"none": (), **{name: (name,) for name in names}, "all": names}
+    return {label: WeakReset(**{name: name in chosen for name in names}) for label, chosen in ablations.items()}
 
 
 def _fitted() -> dict[str, Synapse | None]:
-    """The surrogate without and with its randomness; None where it is not shipped."""
+    """Return the surrogate without and with its randomness; None if it is not shipped."""
     try:
-        surrogate = surrogates.load(SURROGATE)
-    except (AttributeError, ConfigError, FileFormatError, FileNotFoundError):
+        surrogate = load(SURROGATE)
+    except (ConfigError, FileFormatError, FileNotFoundError):
         return {"surrogate": None}
     return {"surrogate, none": surrogate.only(c2c=False, rtn=False, d2d=False), "surrogate, all": surrogate}
 
 
 def _step(model: nn.Sequential, shared: Path) -> Callable[[], None]:
-    """One training step of a network, each on the next batch, as `_networks.epochs_of` makes it."""
+    """Return a function that takes one training step of a network, as `_networks.epochs_of` does."""
     images, labels = _images(shared)
     devices = any(isinstance(layer, surrogates.DeviceLayer) for layer in model)
     optimizer: Any = optimizer_of(model) if devices else torch.optim.Adam(model.parameters(), lr=8e-3)

@@ -1,13 +1,13 @@
-"""Published experiments of continual learning, run by their recipes; a JSON line for each seed.
+"""Published experiments of continual learning, run from their recipes; one JSON line per seed.
 
     python benchmarks/continual.py RECIPE[:VARIANT] ... [--seeds 0 1 2] [--images FOLDER] [--results FILE] [--again]
     python benchmarks/continual.py --list
     python benchmarks/continual.py --table
 
 Lines are added to benchmarks/results/continual.jsonl: recipe, seed, figures, seconds, machine, commit. A run that was stopped
-goes on from its checkpoint below build/continual when it is started again; one that has its line is passed over, unless
-`--again` is given, which also forgets its checkpoint. One thread, so that two runs can stand beside each other on two cores.
-`--table` writes docs/results/recipes.md anew from the lines, as benchmarks/continual_table.py does.
+resumes from its checkpoint below build/continual when it is started again; one that has its line is skipped, unless
+`--again` is given, which also deletes its checkpoint. One thread, so that two runs can share a machine of two cores.
+`--table` writes docs/results/recipes.md from the lines, as benchmarks/continual_table.py does.
 """
 
 from __future__ import annotations
@@ -45,10 +45,10 @@ def main() -> None:
     for name in options.recipes:
         recipe = load_recipe(name)
         for seed in options.seeds or recipe.seeds:
-            if options.again or not done(options.results, recipe, seed):
+            if options.again or not is_done(options.results, recipe, seed):
                 run(recipe, seed, options)
             else:
-                print(f"{recipe.name}, seed {seed}: has its line in {options.results.name}", flush=True)
+                print(f"{recipe.name}, seed {seed}: already has a line in {options.results.name}", flush=True)
     if options.table:
         write_table(options.results)
 
@@ -56,19 +56,19 @@ def main() -> None:
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("recipes", nargs="*", metavar="RECIPE[:VARIANT]")
-    parser.add_argument("--seeds", type=int, nargs="+", help="those of the recipe if omitted")
+    parser.add_argument("--seeds", type=int, nargs="+", help="seeds; those of the recipe if omitted")
     parser.add_argument("--images", default=str(SHARED) if SHARED.is_dir() else None, help="folder of the image files")
     parser.add_argument("--results", type=Path, default=RESULTS)
     parser.add_argument("--checkpoints", type=Path, default=ROOT / "build" / "continual")
-    parser.add_argument("--again", action="store_true", help="also what has its line")
-    parser.add_argument("--list", action="store_true", help="show what there is")
+    parser.add_argument("--again", action="store_true", help="also run seeds that already have a line")
+    parser.add_argument("--list", action="store_true", help="list recipes and variants")
     parser.add_argument("--table", action="store_true", help="write docs/results/recipes.md at the end")
     return parser.parse_args()
 
 
 def run(recipe: Recipe, seed: int, options: argparse.Namespace) -> None:
-    """One seed, to its line."""
-    # A recipe that was changed since must not go on from what it was.
+    """Run one seed and append its line."""
+    # A recipe that was changed must not resume from its old checkpoint.
     folder = options.checkpoints / recipe.name.replace(":", "-") / fingerprint(recipe) / f"seed-{seed}"
     print(f"{recipe.name}, seed {seed}", flush=True)
     if options.again:
@@ -77,7 +77,7 @@ def run(recipe: Recipe, seed: int, options: argparse.Namespace) -> None:
     result = run_recipe(
         recipe, seed, images=options.images, checkpoint=folder, progress=lambda line: print(f"  {line}", flush=True)
     )
-    spent = {"wall": time.monotonic() - wall, "processor": time.process_time() - processor}
+    seconds = {"wall": time.monotonic() - wall, "processor": time.process_time() - processor}
     line = {
         "recipe": recipe.name,
         "fingerprint": fingerprint(recipe),
@@ -86,8 +86,8 @@ def run(recipe: Recipe, seed: int, options: argparse.Namespace) -> None:
         "accuracies at the end": {
             view: [round(float(each), 4) for each in matrix.values[-1]] for view, matrix in result.accuracies.items()
         },
-        # Of this start alone, if the run was resumed; the learning itself is counted over all of them.
-        "seconds of this start": {name: round(value, 1) for name, value in spent.items()},
+        # Of the last start only, if the run was resumed; "seconds of learning" counts all of them.
+        "seconds of this start": {name: round(value, 1) for name, value in seconds.items()},
         "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "commit": commit(),
         "machine": machine(),
@@ -99,20 +99,21 @@ def run(recipe: Recipe, seed: int, options: argparse.Namespace) -> None:
     print(f"  {json.dumps(line['figures'])}", flush=True)
 
 
-def done(results: Path, recipe: Recipe, seed: int) -> bool:
+def is_done(results: Path, recipe: Recipe, seed: int) -> bool:
+    """Return True if the results contain a line of this recipe and seed."""
     lines = [json.loads(line) for line in results.read_text().splitlines()] if results.exists() else []
-    wanted = (recipe.name, fingerprint(recipe), seed)
-    return any((line["recipe"], line["fingerprint"], line["seed"]) == wanted for line in lines)
+    key = (recipe.name, fingerprint(recipe), seed)
+    return any((line["recipe"], line["fingerprint"], line["seed"]) == key for line in lines)
 
 
 def commit() -> dict[str, Any]:
-    """Which code it was; "changed" where files of the package differ from it."""
+    """Return the commit, and "changed" if files of the package differ from it."""
 
     def git(*words: str) -> str:
         return subprocess.run(["git", "-C", str(ROOT), *words], capture_output=True, text=True).stdout.strip()
 
-    changed = git("status", "--porcelain", "--untracked-files=no", "--", "spinode", "datasets", "surrogates", "training")
-    return {"id": git("rev-parse", "--short", "HEAD"), "changed": bool(changed)}
+    differences = git("status", "--porcelain", "--untracked-files=no", "--", "spinode", "datasets", "surrogates", "training")
+    return {"id": git("rev-parse", "--short", "HEAD"), "changed": bool(differences)}
 
 
 if __name__ == "__main__":

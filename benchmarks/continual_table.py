@@ -1,4 +1,4 @@
-"""Writes docs/results/recipes.md from the lines of benchmarks/results/continual.jsonl and the recipes.
+"""Write docs/results/recipes.md from the lines of benchmarks/results/continual.jsonl and the recipes.
 
 python benchmarks/continual_table.py [--results FILE] [--table FILE]
 """
@@ -19,10 +19,10 @@ HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "results" / "continual.jsonl"
 TABLE = HERE.parent / "docs" / "results" / "recipes.md"
 
-HEAD = """# Continual learning: published experiments, and what this package gets
+HEAD = """# Continual learning: published experiments, and the results of this package
 
 Written by `python benchmarks/continual_table.py`; do not edit. Each row is a recipe of `training/recipes/`, run by `python
-benchmarks/continual.py RECIPE`, or by the command below its title; `benchmarks/results/continual.jsonl` has a line a seed.
+benchmarks/continual.py RECIPE`, or by the command below its title; `benchmarks/results/continual.jsonl` has one line per seed.
 
 Accuracies are percent of correct answers on test sets, mean +- standard deviation over seeds. "last 5": the five newest tasks
 at the end; "newest": the task just learned; "first": the first task at the end; "all tasks (ACC)": the mean over all tasks at
@@ -32,8 +32,8 @@ by this uncertainty. Tolerances were set before the runs. Seconds are those of l
 machine.
 """
 
-#: Figures that a row shows wherever they were taken, beside those that were published.
-ALWAYS = ("last ", "newest", "first", "all tasks (ACC)", "auc epistemic", "auc aleatoric")
+#: Figures that are shown for every recipe that has them, in addition to the published ones.
+ALWAYS_SHOWN = ("last ", "newest", "first", "all tasks (ACC)", "auc epistemic", "auc aleatoric")
 
 
 def main() -> None:
@@ -45,49 +45,49 @@ def main() -> None:
 
 
 def write_table(results: Path, table: Path = TABLE) -> None:
-    """Write the table."""
+    """Write the table of all recipes."""
     lines = [json.loads(line) for line in results.read_text().splitlines()] if results.exists() else []
     text = [HEAD]
     for name in recipe_names():
         base = load_recipe(name)
         text += [f"\n## {base.title}\n", f"{base.source}.\n" if base.source else ""]
-        text += ["| what | figure | published | ours | seeds | seconds a seed |", "|---|---|---|---|---|---|"]
+        text += ["| experiment | figure | published | ours | seeds | seconds per seed |", "|---|---|---|---|---|---|"]
         for recipe in base.expanded():
-            own = [line for line in lines if (line["recipe"], line["fingerprint"]) == (recipe.name, fingerprint(recipe))]
-            text += rows(recipe, list({line["seed"]: line for line in own}.values()))
+            recorded = [line for line in lines if (line["recipe"], line["fingerprint"]) == (recipe.name, fingerprint(recipe))]
+            text += rows(recipe, list({line["seed"]: line for line in recorded}.values()))
         text += ["", *notes(base)]
     table.write_text("\n".join(text).rstrip() + "\n")
 
 
 def fingerprint(recipe: Recipe) -> str:
-    """What decides the result, as eight letters: not titles and published numbers."""
-    kept = ("rule", "settings", "stream", "stream_settings", "run", "synapse", "ood")
-    values = {name: value for name, value in recipe.as_dict().items() if name in kept}
+    """Return a hash, eight characters, of all that shapes the result; titles and published numbers do not."""
+    fields = ("rule", "settings", "stream", "stream_settings", "run", "synapse", "ood")
+    values = {name: value for name, value in recipe.as_dict().items() if name in fields}
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:8]
 
 
 def rows(recipe: Recipe, lines: list[dict[str, Any]]) -> list[str]:
-    """Rows of one recipe or variant: a figure in each."""
-    what = f"{recipe.title}<br>`spinode train --recipe {recipe.name}`"
+    """Return the rows of one recipe or variant, one figure in each."""
+    title = f"{recipe.title}<br>`spinode train --recipe {recipe.name}`"
     figures = [line["figures"] for line in lines]
-    taken = [name for name in figures[0] if all(name in each for each in figures)] if figures else []
-    wanted = [name for name in taken if name.startswith(ALWAYS) or name in recipe.published]
-    wanted += [name for name in recipe.published if name not in wanted]
-    if not wanted:
-        return [f"| {what} | | | not run | | |"]
+    measured = [name for name in figures[0] if all(name in each for each in figures)] if figures else []
+    shown = [name for name in measured if name.startswith(ALWAYS_SHOWN) or name in recipe.published]
+    shown += [name for name in recipe.published if name not in shown]
+    if not shown:
+        return [f"| {title} | | | not run | | |"]
     seconds = f"{statistics.mean(each['seconds of learning'] for each in figures):.0f}" if figures else ""
     seeds = " ".join(str(line["seed"]) for line in sorted(lines, key=lambda line: line["seed"]))
-    made = []
-    for place, name in enumerate(wanted):
-        cells = (what, seeds, seconds) if place == 0 else ("", "", "")
-        made.append(
+    table_rows = []
+    for index, name in enumerate(shown):
+        cells = (title, seeds, seconds) if index == 0 else ("", "", "")
+        table_rows.append(
             f"| {cells[0]} | {name} | {published(recipe, name)} | {ours(recipe, name, figures)} | {cells[1]} | {cells[2]} |"
         )
-    return made
+    return table_rows
 
 
 def published(recipe: Recipe, name: str) -> str:
-    """The published number, with its spread over seeds where there is one."""
+    """Return the published number, with its standard deviation over seeds if there is one."""
     known = recipe.published.get(name)
     if known is None:
         return ""
@@ -95,33 +95,35 @@ def published(recipe: Recipe, name: str) -> str:
 
 
 def ours(recipe: Recipe, name: str, figures: list[dict[str, float]]) -> str:
-    """Mean and standard deviation, and whether the mean is where it should be."""
+    """Return mean and standard deviation, and whether the mean is within the tolerance of the published number."""
     values = [each[name] for each in figures if name in each]
     if not values:
         return "not run"
     mean = statistics.mean(values)
     spread = f" +- {format_figure(name, statistics.stdev(values))}" if len(values) > 1 else ""
     known = recipe.published.get(name)
-    verdict = ""
+    assessment = ""
     if known is not None:
-        # The sum of 0.9134 and 0.01 is no exact number.
-        good = abs(mean - known.value) <= known.tolerance + 1e-9
-        verdict = (
+        # The sum of 0.9134 and 0.01 is not exact.
+        within = abs(mean - known.value) <= known.tolerance + 1e-9
+        assessment = (
             f" (within {format_figure(name, known.tolerance)})"
-            if good
+            if within
             else f" (**not** within {format_figure(name, known.tolerance)})"
         )
-    return f"{format_figure(name, mean)}{spread}{verdict}"
+    return f"{format_figure(name, mean)}{spread}{assessment}"
 
 
 def notes(base: Recipe) -> list[str]:
-    """What differs from the published protocol."""
-    said: dict[str, list[str]] = {}
+    """Return the differences from the published protocol as a list."""
+    recipes_of: dict[str, list[str]] = {}
     for recipe in base.expanded():
         for sentence in recipe.differences:
-            said.setdefault(sentence, []).append(recipe.name)
-    everyone = len(base.expanded())
-    lines = [f"- {sentence}" + ("" if len(names) == everyone else f" ({', '.join(names)})") for sentence, names in said.items()]
+            recipes_of.setdefault(sentence, []).append(recipe.name)
+    variants = len(base.expanded())
+    lines = [
+        f"- {sentence}" + ("" if len(names) == variants else f" ({', '.join(names)})") for sentence, names in recipes_of.items()
+    ]
     return ["Differences from the published protocol:\n", *lines] if lines else []
 
 

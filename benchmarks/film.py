@@ -1,11 +1,11 @@
-"""The micromagnetic film beside MuMax3 and magnum.np, and surrogates of a current-driven skyrmion; JSON lines.
+"""The micromagnetic film compared with MuMax3 and magnum.np, and surrogates of a current-driven skyrmion; JSON lines.
 
     python benchmarks/film.py [--only cells standard current] [--table FILE]
 
 cells      The voltage-driven skyrmion of a MuMax3 table over 10 ns, with cells of 1, 1.25, 1.6 and 2 nm.
-standard   mu-MAG standard problem 4, field 1, beside magnum.np, where that is installed.
-current    A skyrmion driven by current steps, perpendicular or in the plane: free run of surrogates of 20 ns of it, by
-embedding.
+standard   mu-MAG standard problem 4, field 1, compared with magnum.np where that is installed.
+current    A skyrmion driven by current steps, perpendicular or in the plane: free runs of surrogates fitted to 20 ns, by
+           embedding.
 
 One thread. `cells` needs a MuMax3 table with columns t, mz and Ku1.region100.
 """
@@ -31,36 +31,36 @@ from spinode.errors import ConfigError, TraceWarning
 
 TABLE = Path(__file__).resolve().parents[2] / "shared/data/spin_neural_ode/1skyrmion_voltage_table.txt"
 MU0 = 4e-7 * math.pi
-LENGTH, STRETCH = 10e-9, 1e-9
+LENGTH, SEGMENT = 10e-9, 1e-9
 INTERVAL, HOLD = 5e-12, 50e-12
 
 
 def cells(table: Path) -> Iterator[dict[str, Any]]:
-    """NRMSE in each nanosecond, all in the deviation of the whole stretch."""
+    """Compute the NRMSE in each nanosecond, relative to the standard deviation of all 10 ns."""
     trace = read_trace(table, drive="Ku1.region100", output="mz")
     trace = trace.between(trace.time[0], trace.time[0] + LENGTH)
     Ku, mz = (next(iter(channels.values())) for channels in (trace.drive, trace.output))
     for cell in (1e-9, 1.25e-9, 1.6e-9, 2e-9):
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", TraceWarning)  # of coarse cells, which is the question here
+            warnings.simplefilter("ignore", TraceWarning)  # about coarse cells, whose effect is measured here
             film = Film(disc(80e-9, cell=cell), cell=cell, D=3.5e-3, Ku=8e5)
-        start = skyrmions(film.shape, [(0, 0)], cell=cell, radius=25e-9, width=5e-9)
+        initial = skyrmions(film.shape, [(0, 0)], cell=cell, radius=25e-9, width=5e-9)
         line = {"part": "cells", "cell_nm": cell * 1e9, "refresh_ps": film.refresh * 1e12}
         try:
-            rest = film.relax(start, Ku=float(Ku[0]))
+            rest = film.relax(initial, Ku=float(Ku[0]))
         except ConfigError as error:
             yield {**line, "failed": str(error)}
             continue
-        begun = time.process_time()
+        start_time = time.process_time()
         run = film.simulate(trace.time, rest, Ku=Ku)
-        seconds = time.process_time() - begun
-        found = run.mean[:, 2].numpy()
-        edges = np.searchsorted(trace.time, trace.time[0] + np.arange(round(LENGTH / STRETCH) + 1) * STRETCH)
+        seconds = time.process_time() - start_time
+        simulated = run.mean[:, 2].numpy()
+        edges = np.searchsorted(trace.time, trace.time[0] + np.arange(round(LENGTH / SEGMENT) + 1) * SEGMENT)
         yield {
             **line,
-            "nrmse over 10 ns": float(np.sqrt(np.mean((found - mz) ** 2)) / mz.std()),
+            "nrmse over 10 ns": float(np.sqrt(np.mean((simulated - mz) ** 2)) / mz.std()),
             "by nanosecond": [
-                float(np.sqrt(np.mean((found[a:b] - mz[a:b]) ** 2)) / mz.std()) for a, b in itertools.pairwise(edges)
+                float(np.sqrt(np.mean((simulated[a:b] - mz[a:b]) ** 2)) / mz.std()) for a, b in itertools.pairwise(edges)
             ],
             "charge at the end": film.charge(run.m),
             "seconds for 1 ns": seconds / (LENGTH * 1e9),
@@ -68,16 +68,16 @@ def cells(table: Path) -> Iterator[dict[str, Any]]:
 
 
 def standard(_: Path) -> Iterator[dict[str, Any]]:
-    """Means after 1 ns of field 1 on 128 x 32 cells."""
+    """Compute the means of m after 1 ns of field 1 on 128 x 32 cells."""
     cell = 500e-9 / 128
     film = Film(rectangle(500e-9, 125e-9, cell=cell), cell=cell, thickness=3e-9, Ms=8e5, A=13e-12, alpha=0.02)
     rest = film.relax(film.uniform((1, 0.1, 0)))
-    at = torch.linspace(0, 1e-9, 101, dtype=torch.float64)
+    times = torch.linspace(0, 1e-9, 101, dtype=torch.float64)
     field = (-24.6e-3 / MU0, 4.3e-3 / MU0, 0)
     for name, simulate in (("spinode", film.simulate), ("magnum.np", lambda *a, **k: simulate_with_magnum(film, *a, **k))):
-        begun = time.process_time()
+        start_time = time.process_time()
         try:
-            run = simulate(at, rest, field=field)
+            run = simulate(times, rest, field=field)
         except ConfigError as error:
             yield {"part": "standard", "simulator": name, "failed": str(error)}
             continue
@@ -87,13 +87,13 @@ def standard(_: Path) -> Iterator[dict[str, Any]]:
             "part": "standard",
             "simulator": name,
             "after 1 ns": run.mean[-1].tolist(),
-            "m_x first crosses 0, ps": float(1e12 * (at[crossing - 1] + (at[1] - at[0]) * a / (a - b))),
-            "seconds": time.process_time() - begun,
+            "m_x first crosses 0, ps": float(1e12 * (times[crossing - 1] + (times[1] - times[0]) * a / (a - b))),
+            "seconds": time.process_time() - start_time,
         }
 
 
 def current(_: Path) -> Iterator[dict[str, Any]]:
-    """Random current steps of 50 ps; three seeds of the fit, tried on 10 ns under other steps."""
+    """Fit 20 ns under random current steps of 50 ps with three seeds, and test on 10 ns under other steps."""
     film, rest = skyrmion_device(1)
     for kind, density, output in (("current", 2e11, ("mz",)), ("flow", 2e11, ("mx", "my"))):
         traces = []
@@ -107,8 +107,8 @@ def current(_: Path) -> Iterator[dict[str, Any]]:
                 generator=torch.Generator().manual_seed(seed),
             )
             drive = steps if kind == "current" else torch.stack([steps, torch.zeros_like(steps)], -1)
-            at = torch.arange(len(steps), dtype=torch.float64) * INTERVAL
-            traces.append(film.trace(at, rest, output=output, interpolation="held", **{kind: drive}))
+            times = torch.arange(len(steps), dtype=torch.float64) * INTERVAL
+            traces.append(film.trace(times, rest, output=output, interpolation="held", **{kind: drive}))
         names = {"drive": ("J",) if kind == "current" else ("Jx",), "output": output}
         trace, test = (spinode.Trace(**{**_fields(each), **_named(each, names)}) for each in traces)
         for embedding, seed in itertools.product(("derivative", "delay"), (0, 1, 2)):
@@ -133,13 +133,13 @@ def _fields(trace: Any) -> dict[str, Any]:
 
 
 def _named(trace: Any, names: dict[str, tuple[str, ...]]) -> dict[str, Any]:
-    kept = {role: {name: getattr(trace, role)[name] for name in names[role]} for role in ("drive", "output")}
-    units = {name: trace.units[name] for name in ("time", *kept["drive"], *kept["output"])}
-    return {**kept, "units": units, "interpolation": dict.fromkeys(kept["drive"], "held")}
+    channels = {role: {name: getattr(trace, role)[name] for name in names[role]} for role in ("drive", "output")}
+    units = {name: trace.units[name] for name in ("time", *channels["drive"], *channels["output"])}
+    return {**channels, "units": units, "interpolation": dict.fromkeys(channels["drive"], "held")}
 
 
 def main() -> None:
-    """Print the lines of the parts that are asked for."""
+    """Print the lines of the requested parts."""
     parts = {"cells": cells, "standard": standard, "current": current}
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", nargs="+", choices=list(parts), default=list(parts))

@@ -126,7 +126,7 @@ def schedule(entry: Entry, devices: int, seed: int) -> dict[str, Any]:
     return plan
 
 
-def recorded(synapse: Synapse, entry: Entry, devices: int, seed: int, pulses: int) -> TraceSet:
+def simulated_recordings(synapse: Synapse, entry: Entry, devices: int, seed: int, pulses: int) -> TraceSet:
     """Return simulated recordings of new devices of one seed under the pulses of another."""
     plan = schedule(entry, devices, pulses)
     generator = torch.Generator().manual_seed(seed)
@@ -134,8 +134,8 @@ def recorded(synapse: Synapse, entry: Entry, devices: int, seed: int, pulses: in
 
 
 def scores(surrogate: SynapseSurrogate, entry: Entry, seed: int, devices: int) -> dict[str, float]:
-    """Return the scores on new devices under new pulses, see above."""
-    unseen = recorded(entry.device, entry, devices, seed + 1000, seed + 2000)
+    """Return the scores on new devices under new pulses, as the docstring of this file defines them."""
+    unseen = simulated_recordings(entry.device, entry, devices, seed + 1000, seed + 2000)
     prediction = predict_one_step(surrogate, unseen)
     z = np.where(prediction.held_out, prediction.innovation, np.nan)
     generator = torch.Generator().manual_seed(seed)
@@ -144,7 +144,7 @@ def scores(surrogate: SynapseSurrogate, entry: Entry, seed: int, devices: int) -
         low, high = prediction_interval(surrogate, trace, samples=200, draws=5, generator=generator)
         reads = trace.output["conductance"]
         inside.append(((reads >= low) & (reads <= high))[1:].mean())
-    virtual = recorded(surrogate, entry, devices, seed + 3000, seed + 2000)
+    virtual = simulated_recordings(surrogate, entry, devices, seed + 3000, seed + 2000)
     index = np.unique(np.linspace(0, entry.steps // entry.every, 20).round().astype(int))
     levels = [0.05, 0.5, 0.95]
     measured, simulated = (
@@ -164,12 +164,12 @@ def scores(surrogate: SynapseSurrogate, entry: Entry, seed: int, devices: int) -
     }
 
 
-def assess(found: dict[str, float]) -> str:
+def assess(results: dict[str, float]) -> str:
     """Return "close", or "loose" with the reasons."""
-    off = [f"{name} {found[name]:.3g}" for name, (low, high) in CLOSE.items() if not low <= found[name] <= high]
-    if not found["quantile_error_mean"] <= CLOSE_QUANTILES:
-        off.append(f"quantile_error_mean {found['quantile_error_mean']:.3g}")
-    return "close" if not off else f"loose: {', '.join(off)}"
+    reasons = [f"{name} {results[name]:.3g}" for name, (low, high) in CLOSE.items() if not low <= results[name] <= high]
+    if not results["quantile_error_mean"] <= CLOSE_QUANTILES:
+        reasons.append(f"quantile_error_mean {results['quantile_error_mean']:.3g}")
+    return "close" if not reasons else f"loose: {', '.join(reasons)}"
 
 
 def make(name: str, folder: Path, *, quick: bool, seed: int = 0) -> None:
@@ -177,12 +177,12 @@ def make(name: str, folder: Path, *, quick: bool, seed: int = 0) -> None:
     entry = ENTRIES[name]
     if quick:
         entry = Entry(entry.summary, entry.device, 20, min(entry.steps, 60), min(entry.block, 20), entry.voltage, entry.width)
-    traces = recorded(entry.device, entry, entry.devices, seed, seed)
+    traces = simulated_recordings(entry.device, entry, entry.devices, seed, seed)
     config = SynapseConfig(seed=seed, rounds=1, iterations=5) if quick else SynapseConfig(seed=seed)
     surrogate = fit_synapse(traces, config)
-    found = scores(surrogate, entry, seed, 20 if quick else 200)
-    if not np.isfinite(list(found.values())).all():
-        raise spinode.FitError(f"the fit of {name} gives reads that are not finite: {found}; nothing was written.")
+    results = scores(surrogate, entry, seed, 20 if quick else 200)
+    if not np.isfinite(list(results.values())).all():
+        raise spinode.FitError(f"the fit of {name} gives reads that are not finite: {results}; nothing was written.")
     save(surrogate, folder / f"{name}.safetensors")
     fitted = {
         "device": type(entry.device).__name__,
@@ -195,7 +195,7 @@ def make(name: str, folder: Path, *, quick: bool, seed: int = 0) -> None:
     domain: dict[str, Any] = {"conductance": [surrogate.low, surrogate.high], "polarities": list(surrogate.polarities)}
     domain |= {key: list(value) for key, value in surrogate.inputs.ranges.items()}
     units = {"conductance": surrogate.unit, "voltage": "V", "width": "s"}
-    put(folder, name, "synapse", entry.summary, fitted, domain, units, found, assess(found), seed, quick)
+    write_card(folder, name, "synapse", entry.summary, fitted, domain, units, results, assess(results), seed, quick)
 
 
 def make_macrospin(folder: Path, *, quick: bool, seed: int = 0) -> None:
@@ -207,20 +207,22 @@ def make_macrospin(folder: Path, *, quick: bool, seed: int = 0) -> None:
     )
     surrogate = spinode.fit(trace.between(None, split), seed=seed, **settings)
     surrogate.save(folder / "macrospin.safetensors")
-    rest = spinode.evaluate(surrogate, trace.between(split, None))
+    later = spinode.evaluate(surrogate, trace.between(split, None))
     steps = spinode.evaluate(surrogate, read_trace(sample_path("macrospin_held.csv"), drive="Ku", output="mz"))
-    found = {"nrmse_later": rest.nrmse, "nrmse_held_steps": steps.nrmse, "coverage_90": rest.coverage}
+    results = {"nrmse_later": later.nrmse, "nrmse_held_steps": steps.nrmse, "coverage_90": later.coverage}
     domain = {name: [float(values.min()), float(values.max())] for name, values in trace.channels.items()}
     fitted = {"file": "datasets/samples/macrospin.csv", "stop": split, "samples": int(0.7 * len(trace))}
     # An error of a twentieth of the standard deviation is not visible in a plot: the limit CLOSE of the surrogate reports.
-    assessment = "close" if max(rest.nrmse, steps.nrmse) <= 0.05 else f"loose: NRMSE {max(rest.nrmse, steps.nrmse):.3g}"
+    assessment = "close" if max(later.nrmse, steps.nrmse) <= 0.05 else f"loose: NRMSE {max(later.nrmse, steps.nrmse):.3g}"
     summary = "Macrospin with voltage-controlled anisotropy: mz under Ku, simulated"
-    put(folder, "macrospin", "surrogate", summary, fitted, domain, dict(surrogate.ports.units), found, assessment, seed, quick)
+    write_card(
+        folder, "macrospin", "surrogate", summary, fitted, domain, dict(surrogate.ports.units), results, assessment, seed, quick
+    )
 
 
-def put(
+def write_card(
     folder: Path, name: str, kind: str, summary: str, fitted: dict[str, Any], domain: dict[str, Any], units: dict[str, str],
-    found: dict[str, float], assessment: str, seed: int, quick: bool,
+    results: dict[str, float], assessment: str, seed: int, quick: bool,
 ) -> None:  # fmt: skip
     """Write a model card."""
     model_card = {
@@ -230,7 +232,7 @@ def put(
         "fitted_on": fitted,
         "domain": domain,
         "units": units,
-        "scores": {key: round(value, 5) for key, value in found.items()},
+        "scores": {key: round(value, 5) for key, value in results.items()},
         "assessment": assessment,
         "licence": "MIT",
         "seed": seed,
@@ -243,28 +245,28 @@ def put(
 
 
 def main() -> None:
-    """Make all surrogates, or the requested ones."""
+    """Fit all surrogates, or the requested ones."""
     makers: dict[str, Callable[..., None]] = {name: lambda folder, *, n=name, **k: make(n, folder, **k) for name in ENTRIES}
     makers["macrospin"] = make_macrospin
     parser = argparse.ArgumentParser(description="Fit the shipped surrogates and write their model cards.")
     parser.add_argument("--only", nargs="+", default=list(makers), choices=list(makers), metavar="NAME")
     parser.add_argument("--folder", type=Path, default=Path(__file__).parent.parent / "surrogates" / "zoo")
-    parser.add_argument("--quick", action="store_true", help="small fits that only test the script")
+    parser.add_argument("--quick", action="store_true", help="small fits, which test that the script runs")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     # New schedules extend slightly beyond the voltages and widths of the fitted ones.
     warnings.simplefilter("ignore", spinode.DomainWarning)
     failed: list[str] = []
     for name in arguments.only:
-        begun = time.perf_counter()
+        start = time.perf_counter()
         try:
             makers[name](arguments.folder, quick=arguments.quick)
         except spinode.FitError as error:
             failed.append(name)
             print(json.dumps({"name": name, "error": str(error)}), flush=True)
-        print(json.dumps({"name": name, "seconds": round(time.perf_counter() - begun)}), flush=True)
+        print(json.dumps({"name": name, "seconds": round(time.perf_counter() - start)}), flush=True)
     if failed:
-        raise SystemExit(f"not made: {', '.join(failed)}")
+        raise SystemExit(f"not written, since the fit failed: {', '.join(failed)}")
 
 
 if __name__ == "__main__":

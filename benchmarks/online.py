@@ -1,4 +1,4 @@
-"""Cost of online learning and of the metaplastic step of Adam, compiled beside plain torch, as JSON lines.
+"""Cost of online learning and of the metaplastic step of Adam, compiled and in plain torch, as JSON lines.
 
     python benchmarks/online.py [--only learn noise adam] [--rounds 5] [--steps 4000] [--plain-steps 40] [--quick]
 
@@ -7,10 +7,10 @@ published protocol (784-50-10; BiMU 784-100-10), float32, batch size 1. noise: t
 by torch's generator, by ours compiled, and by ours in plain torch. adam: nanoseconds per weight of `metaplastic_update` with
 m = 1.35 and a binary copy, compared with our plain one and torch's fused Adam, which does less.
 
-Protocol. One process on one core; in each of `--rounds` rounds every side runs once, one after the other, so that a disturbance
-does not fall on one alone; process CPU time, medians with quartiles, ratios round by round. Before it is timed, a side runs
-once from the same state: `deviation` is the largest difference of its losses (weights, for adam) from the plain ones' over
-`--plain-steps` steps, over the largest magnitude. Inputs are normal, labels uniform, weights as the MESU paper starts them.
+Protocol. One process on one core; in each of `--rounds` rounds every implementation runs once, one after the other, so that a
+disturbance affects all; process CPU time, medians with quartiles, ratios round by round. `deviation` is the largest difference
+of the losses (weights, for adam) from those of plain torch over `--plain-steps` steps from the same state, relative to the
+largest magnitude. Inputs are normal, labels uniform, weights initialised as in the MESU paper.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ RULES: dict[str, OnlineRule] = {
 }
 
 
-def state_of(rule: OnlineRule, hidden: int) -> dict[str, Tensor]:
+def initial_state(rule: OnlineRule, hidden: int) -> dict[str, Tensor]:
     generator, state = torch.Generator().manual_seed(0), {}
     for layer, (rows, columns) in enumerate(((hidden, FEATURES), (CLASSES, hidden))):
         width = 4 / columns**0.5
@@ -60,12 +60,12 @@ def learn(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
         hidden = 100 if name == "BiMU" else 50
 
         def run(mode: str, steps: int, rule: OnlineRule = rule, hidden: int = hidden) -> Tensor:
-            state = state_of(rule, hidden)
+            state = initial_state(rule, hidden)
             with kernels.use(mode):
                 return run_online(rule, state, inputs[:steps], labels[:steps], generator=torch.Generator().manual_seed(2))
 
         line = {"part": "learn", "rule": name, "hidden": hidden, "samples": rule.draws}
-        yield line | sides(
+        yield line | time_all(
             {
                 "native": (lambda run=run: run("native", options.steps), options.steps),
                 "plain": (lambda run=run: run("torch", options.plain_steps), options.plain_steps),
@@ -78,32 +78,34 @@ def noise(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
     from spinode.kernels.online import normals as compiled
 
     steps, count, generator = 500, 600, torch.Generator().manual_seed(0)
-    works = {
+    implementations = {
         "native": (lambda: compiled(1, 0, steps, count), steps),
         "plain": (lambda: counter_normals(1, 0, steps, count), steps),
         "torch.randn": (lambda: torch.randn(steps, count, generator=generator), steps),
     }
-    agrees = {"deviation": deviation(compiled(1, 0, steps, count), counter_normals(1, 0, steps, count))}
-    yield {"part": "noise", "numbers": count, **sides(works, options.rounds, 1e6, "us_per_step"), **agrees}
+    agreement = {"deviation": deviation(compiled(1, 0, steps, count), counter_normals(1, 0, steps, count))}
+    yield {"part": "noise", "numbers": count, **time_all(implementations, options.rounds, 1e6, "us_per_step"), **agreement}
 
 
 def adam(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
-    for size in (512, 2048):
+    for size in options.adam_sizes:
         gradient = torch.randn(size, size, generator=torch.Generator().manual_seed(0))
-        theirs = torch.nn.Parameter(torch.zeros(size, size))
-        theirs.grad = gradient
-        works: dict[str, Callable[[], Any]] = {
+        fused = torch.nn.Parameter(torch.zeros(size, size))
+        fused.grad = gradient
+        implementations: dict[str, Callable[[], Any]] = {
             "native": Steps("native", gradient),
             "plain": Steps("torch", gradient),
-            "torch fused": torch.optim.Adam([theirs], lr=0.005, fused=True).step,
+            "torch fused": torch.optim.Adam([fused], lr=0.005, fused=True).step,
         }
-        line = sides({name: (work, size * size) for name, work in works.items()}, options.rounds, 1e9, "ns_per_weight")
-        agrees = {"deviation": deviation(Steps("native", gradient)(5), Steps("torch", gradient)(5))}
-        yield {"part": "adam", "weights": size * size, **line, **agrees}
+        line = time_all(
+            {name: (work, size * size) for name, work in implementations.items()}, options.rounds, 1e9, "ns_per_weight"
+        )
+        agreement = {"deviation": deviation(Steps("native", gradient)(5), Steps("torch", gradient)(5))}
+        yield {"part": "adam", "weights": size * size, **line, **agreement}
 
 
 class Steps:
-    """Metaplastic steps on weights as the networks of the paper start."""
+    """Metaplastic steps on weights initialised as in the networks of the paper."""
 
     def __init__(self, mode: str, gradient: Tensor) -> None:
         self.mode, self.gradient, self.step = mode, gradient, 0
@@ -111,7 +113,7 @@ class Steps:
         self.average, self.square, self.binary = (torch.zeros_like(gradient) for _ in range(3))
 
     def __call__(self, steps: int = 1) -> Tensor:
-        """Take steps; returns the weights."""
+        """Take steps and return the weights."""
         with kernels.use(self.mode):
             for _ in range(steps):
                 self.step += 1
@@ -122,14 +124,14 @@ class Steps:
         return self.weight
 
 
-def sides(works: dict[str, tuple[Callable[[], Any], int]], rounds: int, scale: float, unit: str) -> dict[str, Any]:
-    """Time for each piece of work, all sides in each round, and ratios to "native"."""
-    times: dict[str, list[float]] = {name: [] for name in works}
+def time_all(implementations: dict[str, tuple[Callable[[], Any], int]], rounds: int, scale: float, unit: str) -> dict[str, Any]:
+    """Return the time per step or weight of all implementations, timed in turn, and their ratios to "native"."""
+    times: dict[str, list[float]] = {name: [] for name in implementations}
     for turn in range(rounds + 1):
-        for name, (work, pieces) in works.items():
+        for name, (work, count) in implementations.items():
             cpu = timed(work, 0.0)[0][0]
             if turn:  # the first round warms up
-                times[name].append(cpu / pieces * scale)
+                times[name].append(cpu / count * scale)
     ratios = {
         f"{name} / native": spread(other / ours for other, ours in zip(values, times["native"], strict=True))
         for name, values in times.items()
@@ -138,8 +140,8 @@ def sides(works: dict[str, tuple[Callable[[], Any], int]], rounds: int, scale: f
     return {unit: {name: spread(values) for name, values in times.items()}, "ratio": ratios}
 
 
-def deviation(ours: Tensor, truth: Tensor) -> float:
-    return float((ours - truth).abs().max() / truth.abs().max())
+def deviation(ours: Tensor, reference: Tensor) -> float:
+    return float((ours - reference).abs().max() / reference.abs().max())
 
 
 def main() -> None:
@@ -149,13 +151,14 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--steps", type=int, default=4000)
     parser.add_argument("--plain-steps", type=int, default=40)
-    parser.add_argument("--quick", action="store_true", help="few steps: whether it runs, not how fast")
+    parser.add_argument("--adam-sizes", type=int, nargs="+", default=[512, 2048], help="rows and columns of the weights")
+    parser.add_argument("--quick", action="store_true", help="few steps, which test that everything runs")
     options = parser.parse_args()
     if options.quick:
-        options.rounds, options.steps, options.plain_steps = 2, 50, 5
+        options.rounds, options.steps, options.plain_steps, options.adam_sizes = 2, 50, 5, [64, 256]
     emit(machine=machine(), cores=pin(1))
     if not native():
-        emit(skipped="there are no compiled kernels here to compare with")
+        emit(skipped="no compiled kernels are available here to compare with")
         return
     for part in options.only:
         for line in parts[part](options):

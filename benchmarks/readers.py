@@ -1,12 +1,12 @@
-"""Large files: seconds and memory of read_trace beside the fastest general readers; JSON lines.
+"""Large files: seconds and memory of read_trace and of the fastest general readers; JSON lines.
 
     python benchmarks/readers.py [--gigabytes 1.0] [--only csv tdms] [--folder FOLDER] [--rounds 3]
 
-csv     A time and three channels of 17 digits: read_trace, with and without polars, beside polars.read_csv and pandas.read_csv.
-tdms    Four channels: read_trace beside TdmsFile.read of npTDMS and all its data.
+csv     A time and three channels of 17 digits: read_trace with and without polars, polars.read_csv, pandas.read_csv.
+tdms    Four channels: read_trace, and TdmsFile.read of npTDMS with all its data.
 
-Each reading is a process of its own, in turns; memory is its peak above that after the imports, in units of the size of the
-numbers as float64. Needs `pip install 'spinode[formats,tables]' pandas`.
+Each reading is a process of its own, and the readers take turns; memory is its peak minus that after the imports, relative to
+the size of the numbers as float64. Needs `pip install 'spinode[formats,tables]' pandas`.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ from typing import Any
 import numpy as np
 from _measure import emit
 
-_RUN = """
+_SCRIPT = """
 import json, resource, sys, time
 {imports}
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-begun, processor = time.perf_counter(), time.process_time()
+wall, processor = time.perf_counter(), time.process_time()
 {body}
-seconds, processor = time.perf_counter() - begun, time.process_time() - processor
+seconds, processor = time.perf_counter() - wall, time.process_time() - processor
 peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 print(json.dumps({{"seconds": seconds, "processor_seconds": processor, "bytes": 1024 * (peak - before)}}))
 """
 _OURS = ("from spinode.datasets import read_trace", "trace = read_trace(sys.argv[1]); assert len(trace) == int(sys.argv[2])")
-_SLOW = (
+_WITHOUT_POLARS = (
     "from spinode.datasets import read_trace\nfrom spinode.datasets.parsing import blocks\nblocks._polars = lambda: None",
     _OURS[1],
 )
@@ -42,7 +42,7 @@ READERS = {
         "read_trace": _OURS,
         "polars.read_csv": ("import polars", "frame = polars.read_csv(sys.argv[1]); assert len(frame) == int(sys.argv[2])"),
         "pandas.read_csv": ("import pandas", "frame = pandas.read_csv(sys.argv[1]); assert len(frame) == int(sys.argv[2])"),
-        "read_trace without polars": _SLOW,
+        "read_trace without polars": _WITHOUT_POLARS,
     },
     "tdms": {
         "read_trace": _OURS,
@@ -56,7 +56,7 @@ READERS = {
 
 
 def write(kind: str, path: Path, gigabytes: float) -> tuple[int, int]:
-    """A file of about that size; its rows, and the bytes of its numbers."""
+    """Write a file of about this size; return its number of rows and the bytes of its numbers."""
     rng = np.random.default_rng(0)
     if kind == "csv":
         block = 500_000
@@ -65,7 +65,7 @@ def write(kind: str, path: Path, gigabytes: float) -> tuple[int, int]:
             file.write("t (s),V (V),I (A),T (K)\n")
             while file.tell() < gigabytes * 1e9:
                 t = 1e-9 * np.arange(rows, rows + block)
-                _lines(file, np.column_stack([t, rng.standard_normal((block, 3))]))
+                _write_rows(file, np.column_stack([t, rng.standard_normal((block, 3))]))
                 rows += block
         return rows, rows * 4 * 8
     from nptdms import ChannelObject, TdmsWriter
@@ -79,10 +79,10 @@ def write(kind: str, path: Path, gigabytes: float) -> tuple[int, int]:
                 ChannelObject("scope", name, rng.standard_normal(segment), properties={"wf_increment": 1e-9}) for name in "VITP"
             ]
             writer.write_segment(channels)
-    return rows, rows * 5 * 8  # with the times, which the file holds as an interval
+    return rows, rows * 5 * 8  # with the times, which the file stores as an interval
 
 
-def _lines(file: Any, values: np.ndarray) -> None:
+def _write_rows(file: Any, values: np.ndarray) -> None:
     import polars
 
     file.write(polars.DataFrame(values).write_csv(None, include_header=False))
@@ -101,25 +101,25 @@ def main() -> None:
             path = Path(folder) / f"large.{kind}"
             rows, numbers = write(kind, path, options.gigabytes)
             size = path.stat().st_size
-            found: dict[str, list[dict[str, float]]] = {name: [] for name in READERS[kind]}
+            measurements: dict[str, list[dict[str, float]]] = {name: [] for name in READERS[kind]}
             for _ in range(options.rounds):
                 for name, (imports, body) in READERS[kind].items():
-                    # A virtual machine may give memory to its first user slowly; let that be another process.
+                    # A virtual machine may provide memory slowly at its first use, which happens in this process.
                     subprocess.run([sys.executable, "-c", "b'x' * 4_000_000_000"], check=True)
-                    script = _RUN.format(imports=imports, body=body)
+                    script = _SCRIPT.format(imports=imports, body=body)
                     result = subprocess.run(
                         [sys.executable, "-c", script, str(path), str(rows)], check=True, capture_output=True, text=True
                     )
-                    found[name].append(json.loads(result.stdout))
-            for name, measured in found.items():
+                    measurements[name].append(json.loads(result.stdout))
+            for name, runs in measurements.items():
                 emit(
                     part=kind,
                     reader=name,
                     file_bytes=size,
                     rows=rows,
-                    seconds=[round(each["seconds"], 2) for each in measured],
-                    processor_seconds=[round(each["processor_seconds"], 2) for each in measured],
-                    memory_by_numeric_size=[round(each["bytes"] / numbers, 2) for each in measured],
+                    seconds=[round(each["seconds"], 2) for each in runs],
+                    processor_seconds=[round(each["processor_seconds"], 2) for each in runs],
+                    memory_by_numeric_size=[round(each["bytes"] / numbers, 2) for each in runs],
                 )
 
 

@@ -15,13 +15,13 @@ linear path, float32, one thread. What varies:
 
 Protocol. One process; each point is called once, then timed for `--seconds` in each of `--rounds` rounds over the points that
 belong together, so that a disturbance does not fall on one alone. Forward: under `torch.no_grad()`. Gradient: forward, then
-backward of a given gradient in all states, to weights and first states. The time is process CPU time per device and step,
+backward of a given gradient in all states, to weights and initial states. The time is process CPU time per device and step,
 with more than one thread wall time; medians with quartiles. Weights are those of a fresh `spinode.MLPField`, states and
 drives uniform in -1 .. 1; memory is batch innermost.
 
-Beside each stands the loop in plain torch at the same point: one call, after another that is not counted where there is time
-for it, and the largest deviation between the two over the largest magnitude. Where an estimate of its time exceeds
-`--twin-seconds`, or of its memory 2 GB, the line says so instead. `GFLOPs` counts two operations for each weight of a
+Each line also has the loop in plain torch at the same point ("twin"): the time of one call, after a warm-up call where time
+allows, and the largest deviation between the two relative to the largest magnitude. Where its estimated time exceeds
+`--twin-seconds`, or its estimated memory 2 GB, it is left out. `GFLOPs` counts two operations for each weight of a
 matrix and each evaluation of the field.
 """
 
@@ -46,14 +46,14 @@ STATE, DRIVE = 3, 1
 #: Evaluations of the field in one step.
 STAGES = {"rk4": 4, "heun": 2, "euler": 1}
 
-#: Rough cost of the plain loop, only to leave out what would take too long: seconds per step, and per weight, device and
-#: evaluation; a gradient takes three times that.
+#: Rough cost of the plain loop, by which slow points are left out: seconds per step, and per weight, device and evaluation; a
+#: gradient takes three times as long.
 LOOP_STEP, LOOP_WEIGHT = 1.5e-4, 3e-10
 
 
 @dataclass(frozen=True)
 class Point:
-    """One size of a rollout."""
+    """Size and settings of a rollout."""
 
     steps: int = 200
     batch: int = 64
@@ -66,25 +66,25 @@ class Point:
 
     @property
     def matrix_weights(self) -> int:
-        """Multiplications of one evaluation of the field for one device."""
+        """Return the number of multiplications of one evaluation of the field for one device."""
         return (STATE + DRIVE) * self.width + (self.depth - 1) * self.width**2 + self.width * STATE
 
     def loop_seconds(self, gradient: bool) -> float:
-        """Estimate for the plain loop."""
+        """Estimate the time of the plain loop."""
         evaluations = self.steps * STAGES[self.method]
         seconds = self.steps * LOOP_STEP + evaluations * self.batch * self.matrix_weights * LOOP_WEIGHT
         return seconds * (3 if gradient else 1)
 
     def loop_bytes(self, gradient: bool) -> float:
-        """Estimate for the plain loop: what its backward pass keeps."""
-        kept = self.steps * STAGES[self.method] * self.batch * (2 * self.depth * self.width + 20)
-        return kept * (8 if self.dtype == "float64" else 4) if gradient else 0
+        """Estimate the memory that the backward pass of the plain loop needs."""
+        values = self.steps * STAGES[self.method] * self.batch * (2 * self.depth * self.width + 20)
+        return values * (8 if self.dtype == "float64" else 4) if gradient else 0
 
 
 def points(vary: str, threads: int) -> list[Point]:
-    """The points at which one quantity varies."""
+    """Return the points at which one quantity varies."""
     base = Point()
-    several: dict[str, list[Any]] = {
+    choices: dict[str, list[Any]] = {
         "width": [8, 16, 32, 64, 128, 256],
         "depth": [1, 2, 3, 4],
         "activation": list(ACTIVATIONS),
@@ -98,7 +98,7 @@ def points(vary: str, threads: int) -> list[Point]:
         return [replace(base, batch=batch, steps=min(200, 2_000_000 // batch)) for batch in batches]
     if vary == "threads":
         return [replace(base, batch=1024, threads=count) for count in range(1, threads + 1)]
-    return [replace(base, **{vary: value}) for value in several[vary]]
+    return [replace(base, **{vary: value}) for value in choices[vary]]
 
 
 class Case:
@@ -119,58 +119,58 @@ class Case:
         # Memory (..., values, batch), seen as (batch, ..., values).
         self.state = uniform(STATE, point.batch).movedim(-1, 0).requires_grad_(gradient)
         self.stages = zero_order_hold(uniform(point.steps, DRIVE, point.batch).movedim(-1, 0))
-        self.towards = uniform(point.steps + 1, STATE, point.batch).movedim(-1, 0) if gradient else None
+        self.output_gradient = uniform(point.steps + 1, STATE, point.batch).movedim(-1, 0) if gradient else None
 
     def call(self) -> list[Tensor]:
-        """States, or states and gradients."""
+        """Return the states, or states and gradients."""
         if not self.gradient:
             with torch.no_grad():
                 return [rollout(self.field, self.state, self.stages, method=self.point.method, dt=0.1)]
         states = rollout(self.field, self.state, self.stages, method=self.point.method, dt=0.1)
         inputs = [self.state, *self.field.parameters()]
-        return [states.detach(), *torch.autograd.grad(states, inputs, self.towards)]
+        return [states.detach(), *torch.autograd.grad(states, inputs, self.output_gradient)]
 
     def measure(self, seconds: float) -> list[float]:
-        """Seconds per device and step of each call."""
+        """Return the seconds per device and step of each call."""
         point = self.point
         torch.set_num_threads(point.threads)
         calls = timed(self.call, seconds)
         torch.set_num_threads(1)
         return [(wall if point.threads > 1 else cpu) / (point.steps * point.batch) for cpu, wall in calls]
 
-    def twin(self, most_seconds: float) -> dict[str, Any]:
-        """The plain loop at this point."""
+    def twin(self, max_seconds: float) -> dict[str, Any]:
+        """Time the plain loop at this point and compare its results."""
         if not native():
-            return {"twin": "the same, there are no kernels here"}
-        if self.point.loop_seconds(self.gradient) > most_seconds or self.point.loop_bytes(self.gradient) > 2e9:
+            return {"twin": "the same: no compiled kernels are available here"}
+        if self.point.loop_seconds(self.gradient) > max_seconds or self.point.loop_bytes(self.gradient) > 2e9:
             return {"twin": "left out: too slow or too large"}
         torch.set_num_threads(self.point.threads)
         ours = self.call()
         with spinode.kernels.use("torch"):
-            if self.point.loop_seconds(self.gradient) < most_seconds / 2:
-                theirs = self.call()  # what torch sets up at a first call is not the loop's
+            if self.point.loop_seconds(self.gradient) < max_seconds / 2:
+                self.call()  # the first call includes initialisation of torch
             cpu, wall = time.process_time(), time.perf_counter()
-            theirs = self.call()
+            twin = self.call()
             cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
         torch.set_num_threads(1)
         seconds = (wall if self.point.threads > 1 else cpu) / (self.point.steps * self.point.batch)
-        return {"twin_ns": seconds * 1e9, "deviation": max(map(_deviation, ours, theirs))}
+        return {"twin_ns": seconds * 1e9, "deviation": max(map(_deviation, ours, twin))}
 
 
-def _deviation(ours: Tensor, theirs: Tensor) -> float:
-    worst = float((ours - theirs).abs().max() / theirs.abs().max().clamp_min(1e-30))
-    return worst if math.isfinite(worst) else float("inf")
+def _deviation(ours: Tensor, twin: Tensor) -> float:
+    deviation = float((ours - twin).abs().max() / twin.abs().max().clamp_min(1e-30))
+    return deviation if math.isfinite(deviation) else float("inf")
 
 
 def run(cases: list[Case], vary: str, options: argparse.Namespace) -> None:
-    """Measure all in rounds, print a line for each."""
-    found: list[list[float]] = [[] for _ in cases]
+    """Time all cases in rounds and print a line for each."""
+    seconds: list[list[float]] = [[] for _ in cases]
     for number in range(options.rounds + 1):
-        for case, values in zip(cases, found, strict=True):
+        for case, values in zip(cases, seconds, strict=True):
             times = case.measure(0.0 if number == 0 else options.seconds)
             if number:
                 values += times
-    for case, values in zip(cases, found, strict=True):
+    for case, values in zip(cases, seconds, strict=True):
         point = case.point
         ns = spread(value * 1e9 for value in values)
         median = ns.pop("median")
@@ -184,16 +184,18 @@ def run(cases: list[Case], vary: str, options: argparse.Namespace) -> None:
 
 
 def main() -> None:
-    """Print the lines."""
+    """Print the lines of the chosen quantities."""
     names = ["steps", "batch", "width", "depth", "activation", "dtype", "method", "threads"]
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--vary", nargs="+", default=names, choices=names)
     options.add_argument("--rounds", type=int, default=3)
-    options.add_argument("--seconds", type=float, default=0.1, help="length of a turn (one call at least)")
-    options.add_argument("--threads", type=int, default=2, help="most threads")
-    options.add_argument("--twin-seconds", type=float, default=3.0, help="longest call of the plain loop")
+    options.add_argument("--seconds", type=float, default=0.1, help="length of a turn (at least one call)")
+    options.add_argument("--threads", type=int, default=2, help="maximum number of threads")
+    options.add_argument("--twin-seconds", type=float, default=3.0, help="maximum time of a call of the plain loop")
     options.add_argument("--no-gradient", action="store_true", help="forward only")
-    options.add_argument("--quick", action="store_true", help="two points of each, few steps: does it run and agree?")
+    options.add_argument(
+        "--quick", action="store_true", help="two points of each and few steps, which test that everything runs and agrees"
+    )
     chosen = options.parse_args()
     if chosen.quick:
         chosen.rounds, chosen.seconds, chosen.twin_seconds = 1, 0.0, 0.2

@@ -3,14 +3,14 @@
     python benchmarks/skyrmion.py [--data FOLDER] [--seeds 0 1 2] [--only voltage ku_dmi order1 authors]
                                    [--settings '{"feedthrough": false}']
 
-Protocol. Each fit uses the defaults of `spinode fit` on one core, the stretch of Chen et al. (Nat. Commun. 13, 1016 (2022)):
-voltage table 8.5 .. 58.5 ns at 5 ps; Ku + DMI table, its first 50 ns. Every score is a free run from the first samples of
-a stretch that the fit has not seen; NRMSE = rms error / standard deviation of the true trace. Beside each stands the free
-run of a linear ARX model fitted on the same stretch (order 2 .. 16, chosen on the validation stretch) and the authors'
-released weights, run here by their method (Runge-Kutta 3/8, their embedding, started from two true samples).
+Protocol. Each fit uses the defaults of `spinode fit` on one core, on the segment of Chen et al. (Nat. Commun. 13, 1016 (2022)):
+voltage table 8.5 .. 58.5 ns at 5 ps; Ku + DMI table, its first 50 ns. Every score is a free run from the first samples of a
+segment that the fit has not seen; NRMSE = rms error / standard deviation of the true trace. Compared are the free run of a
+linear ARX model fitted on the same segment (order 2 .. 16, chosen on the validation segment), and the released weights of the
+authors, run here by their method (Runge-Kutta 3/8, their embedding, started from two true samples).
 
-Differences from the paper: the authors stop and select on the training trace and publish no held-out score; theirs is
-computed here on the same held-out stretches as ours.
+Differences from the paper: the authors stop and select on the training trace and publish no held-out score; it is
+computed here on the same held-out segments.
 """
 
 from __future__ import annotations
@@ -35,22 +35,22 @@ KU, D = "Ku1.region100", "Dind.region100"
 STEP = 5e-12
 
 
-def stretches(data: Path) -> dict[str, tuple[str, spinode.Trace, dict[str, Any]]]:
-    """Name -> (which fit, recording, names of its channels)."""
+def held_out_segments(data: Path) -> dict[str, tuple[str, spinode.Trace, dict[str, Any]]]:
+    """Return, by name: the fit that it tests, the recording, and the names of its channels."""
     voltage, both = data / "1skyrmion_voltage_table.txt", data / "1skyrmion_PMA_DMI_train_table.txt"
     ku_test = data / "1skyrmion_test_Ku_ext_DMI_table.txt"
-    held = {"drive": ["Ku"], "output": ["mz"]}
+    names = {"drive": ["Ku"], "output": ["mz"]}
     return {
         "voltage 58.5-85 ns": ("voltage", read_trace(voltage, drive=KU, output="mz", start=58.5e-9, stop=85e-9), {}),
-        "held 50 ps, 30 ns": ("voltage", read_trace(data / "llg_held_50ps_30ns.csv"), held),
-        "held 10 ps, 30 ns (collapses at 10.9 ns)": ("voltage", read_trace(data / "llg_held_10ps_30ns.csv"), held),
+        "held 50 ps, 30 ns": ("voltage", read_trace(data / "llg_held_50ps_30ns.csv"), names),
+        "held 10 ps, 30 ns (collapses at 10.9 ns)": ("voltage", read_trace(data / "llg_held_10ps_30ns.csv"), names),
         "Ku + DMI, after 50 ns": ("ku_dmi", read_trace(both, drive=[KU, D], output="mz", start=51e-9), {}),
         "Ku segments with DMI pulse": ("ku_dmi", read_trace(ku_test, drive=[KU, D], output="mz"), {}),
     }
 
 
 def fitted(data: Path, kind: str, **settings: Any) -> spinode.Surrogate:
-    """The fit of one table under the published protocol."""
+    """Fit one table under the published protocol."""
     if kind == "voltage":
         name, drives, start, stop = "1skyrmion_voltage_table.txt", [KU], 8.5e-9, 58.5e-9
     else:
@@ -60,12 +60,12 @@ def fitted(data: Path, kind: str, **settings: Any) -> spinode.Surrogate:
 
 
 def rows(data: Path, kind: str, seed: int, **settings: Any) -> Iterator[dict[str, Any]]:
-    """One line per held-out stretch of one fit."""
-    began = time.perf_counter()
+    """Yield one line per held-out segment of one fit."""
+    start = time.perf_counter()
     surrogate = fitted(data, kind, seed=seed, **settings)
-    seconds = time.perf_counter() - began
-    for name, (needs, trace, names) in stretches(data).items():
-        if needs == kind:
+    seconds = time.perf_counter() - start
+    for name, (tested, trace, names) in held_out_segments(data).items():
+        if tested == kind:
             scores = spinode.evaluate(surrogate, trace, **names)
             yield {
                 "fit": kind,
@@ -84,19 +84,19 @@ def rows(data: Path, kind: str, seed: int, **settings: Any) -> Iterator[dict[str
 
 
 def authors(data: Path) -> Iterator[dict[str, Any]]:
-    """The authors' released weights on the same stretches."""
-    for name, (kind, trace, names) in stretches(data).items():
+    """Score the released weights of the authors on the same segments."""
+    for name, (kind, trace, names) in held_out_segments(data).items():
         file, drives, scales, origin = AUTHORS[kind]
         weights = np.load(data / file)
-        table, instant = origin
-        start = read_trace(data / table, output="mz", drive=KU)
-        offset = float(np.interp(instant, start.time, start.output["mz"]))
-        columns = [trace.channels[own] for own in names.get("drive", drives)]
+        table, zero_time = origin
+        recording = read_trace(data / table, output="mz", drive=KU)
+        offset = float(np.interp(zero_time, recording.time, recording.output["mz"]))
+        columns = [trace.channels[channel] for channel in names.get("drive", drives)]
         score = authors_nrmse(weights, trace.time, trace.channels["mz"], columns, scales, offset)
         yield {"fit": f"authors' weights ({kind})", "test": name, "nrmse": round(score, 5)}
 
 
-#: Per fit: weights, drives, (mean, span) of each drive, and where the output has its zero: y = 10 (mz - mz there).
+#: Per fit: weights, drives, (mean, span) of each drive, and table and time of the zero of the output, y = 10 (mz - mz(time)).
 AUTHORS: dict[str, tuple[str, list[str], list[tuple[float, float]], tuple[str, float]]] = {
     "voltage": (
         "authors_weights_1skyrmion_voltage.npz",
@@ -121,11 +121,14 @@ def authors_nrmse(
     scales: list[tuple[float, float]],
     offset: float,
 ) -> float:
-    """Free run of ds/dtau = MLP(s, u) with s = (y(t), y(t + dt)), u alike, by Runge-Kutta 3/8, dtau = 0.025 per 5 ps."""
+    """Run ds/dtau = MLP(s, u) freely by Runge-Kutta 3/8 and return the NRMSE.
+
+    s = (y(t), y(t + dt)), u alike, dtau = 0.025 per 5 ps.
+    """
     grid = t[0] + STEP * np.arange(int((t[-1] - t[0]) / STEP) - 1)
     count, unit = len(grid), (t - t[0]) / STEP
 
-    def at(values: np.ndarray, samples: np.ndarray) -> np.ndarray:
+    def interpolate(values: np.ndarray, samples: np.ndarray) -> np.ndarray:
         if infer_interpolation(values) == "held":
             index = np.searchsorted(unit, samples + 1e-3, side="right") - 1
             return values[np.clip(index, 0, len(values) - 1)]
@@ -136,9 +139,9 @@ def authors_nrmse(
     for share in (0.0, 1 / 3, 2 / 3, 0.999):
         columns = []
         for values, (mean, span) in zip(drives, scales, strict=True):
-            columns += [(at(values, steps + share + ahead) - mean) / span for ahead in (0.0, 1.0)]
+            columns += [(interpolate(values, steps + share + ahead) - mean) / span for ahead in (0.0, 1.0)]
         stages.append(np.stack(columns, -1))
-    truth = 10 * (at(mz, steps) - offset)
+    truth = 10 * (interpolate(mz, steps) - offset)
     layers = [(weights[f"W{i}"], weights[f"b{i}"]) for i in range(3)]
 
     def rate(s: np.ndarray, u: np.ndarray) -> np.ndarray:
@@ -159,7 +162,7 @@ def authors_nrmse(
 
 
 def main() -> None:
-    """Print the table."""
+    """Print the scores and their medians."""
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--data", type=Path, default=Path(__file__).parents[2] / "shared/data/spin_neural_ode")
     options.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])

@@ -1,9 +1,9 @@
-"""Memory devices from their pulses to trained networks, as JSON lines: is each surrogate as good as its device?
+"""Memory devices from their pulses to trained networks, as JSON lines: each surrogate compared with its device.
 
     python benchmarks/synapses.py [--only gong sandia ...] [--seeds 0 1 2 3 4] [--shared FOLDER]
 
-Each part prints its own protocol with its figures; `--help` lists them. One core. Data in ../shared are measured devices (Gong
-et al. 2018; Sandia's CrossSim ramps), not shipped; everything else is made here from seeds.
+The docstring of each part has its protocol; `--help` lists the parts. One core. Data in ../shared are of measured devices (Gong
+et al. 2018; Sandia's CrossSim ramps) and not shipped; everything else is simulated from seeds.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ Rows = Iterator[dict[str, Any]]
 
 
 def parts(chosen: argparse.Namespace) -> dict[str, Callable[[], Rows]]:
-    """Every part by name."""
+    """Return every part by name."""
     shared, seeds = chosen.shared, chosen.seeds
     epochs = {} if chosen.epochs is None else {"epochs": chosen.epochs}
     return {
@@ -44,7 +44,7 @@ def parts(chosen: argparse.Namespace) -> dict[str, Callable[[], Rows]]:
 
 
 def main() -> None:
-    """Print the lines."""
+    """Print the lines of the requested parts."""
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--only", nargs="+", metavar="PART", help="parts to run (all)")
     options.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
@@ -55,12 +55,12 @@ def main() -> None:
     options.add_argument("--aihwkit", type=Path, metavar="PYTHON", help="a Python that has aihwkit, to time its training step")
     chosen = options.parse_args()
     torch.set_num_threads(1)
-    offered = parts(chosen)
-    unknown = [name for name in chosen.only or [] if name not in offered]
+    available = parts(chosen)
+    unknown = [name for name in chosen.only or [] if name not in available]
     if unknown:
-        options.error(f"there is no part {unknown[0]!r}; the parts are: {', '.join(offered)}")
-    for name in chosen.only or offered:
-        for row in offered[name]():
+        options.error(f"there is no part {unknown[0]!r}; the parts are: {', '.join(available)}")
+    for name in chosen.only or available:
+        for row in available[name]():
             emit(**row)
 
 
