@@ -132,7 +132,7 @@ def test_rules_that_forget_by_design_are_marked(small):
         (["sgd", "--recipe", "mesu-size"], "both the rule sgd and --recipe mesu-size were given"),
         (["--recipe", "nope"], "there is no recipe 'nope'; pass a .yaml file, or one of: "),
         (["--recipe", "mesu-size:nope"], "has no variant 'nope'"),
-        (["sgd", "--stream", "nope"], "stream is 'nope'; expected one of permuted-mnist, "),
+        (["sgd", "--stream", "nope"], "stream is 'nope'; expected one of class-mnist, continuous-mnist, "),
         (["sgd", *SMALL, "--tasks", "0"], "tasks is 0"),
         (["sgd", *SMALL, "--epochs", "x"], "epochs is 'x'; expected a whole number"),
         (["sgd", *SMALL, "--set", "rate"], "--settings 'rate' has no '='; expected NAME=VALUE"),
