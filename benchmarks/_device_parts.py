@@ -12,9 +12,9 @@ import torch
 from _measure import machine, spread, timed
 from scipy.optimize import least_squares
 
-from spinode import Pulses, Synapse, Trace, TraceSet, load, rollout, zero_order_hold
+from spinode import Pulses, Synapse, Trace, TraceSet, rollout, zero_order_hold
 from spinode.datasets import PulseLayout, TiO2, WeakReset, pulse_traces, read_trace
-from spinode.surrogates import SynapseSurrogate, fit_synapse, predict_one_step, prediction_interval
+from spinode.surrogates import SynapseSurrogate, fit_synapse, predict_one_step, prediction_interval, zoo
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
@@ -280,12 +280,10 @@ def speed(devices: int = 1_000_000) -> Iterator[dict[str, Any]]:
     The time of the kernel is that of one Euler step of the network of the surrogate on a million states by `spinode.rollout`,
     in the best memory layout. Calls take turns; medians of processor time.
     """
-    surrogate = load("hfox-weak-reset")
-    assert isinstance(surrogate, SynapseSurrogate)
+    surrogate = zoo.open_synapse("hfox-weak-reset")
     generator = torch.Generator().manual_seed(0)
     field = surrogate.drift.field.float()
-    surrogate = load("hfox-weak-reset")
-    assert isinstance(surrogate, SynapseSurrogate)
+    surrogate = zoo.open_synapse("hfox-weak-reset")
     width = 1 + surrogate.drift.extra + surrogate.drift.latents.shape
     x, drive = torch.zeros(1, devices).T, torch.randn(1, width, devices, generator=generator).permute(2, 0, 1)
     pulses = Pulses(-torch.ones(devices))

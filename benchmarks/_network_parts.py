@@ -11,9 +11,9 @@ import torch
 from _networks import accuracy, binary_network, epochs_of, mnist, optimizer_of
 from torch import Tensor, nn
 
-from spinode import Synapse, load
+from spinode import Synapse
 from spinode.datasets import STTMRAM, WeakReset, flip_bits, overdrive_for, write_energy
-from spinode.surrogates import DeviceLinear
+from spinode.surrogates import DeviceLinear, zoo
 
 EPOCHS = 20
 #: Imperfections that each ablation keeps.
@@ -25,7 +25,7 @@ def device(kind: str, ablation: str) -> Synapse:
     imperfections = ABLATIONS[ablation].split()
     if kind == "physical":
         return WeakReset(pink="c2c" in imperfections, rtn="rtn" in imperfections, d2d="d2d" in imperfections)
-    surrogate = load("hfox-weak-reset")
+    surrogate = zoo.open_synapse("hfox-weak-reset")
     return surrogate.only(c2c="c2c" in imperfections, rtn="rtn" in imperfections, d2d="d2d" in imperfections)
 
 

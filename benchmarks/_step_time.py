@@ -11,7 +11,7 @@ from _measure import machine, spread, timed
 from _networks import binary_network, float_network, mnist, optimizer_of
 from torch import Tensor, nn
 
-from spinode import ConfigError, FileFormatError, Synapse, load, surrogates
+from spinode import Synapse, surrogates
 from spinode.datasets import WeakReset
 
 BATCH = 1000
@@ -53,10 +53,9 @@ def _physical() -> dict[str, Synapse]:
 
 def _fitted() -> dict[str, Synapse | None]:
     """Return the surrogate without and with its randomness; None if it is not shipped."""
-    try:
-        surrogate = load(SURROGATE)
-    except (ConfigError, FileFormatError, FileNotFoundError):
+    if SURROGATE not in surrogates.zoo.available():
         return {"surrogate": None}
+    surrogate = surrogates.zoo.open_synapse(SURROGATE)
     return {"surrogate, none": surrogate.only(c2c=False, rtn=False, d2d=False), "surrogate, all": surrogate}
 
 
