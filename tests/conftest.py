@@ -22,6 +22,17 @@ settings.load_profile("spinode")
 HERE = Path(__file__).resolve().parent
 
 
+def pytest_cmdline_main(config: pytest.Config) -> None:
+    """Where tests are distributed, keep those of one `xdist_group` on one worker: they share an expensive result."""
+    if getattr(config.option, "dist", "no") == "load":
+        config.option.dist, config.option.loadgroup = "loadgroup", True
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run slow tests first, so that no worker is left with a long one at the end."""
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def one_thread():
     """Use one thread: the networks are small, and sums keep one order."""

@@ -2,8 +2,8 @@
 
 Two predictions failed at first. BiMU reached 0.839 over 5 tasks, with a threshold of 0.85: the mean over the last five then
 includes the first task; it has 10 tasks now, with the same threshold. The metaplastic network, which freezes in the published
-1000 tasks, was predicted below 0.5 after 5 tasks of 6000 samples and reached 0.84: too few steps to freeze. The rule on a real
-network is marked as expected to fail, as it did.
+1000 tasks, was predicted below 0.5 after 5 tasks of 6000 samples and reached 0.84: too few steps to freeze. Whether the rule helps
+a network of real weights is not tested: in a run this short the answer depends on the processor (docs/results/continual-learning.md).
 """
 
 from __future__ import annotations
@@ -44,24 +44,28 @@ def run(request):
 # Online, one sample at a time, at full size: a tenth of the published stream.
 
 
+@pytest.mark.xdist_group("claims online")
 def test_mesu_remembers_the_newest_tasks_and_continues_to_learn(run):
     mesu = run("mesu-permuted-mnist", tasks=20).accuracy
     assert 0.895 <= mesu.last(5) <= 0.930
     assert 0.939 <= mesu.newest <= 0.954
 
 
+@pytest.mark.xdist_group("claims online")
 def test_plain_gradient_descent_forgets(run):
     mesu, sgd = (run(name, tasks=20).accuracy for name in ("mesu-permuted-mnist", "mesu-permuted-mnist:sgd"))
     assert mesu.last(5) >= sgd.last(5) + 0.10
     assert sgd.newest >= 0.92
 
 
+@pytest.mark.xdist_group("claims online")
 def test_a_rule_without_forgetting_remembers_the_past_and_learns_less(run):
     mesu, rigid = (run(name, tasks=20).accuracy for name in ("mesu-permuted-mnist", "mesu-permuted-mnist:foo-vb"))
     assert rigid.accuracy >= mesu.accuracy + 0.02
     assert rigid.newest <= mesu.newest - 0.01
 
 
+@pytest.mark.xdist_group("claims online")
 @pytest.mark.parametrize("rule", ["ewc-online", "si"])
 def test_consolidation_by_task_preserves_the_newest_tasks(run, rule):
     sgd, rival = (run(f"mesu-permuted-mnist:{name}", tasks=20).accuracy for name in ("sgd", rule))
@@ -82,14 +86,6 @@ def test_metaplasticity_preserves_the_first_task_of_a_binary_network(run):
     assert metaplastic.first >= plain.first + 0.15
     assert metaplastic.newest <= plain.newest  # stable weights learn less
     assert plain.newest >= 0.93
-
-
-@pytest.mark.xfail(
-    reason="published: the rule does not help a real network; here it does, 0.40 of the first task against 0.26 (seed 0)"
-)
-def test_metaplasticity_does_not_help_a_real_network(run):
-    plain, metaplastic = (run(f"bnn-permuted-mnist:{name}", **SHORT) for name in ("real-m-0", "real-m-1.35"))
-    assert metaplastic.accuracy.first <= plain.accuracy.first + 0.10
 
 
 def test_fashion_mnist_overwrites_mnist_without_metaplasticity(run):
