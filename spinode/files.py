@@ -22,6 +22,7 @@ def write_atomically(path: str | Path, content: bytes) -> None:
     target = Path(path)
     if not target.name:
         raise TraceError(f"cannot write {str(path)!r}: it is not a file name. Choose a path that ends in a file name.")
+    _refuse_special(target)
     # In the same folder, because renaming is atomic only within one file system.
     partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
     try:
@@ -48,6 +49,7 @@ def check_writable(path: str | Path) -> None:
             raise TraceError(f"{target} is a folder; pass the name of a file in it.")
         if not target.parent.is_dir():
             raise TraceError(f"the folder {target.parent} does not exist; create it, or choose another path.")
+        _refuse_special(target)
         probe = target.with_name(f".{target.name}.{os.getpid()}.partial")
         probe.write_bytes(b"")
         probe.unlink()
@@ -56,3 +58,13 @@ def check_writable(path: str | Path) -> None:
             raise
         reason = getattr(error, "strerror", None) or error
         raise TraceError(f"cannot write {target}: {reason}. Choose a writable path.") from None
+
+
+def _refuse_special(target: Path) -> None:
+    """Refuse a device, pipe or socket: replacing it by a file would destroy it."""
+    try:
+        special = target.exists() and not target.is_file() and not target.is_dir()
+    except (OSError, ValueError):  # a name that the file system does not accept is reported when it is written
+        return
+    if special:
+        raise TraceError(f"{target} is not a regular file but a device, pipe or socket; choose the path of a file.")

@@ -57,3 +57,13 @@ def test_check_of_a_writable_path_leaves_no_file(tmp_path):
 def test_path_without_a_file_name_is_refused(path):
     with pytest.raises(TraceError, match=r"cannot write .*: it is not a file name\."):
         write_atomically(path, b"")
+
+
+@pytest.mark.parametrize("write", [lambda path: write_atomically(path, b"new"), check_writable])
+def test_a_pipe_is_refused_and_kept(tmp_path, write):
+    """Replacing a special file, such as /dev/null, would destroy it."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with pytest.raises(TraceError, match="not a regular file but a device, pipe or socket"):
+        write(pipe)
+    assert pipe.is_fifo()

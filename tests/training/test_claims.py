@@ -1,9 +1,11 @@
-"""Short versions of the experiments of docs/results/continual.md; thresholds were chosen before the first run of each test.
+"""Short versions of the experiments of docs/results/recipes.md; thresholds were chosen before the first run of each test.
 
 Two predictions failed at first. BiMU reached 0.839 over 5 tasks, with a threshold of 0.85: the mean over the last five then
 includes the first task; it has 10 tasks now, with the same threshold. The metaplastic network, which freezes in the published
-1000 tasks, was predicted below 0.5 after 5 tasks of 6000 samples and reached 0.84: too few steps to freeze. Whether the rule helps
-a network of real weights is not tested: in a run this short the answer depends on the processor (docs/results/continual-learning.md).
+1000 tasks, was predicted below 0.5 after 5 tasks of 6000 samples and reached 0.84: too few steps to freeze.
+
+Whether the rule helps a network of real weights is not tested: in a run this short the answer depends on the processor, see
+docs/results/continual-learning.md.
 """
 
 from __future__ import annotations
