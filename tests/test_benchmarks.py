@@ -40,6 +40,7 @@ class LocalWorker:
     cores = (0,)
 
     def __init__(self, make, *args, cores=1):
+        torch.set_num_threads(cores)  # `run_main` restores the number
         self.served = make(*args)
 
     def call(self, method, *args):
@@ -119,10 +120,12 @@ def test_rollout_compares_a_compiled_loop(rollouts):
 @pytest.mark.slow
 def test_rollout_measures_threads_and_memory(module, monkeypatch):
     rollout = module("rollout")
-    monkeypatch.setattr(rollout, "Worker", LocalWorker)
-    printed = lines_of(run_main(rollout, "--quick", "--threads", "2", "--workloads", "B", "D"))
+    with monkeypatch.context() as patch:
+        patch.setattr(rollout, "Worker", LocalWorker)
+        printed = lines_of(run_main(rollout, "--quick", "--threads", "2", "--workloads", "B", "D"))
     assert [line["workload"] for line in printed[1:]] == ["B", "D forward", "D forward+backward"]
     assert all(line["threads"] == [1, 2] and line["speed_up"] > 0 for line in printed[1:])
+    # The memory of a process in which nothing else has run.
     printed = lines_of(run_main(rollout, "--memory", "--steps", "2000"))
     assert printed[-1]["steps_run"] == 2000
     assert printed[-1]["finite"]
