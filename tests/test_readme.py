@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -70,3 +72,32 @@ def test_python_blocks_run(root, workplace, index):
     found = blocks((root / "README.md").read_text(), "python")
     assert len(found) == 3
     assert run([sys.executable, "-P", "-c", found[index]], workplace).strip()
+
+
+def imports_in(code: str) -> str:
+    """Return the import statements of a block."""
+    nodes = [node for node in ast.parse(code).body if isinstance(node, (ast.Import, ast.ImportFrom))]
+    return "\n".join(ast.unparse(node) for node in nodes)
+
+
+def test_blocks_of_the_docs_parse_and_import(root):
+    """They need data that is not shipped, but their names must exist."""
+    found = [code for page in sorted((root / "docs").glob("*.md")) for code in blocks(page.read_text(), "python")]
+    assert len(found) > 5
+    for code in found:
+        exec(imports_in(code), {})
+
+
+def test_shell_blocks_of_the_docs_name_options_that_exist(root):
+    """Each line parses: an unknown option or command ends in exit code 2 with its name, a missing file is reported as such."""
+    pages = sorted((root / "docs").glob("*.md"))
+    lines = [line for page in pages for code in blocks(page.read_text(), "sh") for line in code.splitlines()]
+    commands = [shlex.split(line, comments=True) for line in lines if line.startswith("spinode ")]
+    assert len(commands) > 10
+    helps = {}
+    for command in commands:
+        if command[1] not in helps:
+            asked = [sys.executable, "-m", "spinode", command[1], "--help"]
+            helps[command[1]] = subprocess.run(asked, capture_output=True, text=True, check=True).stdout
+        unknown = [word for word in command[2:] if word.startswith("--") and word not in helps[command[1]]]
+        assert not unknown, f"{' '.join(command)}: {unknown}"
