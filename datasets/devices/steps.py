@@ -147,6 +147,9 @@ class LinearStep(StepModel):
         gamma_down: Slope of RESET.
         gamma_up_dtod: Device-to-device spread of gamma_up.
         gamma_down_dtod: The same for gamma_down.
+
+    The other settings (`dw_min`, `up_down`, `write_noise_std`, `mult_noise`, ...) are those of `StepModel`; w is the conductance in units of
+    the weight range, and xi is standard normal.
     """
 
     gamma_up: float = 0.0

@@ -49,9 +49,9 @@ class DeviceWeights(nn.Module):
         synapse: The device model.
         kind: "single", "pair" or "sign".
         w_max: The range low .. high of the synapse corresponds to -w_max .. w_max; for "sign", the magnitude.
-        scale: Weight per unit of conductance [1/unit]; from w_max if omitted.
+        scale: Weight per conductance, in one over the synapse's unit of conductance; from w_max if omitted.
         reference: Conductance [unit] of the weight zero, for "single"; the middle of the range if omitted.
-        policy: "both", "set" or "reset"; from the polarities of the device if omitted.
+        policy: "both", "set" or "reset"; if omitted, "both" for a device that can be SET and RESET, else its only polarity.
         noise: Sources of randomness: some of "devices", "pulses" and "read".
         seed: Seed of the weights' own generator, or a generator from which that seed is drawn.
         dtype: Floating-point type of states and weights.

@@ -52,7 +52,7 @@ class BayesianLearner(SteppingLearner):
         samples: Draws of the weights in each step.
         test_samples: Draws of the weights in tests.
         synapse: Model of the memory devices; None for exact weights.
-        w_max: Largest mean in devices, in units of the limit 4 / sqrt(inputs) of initial means.
+        w_max: Largest mean that the devices can store, as a multiple of the largest initial mean, 4 / sqrt(inputs).
         seed: Seed of initial weights, draws and devices.
         **settings: Those of the rule.
 

@@ -112,15 +112,15 @@ class EWC(Elastic):
     """Elastic weight consolidation: after each task F is the diagonal of its Fisher information.
 
     `kind`:
-        "task": a penalty for each task, around its own last weights; their sum is again quadratic.
+        "task": a penalty for each task, around its own last weights; the sum of quadratic penalties is one quadratic penalty.
         "online": F <- decay F + F of the task, all around the newest weights.
         "stream": F <- decay F + g^2 after every step, around the weights before it; call `after_step`.
 
     Args:
         parameters: The penalised parameters.
-        importance: Strength.
-        kind: See above.
-        decay: See above; unused by "task".
+        importance: Factor of the penalty, importance / 2 sum F (w - w*)^2.
+        kind: "task", "online" or "stream".
+        decay: Factor of the earlier F, 0 .. 1; unused by "task".
 
     Raises:
         ConfigError: another kind, or a decay outside 0 .. 1.
