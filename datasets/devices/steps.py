@@ -148,8 +148,8 @@ class LinearStep(StepModel):
         gamma_up_dtod: Device-to-device spread of gamma_up.
         gamma_down_dtod: The same for gamma_down.
 
-    The other settings (`dw_min`, `up_down`, `write_noise_std`, `mult_noise`, ...) are those of `StepModel`; w is the conductance in units of
-    the weight range, and xi is standard normal.
+    The other settings (`dw_min`, `up_down`, `write_noise_std`, `mult_noise`, ...) are those of `StepModel`; w is the
+    weight between the bounds, and xi is standard normal.
     """
 
     gamma_up: float = 0.0

@@ -15,8 +15,9 @@ from .rule import Kernel, State, register
 
 @dataclass(frozen=True)
 class OnlineBGD(GaussianRule):
-    """Bayesian gradient descent (FOO-VB, diagonal): Gaussian weights whose widths only shrink, so that old tasks
-    are kept and new ones are learned ever more slowly.
+    """Bayesian gradient descent (FOO-VB, diagonal): Gaussian weights whose widths only shrink.
+
+    Old tasks are kept, and new ones are learned ever more slowly.
 
     With C the mean over `samples` draws of -log p(label), and u = s dC/ds / 2, where dC/ds = E[dC/dw e]:
         mu <- mu - mean_rate s^2 dC/dmu

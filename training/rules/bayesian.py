@@ -170,8 +170,9 @@ class TorchMESU(_GaussianOptimizer):
 
 
 class BGD(_GaussianOptimizer):
-    """Bayesian gradient descent (FOO-VB, diagonal): Gaussian weights whose widths only shrink, so that old tasks are kept and new
-    ones are learned ever more slowly.
+    """Bayesian gradient descent (FOO-VB, diagonal): Gaussian weights whose widths only shrink.
+
+    Old tasks are kept, and new ones are learned ever more slowly.
 
     With C the loss summed over the batch and u = s dC/ds / 2:
         mu <- mu - mean_rate s^2 dC/dmu
