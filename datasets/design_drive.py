@@ -27,7 +27,8 @@ def random_steps(
         high: Highest level.
         duration: Length of the whole drive [s].
         interval: Time between two samples [s].
-        hold: How long a level lasts [s], or the shortest and the longest time; rounded to at least one sample.
+        hold: How long a level lasts [s], or the shortest and the longest time; rounded to whole samples; at least
+            one interval.
         generator: Source of levels and durations.
 
     Returns:
@@ -48,6 +49,13 @@ def random_steps(
         raise ConfigError(f"the levels run from low={low!r} to high={high!r}; expected the lower one first.")
     if number("hold", shortest, 0, above=True, unit="s") > number("hold", longest, 0, above=True, unit="s"):
         raise ConfigError(f"hold is {hold!r}; expected a time [s], or (shortest, longest) with 0 < shortest <= longest.")
+    if shortest < 0.999 * interval:
+        raise ConfigError(
+            f"a level may last {shortest:g} s, less than the interval of {interval:g} s between two samples; pass a longer "
+            "hold or a shorter interval."
+        )
+    if not math.isfinite(high - low):
+        raise ConfigError(f"the levels run from low={low!r} to high={high!r}, a range that is too wide; pass smaller levels.")
     if longest > duration:
         raise ConfigError(
             f"a level may last {longest:g} s, but the drive only {duration:g} s; pass a longer duration or a shorter hold."
@@ -108,10 +116,10 @@ def _count_samples(duration: float, interval: float) -> int:
         raise ConfigError(
             f"duration is {duration!r} s and interval {interval!r} s; expected a duration of at least two intervals."
         )
-    samples = round(duration / interval)
+    samples = duration / interval
     if samples > _MAX_SAMPLES:
         raise ConfigError(
-            f"{duration:g} s with a sample every {interval:g} s are {samples} samples; expected at most {_MAX_SAMPLES}. "
+            f"{duration:g} s with a sample every {interval:g} s are {samples:.3g} samples; expected at most {_MAX_SAMPLES}. "
             "Pass a longer interval."
         )
-    return samples
+    return round(samples)

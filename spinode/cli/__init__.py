@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import re
 import sys
 import warnings
 from collections.abc import Sequence
@@ -17,6 +18,15 @@ from . import commands
 BAD_INPUT = 2
 #: Exit code after an interrupt from the keyboard.
 INTERRUPTED = 130
+
+#: Errors of extreme input that no check foresaw. Others are faults of the program and keep their traceback.
+_LAST_RESORT = (MemoryError, RuntimeError, ValueError, OverflowError)
+#: How PyTorch reports that memory cannot be allocated: as RuntimeError.
+_ALLOCATION = re.compile(
+    r"can't allocate|cannot allocate|not enough memory|out of memory|storage size calculation overflowed|"
+    r"integer multiplication overflow|invalid storage size|array is too big|maximum allowed dimension",
+    re.IGNORECASE,
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -35,13 +45,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     words = list(sys.argv[1:] if argv is None else argv)
     showwarning, warnings.showwarning = warnings.showwarning, _print_warning
+    _print_any_character()
     try:
         _run(words)
         sys.stdout.flush()
     except SpinodeError as error:
         return _fail(str(error))
-    except MemoryError:
-        return _fail("there is not enough memory for this; select a shorter part of the recording or a longer sample interval.")
+    except _LAST_RESORT as error:
+        sentence = _describe(error)
+        if sentence is None:
+            raise
+        return _fail(sentence)
     except BrokenPipeError:
         # The reader of a pipe (head, less) has closed it; anything written at exit would raise again.
         sys.stdout = None
@@ -80,6 +94,30 @@ def _overview() -> argparse.ArgumentParser:
     for name in commands.names():
         table.add_parser(name, help=commands.load(name).SUMMARY)
     return parser
+
+
+def _print_any_character() -> None:
+    """Let standard output and error replace characters that their encoding does not have."""
+    for stream in (sys.stdout, sys.stderr):
+        if getattr(stream, "errors", None) in ("strict", "surrogateescape") and hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")
+
+
+def _describe(error: Exception) -> str | None:
+    """Return the sentence for an error of extreme input; None for a fault of the program."""
+    if isinstance(error, MemoryError) or _ALLOCATION.search(str(error)):
+        return (
+            "there is not enough memory for this; reduce the sizes, select a shorter part of the recording, or pass a longer "
+            "sample interval."
+        )
+    detail = " ".join(str(error).split())[:200]
+    if isinstance(error, RecursionError):
+        return "the input is nested too deeply, or refers to itself; simplify it."
+    if isinstance(error, UnicodeError):
+        return f"a text cannot be read or written in its encoding ({detail}); expected UTF-8."
+    if isinstance(error, OverflowError):
+        return f"a number is too large to be represented ({detail}); pass a smaller one."
+    return None
 
 
 def _fail(message: str) -> int:

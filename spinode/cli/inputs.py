@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import ConfigError, TraceError
 from ..files import check_writable
 from ..traces.trace import Trace, TraceSet
+from ..validation import number
 from .progress import show_transient
 from .settings import parse_value
 
@@ -41,11 +42,23 @@ def load_surrogate(path: str) -> Surrogate:
     """Load a surrogate that `spinode fit` wrote.
 
     Raises:
+        ConfigError: the path is a folder.
         FileFormatError: no such file, a damaged one, or a model of another kind.
     """
     from ..surrogates.neural_ode.surrogate import Surrogate
 
+    check_not_a_folder(path)
     return Surrogate.load(path)
+
+
+def check_not_a_folder(path: str) -> None:
+    """Check that the path of a surrogate is not a folder.
+
+    Raises:
+        ConfigError: it is.
+    """
+    if Path(path).is_dir():
+        raise ConfigError(f"{path} is a folder; expected the file of a surrogate, such as {Path(path) / 'NAME.safetensors'}.")
 
 
 def read_with_roles(arguments: Any) -> TraceSet:
@@ -83,8 +96,8 @@ def _reading(arguments: Any, drive: Sequence[str], output: Sequence[str]) -> dic
         "output": output,
         "parameters": _parameters(arguments),
         "time": _clock(arguments),
-        "start": arguments.start,
-        "stop": arguments.stop,
+        "start": _instant("start", arguments.start),
+        "stop": _instant("stop", arguments.stop),
         "units": dict(pairs("units", arguments.units)),
         "part": arguments.part,
     }
@@ -159,6 +172,10 @@ def pairs(name: str, values: Sequence[str]) -> list[tuple[str, str]]:
 def _clock(arguments: Any) -> str | float | None:
     value = parse_value(arguments.time)
     return value if isinstance(value, float | int) else arguments.time
+
+
+def _instant(name: str, value: Any) -> float | None:
+    return None if value is None else number(name, value, unit="s")
 
 
 def _parameters(arguments: Any) -> dict[str, float]:

@@ -12,10 +12,18 @@ from typing import Any, NoReturn
 
 from jsonargparse import ArgumentParser
 
+from .config_file import ConfigFile
+
 #: Columns below which help texts are below their options instead of next to them.
 _NARROW = 70
+#: Narrowest usage line.
+_MIN_USAGE = 20
 # argparse itself does not take -2e-3 for a number.
 _NEGATIVE_NUMBER = re.compile(r"-(\d+\.?\d*|\.\d+)(e[-+]?\d+)?$", re.IGNORECASE)
+
+
+#: Options that may be given several times.
+_REPEATABLE = (argparse._AppendAction, ConfigFile)
 
 
 class HelpFormatter(argparse.HelpFormatter):
@@ -66,12 +74,17 @@ class Parser(ArgumentParser):
     def parse_args(self, args: Sequence[str] | None = None, *others: Any, **settings: Any) -> Any:  # type: ignore[override]
         """Parse the words after the name of the command."""
         self.usage = self._short_usage()
-        return super().parse_args(self._config_first(self._spelled(list(args or ()))), *others, **settings)
+        words = self._spelled(list(args or ()))
+        self._check_repeated(words)
+        found = super().parse_args(self._config_first(words), *others, **settings)
+        if getattr(found, "quiet", False) and getattr(found, "progress", False):
+            self.error("--quiet and --progress contradict each other; give one of them")
+        return found
 
     def add_config(self) -> None:
         """Add `--config` and `--print-config`."""
         self.add_argument(
-            "--config", action="config", metavar="FILE", help="YAML file of options; those given here take precedence"
+            "--config", action=ConfigFile, metavar="FILE", help="YAML file of options; those given here take precedence"
         )
         action = self._option_string_actions["--print-config"]
         action.help, action.metavar = "print all options as YAML for --config, and exit", ""
@@ -89,7 +102,7 @@ class Parser(ArgumentParser):
                 words.append({"+": f"{name} [{name} ...]", "?": f"[{name}]"}.get(str(action.nargs), name))
             elif action.required:
                 words.append(f"{action.option_strings[0]} {name}")
-        width = shutil.get_terminal_size().columns - len("usage: ") - 2
+        width = max(shutil.get_terminal_size().columns - len("usage: ") - 2, _MIN_USAGE)
         text = " ".join([*words, "[options]"]).replace("%", "%%")
         return textwrap.fill(text, width, subsequent_indent=" " * len("usage: "), break_on_hyphens=False)
 
@@ -100,9 +113,9 @@ class Parser(ArgumentParser):
             option = next((word for word in unknown.split() if word.startswith("-")), None)
             if option is None:
                 return f"{unknown!r} is not expected here"
-            return f"there is no option {option.partition('=')[0]}{self._guess(option)}"
-        if found := re.fullmatch(r"Option '(.*)' is not accepted", text):
-            return f"the config file has an unknown option {found[1]!r}{self._guess('--' + found[1])}"
+            return f"there is no option {option.partition('=')[0]}{self.guess(option)}"
+        if found := re.match(r"argument ([^\s:]+/[^\s:]+): (.*)", text):
+            return f"argument {self._visible(found[1].split('/')[-1])}: {found[2]}"
         if found := re.match(r'Parser key "(\S+)": (.*)', text):
             return f"{found[1]}: {found[2][:1].lower()}{found[2][1:]}"
         missing = text.removeprefix("the following arguments are required: ")
@@ -114,11 +127,40 @@ class Parser(ArgumentParser):
         action = next(each for each in self._actions if each.dest == dest)
         return " ".join([*action.option_strings[:1], _metavar(action)])
 
-    def _guess(self, option: str) -> str:
+    def guess(self, option: str) -> str:
+        """Return the end of a sentence that suggests the option which was probably meant, or "" if there is none.
+
+        Options are compared by their spelling and, like --lr for --learning-rate, by the initials of their words.
+        """
         name = option.partition("=")[0].replace("_", "-")
-        known = [each for each in self._option_string_actions if each.startswith("--") and "_" not in each]
+        known = {each: self._visible(each) for each in self._option_string_actions if each.startswith("--")}
+        known.pop("--help", None)
+        initials = {"".join(word[0] for word in each[2:].split("-")): shown for each, shown in known.items() if "-" in each[2:]}
         close = difflib.get_close_matches(name, known, 1)
-        return f"; did you mean {close[0]}?" if close else ""
+        meant = initials.get(name[2:]) or (known[close[0]] if close else None)
+        return f"; did you mean {meant}?" if meant else ""
+
+    def _visible(self, option: str) -> str:
+        """Return the spelling of an option that `--help` shows."""
+        spellings = self._option_string_actions[option].option_strings
+        return next((each for each in spellings if each.startswith("--")), option)
+
+    def _check_repeated(self, words: list[str]) -> None:
+        """Refuse an option that takes one value, or one list of values, and is given twice with different ones."""
+        given: dict[str, list[str]] = {}
+        for index, word in enumerate(words):
+            name, equals, value = word.partition("=")
+            action = self._option_string_actions.get(name)
+            if not isinstance(action, argparse.Action) or action.nargs == 0 or isinstance(action, _REPEATABLE):
+                continue
+            values = [value] if equals else []
+            for following in [] if equals else words[index + 1 :]:
+                if (action.nargs is None and values) or following.partition("=")[0] in self._option_string_actions:
+                    break
+                values.append(following)
+            if given.setdefault(action.dest, values) != values:
+                first, second = " ".join(given[action.dest]), " ".join(values)
+                self.error(f"{self._visible(name)} was given twice, as {first!r} and {second!r}; give it once")
 
     def _spelled(self, words: list[str]) -> list[str]:
         """Return the words with each option in the spelling in which it was added."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import inspect
+import re
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +13,7 @@ from ..errors import ConfigError
 from ..typing import Progress
 from ..validation import one_of
 from .registry import make_ood_stream, make_stream, make_synapse
-from .rules import RULES
+from .rules import RULES, Rule
 
 if TYPE_CHECKING:
     from ..contracts.task_stream import TaskStream
@@ -57,18 +59,39 @@ def make_learner(recipe: Recipe, stream: TaskStream, seed: int) -> Learner:
     from .. import training
 
     rule = RULES[one_of("rule", recipe.rule, RULES)]
+    cls: Callable[..., Learner] = getattr(training, rule.learner)
+    for name in recipe.settings:
+        if name in ("stream", "seed", "synapse", *rule.fixed):
+            raise ConfigError(
+                f"{name} is not a setting of {recipe.rule}; rule, stream, synapse and seed have options of their own."
+            )
     synapse = make_synapse(recipe.synapse)
     hidden = recipe.settings.get("hidden", [0])
-    single = isinstance(hidden, int) or len(hidden) == 1
+    single = isinstance(hidden, int) or (isinstance(hidden, Sequence) and len(hidden) == 1)
     if rule.online and single and recipe.config.batch_size == 1 and synapse is None:
         return training.OnlineLearner(stream, seed=seed, **rule.fixed, **recipe.settings)
-    cls: Callable[..., Learner] = getattr(training, rule.learner)
     try:
         return cls(stream, seed=seed, synapse=synapse, **rule.fixed, **recipe.settings)
     except TypeError as error:
-        if "keyword argument" not in str(error):
+        unknown = re.search(r"unexpected keyword argument '(\w+)'", str(error))
+        if unknown is None or unknown[1] not in recipe.settings:
             raise
-        raise ConfigError(f"{recipe.rule} has other settings: {str(error).partition(') ')[2] or error}.") from None
+        one_of(f"a setting of {recipe.rule}", unknown[1], _setting_names(cls, rule))
+        raise
+
+
+def _setting_names(cls: Any, rule: Rule) -> list[str]:
+    """Return the settings of a learner that have a name in its constructor or in those of its base classes."""
+    names = [name for base in cls.__mro__ for name in _keyword_only(base)]
+    return [name for name in dict.fromkeys(names) if name not in ("seed", "synapse", *rule.fixed)]
+
+
+def _keyword_only(cls: type) -> list[str]:
+    """Return the keyword-only arguments of a class's own constructor."""
+    constructor = vars(cls).get("__init__")
+    if constructor is None or cls is object:
+        return []
+    return [name for name, each in inspect.signature(constructor).parameters.items() if each.kind is each.KEYWORD_ONLY]
 
 
 def run_recipe(

@@ -48,6 +48,12 @@ def test_modulated_sine_returns_to_its_mean_between_periods():
             "expected a duration of at least two",
         ),
         (lambda: random_steps(0, 1, duration=1, interval=1e-12, hold=0.1, generator=generator()), "expected at most 1000000"),
+        (lambda: random_steps(0, 1, duration=1e300, interval=1e-300, hold=1, generator=generator()), "are inf samples"),
+        (lambda: random_steps(0, 1, duration=10, interval=1, hold=0.1, generator=generator()), "less than the interval of 1 s"),
+        (
+            lambda: random_steps(-1e308, 1e308, duration=9, interval=1, hold=1, generator=generator()),
+            "a range that is too wide",
+        ),
         (lambda: modulated_sine(0, 1, frequency=5, duration=1, interval=0.1, generator=generator()), "ten samples per period"),
     ],
 )

@@ -6,6 +6,7 @@ import contextlib
 import shlex
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...errors import ConfigError, SpinodeError, TraceError
@@ -27,6 +28,11 @@ def add_arguments(parser: Parser) -> None:
 
 def run(arguments: Any) -> None:
     """Run the command."""
+    title = _title_of_model(arguments.table)
+    if title is not None:
+        command = "simulate-synapse" if "memory" in title else "evaluate" if "driven" in title else "simulate"
+        print(f"{arguments.table}: {title}, not a recording; see `spinode {command} --help`")
+        return
     if arguments.layout is not None:
         _inspect_pulses(arguments)
         return
@@ -34,6 +40,24 @@ def run(arguments: Any) -> None:
         if getattr(arguments, name) not in (None, []):
             raise ConfigError(f"{name} is only for a file of pulses; pass --layout too, such as --layout auto.")
     _inspect_recordings(arguments)
+
+
+def _title_of_model(path: str) -> str | None:
+    """Return the kind of model in a file that this package saved; None for any other file."""
+    from safetensors import SafetensorError, safe_open
+
+    if not Path(path).is_file():
+        return None
+    try:
+        with safe_open(path, "numpy") as stored:
+            keys = stored.metadata() or {}
+    except (SafetensorError, OSError, ValueError):
+        return None
+    from ...artifact import kinds
+    from ...surrogates.artifacts import discover
+
+    discover()
+    return next((kind.title for kind in kinds() if kind.key in keys), None)
 
 
 def _inspect_recordings(arguments: Any) -> None:

@@ -18,6 +18,8 @@ def build():
     parser.add_argument("--sample-interval", type=float, default=1.0)
     parser.add_argument("--units", "--unit", action="append", default=[])
     parser.add_argument("--hidden", type=int, nargs="+", default=[1])
+    parser.add_argument("--quiet", action="store_true")
+    parser.add_argument("--progress", action="store_true")
     return parser
 
 
@@ -57,7 +59,7 @@ def test_aliases_fill_the_same_setting():
         ([], "TABLE must be given"),
         (["table", "--hidden"], "argument --hidden: expected at least one argument"),
         (["table", "--sample-interval", "many"], "sample_interval: expected a <class 'float'>. Got value: many"),
-        (["table", "--config", "none.yaml"], "config: file does not exist"),
+        (["table", "--config", "none.yaml"], "the config file none.yaml does not exist"),
     ],
 )
 def test_wrong_words_are_one_sentence(capsys, here, words, message):
@@ -67,7 +69,36 @@ def test_wrong_words_are_one_sentence(capsys, here, words, message):
 def test_unknown_key_of_a_config_file_suggests_the_option(capsys, here):
     (here / "fit.yaml").write_text("sample_intervall: 3\n")
     message = error_of(capsys, ["table", "--config", "fit.yaml"])
-    assert message == "the config file has an unknown option 'sample_intervall'; did you mean --sample-interval?"
+    assert message == "the config file fit.yaml has an unknown option 'sample_intervall'; did you mean --sample-interval?"
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["table", "--si", "3"], "there is no option --si; did you mean --sample-interval?"),
+        (["table", "--unitt", "a=V"], "there is no option --unitt; did you mean --units?"),
+        (["table", "--unit"], "argument --units: expected one argument"),
+        (
+            ["table", "--sample-interval", "1", "--sample_interval=2"],
+            "--sample-interval was given twice, as '1' and '2'; give it once",
+        ),
+        (["table", "--hidden", "1", "2", "--hidden", "3"], "--hidden was given twice, as '1 2' and '3'; give it once"),
+        (["table", "--quiet", "--progress"], "--quiet and --progress contradict each other; give one of them"),
+    ],
+)
+def test_messages_name_visible_options_only(capsys, words, message):
+    assert error_of(capsys, words) == message
+
+
+@pytest.mark.parametrize("words", [["--sample-interval", "2", "--sample-interval=2"], ["--units", "a=V", "--units", "b=V"]])
+def test_repeated_options_without_contradiction_are_accepted(words):
+    build().parse_args(["table", *words])
+
+
+def test_help_fits_any_terminal(run, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "1")
+    assert run("inspect", "--help")[0] == 0
+    assert run("inspect", "nothing.csv")[0] == 2
 
 
 @pytest.mark.parametrize(

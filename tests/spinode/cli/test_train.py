@@ -18,6 +18,12 @@ SMALL = ["--stream", "made-digits", "--tasks", "3", "--batch-size", "20"]
 SMALL += ["--set-stream", "train=400", "--set-stream", "test=100"]
 
 
+def small_with(*words):
+    """Return the words of a small run, without the options that `words` give another value."""
+    pairs = zip(SMALL[::2], SMALL[1::2], strict=True)
+    return [word for option, value in pairs if option not in words for word in (option, value)] + list(words)
+
+
 @pytest.fixture
 def train(run):
     return lambda *words: run("train", *words)
@@ -25,7 +31,7 @@ def train(run):
 
 @pytest.fixture
 def small(train):
-    return lambda rule, *words: train(rule, *SMALL, *words)
+    return lambda rule, *words: train(rule, *small_with(*words))
 
 
 # The way through
@@ -133,7 +139,7 @@ def test_rules_that_forget_by_design_are_marked(small):
         (["--recipe", "nope"], "there is no recipe 'nope'; pass a .yaml file, or one of: "),
         (["--recipe", "mesu-size:nope"], "has no variant 'nope'"),
         (["sgd", "--stream", "nope"], "stream is 'nope'; expected one of class-mnist, continuous-mnist, "),
-        (["sgd", *SMALL, "--tasks", "0"], "tasks is 0"),
+        (["sgd", *small_with("--tasks", "0")], "tasks is 0"),
         (["sgd", *SMALL, "--epochs", "x"], "epochs is 'x'; expected a whole number"),
         (["sgd", *SMALL, "--set", "rate"], "--settings 'rate' has no '='; expected NAME=VALUE"),
         (["sgd", *SMALL, "--set", "=3"], "has no '='"),
@@ -150,7 +156,7 @@ def test_rules_that_forget_by_design_are_marked(small):
         (["sgd", *SMALL, "--seeds", "1", "--seed", "2"], "both --seed 2 and --seeds were given"),
         (["sgd", *SMALL, "--evaluate", "last"], "evaluate is 'last'; expected"),
         (["sgd", *SMALL, "--processes", "0"], "processes is 0; expected a whole number"),
-        (["sgd", *SMALL, "--images", "/nope", "--stream", "permuted-mnist"], "/nope is not a folder"),
+        (["sgd", *small_with("--images", "/nope", "--stream", "permuted-mnist")], "/nope is not a folder"),
     ],
 )
 def test_mistakes_are_one_sentence(train, words, message):
@@ -179,7 +185,7 @@ def test_log_without_its_package(small, tmp_path, monkeypatch):
 @pytest.mark.skipif(sys.platform == "win32", reason="no signals")
 def test_interrupted_run_resumes(train, tmp_path):
     """Ctrl-C after the first task: exit code 130, and the same command ends with the result of an undisturbed one."""
-    words = ["sgd", *SMALL, "--tasks", "40", "--save", str(tmp_path / "run")]
+    words = ["sgd", *small_with("--tasks", "40", "--save", str(tmp_path / "run"))]
     process = subprocess.Popen(
         [sys.executable, "-m", "spinode", "train", *words],
         stdout=subprocess.PIPE,
