@@ -23,7 +23,7 @@ HERE = Path(__file__).resolve().parent
 
 
 def pytest_cmdline_main(config: pytest.Config) -> None:
-    """Where tests are distributed, keep those of one `xdist_group` on one worker: they share an expensive result."""
+    """Keep the tests of one `xdist_group` on one worker if tests are distributed: they share an expensive result."""
     if getattr(config.option, "dist", "no") == "load":
         config.option.dist, config.option.loadgroup = "loadgroup", True
 

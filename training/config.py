@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..validation import flag, one_of, whole_number
+from ..validation import flag, one_of, seed_number, whole_number
 
 
 @dataclass(frozen=True)
 class StreamConfig:
-    """How a learner goes through a task stream.
+    """Settings of a run of a learner over a task stream.
 
     Attributes:
         tasks: Number of tasks; all of the stream if None.
@@ -45,6 +45,6 @@ class StreamConfig:
         checked["tasks"] = None if self.tasks is None else whole_number("tasks", self.tasks, 1)
         checked["shuffle"] = flag("shuffle", self.shuffle)
         checked["evaluate"] = one_of("evaluate", self.evaluate, ("newest", "recent", "seen", "all"))
-        checked["seed"] = whole_number("seed", self.seed, 0, 2**32 - 1)
+        checked["seed"] = seed_number("seed", self.seed)
         for name, value in checked.items():
             object.__setattr__(self, name, value)

@@ -155,7 +155,7 @@ class Pink:
         return after
 
     def _fresh(self, pulses: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
-        """What is left of the slow part, what is added to it, and the white part after the pulses."""
+        """Return the remaining share of the slow part, the addition to it, and the white part after the pulses."""
         fresh_slow, fresh_white = torch.empty_like(pulses), torch.empty_like(pulses)
         self.settled(fresh_slow, fresh_white, generator)
         decay = (pulses * math.log(self.rho)).exp_()

@@ -1,1 +1,1 @@
-"""What readers of measurement files share: tables, rows of numbers, headers, arrays, optional libraries."""
+"""Shared parts of the readers of measurement files: tables, rows of numbers, headers, arrays, optional libraries."""

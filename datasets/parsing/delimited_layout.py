@@ -25,7 +25,7 @@ _THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}(?:,\d{3})+")
 
 @dataclass(frozen=True)
 class Layout:
-    """How a delimited text is built.
+    """Layout of a delimited text.
 
     Attributes:
         delimiter: The text between cells; None for blanks.

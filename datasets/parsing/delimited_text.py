@@ -32,7 +32,7 @@ _UNREAD_NUMBER = re.compile(r"(?!\d+([./-])\d+\1\d+$)[+-]?[.,]?\d[\d.,' ]*(?:[eE
 
 @dataclass
 class CommentContent:
-    """What `write_csv` writes into comments, and the other comments.
+    """Comments written by `write_csv`, and all other comments.
 
     Attributes:
         parameters: Constants of the recording.

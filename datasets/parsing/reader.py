@@ -26,7 +26,7 @@ _READERS: dict[str, Reader] = {}
 
 @dataclass(frozen=True)
 class Reader:
-    """How one file format is recognised and read.
+    """A file format: its recognition and its reader.
 
     Attributes:
         name: Name of the format, as `format=` of `read_trace` accepts it.

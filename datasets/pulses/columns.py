@@ -1,4 +1,4 @@
-"""What the columns of a table of pulses mean: their roles by name, their values in SI."""
+"""Meaning of the columns of a table of pulses: their roles by name, their values in SI."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ _LAYOUTS: dict[str, LayoutReader] = {}
 
 @dataclass(frozen=True)
 class LayoutReader:
-    """How a layout of pulse files is recognised and read.
+    """A layout of pulse files: its recognition and its reader.
 
     Attributes:
         name: Name of the layout, as `pulses=` of `read_trace` accepts it.

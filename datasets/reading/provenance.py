@@ -1,4 +1,4 @@
-"""Where a trace comes from: the file, its hash, the reader, and the metadata of the file."""
+"""Provenance of a trace: the file, its hash, the reader, and the metadata of the file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What one pulse and one read do to the typical fresh device of a synapse, found by trying it."""
+"""The effect of one pulse and one read on the typical fresh device of a synapse, measured by simulation."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What the command line, recipes and benchmarks share: streams, synapses and learning rules by name, and runs of recipes."""
+"""Shared by the command line, recipes and benchmarks: streams, synapses and learning rules by name, and runs of recipes."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ..contracts.stream_registry import registered_streams
 from ..contracts.synapse_registry import build_synapse, registered_synapses
 from ..errors import ConfigError
-from ..validation import one_of
+from ..validation import one_of, seed_number
 from .image_sets import IMAGE_SETS, load_images
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def make_ood_stream(name: str, settings: Mapping[str, Any], *, tasks: int, seed:
     one_of("ood", name, [*IMAGE_SETS, *permuted_streams])
     scale = {"scale": settings["scale"]} if "scale" in settings else {}
     if name in permuted_streams:
-        seed = int(settings.get("seed", seed))
+        seed = seed_number("seed", settings.get("seed", seed))
         return make_stream(name, {**scale, "seed": seed}, tasks=tasks, seed=seed, images=images)
     loaded = load_images(name, images)
     return TaskSequence([loaded] * tasks, names=[f"{name} {i}" for i in range(tasks)], **scale)

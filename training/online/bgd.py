@@ -55,7 +55,7 @@ class OnlineBGD(GaussianRule):
 
     @property
     def kernel(self) -> Kernel:
-        """How the compiled loop knows the rule."""
+        """Description for the compiled loop."""
         return Kernel("bgd published" if self.published_code else "bgd", (self.mean_rate,), self.arrays)
 
     def update(self, state: State, gradients: Sequence[Tensor]) -> None:

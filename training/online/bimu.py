@@ -82,7 +82,7 @@ class OnlineBiMU(OnlineRule):
 
     @property
     def kernel(self) -> Kernel:
-        """How the compiled loop knows the rule."""
+        """Description for the compiled loop."""
         options = [word for word, enabled in (("normalised", self.normalise), ("relaxed", self.relaxed)) if enabled]
         constants = (self.rate, self.largest_rate, self.likelihood, self.divergence, 1 / self.memory)
         return Kernel(" ".join(["bimu", self.activation, *options]), constants, self.arrays)

@@ -67,7 +67,7 @@ class OnlineMESU(GaussianRule):
 
     @property
     def kernel(self) -> Kernel:
-        """How the compiled loop knows the rule."""
+        """Description for the compiled loop."""
         constants = (self.mean_rate, self.sigma_rate, self.prior_mean, self.prior_sigma, 1 / self.memory, self.clamp)
         return Kernel("mesu clamp" if self.clamp else "mesu", constants, self.arrays)
 

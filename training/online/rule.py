@@ -29,7 +29,7 @@ State: TypeAlias = dict[str, Tensor]
 
 
 class Kernel(NamedTuple):
-    """How the compiled loop knows a rule.
+    """Description of a rule for the compiled loop.
 
     Attributes:
         name: One of `spinode.kernels.online.RULES`.
@@ -69,7 +69,7 @@ class OnlineRule:
 
     @property
     def kernel(self) -> Kernel | None:
-        """How the compiled loop knows the rule; None to run in plain torch."""
+        """Description for the compiled loop; None to run in plain torch."""
         return None
 
     def gradients(self, state: State, x: Tensor, label: int, noise: Tensor | None) -> tuple[Tensor, list[Tensor]]:

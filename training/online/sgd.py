@@ -69,12 +69,12 @@ class OnlineSGD(OnlineRule):
 
     @property
     def optional_arrays(self) -> tuple[str, ...]:
-        """What is accumulated where the state has it."""
+        """Arrays that are accumulated where the state has them."""
         return ("fisher", "path")
 
     @property
     def kernel(self) -> Kernel:
-        """How the compiled loop knows the rule."""
+        """Description for the compiled loop."""
         name = "sgd"
         if self.penalty:
             name = "sgd penalty" if self.stream_decay is None else "sgd stream"
