@@ -1,4 +1,4 @@
-"""The encoding of a weight: how it is represented by one or two memory devices, and how pulses for a weight become pulses for its devices."""
+"""The encoding of a weight in one or two memory devices, and of pulses for a weight in pulses for its devices."""
 
 from __future__ import annotations
 
