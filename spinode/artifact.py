@@ -1,7 +1,8 @@
 """Artifacts: the files of models, and the registry of their kinds.
 
 An artifact is one safetensors file. Its numbers are tensors; everything else is JSON under one metadata key, which names the
-kind. Nothing is pickled: loading a file executes no code. A kind registers itself where it is defined:
+kind. A SHA-256 of both reveals damage. Nothing is pickled: loading a file executes no code. A kind registers itself where it is
+defined:
 
     artifact.register(Kind(key="my-device", title="a device of mine", cls=MyDevice, pack=pack, unpack=unpack))
 
@@ -24,12 +25,16 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as to_bytes
 from torch import Tensor
 
+from .digest import content_digest
 from .errors import ConfigError, FileFormatError
-from .files import write_atomically
+from .files import as_path, write_atomically
 
 Metadata = dict[str, Any]
 Tensors = dict[str, Tensor]
 T = TypeVar("T")
+
+#: Name of the digest of all other metadata and the tensors, in the JSON.
+DIGEST_KEY = "sha256"
 
 #: Largest count (members, names, state values) that is accepted from a file, so that a malicious header cannot exhaust memory.
 MAX_COUNT = 4096
@@ -83,8 +88,9 @@ def save(artifact: object, path: str | Path) -> None:
 
     Raises:
         TraceError: the path cannot be written.
-        ConfigError: its class is not registered, or it contains NaN or infinite numbers.
+        ConfigError: its class is not registered, it contains NaN or infinite numbers, or `path` is not a path.
     """
+    target = as_path(path)
     exact = (each for each in _KINDS.values() if type(artifact) is each.cls)
     kind = next(exact, None) or next((each for each in _KINDS.values() if isinstance(artifact, each.cls)), None)
     if kind is None:
@@ -94,14 +100,15 @@ def save(artifact: object, path: str | Path) -> None:
     stored = {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
     bad = [repr(name) for name, value in stored.items() if not bool(torch.isfinite(value).all())]
     try:
-        text = json.dumps({"schema": kind.schema, **meta}, allow_nan=False)
+        complete = {"schema": kind.schema, **meta}
+        complete[DIGEST_KEY] = content_digest(json.dumps(complete, allow_nan=False), stored)
     except ValueError:
         bad.append("the metadata")
     if bad:
         raise ConfigError(
             f"{bad[0]} of the surrogate contains NaN or infinite numbers; `load` would refuse the file. Fit again."
         )
-    write_atomically(Path(path), to_bytes(stored, {kind.key: text}))
+    write_atomically(target, to_bytes(stored, {kind.key: json.dumps(complete)}))
 
 
 def load(path: str | Path, *, expected: type[T] | None = None, **options: Any) -> T:
@@ -115,9 +122,9 @@ def load(path: str | Path, *, expected: type[T] | None = None, **options: Any) -
     Raises:
         FileFormatError: no such file, damaged or truncated, of a newer schema, of another kind than expected, or with metadata
             and tensors that contradict each other.
-        ConfigError: an option that the kind does not have, or lacks.
+        ConfigError: an option that the kind does not have, or lacks; or `path` is not a path.
     """
-    file = Path(path)
+    file = as_path(path)
     kind, meta, tensors = _read(file, expected)
     set_options = {name: value for name, value in options.items() if value is not None}
     _check_options(kind, set_options)
@@ -161,6 +168,8 @@ def _read(path: Path, expected: type | None) -> tuple[Kind, Metadata, Tensors]:
             if schema != kind.schema:
                 raise FileFormatError(f"{path} has schema {schema!r}; expected {kind.schema}. The file is damaged.")
             tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118 - not a mapping
+            expected_digest = meta.pop(DIGEST_KEY, None)  # files of earlier versions have none
+            is_intact = expected_digest in (None, content_digest(json.dumps(meta), tensors))
             bad = [name for name, tensor in tensors.items() if not bool(torch.isfinite(tensor).all())]
     except (SafetensorError, OSError, ValueError, RecursionError, RuntimeError) as error:
         if isinstance(error, FileFormatError):
@@ -168,6 +177,10 @@ def _read(path: Path, expected: type | None) -> tuple[Kind, Metadata, Tensors]:
         raise FileFormatError(
             f"{path} cannot be read as a surrogate: it is truncated, damaged or another kind of file ({error})."
         ) from None
+    if not is_intact:
+        raise FileFormatError(
+            f"{path} is damaged: its contents do not match their digest (SHA-256). Get the file again, or fit again."
+        )
     if bad:
         raise FileFormatError(f"{path} contains NaN or infinite numbers in {bad[0]!r}; the file is damaged.")
     return kind, meta, tensors

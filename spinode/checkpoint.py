@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as to_bytes
 from torch import Tensor
 
+from .digest import content_digest
 from .errors import FitError
-from .files import check_writable, write_atomically
+from .files import as_path, check_writable, write_atomically
 
 #: Version of the layout of the file.
 SCHEMA = 1
 _REMEDY = "Delete it to start again, or pass another checkpoint path."
+#: Longest text of a value that a message shows; digests are longer.
+_MAX_SHOWN = 30
 
 
 class CheckpointFile:
@@ -53,7 +54,7 @@ class CheckpointFile:
     """
 
     def __init__(self, path: str | Path | None, identity: Mapping[str, Any]) -> None:
-        self.path = None if path is None else Path(path)
+        self.path = None if path is None else as_path(path, "checkpoint")
         self.notes: dict[str, Any] = {}
         self.tensors: dict[str, Tensor] = {}
         self._identity = json.dumps(dict(identity), sort_keys=True)
@@ -95,17 +96,38 @@ class CheckpointFile:
         if meta.get("schema") != str(SCHEMA) or not isinstance(notes, dict):
             raise FitError(f"{path} is not a checkpoint of this version (schema {meta.get('schema')}). {_REMEDY}")
         if meta.get("identity") != self._identity:
-            raise FitError(f"the checkpoint {path} belongs to other data or settings. {_REMEDY}")
+            different = _differences(meta.get("identity"), self._identity)
+            raise FitError(f"the checkpoint {path} belongs to other data or settings. {_REMEDY} What differs: {different}.")
         tensors.pop("empty", None)
         if meta.get("digest") != _digest(notes, tensors):
             raise FitError(f"the checkpoint {path} is damaged: its contents do not match their digest. {_REMEDY}")
         self.notes, self.tensors = notes, tensors
 
 
+def _differences(stored: str | None, current: str) -> str:
+    """Return the entries in which two identities differ, with their values where these are short."""
+    try:
+        before, now = json.loads(stored or "null"), json.loads(current)
+    except (ValueError, RecursionError):
+        before, now = None, {}
+    if not isinstance(before, dict):
+        return "everything (the checkpoint has no readable identity)"
+    found = []
+    for key in sorted(before.keys() | now.keys()):
+        old, new = before.get(key), now.get(key)
+        if isinstance(old, dict) and isinstance(new, dict):
+            names = [name for name in sorted(old.keys() | new.keys()) if old.get(name) != new.get(name)]
+            found += [f"{key}.{name}{_values(old.get(name), new.get(name))}" for name in names]
+        elif old != new:
+            found.append(f"{key}{_values(old, new)}")
+    return ", ".join(found) or "entries without a value"
+
+
+def _values(old: Any, new: Any) -> str:
+    texts = [json.dumps(old), json.dumps(new)]
+    return f" ({texts[0]} then, {texts[1]} now)" if max(map(len, texts)) <= _MAX_SHOWN else ""
+
+
 def _digest(notes: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> str:
-    """Return the SHA-256 of notes and tensors; safetensors itself has no checksum."""
-    digest = hashlib.sha256(json.dumps(notes, sort_keys=True).encode())
-    for name, tensor in sorted(tensors.items()):
-        digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
-        digest.update(np.ascontiguousarray(tensor.numpy()).tobytes())
-    return digest.hexdigest()
+    """Return the SHA-256 of notes and tensors."""
+    return content_digest(json.dumps(notes, sort_keys=True), tensors)

@@ -5,8 +5,31 @@ from __future__ import annotations
 import contextlib
 import os
 from pathlib import Path
+from typing import Any
 
-from .errors import TraceError
+from .errors import ConfigError, TraceError
+
+
+def as_path(path: Any, name: str = "path") -> Path:
+    """Return a path given as text or as a `pathlib.Path`.
+
+    Args:
+        path: Anything.
+        name: Name of the argument in messages.
+
+    Raises:
+        ConfigError: another type.
+
+    Example:
+        >>> as_path(None, "checkpoint")
+        Traceback (most recent call last):
+        ...
+        spinode.errors.ConfigError: checkpoint is None; expected the path of a file, as text or as a pathlib.Path.
+    """
+    try:
+        return Path(path)
+    except TypeError:
+        raise ConfigError(f"{name} is {path!r:.80}; expected the path of a file, as text or as a pathlib.Path.") from None
 
 
 def write_atomically(path: str | Path, content: bytes) -> None:
@@ -19,7 +42,7 @@ def write_atomically(path: str | Path, content: bytes) -> None:
     Raises:
         TraceError: the path cannot be written.
     """
-    target = Path(path)
+    target = as_path(path)
     if not target.name:
         raise TraceError(f"cannot write {str(path)!r}: it is not a file name. Choose a path that ends in a file name.")
     _refuse_special(target)
@@ -43,7 +66,7 @@ def check_writable(path: str | Path) -> None:
     Raises:
         TraceError: the folder does not exist or cannot be written, or the path is a folder.
     """
-    target = Path(path)
+    target = as_path(path)
     try:
         if target.is_dir():  # also for ""
             raise TraceError(f"{target} is a folder; pass the name of a file in it.")

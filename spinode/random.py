@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from .errors import ConfigError
-from .validation import is_whole_number
+from .validation import is_whole_number, seed_number
 
 _MASK = 0xFFFFFFFF
 
@@ -22,10 +22,10 @@ def make_generator(seed: Any) -> torch.Generator:
     """Return a new generator on the CPU.
 
     Args:
-        seed: A whole number, or another generator, from which a seed is drawn; this advances it.
+        seed: A whole number from 0 to 2^32 - 1, or another generator, from which a seed is drawn; this advances it.
 
     Raises:
-        ConfigError: neither of the two.
+        ConfigError: neither of the two, or a whole number outside these bounds.
 
     Example:
         >>> torch.equal(torch.rand(2, generator=make_generator(1)), torch.rand(2, generator=make_generator(1)))
@@ -34,8 +34,33 @@ def make_generator(seed: Any) -> torch.Generator:
     if isinstance(seed, torch.Generator):
         return torch.Generator().manual_seed(draw_seed(seed))
     if is_whole_number(seed):
-        return torch.Generator().manual_seed(int(seed))
+        return torch.Generator().manual_seed(seed_number("seed", seed))
     raise ConfigError(f"seed is {seed!r}; expected a whole number or a torch.Generator.")
+
+
+def seeded_generator(seed: Any) -> torch.Generator:
+    """Return a new generator on the CPU for a seed that must be a whole number.
+
+    Raises:
+        ConfigError: not a whole number from 0 to 2^32 - 1.
+
+    Example:
+        >>> seeded_generator(3).initial_seed()
+        3
+    """
+    return torch.Generator().manual_seed(seed_number("seed", seed))
+
+
+def check_generator(generator: Any) -> None:
+    """Check an optional source of randomness.
+
+    Raises:
+        ConfigError: neither None nor a torch.Generator.
+    """
+    if generator is not None and not isinstance(generator, torch.Generator):
+        raise ConfigError(
+            f"generator is {generator!r}; expected a torch.Generator, such as torch.Generator().manual_seed(0), or None."
+        )
 
 
 def draw_seed(generator: torch.Generator) -> int:

@@ -18,6 +18,11 @@ from .errors import ConfigError
 
 Config = TypeVar("Config")
 
+#: Largest whole number that is accepted where no bound is given: an array of more values does not fit into memory.
+MAX_COUNT = 10**9
+#: Largest seed. Numbers that are derived from a seed, such as 1000 seed + restart, then fit into the 64 bits of a generator.
+MAX_SEED = 2**32 - 1
+
 
 def is_whole_number(value: object) -> bool:
     """Return True for an integer of Python, NumPy or the like; False for booleans and floats.
@@ -45,14 +50,14 @@ def is_number(value: object) -> bool:
     return type(value) in (float, int) or (isinstance(value, numbers.Real) and not _is_boolean(value))
 
 
-def whole_number(name: str, value: Any, low: int | None = 0, high: int | None = None) -> int:
+def whole_number(name: str, value: Any, low: int | None = 0, high: int | None = MAX_COUNT) -> int:
     """Return a whole number within bounds.
 
     Args:
         name: Name of the value in messages.
         value: Anything.
         low: Smallest value accepted; None for no bound.
-        high: Largest value accepted; None for no bound.
+        high: Largest value accepted; None for no bound. Messages name the default only where it is exceeded.
 
     Raises:
         ConfigError: a value of another type, or outside the bounds.
@@ -69,7 +74,51 @@ def whole_number(name: str, value: Any, low: int | None = 0, high: int | None = 
         whole = operator.index(value)
         if (low is None or whole >= low) and (high is None or whole <= high):
             return whole
+        if high == MAX_COUNT and whole <= high:
+            high = None
+    elif high == MAX_COUNT:
+        high = None
     raise ConfigError(f"{name} is {_shown(value)}; expected a whole number{_bounds(low, high)}.")
+
+
+def seed_number(name: str, value: Any) -> int:
+    """Return a seed: a whole number from 0 to `MAX_SEED`.
+
+    Args:
+        name: Name of the value in messages.
+        value: Anything.
+
+    Raises:
+        ConfigError: a value of another type, or outside the bounds.
+
+    Example:
+        >>> seed_number("seed", -1)
+        Traceback (most recent call last):
+        ...
+        spinode.errors.ConfigError: seed is -1; expected a whole number from 0 to 4294967295.
+    """
+    return whole_number(name, value, 0, MAX_SEED)
+
+
+def array_size(name: str, **sizes: int) -> int:
+    """Return the number of values of an array, the product of its sizes.
+
+    Args:
+        name: Name of the array in messages.
+        **sizes: Its sizes by name, each a whole number.
+
+    Raises:
+        ConfigError: more than `MAX_COUNT` values.
+
+    Example:
+        >>> array_size("the mask", nodes=100, inputs=2)
+        200
+    """
+    total = math.prod(sizes.values())
+    if total > MAX_COUNT:
+        each = " times ".join(f"{size} {size_name}" for size_name, size in sizes.items())
+        raise ConfigError(f"{name} would have {each}; expected at most {MAX_COUNT} values in total.")
+    return total
 
 
 def number(
@@ -123,7 +172,7 @@ def whole_numbers(
     name: str,
     value: Any,
     low: int | None = 1,
-    high: int | None = None,
+    high: int | None = MAX_COUNT,
     *,
     empty: bool = False,
     example: Sequence[int] = (16, 16),
@@ -150,7 +199,8 @@ def whole_numbers(
         found = list(items)
         if all(is_whole_number(item) for item in found) and (found or empty):
             return tuple(whole_number(f"a value of {name}", item, low, high) for item in found)
-    raise ConfigError(f"{name} is {_shown(value)}; expected whole numbers{_bounds(low, high)}, such as {tuple(example)}.")
+    bounds = _bounds(low, None if high == MAX_COUNT else high)
+    raise ConfigError(f"{name} is {_shown(value)}; expected whole numbers{bounds}, such as {tuple(example)}.")
 
 
 def one_of(name: str, value: Any, choices: Iterable[str | None]) -> Any:

@@ -58,9 +58,14 @@ def run_in_processes(
         options: Further arguments of `train`.
 
     Raises:
-        ConfigError: arguments that cannot be pickled; as `train`.
-        FitError: a process died.
+        ConfigError: a learner without parameters that have gradients; arguments that cannot be pickled; as `train`.
+        FitError: a process failed or died.
     """
+    if not any(parameter.requires_grad for parameter in learner.parameters()):
+        raise ConfigError(
+            f"{learner.rule} has no gradients that {processes} processes could average: it runs in one process. Pass "
+            "processes=1."
+        )
     context = multiprocessing.get_context("spawn")
     messages = context.Queue()
     with tempfile.TemporaryDirectory(prefix="spinode-") as folder:
@@ -154,8 +159,14 @@ def _work(
             messages.put(("done", None))
     except SpinodeError as error:
         messages.put(("error", error))
-    except BaseException:
-        messages.put(("error", FitError(f"process {rank} of {processes} failed:\n{traceback.format_exc()}")))
+    except BaseException as error:
+        messages.put(("error", _failure(rank, processes, error)))
+
+
+def _failure(rank: int, processes: int, error: BaseException) -> FitError:
+    """Return the error of a process that failed: its last line, without the traceback of a process that no longer exists."""
+    lines = "".join(traceback.format_exception_only(error)).strip().splitlines()
+    return FitError(f"process {rank} of {processes} failed with {lines[0]}. Run with processes=1 for the whole traceback.")
 
 
 def _free_port() -> int:

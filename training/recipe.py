@@ -10,7 +10,7 @@ from typing import Any
 
 from ..errors import ConfigError
 from ..files import write_atomically
-from ..validation import is_number, is_whole_number
+from ..validation import is_number, is_whole_number, seed_number
 from .config import StreamConfig
 
 _FOLDER = Path(__file__).with_name("recipes")
@@ -94,6 +94,8 @@ class Recipe:
         seeds = self.seeds
         if not seeds or not all(is_whole_number(seed) for seed in seeds):
             raise ConfigError(f"seeds of {self._place} are {seeds!r}; expected a list of whole numbers.")
+        for seed in seeds:
+            seed_number(f"a seed of {self._place}", seed)
         if len(set(seeds)) < len(seeds):
             raise ConfigError(f"seeds of {self._place} are {list(seeds)}; expected each only once.")
         if not all(isinstance(sentence, str) for sentence in self.differences):

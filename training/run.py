@@ -9,8 +9,9 @@ from typing import Any
 
 from ..contracts.task_stream import TaskStream
 from ..errors import ConfigError
+from ..files import as_path
 from ..typing import Progress
-from ..validation import merge_settings, number, whole_number
+from ..validation import merge_settings, number, seed_number, whole_number
 from .config import StreamConfig
 from .learners.learner import Learner
 from .processes import MAX_PROCESSES, run_in_processes
@@ -99,8 +100,8 @@ def train_seeds(
         raise ConfigError("train_seeds sets the seed of each run; pass seeds=(...) instead of seed.")
     results = []
     for seed in seeds:
-        learner, stream = make(seed)
-        folder = None if checkpoint is None else Path(checkpoint) / f"seed-{seed}"
+        learner, stream = make(seed_number("seed", seed))
+        folder = None if checkpoint is None else as_path(checkpoint, "checkpoint") / f"seed-{seed}"
         seeded = replace(config or StreamConfig(), seed=seed)
         results.append(train(learner, stream, seeded, checkpoint=folder, **arguments))
     return results

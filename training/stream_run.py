@@ -14,7 +14,7 @@ from lightning.pytorch.callbacks import Checkpoint
 
 from ..contracts.task_stream import TaskStream, check_tasks
 from ..errors import ConfigError
-from ..files import check_writable
+from ..files import as_path, check_writable
 from ..lightning_environment import local_trainer, ordinary_interrupts, quiet_lightning
 from ..typing import Progress
 from .config import StreamConfig
@@ -188,7 +188,7 @@ def _make_trainer(loop: _StreamLoop, epochs: int, arguments: Mapping[str, Any]) 
 def _checkpoint_path(folder: str | Path | None) -> Path | None:
     if folder is None:
         return None
-    path = Path(folder) / CHECKPOINT_FILE
+    path = as_path(folder, "checkpoint") / CHECKPOINT_FILE
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:

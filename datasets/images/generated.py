@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 
 from ...errors import ConfigError
-from ...validation import whole_number
+from ...random import seeded_generator
+from ...validation import array_size, whole_number
 from .images import Images
 
 SIDE = 28  # height and width [pixels]
@@ -41,14 +42,15 @@ def made_digits(seed: int = 0, *, train: int = 2000, test: int = 500, classes: i
         >>> inputs.shape, labels.bincount().tolist()
         (torch.Size([100, 784]), [10, 10, 10, 10, 10, 10, 10, 10, 10, 10])
     """
-    seed, classes = whole_number("seed", seed), whole_number("classes", classes, 2)
+    classes = whole_number("classes", classes, 2)
     train, test = whole_number("train", train), whole_number("test", test)
     if min(train, test) < classes:
         raise ConfigError(
             f"{train} training and {test} test images in {classes} classes; expected at least one image of each class in both "
             "sets."
         )
-    generator = torch.Generator().manual_seed(seed)
+    array_size("the images", images=train + test, pixels=SIDE**2)
+    generator = seeded_generator(seed)
     prototypes = _draw_fields(classes, generator)
     train_labels, test_labels = (torch.randperm(count, generator=generator) % classes for count in (train, test))
     train_images, test_images = (_draw_images(prototypes[labels], generator) for labels in (train_labels, test_labels))

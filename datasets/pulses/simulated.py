@@ -10,8 +10,9 @@ from torch import Tensor
 
 from ...contracts.synapse import RESET, SET, Pulses, State, Synapse
 from ...errors import ConfigError
+from ...random import check_generator
 from ...traces.trace import Trace, TraceSet
-from ...validation import whole_number
+from ...validation import array_size, whole_number
 from ..sampled_drive import Values, float64
 
 
@@ -60,8 +61,11 @@ def pulse_traces(
         >>> trace.time.tolist(), trace.drive["SET"].tolist(), trace.drive["RESET"].tolist()
         ([0.0, 3.0, 5.0, 5.0], [3.0, 0.0, 0.0, 0.0], [0.0, 2.0, 0.0, 0.0])
     """
+    if not isinstance(synapse, Synapse):
+        raise ConfigError(f"synapse is {synapse!r}; expected a synapse, such as ExponentialStep().")
+    check_generator(generator)
     count = _table(pulses, "pulses")
-    state = _devices(synapse, devices, generator)
+    state = _devices(synapse, devices, count.shape[-1], generator)
     conductance = next(iter(state.values()))
     if count.shape[0] not in (1, len(conductance)):
         raise ConfigError(
@@ -76,11 +80,14 @@ def pulse_traces(
     return _as_traces(synapse, reads, count, amplitudes, every)
 
 
-def _devices(synapse: Synapse, devices: int | State, generator: torch.Generator | None) -> State:
+def _devices(synapse: Synapse, devices: int | State, steps: int, generator: torch.Generator | None) -> State:
     """Return fresh devices in double precision, or those given."""
     if not isinstance(devices, dict):
+        array_size("the reads", devices=whole_number("devices", devices, 1), steps=steps)
         return synapse.initial((devices,), generator=generator, dtype=torch.float64)
-    first = next(iter(devices.values()))
+    first = next(iter(devices.values()), None)
+    if not isinstance(first, Tensor):
+        raise ConfigError(f"devices is {devices!r:.80}; expected a number of devices, or a state from `initial`.")
     if first.dim() != 1:
         raise ConfigError(f"the devices have shape {tuple(first.shape)}; expected one dimension, (devices,).")
     return devices

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ...contracts.task_stream import Task
 from ...errors import ConfigError
+from ...validation import flag
 from ..images.images import Images, check_scale
 
 
@@ -78,6 +79,16 @@ def check_images(images: Images, scale: str) -> None:
             "your own arrays."
         )
     check_scale(scale)
+
+
+def check_flags(stream: Stream, *names: str) -> None:
+    """Check attributes of a frozen stream that are True or False.
+
+    Raises:
+        ConfigError: another value.
+    """
+    for name in names:
+        object.__setattr__(stream, name, flag(name, getattr(stream, name)))
 
 
 def generator(*numbers: int) -> torch.Generator:

@@ -14,7 +14,7 @@ from ...contracts.task_stream import TaskStream
 from ...errors import ConfigError
 from ...validation import is_whole_number, whole_number
 from ..images.images import Images
-from .base import Stream, check_images
+from .base import Stream, check_flags, check_images
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,6 +53,7 @@ class ClassSplit(Stream):
 
     def __post_init__(self) -> None:
         check_images(self.images, self.scale)
+        check_flags(self, "relabel", "flatten", "boundaries")
         groups = _check_groups(self.groups, self.images.classes)
         object.__setattr__(self, "groups", groups)
         for kind, labels in (("training", self.images.train_labels), ("test", self.images.test_labels)):

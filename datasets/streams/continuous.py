@@ -13,7 +13,7 @@ from torch import Tensor
 from ...contracts.stream_registry import construct_stream, register_stream
 from ...contracts.task_stream import Task, TaskStream
 from ...errors import ConfigError
-from ...validation import number, whole_number
+from ...validation import number, seed_number, whole_number
 from ..images.images import Images
 from .base import Stream, generator
 from .permuted import build_permuted
@@ -64,7 +64,7 @@ class ContinuousTasks(Stream):
                 f"stream is a {type(self.stream).__name__}; expected a task stream, such as PermutedTasks(mnist(), tasks=10)."
             )
         object.__setattr__(self, "segments_per_task", whole_number("segments_per_task", self.segments_per_task, 1))
-        object.__setattr__(self, "seed", whole_number("seed", self.seed))
+        object.__setattr__(self, "seed", seed_number("seed", self.seed))
         # Below 1, three tasks would mix.
         object.__setattr__(self, "beta", number("beta", self.beta, 1, finite=False))
 

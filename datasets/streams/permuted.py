@@ -11,9 +11,9 @@ from torch import Tensor
 
 from ...contracts.stream_registry import construct_stream, register_stream
 from ...contracts.task_stream import TaskStream
-from ...validation import whole_number
+from ...validation import seed_number, whole_number
 from ..images.images import Images
-from .base import Stream, check_images, generator
+from .base import Stream, check_flags, check_images, generator
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,7 +56,8 @@ class PermutedTasks(Stream):
     def __post_init__(self) -> None:
         check_images(self.images, self.scale)
         object.__setattr__(self, "tasks", whole_number("tasks", self.tasks, 1))
-        object.__setattr__(self, "seed", whole_number("seed", self.seed))
+        object.__setattr__(self, "seed", seed_number("seed", self.seed))
+        check_flags(self, "first_identity", "boundaries")
 
     @property
     def name(self) -> str:

@@ -12,7 +12,7 @@ from ...contracts.stream_registry import construct_stream, register_stream
 from ...contracts.task_stream import TaskStream
 from ...errors import ConfigError
 from ..images.images import Images
-from .base import Stream, check_images
+from .base import Stream, check_flags, check_images
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,6 +50,7 @@ class TaskSequence(Stream):
         object.__setattr__(self, "sets", tuple(self.sets))
         for images in self.sets:
             check_images(images, self.scale)
+        check_flags(self, "flatten", "boundaries")
         names = [images.name for images in self.sets] if self.names is None else self.names
         if isinstance(names, str) or len(names) != len(self.sets):
             raise ConfigError(f"names is {names!r} for {len(self.sets)} sets; expected one name for each, or None.")

@@ -13,9 +13,9 @@ from torch import Tensor
 from ...contracts.stream_registry import construct_stream, register_stream
 from ...contracts.task_stream import TaskStream
 from ...errors import ConfigError
-from ...validation import whole_number
+from ...validation import seed_number, whole_number
 from ..images.images import Images
-from .base import Stream, check_images, generator
+from .base import Stream, check_flags, check_images, generator
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,7 +53,8 @@ class Subsets(Stream):
 
     def __post_init__(self) -> None:
         check_images(self.images, self.scale)
-        object.__setattr__(self, "seed", whole_number("seed", self.seed))
+        object.__setattr__(self, "seed", seed_number("seed", self.seed))
+        check_flags(self, "flatten", "boundaries")
         labels = self.images.train_labels
         object.__setattr__(self, "parts", whole_number("parts", self.parts, 1, len(labels)))
         # Subset i has the labels i, i + parts, ... of all labels in order: a single class if its first and last are the same.

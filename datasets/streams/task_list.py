@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ...contracts.task_stream import Task, check_task
 from ...errors import ConfigError
-from ...validation import whole_number
+from ...validation import flag, whole_number
 from ..images.images import as_labels, as_tensor
 from .base import Stream
 
@@ -44,7 +44,7 @@ class TaskList(Stream):
                 f"tasks {'has type ' + type(tasks).__name__ if tasks else 'is empty'}; expected a list of Task objects or of "
                 "(inputs, labels, test inputs, test labels)."
             )
-        self.name, self.boundaries = name, boundaries
+        self.name, self.boundaries = name, flag("boundaries", boundaries)
         self._tasks = tuple(_read_task(i, task) for i, task in enumerate(tasks))
         self.shape = tuple(self._tasks[0].inputs.shape[1:])
         if classes is None:

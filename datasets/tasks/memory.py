@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from ...errors import ConfigError
+from ...random import check_generator
 from ...validation import whole_number
 
 
@@ -16,6 +17,7 @@ def random_bits(length: int, *, generator: torch.Generator) -> Tensor:
         >>> random_bits(5, generator=torch.Generator().manual_seed(0)).tolist()
         [0.0, 1.0, 1.0, 0.0, 1.0]
     """
+    check_generator(generator)
     return torch.randint(2, (whole_number("length", length, 1),), generator=generator).to(torch.float64)
 
 

@@ -8,7 +8,11 @@ import torch
 from torch import Tensor
 
 from ...errors import ConfigError
-from ...validation import number, whole_number
+from ...random import check_generator
+from ...validation import array_size, number, whole_number
+
+#: Largest number of integration steps of a series.
+MAX_STEPS = 10**8
 
 
 def mackey_glass(
@@ -55,21 +59,32 @@ def mackey_glass(
     """
     length, substeps = whole_number("length", length, 1), whole_number("substeps", substeps, 1)
     washout = whole_number("washout", washout, 0)
-    tau = number("tau", tau, 0, above=True)
+    tau, start = number("tau", tau, 0, above=True), number("start", start)
+    beta, gamma, power = number("beta", beta), number("gamma", gamma), number("power", power)
     step = number("interval", interval, 0, above=True) / substeps
-    delay = round(tau / step)
+    delay = round(min(tau / step, 2.0 * MAX_STEPS))
     if delay < 1 or abs(delay * step - tau) > 1e-9 * tau:
         raise ConfigError(
             f"tau is {tau!r} with interval={interval!r} and substeps={substeps}; expected a multiple of the step, "
             f"interval / substeps = {step:g}."
         )
     total = (length + washout) * substeps
+    if total + delay > MAX_STEPS:
+        raise ConfigError(
+            f"length={length}, washout={washout}, substeps={substeps} and tau={tau:g} take {total + delay} integration steps; "
+            f"expected at most {MAX_STEPS}."
+        )
     # Values and slopes at all steps, beginning at -delay.
     x = [float(start)] * (delay + 1) + [0.0] * total
     slope = [0.0] * (delay + 1) + [0.0] * total
 
     def rate(value: float, delayed: float) -> float:
-        return float(beta * delayed / (1 + delayed**power) - gamma * value)
+        try:
+            return float(beta * delayed / (1 + delayed**power) - gamma * value)
+        except (OverflowError, TypeError, ZeroDivisionError):  # a negative value to a fractional power is complex
+            raise ConfigError(
+                f"the series diverges: x(t - tau) is {delayed:g} and power={power:g}; pass a smaller start or other parameters."
+            ) from None
 
     slope[delay] = rate(x[delay], x[0])
     for k in range(delay, delay + total):
@@ -111,6 +126,7 @@ def narma(length: int, *, order: int = 10, generator: torch.Generator) -> tuple[
         (torch.Size([100]), torch.Size([100]), True)
     """
     length, order = whole_number("length", length, 1), whole_number("order", order, 2, 10)
+    check_generator(generator)
     u = torch.rand(length, generator=generator, dtype=torch.float64) / 2
     drive, y = u.tolist(), [0.0] * length
     for t in range(order - 1, length - 1):
@@ -146,6 +162,8 @@ def sine_square(periods: int, *, samples: int = 8, generator: torch.Generator) -
         [0.0, 1.0, 1.0]
     """
     periods, samples = whole_number("periods", periods, 1), whole_number("samples", samples, 4)
+    check_generator(generator)
+    array_size("the signal", periods=periods, samples=samples)
     if samples % 2:
         raise ConfigError(f"samples is {samples}; expected an even number.")
     phase = 2 * math.pi * torch.arange(samples, dtype=torch.float64) / samples

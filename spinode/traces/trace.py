@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import partial
 from types import MappingProxyType
@@ -203,6 +203,35 @@ class Trace:
         return digest.hexdigest()
 
 
+def check_trace(trace: Any) -> None:
+    """Check that an argument is one recording.
+
+    Raises:
+        TraceError: anything else, such as a list of recordings or a path.
+    """
+    if not isinstance(trace, Trace):
+        raise TraceError(
+            f"trace is a {type(trace).__name__}; expected one spinode.Trace, such as read_trace(path, ...) returns, or one "
+            "of a list of them."
+        )
+
+
+def as_traces(data: Any) -> list[Any]:
+    """Return one recording or several as a list, whose members remain to be checked.
+
+    Raises:
+        TraceError: neither a recording nor a sequence.
+    """
+    if isinstance(data, Trace):
+        return [data]
+    if isinstance(data, Iterable):
+        return list(data)
+    raise TraceError(
+        f"the data is a {type(data).__name__}; expected a spinode.Trace, such as read_trace(path, ...) returns, or a sequence "
+        "of them."
+    )
+
+
 @dataclass(frozen=True, eq=False)
 class TraceSet(Sequence[Trace]):
     """Several recordings with the same channels; lengths, starts and steps may differ.
@@ -220,7 +249,7 @@ class TraceSet(Sequence[Trace]):
     traces: tuple[Trace, ...]
 
     def __init__(self, traces: Trace | Sequence[Trace]) -> None:
-        members = (traces,) if isinstance(traces, Trace) else tuple(traces)
+        members = tuple(as_traces(traces))
         if not members:
             raise TraceError("the trace set is empty; expected at least one trace.")
         first = members[0]

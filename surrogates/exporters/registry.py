@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 import torch
 
 from ...errors import ConfigError
-from ...files import check_writable, write_atomically
+from ...files import as_path, check_writable, write_atomically
 from ..neural_ode.model import SurrogateModel
 
 #: Called as `writer(surrogate, interpolation, **options)`, with the surrogate on the CPU and the kind of interpolation of each
@@ -120,7 +120,7 @@ def export(
         >>> export(resonator(), "resonator.pt2")  # doctest: +SKIP
         >>> step = torch.export.load("resonator.pt2").module()  # doctest: +SKIP
     """
-    target = Path(path)
+    target = as_path(path)
     exporter = find_exporter(target)
     for name in options:
         if name not in exporter.options:

@@ -17,7 +17,7 @@ from ...device_weights.weights import NOISE, DeviceWeights
 from ...device_weights.write_verify import WriteVerify
 from ...errors import ConfigError
 from ...random import make_generator
-from ...validation import number, one_of, whole_number, whole_numbers
+from ...validation import array_size, flag, number, one_of, whole_number, whole_numbers
 
 
 class _StraightThrough(torch.autograd.Function):
@@ -114,6 +114,21 @@ class DeviceLayer(nn.Module):
                 mask = None if self.clip is None else latent.abs() <= self.clip
                 read = self.weights.from_latent(latent)
         return cast(Tensor, _StraightThrough.apply(self.weight, read, mask))  # type: ignore[no-untyped-call]
+
+    def _check_input(self, given: Any, shape: tuple[Any, ...], axis: int) -> None:
+        """Check an input whose size along an axis is that in `shape`.
+
+        Raises:
+            ConfigError: not a tensor, or one of another shape or type, or with NaN.
+        """
+        expected = f"expected {self.weight.dtype} of shape ({', '.join('...' if size is ... else str(size) for size in shape)})"
+        if not isinstance(given, Tensor):
+            raise ConfigError(f"the input is a {type(given).__name__}; {expected}. torch.from_numpy(array) makes a tensor.")
+        is_cast = torch.is_autocast_enabled(given.device.type) and given.is_floating_point()
+        if given.dim() < -axis or given.shape[axis] != shape[1] or not (given.dtype == self.weight.dtype or is_cast):
+            raise ConfigError(f"the input is {given.dtype} of shape {tuple(given.shape)}; {expected}.")
+        if not bool(torch.isfinite(given).all()):
+            raise ConfigError("the input contains NaN or infinite values; replace or cut them.")
 
     def sync(self) -> None:
         """Set the handle to the weights without read noise."""
@@ -230,11 +245,14 @@ class DeviceLinear(DeviceLayer, nn.Linear):
         dtype: torch.dtype = torch.float32,
     ) -> None:
         _check_sizes(dtype, in_features=in_features, out_features=out_features)
+        array_size("the weights", in_features=in_features, out_features=out_features)
+        flag("bias", bias)
         nn.Linear.__init__(self, in_features, out_features, bias=bias, dtype=dtype)
         self._make_devices(synapse, kind, programmer, w_max, policy, noise, clip, initial, seed)
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002 - the name of nn.Linear
         """Return the layer's output, shape (..., out_features)."""
+        self._check_input(input, (..., self.in_features), -1)
         return functional.linear(input, self.reading(), self.bias)
 
 
@@ -295,6 +313,9 @@ class DeviceConv2d(DeviceLayer, nn.Conv2d):
         dtype: torch.dtype = torch.float32,
     ) -> None:
         _check_sizes(dtype, in_channels=in_channels, out_channels=out_channels, kernel_size=kernel_size)
+        kernel = math.prod((kernel_size,) * 2 if isinstance(kernel_size, int) else kernel_size)
+        array_size("the weights", in_channels=in_channels, out_channels=out_channels, kernel=kernel)
+        flag("bias", bias)
         nn.Conv2d.__init__(
             self,
             in_channels,
@@ -312,4 +333,5 @@ class DeviceConv2d(DeviceLayer, nn.Conv2d):
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002 - the name of nn.Conv2d
         """Return the layer's output, shape (..., out_channels, height, width)."""
+        self._check_input(input, (..., self.in_channels, "height", "width"), -3)
         return cast(Tensor, self._conv_forward(input, self.reading(), self.bias))

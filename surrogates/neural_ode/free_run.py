@@ -14,7 +14,7 @@ from ...dynamics.rollout import rollout
 from ...errors import TraceError
 from ...traces.held_drives import infer_interpolation
 from ...traces.sampling import check_samples, is_uniform, median_interval
-from ...traces.trace import Trace
+from ...traces.trace import Trace, check_trace
 from ...typing import Array
 from .drive_interpolation import settled_drive
 from .embedding import BLOCK_FLOOR
@@ -79,6 +79,7 @@ def run_along(surrogate: SurrogateModel, trace: Trace, *, from_rest: bool = Fals
         TraceError: another sample interval, missing channels, NaN.
         DomainError: no resting state to start from.
     """
+    check_trace(trace)
     _check_interval(surrogate, trace)
     drive, interpolation = _columns(surrogate, trace, "drive"), _interpolation(surrogate, trace)
     starts = None

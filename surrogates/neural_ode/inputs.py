@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from ...errors import ConfigError, TraceError
+from ...tensors import real_tensor
 from ...traces.trace import INTERPOLATIONS
 from ...validation import one_of
 from .ports import Ports
@@ -39,9 +41,9 @@ def assemble_inputs(
         TraceError: a drive of another shape, or with NaN.
         ConfigError: a missing parameter, or an unknown drive or interpolation.
     """
-    drive = torch.as_tensor(drive)
+    drive = real_tensor("drive", drive, TraceError)
     count = len(ports.drive)
-    if drive.ndim < 2 or drive.shape[-1] != count or drive.shape[-2] < 1:
+    if drive.ndim < 2 or drive.shape[-1] != count or 0 in drive.shape[:-1]:
         raise TraceError(
             f"drive has shape {tuple(drive.shape)}; expected (..., time, {count}) for the drives "
             f"{', '.join(ports.drive) or '(none)'}, in SI units."
@@ -50,7 +52,7 @@ def assemble_inputs(
     if not bool(torch.isfinite(drive).all()):
         raise TraceError("drive contains NaN or infinite values; replace or cut them before simulating.")
     constants = _constants(ports.parameters, parameters, like)
-    batch = np.broadcast_shapes(drive.shape[:-2], constants.shape[:-1])
+    batch = broadcast_batches(drive.shape[:-2], "drive", constants.shape[:-1], "parameters")
     drive = drive.expand(*batch, *drive.shape[-2:])
     repeated = constants.unsqueeze(-2).expand(*drive.shape[:-1], constants.shape[-1])
     by_name = {**ports.interpolation, **_checked_interpolation(ports.drive, interpolation)}
@@ -58,7 +60,26 @@ def assemble_inputs(
     return torch.cat([drive, repeated], -1), kinds
 
 
+def broadcast_batches(first: tuple[int, ...], first_name: str, second: tuple[int, ...], second_name: str) -> tuple[int, ...]:
+    """Return the shape of a batch that results from two.
+
+    Raises:
+        TraceError: the two do not fit together.
+    """
+    try:
+        return np.broadcast_shapes(first, second)
+    except ValueError:
+        raise TraceError(
+            f"{first_name} is a batch of shape {tuple(first)}, {second_name} one of {tuple(second)}; expected the same "
+            "shape, or a single one."
+        ) from None
+
+
 def _checked_interpolation(drives: tuple[str, ...], interpolation: Mapping[str, str] | None) -> dict[str, str]:
+    if not isinstance(interpolation, Mapping | None):
+        raise ConfigError(
+            f"interpolation is {interpolation!r}; expected kinds by the names of drives, such as {{'V': 'held'}}."
+        )
     checked = dict(interpolation or {})
     for name, kind in checked.items():
         if name not in drives:
@@ -76,11 +97,20 @@ def _constants(names: tuple[str, ...], parameters: Mapping[str, float] | Tensor 
                 f"parameters have shape {tuple(values.shape)}; expected (..., {len(names)}) for {', '.join(names) or '(none)'}."
             )
     else:
+        if not isinstance(parameters, Mapping | None):
+            raise ConfigError(f"parameters is a {type(parameters).__name__}; expected numbers by name, or a tensor.")
         given = dict(parameters or {})
         missing = [name for name in names if name not in given]
         if missing:
             raise ConfigError(f"parameter {missing[0]!r} is missing; pass parameters={{{missing[0]!r}: value in SI}}.")
-        values = torch.tensor([float(given[name]) for name in names], dtype=like.dtype, device=like.device)
+        values = torch.tensor([_as_float(name, given[name]) for name in names], dtype=like.dtype, device=like.device)
     if not bool(torch.isfinite(values).all()):
         raise ConfigError(f"parameters contain NaN or infinite values ({', '.join(names)}); pass finite numbers in SI units.")
     return values
+
+
+def _as_float(name: str, value: Any) -> float:
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        raise ConfigError(f"parameter {name!r} is {value!r}; expected a number in SI units.") from None

@@ -6,7 +6,6 @@ import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -16,10 +15,12 @@ from ...dynamics.integrate import adaptive_rollout, rk4_step
 from ...dynamics.rollout import rollouts
 from ...dynamics.scales import Scales
 from ...errors import ConfigError, DomainError, DomainWarning, TraceError
+from ...random import check_generator
+from ...tensors import real_tensor
 from .domain import Domain
 from .drive_interpolation import settled_drive, stage_drive
 from .embedding import Embedding
-from .inputs import assemble_inputs
+from .inputs import assemble_inputs, broadcast_batches
 from .member import Member
 from .ports import Ports
 
@@ -109,6 +110,7 @@ class SurrogateModel(nn.Module):
             >>> resonator(gain=0.5, damping=0.5).simulate(voltage)[[0, 99], 0].detach().round(decimals=4)
             tensor([0.0000, 0.2000], dtype=torch.float64)
         """
+        check_generator(generator)
         outputs, _, outside = self.run_members(drive, state, parameters, interpolation, solver)
         self._check_domain(outside, strict)
         result = outputs.mean(0)
@@ -199,8 +201,8 @@ class SurrogateModel(nn.Module):
             >>> device.read(states[5], torch.zeros(1, dtype=torch.float64)).detach()
             tensor([5.], dtype=torch.float64)
         """
-        output = torch.as_tensor(output)
-        expected = (len(drive), len(self.ports.output))
+        output, drive = real_tensor("output", output, TraceError), real_tensor("drive", drive, TraceError)
+        expected = (drive.shape[:1].numel(), len(self.ports.output))
         if tuple(output.shape) != expected or not bool(torch.isfinite(output).all()):
             raise TraceError(
                 f"output has shape {tuple(output.shape)}; expected finite samples of shape {expected}, (time, outputs), one "
@@ -228,7 +230,7 @@ class SurrogateModel(nn.Module):
         Raises:
             DomainError: no stable fixed point near the fitted states, as for a self-sustained oscillator.
         """
-        inputs, _ = self.assemble_inputs(drive.reshape(1, -1), parameters, None)
+        inputs, _ = self.assemble_inputs(real_tensor("drive", drive, TraceError).reshape(1, -1), parameters, None)
         u = self.scales.drive(inputs)[0].detach()
         fitted = self.domain.points[:, self.state_size :]
         beyond = (u < fitted.amin(0) - 1) | (u > fitted.amax(0) + 1)
@@ -381,14 +383,17 @@ class SurrogateModel(nn.Module):
             if state is None:
                 start = self._resting_states(inputs, index)
             else:
-                start = (state[index] if per_member else state).to(inputs)
-                if start.shape[-1] != self.state_size:
+                given = real_tensor("state", state, TraceError)
+                start = (given[index] if per_member else given).to(inputs)
+                if not start.ndim or start.shape[-1] != self.state_size:
                     raise TraceError(
-                        f"state has {start.shape[-1]} values; expected {self.state_size}, as `state_from` returns them."
+                        f"state has {start.shape[-1] if start.ndim else 1} values; expected {self.state_size}, as "
+                        "`state_from` returns them."
                     )
                 if not bool(torch.isfinite(start).all()):
                     raise TraceError("state contains NaN or infinite values; take it from finite samples, by `state_from`.")
-            starts.append(start.expand(*np.broadcast_shapes(start.shape[:-1], inputs.shape[:-2]), self.state_size))
+            batch = broadcast_batches(start.shape[:-1], "state", inputs.shape[:-2], "drive")
+            starts.append(start.expand(*batch, self.state_size))
         return starts
 
     def _resting_states(self, inputs: Tensor, member: int) -> Tensor:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from ...contracts.driven_device import DrivenDevice
 from ...errors import ConfigError
-from ...validation import number, whole_number
+from ...random import check_generator, seeded_generator
+from ...tensors import real_tensor
+from ...validation import array_size, is_number, number, whole_number
 from ..extrapolation import warn_of_extrapolation
 
 
@@ -76,13 +79,16 @@ class OscillatorNetwork(nn.Module):
                 "drive."
             )
         size, inputs = whole_number("size", size, 1), whole_number("inputs", inputs, 1)
-        bias, spread = number("bias", bias), number("spread", spread)
-        input_scale, coupling_scale = number("input_scale", input_scale), number("coupling_scale", coupling_scale)
+        array_size("the couplings", rows=size, columns=size)
+        array_size("the input weights", size=size, inputs=inputs)
+        bias, spread = number("bias", bias), number("spread", spread, 0)
+        input_scale = number("input_scale", input_scale, 0)
+        coupling_scale = number("coupling_scale", coupling_scale, 0)
         if output is None and len(device.outputs) == 1:
             output = device.outputs[0]
         if output not in device.outputs:
             raise ConfigError(f"output is {output!r}; the device has {', '.join(device.outputs)}: pass output= one of them.")
-        if limits is not None and not limits[0] < bias < limits[1]:
+        if limits is not None and not _encloses(limits, bias):
             raise ConfigError(f"limits are {limits!r}; expected a lower and a higher drive around the bias, {bias:g}.")
         self.device, self.hold = device, whole_number("hold", hold, 1)
         self.rest, self.limits = number("rest", rest), limits
@@ -90,7 +96,7 @@ class OscillatorNetwork(nn.Module):
         self._output = device.outputs.index(output)
         if isinstance(device, nn.Module):
             device.requires_grad_(False)
-        generator = torch.Generator().manual_seed(seed)
+        generator = seeded_generator(seed)
 
         def normal(*shape: int) -> Tensor:
             return torch.randn(*shape, generator=generator, dtype=torch.float64)
@@ -115,7 +121,9 @@ class OscillatorNetwork(nn.Module):
         Warns:
             DomainWarning: devices left the domain they were fitted on; once for each network.
         """
-        if x.dim() < 2 or x.shape[-1] != self.input_weight.shape[1] or not x.shape[-2]:
+        check_generator(generator)
+        x = real_tensor("the input", x)
+        if x.dim() < 2 or x.shape[-1] != self.input_weight.shape[1] or not x.numel():
             raise ConfigError(f"the input has shape {tuple(x.shape)}; expected (..., time, {self.input_weight.shape[1]}).")
         if not bool(torch.isfinite(x).all()):
             raise ConfigError("the input contains NaN or infinite values; replace or cut them.")
@@ -153,3 +161,10 @@ class OscillatorNetwork(nn.Module):
         low, high = self.limits
         middle, half = (low + high) / 2, (high - low) / 2
         return middle + half * torch.tanh((drive - middle) / half)
+
+
+def _encloses(limits: Any, bias: float) -> bool:
+    """Return True if the limits are a lower and a higher number around the bias."""
+    if not isinstance(limits, tuple | list) or len(limits) != 2 or not all(is_number(limit) for limit in limits):
+        return False
+    return bool(limits[0] < bias < limits[1])

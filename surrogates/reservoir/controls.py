@@ -8,7 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from ...errors import ConfigError
-from ...validation import number, whole_number
+from ...random import seeded_generator
+from ...tensors import real_tensor
+from ...validation import array_size, number, whole_number
 
 
 class LinearNodes(nn.Module):
@@ -45,8 +47,9 @@ class TanhNodes(nn.Module):
 
     def __init__(self, width: int, inputs: int = 1, *, scale: float = 1.0, seed: int = 0) -> None:
         super().__init__()
-        generator = torch.Generator().manual_seed(seed)
+        generator, scale = seeded_generator(seed), number("scale", scale)
         self.inputs, self.width = whole_number("inputs", inputs, 1), whole_number("width", width, 1)
+        array_size("the layer", inputs=self.inputs, width=self.width)
         self.weight = scale * torch.randn(width, inputs, generator=generator, dtype=torch.float64) / math.sqrt(inputs)
         self.bias = 2 * torch.rand(width, generator=generator, dtype=torch.float64) - 1
 
@@ -86,10 +89,13 @@ class EchoState(nn.Module):
     ) -> None:
         super().__init__()
         inputs, width = whole_number("inputs", inputs, 1), whole_number("width", width, 1)
+        array_size("the layer", inputs=inputs, width=width)
+        array_size("the weights", rows=width, columns=width)
+        scale = number("scale", scale)
         number("radius", radius, 0, 1.5, below=True)
         number("leak", leak, 0, 1, above=True)
         number("density", density, 0, 1, above=True)
-        generator = torch.Generator().manual_seed(seed)
+        generator = seeded_generator(seed)
 
         def normal(*shape: int) -> Tensor:
             return torch.randn(*shape, generator=generator, dtype=torch.float64)
@@ -114,7 +120,7 @@ class EchoState(nn.Module):
 
 
 def _checked(x: Tensor, inputs: int) -> Tensor:
-    x = torch.as_tensor(x).to(torch.float64)
+    x = real_tensor("the input", x).to(torch.float64)
     x = x.unsqueeze(-1) if x.dim() == 1 else x
     if x.dim() < 2 or x.shape[-1] != inputs:
         raise ConfigError(f"the input has shape {tuple(x.shape)}; expected (..., time, {inputs}).")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -11,6 +11,9 @@ from torch import Tensor
 from ...contracts.driven_device import DrivenDevice, Memory
 from ...errors import ConfigError
 from ...validation import number, whole_number
+
+#: Largest number of samples of a device in one hold.
+MAX_REPEATS = 10**7
 
 
 @dataclass(frozen=True)
@@ -145,7 +148,7 @@ def _repeats(hold: float | None, device: DrivenDevice) -> int:
     """Return the number of samples of a device in one hold."""
     if hold is None:
         return 1
-    hold = number("hold", hold, unit="s")
+    hold = number("hold", hold, None, MAX_REPEATS * device.interval, unit="s")
     count = round(hold / device.interval)
     if count < 1 or abs(count * device.interval - hold) > 1e-6 * hold:
         raise ConfigError(
@@ -165,9 +168,12 @@ def _index(name: str | None, names: tuple[str, ...], what: str) -> int:
 
 def _constants(given: dict[str, float], device: DrivenDevice, at: int) -> list[float]:
     """Return the values of all drives in their order, 0 for the one that carries the input."""
+    if not isinstance(given, Mapping):
+        raise ConfigError(f"others is {given!r}; expected constant values by the names of drives.")
     expected = [name for index, name in enumerate(device.drives) if index != at]
     if set(given) != set(expected):
         raise ConfigError(
-            f"others has {', '.join(given) or 'nothing'}; the device's other drives are {', '.join(expected) or 'none'}."
+            f"others has {', '.join(map(str, given)) or 'nothing'}; the device's other drives are "
+            f"{', '.join(expected) or 'none'}."
         )
     return [number(f"the drive {name}", given.get(name, 0.0)) for name in device.drives]

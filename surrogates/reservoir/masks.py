@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 
 from ...errors import ConfigError
-from ...validation import one_of, whole_number
+from ...tensors import real_tensor
+from ...validation import array_size, one_of, seed_number, whole_number
 
 KINDS = ("binary", "uniform", "normal")
 
@@ -30,8 +31,13 @@ def mask(kind: str, nodes: int, inputs: int = 1, *, seed: int = 0) -> Tensor:
         >>> mask("binary", 4).squeeze().tolist()
         [-1.0, 1.0, 1.0, -1.0]
     """
+    return _random_mask(kind, nodes, inputs, seed_number("seed", seed))
+
+
+def _random_mask(kind: str, nodes: int, inputs: int, seed: int) -> Tensor:
     nodes, inputs = whole_number("nodes", nodes, 1), whole_number("inputs", inputs, 1)
-    generator = torch.Generator().manual_seed(whole_number("seed", seed))
+    array_size("the mask", nodes=nodes, inputs=inputs)
+    generator = torch.Generator().manual_seed(seed)
     if one_of("the kind of the mask", kind, KINDS) == "binary":
         return 2.0 * torch.randint(2, (nodes, inputs), generator=generator).to(torch.float64) - 1
     if kind == "uniform":
@@ -46,12 +52,19 @@ def device_masks(given: str | Tensor, devices: int, nodes: int, inputs: int, see
         ConfigError: values of another shape.
     """
     if isinstance(given, str):
-        return torch.stack([mask(given, nodes, inputs, seed=seed + index) for index in range(devices)])
-    values = torch.as_tensor(given).to(torch.float64)
+        first = seed_number("seed", seed)
+        return torch.stack([_random_mask(given, nodes, inputs, first + index) for index in range(devices)])
+    values = real_tensor("mask", given).to(torch.float64)
+    given_shape = tuple(values.shape)
     values = values.unsqueeze(-1) if values.dim() == 1 else values
-    if values.shape[-2:-1] != (nodes,) or values.dim() > 3 or (values.dim() == 3 and len(values) != devices):
+    if (
+        values.shape[-2:-1] != (nodes,)
+        or not values.numel()
+        or values.dim() > 3
+        or (values.dim() == 3 and len(values) != devices)
+    ):
         raise ConfigError(
-            f"the mask has shape {tuple(torch.as_tensor(given).shape)}; expected (nodes, inputs) with {nodes} nodes"
+            f"the mask has shape {given_shape}; expected (nodes, inputs) with {nodes} nodes"
             f"{f', or ({devices}, {nodes}, inputs)' if devices > 1 else ''}."
         )
     return values.expand(devices, *values.shape[-2:]).clone()

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from ...errors import ConfigError
+from ...random import seeded_generator
 from .device_run import DeviceRun
 from .time_multiplexed import Reservoir
 
@@ -33,7 +34,7 @@ def reservoirpy_node(reservoir: Reservoir, *, seed: int | None = None) -> Any:
         raise ConfigError(
             f"reservoirpy 0.4 or later is not installed ({error}); run pip install 'spinode[reservoirpy]'."
         ) from None
-    generator = None if seed is None else torch.Generator().manual_seed(seed)
+    generator = None if seed is None else seeded_generator(seed)
 
     class DeviceNode(base):  # type: ignore[misc]
         """A reservoir of devices as a node."""

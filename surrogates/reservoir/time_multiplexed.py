@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from ...contracts.driven_device import DrivenDevice
 from ...errors import ConfigError
+from ...random import check_generator
+from ...tensors import real_tensor
 from ...validation import number, whole_number
 from ..extrapolation import warn_of_extrapolation
 from .device_run import DeviceRun, Feedback, Wiring
@@ -90,15 +94,21 @@ class Reservoir(nn.Module):
             )
         self.devices: list[DrivenDevice] = devices
         self.fitted = nn.ModuleList([each for each in devices if isinstance(each, nn.Module)])
+        if not isinstance(feedback, Feedback | None):
+            raise ConfigError(f"feedback is {feedback!r}; expected a Feedback(delay=..., gain=...), or None.")
         self.nodes, self.feedback = whole_number("nodes", nodes, 1), feedback
         self.wirings = [Wiring.of(each, hold, drive, output, others or {}) for each in devices]
         values = {
             "mask": device_masks(mask, len(devices), self.nodes, inputs, seed),
-            "scale": torch.tensor(number("scale", float(scale)), dtype=torch.float64),
-            "offset": torch.tensor(number("offset", float(offset)), dtype=torch.float64),
+            "scale": torch.tensor(number("scale", _plain(scale)), dtype=torch.float64),
+            "offset": torch.tensor(number("offset", _plain(offset)), dtype=torch.float64),
         }
-        if any(name not in values for name in trained):
-            raise ConfigError(f"trained is {tuple(trained)!r}; expected some of {', '.join(values)}.")
+        if (
+            isinstance(trained, str)
+            or not isinstance(trained, Collection)
+            or any(name not in tuple(values) for name in trained)
+        ):
+            raise ConfigError(f"trained is {trained!r}; expected some of {', '.join(values)}.")
         if not bool(torch.isfinite(values["mask"]).all()):
             raise ConfigError("the mask contains NaN or infinite values; pass finite numbers.")
         for name, value in values.items():
@@ -173,6 +183,7 @@ class Reservoir(nn.Module):
 
     def start(self, generator: torch.Generator | None = None) -> list[DeviceRun]:
         """Return a run of each device that has not begun, for `continue_runs`."""
+        check_generator(generator)
         return [DeviceRun(wiring, self.feedback, self.offset, generator) for wiring in self.wirings]
 
     def continue_runs(self, runs: list[DeviceRun], x: Tensor) -> Tensor:
@@ -210,9 +221,9 @@ class Reservoir(nn.Module):
         return self.offset + self.scale * torch.einsum("...ti,dki->d...tk", x, self.mask)
 
     def _checked(self, x: Tensor) -> Tensor:
-        x = torch.as_tensor(x)
+        x = real_tensor("the input", x)
         x = x.unsqueeze(-1) if x.dim() == 1 else x
-        if x.dim() < 2 or x.shape[-1] != self.inputs or not x.shape[-2]:
+        if x.dim() < 2 or x.shape[-1] != self.inputs or not x.numel():
             raise ConfigError(
                 f"the input has shape {tuple(x.shape)}; expected (..., time, {self.inputs}), as wide as the mask."
             )
@@ -220,3 +231,8 @@ class Reservoir(nn.Module):
         if not bool(torch.isfinite(x).all()):
             raise ConfigError("the input contains NaN or infinite values; replace or cut them.")
         return x
+
+
+def _plain(value: Any) -> Any:
+    """Return the number in a tensor or array of one value; another object unchanged."""
+    return value.item() if isinstance(value, Tensor | np.ndarray) and math.prod(value.shape) == 1 else value

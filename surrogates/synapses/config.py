@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ...validation import one_of, whole_number, whole_numbers
+from ...validation import one_of, seed_number, whole_number, whole_numbers
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class SynapseConfig:
             "shape": whole_number("shape", self.shape),
             "rounds": whole_number("rounds", self.rounds, 1),
             "iterations": None if self.iterations is None else whole_number("iterations", self.iterations, 1),
-            "seed": whole_number("seed", self.seed),
+            "seed": seed_number("seed", self.seed),
         }
         for name, value in checked.items():
             object.__setattr__(self, name, value)

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 
+from ...random import seeded_generator
 from ...traces.trace import Trace, TraceSet
 from ...typing import Array
 from .model import SynapseSurrogate
@@ -70,7 +70,7 @@ def evaluate_synapse(
         TraceError: recordings that are not pulse by pulse, or lack a voltage or width that the surrogate needs.
     """
     recordings = traces if isinstance(traces, TraceSet) else TraceSet(traces)
-    generator = torch.Generator().manual_seed(seed)
+    generator = seeded_generator(seed)
     shown = tuple(int(k) for k in np.unique(np.linspace(0, len(recordings) - 1, min(MAX_RUNS, len(recordings))).round()))
     intervals, inside = [], []
     for index in shown:

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from ...contracts.synapse import RESET, SET, Pulses
+from ...random import seeded_generator
 from ...reporting.canvas import (
     MODEL,
     QUIET,
@@ -59,7 +60,7 @@ def plot_drift(surrogate: SynapseSurrogate, *, seed: int = 0, ax: Axes | None = 
     ax = new_axes() if ax is None else ax
     x = torch.linspace(*surrogate.state_range, POINTS, dtype=torch.float64)
     conductance = surrogate.conductance(x).numpy()
-    generator = torch.Generator().manual_seed(seed)
+    generator = seeded_generator(seed)
     copies = [surrogate.posterior(generator) for _ in range(COPIES)]
     curves = {}
     for name in surrogate.polarities:
@@ -134,9 +135,7 @@ def plot_population(surrogate: SynapseSurrogate, traces: TraceSet, *, seed: int 
     ax = new_axes(10.4, 3.4) if ax is None else ax
     trace = shorten(traces[0])
     measured = np.quantile(np.stack([each.output["conductance"][: len(trace)] for each in traces]), QUANTILES, axis=0)
-    simulated = np.quantile(
-        _simulated_reads(surrogate, traces, len(trace), torch.Generator().manual_seed(seed)), QUANTILES, axis=0
-    )
+    simulated = np.quantile(_simulated_reads(surrogate, traces, len(trace), seeded_generator(seed)), QUANTILES, axis=0)
     factor, unit = choose_prefix(np.concatenate([measured, simulated]), surrogate.unit)
     drawn = subsample_indices(len(trace), 60)
     for k, level in enumerate(QUANTILES):

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from ...dynamics.field import ChainField, MLPField
 from ...dynamics.scales import Scales
+from ...random import seeded_generator
 from ..neural_ode.domain import Domain
 from ..neural_ode.embedding import Embedding
 from ..neural_ode.member import Member
@@ -82,7 +83,7 @@ def small_surrogate(
         >>> small_surrogate(drives=2, outputs=3).outputs
         ('y0', 'y1', 'y2')
     """
-    generator = torch.Generator().manual_seed(seed)
+    generator = seeded_generator(seed)
 
     def random(*shape: int) -> Tensor:
         return torch.randn(*shape, generator=generator, dtype=torch.float64)
@@ -130,7 +131,7 @@ def small_surrogate(
 
 def _cloud(width: int, seed: int) -> Tensor:
     """Return points around the origin, which is one of them, as the domain of a synthetic surrogate."""
-    generator = torch.Generator().manual_seed(seed)
+    generator = seeded_generator(seed)
     points = torch.randn(400, width, generator=generator, dtype=torch.float64)
     points[0] = 0
     return points

@@ -12,6 +12,7 @@ from typing import Any
 
 from ... import artifact
 from ...errors import ConfigError, FileFormatError
+from ...files import as_path
 from .. import artifacts
 from ..synapses.model import SynapseSurrogate
 
@@ -102,7 +103,7 @@ def open_synapse(name: str | Path) -> SynapseSurrogate:
         if not isinstance(surrogate, SynapseSurrogate):
             raise FileFormatError(f"{name} is a surrogate of a driven device; expected one of a memory device under pulses.")
         return surrogate
-    if not Path(name).is_file():
+    if not as_path(name, "the surrogate").is_file():
         raise FileFormatError(
             f"there is no file {name}, and no shipped surrogate of that name; the shipped ones are: {', '.join(available())}."
         )

@@ -69,7 +69,31 @@ def test_registered_kind_saves_and_loads(file, model):
     assert type(loaded) is Thermistor
     assert torch.equal(loaded.resistance, model.resistance)
     assert loaded.slope == model.slope
-    assert json.loads(header(file)["test-thermistor"]) == {"schema": 1, "slope": 3950.0}
+    meta = json.loads(header(file)["test-thermistor"])
+    assert len(meta.pop("sha256")) == 64
+    assert meta == {"schema": 1, "slope": 3950.0}
+
+
+@pytest.mark.parametrize("part", ["tensor", "metadata"])
+def test_file_with_a_flipped_bit_is_damaged(file, part):
+    content = bytearray(file.read_bytes())
+    at = len(content) - 16 if part == "tensor" else content.index(b"3950")  # the lowest bit of the first tensor value
+    content[at] ^= 1
+    file.write_bytes(content)
+    with pytest.raises(FileFormatError, match=r"is damaged: its contents do not match their digest \(SHA-256\)"):
+        spinode.load(file)
+
+
+def test_file_without_a_digest_is_read(kind, tmp_path):
+    path = write(tmp_path / "x", {"test-thermistor": '{"schema": 1, "slope": 2.0}'})
+    assert spinode.load(path).slope == 2.0
+
+
+@pytest.mark.parametrize("path", [None, 3, b"x", ["x"]])
+def test_arguments_that_are_not_paths_are_refused(model, kind, path):
+    for call in (lambda: artifact.save(model, path), lambda: spinode.load(path), lambda: resonator().export(path)):
+        with pytest.raises(ConfigError, match="path is .*; expected the path of a file, as text or as a pathlib.Path"):
+            call()
 
 
 def test_subclass_is_saved_as_its_base(kind, model, tmp_path):

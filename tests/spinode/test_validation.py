@@ -12,12 +12,15 @@ from hypothesis import given, strategies as st
 
 from spinode import ConfigError
 from spinode.validation import (
+    MAX_COUNT,
+    array_size,
     flag,
     is_number,
     is_whole_number,
     merge_settings,
     number,
     one_of,
+    seed_number,
     whole_number,
     whole_numbers,
 )
@@ -55,8 +58,22 @@ def test_whole_number_accepts_exactly_the_numbers_within_its_bounds(value, low, 
 
 @given(st.integers(-(2**63), 2**63 - 1))
 def test_numpy_integers_are_treated_like_those_of_python(value):
-    assert whole_number("n", np.int64(value), None) == value
+    assert whole_number("n", np.int64(value), None, None) == value
     assert number("x", np.int64(value)) == float(value)
+
+
+def test_counts_and_seeds_have_an_upper_bound():
+    assert whole_number("n", MAX_COUNT) == MAX_COUNT
+    with pytest.raises(ConfigError, match=r"^n is 1000000000000; expected a whole number from 1 to 1000000000\.$"):
+        whole_number("n", 10**12, 1)
+    with pytest.raises(ConfigError, match=r"^a value of hidden is 1000000000000; expected a whole number from 1 to"):
+        whole_numbers("hidden", 10**12)
+    with pytest.raises(ConfigError, match="the mask would have 100000 nodes times 100000 inputs; expected at most 1000000000"):
+        array_size("the mask", nodes=10**5, inputs=10**5)
+    assert seed_number("seed", np.uint32(2**32 - 1)) == 2**32 - 1
+    for value in (-1, 2**32, True, None, "x", [1]):
+        with pytest.raises(ConfigError, match=r"^seed is .*; expected a whole number from 0 to 4294967295\.$"):
+            seed_number("seed", value)
 
 
 # --- real numbers ---

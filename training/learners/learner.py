@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ...contracts.task_stream import Task, TaskStream
 from ...errors import ConfigError
-from ...validation import whole_number
+from ...validation import seed_number
 
 #: Batches between two logged losses: logging each would take as long as learning it.
 LOG_INTERVAL = 50
@@ -42,7 +42,7 @@ class Learner(LightningModule):
 
     def __init__(self, *, seed: int = 0) -> None:
         super().__init__()
-        self.seed = whole_number("seed", seed, 0, 2**63 - 1)
+        self.seed = seed_number("seed", seed)
         self.generator = torch.Generator().manual_seed(self.seed)
 
     # --- what a member writes -----------------------------------------------------------------------------------------

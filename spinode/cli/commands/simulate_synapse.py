@@ -39,6 +39,7 @@ def run(arguments: Any) -> None:
     import torch
 
     from ...datasets import pulse_traces, write_pulses
+    from ...random import seeded_generator
     from ...surrogates.zoo import open_synapse
     from ...validation import whole_number
     from ..inputs import check_target
@@ -58,7 +59,7 @@ def run(arguments: Any) -> None:
         devices=devices,
         voltage=arguments.voltage,
         width=arguments.width,
-        generator=torch.Generator().manual_seed(whole_number("seed", arguments.seed)),
+        generator=seeded_generator(arguments.seed),
     )
     write_pulses(arguments.save, traces)
     if devices > 1 and not surrogate.of_devices:

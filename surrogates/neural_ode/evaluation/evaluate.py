@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from ....errors import TraceError
-from ....traces.trace import Trace
+from ....errors import ConfigError, TraceError
+from ....traces.trace import Trace, check_trace
 from ....typing import Array
 from ..free_run import FreeRun
 from ..surrogate import Surrogate
@@ -119,7 +119,8 @@ def evaluate(
         from_rest: Start from the resting state instead.
 
     Raises:
-        TraceError: a missing channel, another unit, NaN, or too short a recording.
+        TraceError: a missing channel, another unit, NaN, too short a recording, or not a recording.
+        ConfigError: `surrogate` is not a `Surrogate`.
 
     Example:
         >>> import spinode
@@ -130,6 +131,12 @@ def evaluate(
         >>> scores.nrmse < 0.02, scores.baseline_nrmse > 0.3, scores.diverged_at
         (True, True, None)
     """
+    if not isinstance(surrogate, Surrogate):
+        raise ConfigError(
+            f"surrogate is a {type(surrogate).__name__}; expected a Surrogate, such as spinode.load(path) returns. "
+            "`evaluate_synapse` scores surrogates of memory devices."
+        )
+    check_trace(trace)
     named = match_channels(surrogate, trace, drive, output)
     missing = [name for name in surrogate.ports.output if name not in named.output]
     if missing:

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from ....dynamics.field import ACTIVATIONS
-from ....validation import flag, merge_settings, number, one_of, whole_number, whole_numbers
+from ....validation import flag, merge_settings, number, one_of, seed_number, whole_number, whole_numbers
 from ..embeddings.base import embedding_kind, embedding_names
 
 METHODS = ("gauss-newton", "adam")
@@ -83,7 +83,7 @@ class FitConfig:
         one_of("method", self.method, METHODS)
         counts = ("iterations", "epochs", "batch_size", "restarts", "members", "max_samples")
         checked: dict[str, Any] = {name: whole_number(name, getattr(self, name), 1) for name in counts}
-        checked["seed"] = whole_number("seed", self.seed)
+        checked["seed"] = seed_number("seed", self.seed)
         for name, example in (("hidden", (16, 16)), ("windows", (1, 8, 40, 160))):
             checked[name] = whole_numbers(name, getattr(self, name), 1, MAX_SIZE, example=example)
         for name, low, high in (("ridge", 0.0, 1.0), ("learning_rate", 1e-8, 1.0), ("validation", 0.02, 0.5)):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from ....validation import number, whole_number, whole_numbers
+from ....validation import number, seed_number, whole_number, whole_numbers
 
 #: Largest number of past outputs that the state can contain.
 MAX_ORDER = 16
@@ -45,7 +45,7 @@ class StochasticConfig:
             "iterations": whole_number("iterations", self.iterations, 1),
             "validation": number("validation", self.validation, 0.02, 0.5),
             "ridge": number("ridge", self.ridge, 0),
-            "seed": whole_number("seed", self.seed),
+            "seed": seed_number("seed", self.seed),
         }
         for name, value in checked.items():
             object.__setattr__(self, name, value)

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from ....errors import FitError, TraceError
-from ....traces.trace import Trace, TraceSet
+from ....traces.trace import Trace, TraceSet, as_traces
 from ....typing import Progress
 from ....validation import merge_settings
 from ...neural_ode.domain import Domain
@@ -129,7 +129,7 @@ def fit_stochastic(
 
 def _checked(data: Trace | TraceSet | Sequence[Trace]) -> list[Trace]:
     """Return the recordings as a list, each one checked."""
-    traces = [data] if isinstance(data, Trace) else list(data)
+    traces = as_traces(data)
     if not traces:
         raise TraceError("no trace was given; pass one recording, or a list of them.")
     for index, trace in enumerate(traces):

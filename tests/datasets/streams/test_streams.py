@@ -444,9 +444,12 @@ def test_invalid_numbers_are_refused():
     for settings, message in (
         ({"tasks": 0}, "tasks is 0; expected a whole number of at least 1"),
         ({"tasks": 2.0}, "tasks is 2.0"),
-        ({"seed": -1}, "seed is -1; expected a whole number of at least 0"),
+        ({"seed": -1}, "seed is -1; expected a whole number from 0 to 4294967295"),
         ({"seed": None}, "seed is None"),
         ({"seed": True}, "seed is True"),
+        ({"tasks": 10**30}, "tasks is 1000000000000000000000000000000; expected a whole number from 1 to"),
+        ({"first_identity": "x"}, "first_identity is 'x'; expected True or False"),
+        ({"boundaries": "x"}, "boundaries is 'x'; expected True or False"),
         ({"scale": 255}, "scale is 255; expected one of"),
     ):
         with pytest.raises(ConfigError, match=message):

@@ -1,0 +1,41 @@
+"""Check of arguments that contain numbers: tensors, NumPy arrays and sequences."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .errors import ConfigError, SpinodeError
+
+
+def real_tensor(name: str, value: Any, error: type[SpinodeError] = ConfigError) -> Tensor:
+    """Return a value as a tensor of real numbers; a tensor keeps its type and its graph.
+
+    Args:
+        name: Name of the value in messages.
+        value: Anything.
+        error: Class of the error.
+
+    Raises:
+        SpinodeError: an object of class `error`, for a value that is not an array of real numbers: None, text, objects, complex
+            numbers, or a tensor without values in memory (sparse, quantised, or on the "meta" device).
+
+    Example:
+        >>> real_tensor("state", "x")
+        Traceback (most recent call last):
+        ...
+        spinode.errors.ConfigError: state is a str; expected a tensor or array of real numbers.
+    """
+    try:
+        tensor = torch.as_tensor(value)
+    except (TypeError, ValueError, RuntimeError, OverflowError):
+        kind = f"an array of {value.dtype}" if hasattr(value, "dtype") else f"a {type(value).__name__}"
+        raise error(f"{name} is {kind}; expected a tensor or array of real numbers.") from None
+    if tensor.is_complex() or tensor.is_quantized or tensor.is_meta or tensor.layout != torch.strided:
+        raise error(
+            f"{name} is a tensor of {tensor.dtype} with layout {tensor.layout} on the device {tensor.device}; expected a dense "
+            "tensor of real numbers."
+        )
+    return tensor
