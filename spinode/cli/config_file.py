@@ -49,7 +49,7 @@ def _read(file: str) -> Mapping[Any, Any]:
     path = Path(file)
     try:
         if not path.is_file():
-            problem = "is a folder; expected a YAML file of options" if path.is_dir() else "does not exist"
+            problem = "is not a file; expected a YAML file of options" if path.exists() else "does not exist"
             raise ConfigError(f"the config file {file} {problem}")
         if path.stat().st_size > _MAX_BYTES:
             raise ConfigError(f"the config file {file} is larger than 1 MB; expected a YAML file of options")

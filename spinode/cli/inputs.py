@@ -1,4 +1,4 @@
-"""What commands read: recordings, pulse files, NAME=VALUE pairs; and where they may write."""
+"""Inputs of commands: recordings, pulse files, NAME=VALUE pairs; and where they may write."""
 
 from __future__ import annotations
 
@@ -175,7 +175,7 @@ def _clock(arguments: Any) -> str | float | None:
 
 
 def _instant(name: str, value: Any) -> float | None:
-    return None if value is None else number(name, value, unit="s")
+    return None if value is None else number(name, value, finite=False, unit="s")
 
 
 def _parameters(arguments: Any) -> dict[str, float]:

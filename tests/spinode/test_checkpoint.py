@@ -49,6 +49,11 @@ def test_another_identity_is_refused(path, identity):
         CheckpointFile(path, identity)
 
 
+def test_message_names_what_differs(path):
+    with pytest.raises(FitError, match=r"What differs: config\.seed \(0 then, 7 now\), data"):
+        CheckpointFile(path, {**IDENTITY, "data": "a2", "config": {**IDENTITY["config"], "seed": 7}})
+
+
 def test_truncated_files_are_refused(path):
     content = path.read_bytes()
     for size in (0, 7, len(content) // 2, len(content) - 1):

@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 SUMMARY = "run a fitted model under the drive of a file"
 #: Fewest samples of a drive.
 MIN_SAMPLES = 8
+#: Most steps of the model between two samples of a drive; `spinode evaluate` has the same limit.
+MAX_REFINEMENT = 2.5
+#: Most samples of a drive after resampling.
+MAX_SAMPLES = 10**8
 
 
 def add_arguments(parser: Parser) -> None:
@@ -50,9 +54,12 @@ def run(arguments: Any) -> None:
     from ...surrogates.artifacts import load
     from ...surrogates.neural_ode.surrogate import Surrogate
     from ...traces.trace import Trace
-    from ..inputs import check_target
+    from ...validation import seed_number
+    from ..inputs import check_not_a_folder, check_target
 
     check_target(arguments.save, arguments.table, arguments.surrogate)
+    check_not_a_folder(arguments.surrogate)
+    seed_number("seed", arguments.seed)
     model = load(arguments.surrogate)
     _check_runnable(model, arguments)
     grid = _drive_on_grid(model, arguments)
@@ -113,16 +120,38 @@ def _drive_on_grid(model: Any, arguments: Any) -> Trace:
             f"the drive is sampled every {median_interval(trace):.6g} s, the surrogate steps every {model.interval:.6g} s "
             "(all samples must be within a twentieth of a step of its grid); pass --resample to resample it."
         )
+    _check_resampling(median_interval(trace), trace.duration, model.interval)
     return resample(trace, model.interval)
+
+
+def _check_resampling(sampled: float, duration: float, interval: float) -> None:
+    """Check that a drive can be resampled to the interval of the model.
+
+    Raises:
+        TraceError: the drive is sampled much more coarsely, or would have too many samples.
+    """
+    if sampled > MAX_REFINEMENT * interval:
+        raise TraceError(
+            f"the drive is sampled every {sampled:.4g} s, the surrogate steps every {interval:.4g} s; the values between the "
+            "samples are unknown. Record or compute the drive at a shorter interval, or fit a surrogate with a longer "
+            "sample_interval."
+        )
+    if duration > MAX_SAMPLES * interval:
+        raise TraceError(
+            f"the drive lasts {duration:.4g} s, {duration / interval:.3g} steps of the surrogate's {interval:.4g} s; expected "
+            f"at most {MAX_SAMPLES}. Select a part of it with --start and --stop."
+        )
 
 
 def _run_surrogate(surrogate: Any, grid: Trace, arguments: Any) -> _Result:
     import torch
 
+    from ...random import seeded_generator
+
     run = surrogate.run(grid)
     names, values = surrogate.ports.output, run.output
     if arguments.noise:
-        generator = torch.Generator().manual_seed(arguments.seed)
+        generator = seeded_generator(arguments.seed)
         values = values + surrogate.noise * torch.randn(values.shape, generator=generator, dtype=values.dtype)
     output = {name: values[:, i].numpy() for i, name in enumerate(names)}
     output |= {f"{name} spread": run.spread[:, i].numpy() for i, name in enumerate(names)}
@@ -138,10 +167,12 @@ def _run_device(model: Any, grid: Trace, arguments: Any) -> _Result:
     """
     import torch
 
+    from ...random import seeded_generator
+
     ports = (model if hasattr(model, "ports") else model.surrogate).ports
     drive = torch.stack([torch.tensor(grid.drive[name]) for name in ports.drive], -1)
     drive = torch.cat([drive[:1], drive[:-1]])
-    generator = torch.Generator().manual_seed(arguments.seed) if arguments.noise else None
+    generator = seeded_generator(arguments.seed) if arguments.noise else None
     with torch.no_grad():
         response = model.step_block(model.initial_state(drive[0]), drive, generator=generator)
     output = {name: response.output[:, i].numpy() for i, name in enumerate(ports.output)}
