@@ -95,7 +95,7 @@ def make_synapse(name: str) -> Synapse | None:
         >>> make_synapse("ideal") is None, type(make_synapse("weak-reset")).__name__
         (True, 'WeakReset')
     """
-    from ..datasets import devices as devices  # registers the physical models
+    from ..datasets.devices import weak_reset as weak_reset  # importing the folder registers the physical models
     from ..surrogates import zoo
     from ..surrogates.layers import ideal as ideal  # registers the ideal device
 

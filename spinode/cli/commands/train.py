@@ -63,7 +63,7 @@ def add_arguments(parser: Parser) -> None:
         help="setting of the stream, such as scale=unit",
     )
     parser.add_argument("--images", metavar="FOLDER", help="folder of the image files")
-    parser.add_argument("--save", metavar="FOLDER", help="folder of results, plots, checkpoints and config.yaml")
+    parser.add_argument("--save", metavar="FOLDER", help="folder of results, plots, checkpoints and recipe.yaml")
     add_checkpoint(parser, "FOLDER", "that of --save; none without")
     parser.add_argument("--log", choices=("csv", "tensorboard"), help="log losses and accuracies into --save")
     parser.add_argument(
@@ -86,7 +86,7 @@ def run(arguments: Any) -> None:
         _check_log(arguments.log, folder)
     if folder is not None:
         make_folder(folder)
-        recipe.save(folder / "config.yaml")
+        recipe.save(folder / "recipe.yaml")
     results = []
     try:
         for seed in recipe.seeds:
@@ -104,7 +104,7 @@ def run(arguments: Any) -> None:
     for line in summary_table(recipe, results):
         print(line)
     if folder is not None:
-        words = ["spinode", "train", "--recipe", str(folder / "config.yaml")]
+        words = ["spinode", "train", "--recipe", str(folder / "recipe.yaml")]
         words += ["--images", arguments.images] if arguments.images else []
         print(f"saved {folder}; again with: {shlex.join(words)}")
 

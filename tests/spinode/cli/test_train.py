@@ -49,18 +49,18 @@ def test_prints_a_line_for_each_task_and_a_table(small):
     assert lines[-1] == "2 seeds; accuracies in percent of correct answers."
 
 
-def test_folder_contains_results_plots_and_the_config_to_repeat_them(small, train, tmp_path):
+def test_folder_contains_results_plots_and_the_recipe_to_repeat_them(small, train, tmp_path):
     code, out, err = small("sgd", "--save", tmp_path / "run", "--ood", "made-digits", "--log", "csv")
     assert (code, err) == (0, "")
     folder = tmp_path / "run" / "seed-0"
     names = {path.name for path in folder.iterdir()}
     assert {"result.json", "accuracy.csv", "accuracy.npz", "detection.npz", "checkpoint.ckpt", "log-1"} <= names
     assert {"accuracies.png", "tasks.png", "sliding.png"} <= names
-    config = tmp_path / "run" / "config.yaml"
-    assert out.splitlines()[-1] == f"saved {tmp_path / 'run'}; again with: spinode train --recipe {config}"
+    recipe = tmp_path / "run" / "recipe.yaml"
+    assert out.splitlines()[-1] == f"saved {tmp_path / 'run'}; again with: spinode train --recipe {recipe}"
     logged = (folder / "log-1" / "metrics.csv").read_text().splitlines()
     assert {"test/newest", "train/loss"} <= set(logged[0].split(","))
-    code, again, err = train("--recipe", config, "--json")
+    code, again, err = train("--recipe", recipe, "--json")
     assert (code, err) == (0, "")
     first, second = json.loads((folder / "result.json").read_text()), json.loads(again)
     for figure, value in first["figures"].items():
