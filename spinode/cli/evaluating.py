@@ -1,4 +1,4 @@
-"""What `spinode evaluate` and `spinode report` share."""
+"""Shared parts of `spinode evaluate` and `spinode report`."""
 
 from __future__ import annotations
 

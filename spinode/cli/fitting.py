@@ -1,4 +1,4 @@
-"""What the fit commands share: checkpoint, progress, and resuming after an interrupt."""
+"""Shared parts of the fit commands: checkpoint, progress, and resuming after an interrupt."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Command(Protocol):
-    """What a file of this folder defines."""
+    """Interface of a file in this folder."""
 
     #: One line for `spinode --help`.
     SUMMARY: str

@@ -47,9 +47,10 @@ def run(arguments: Any) -> None:
     import torch
 
     from ...datasets import random_steps, write_csv
+    from ...random import seeded_generator
     from ...traces.trace import Trace
     from ...units import to_si
-    from ...validation import number, whole_number
+    from ...validation import number
     from ..inputs import check_target
 
     check_target(arguments.save)
@@ -65,7 +66,7 @@ def run(arguments: Any) -> None:
         duration=number("duration", arguments.duration, 0, above=True, unit="s"),
         interval=interval,
         hold=(shortest, longest),
-        generator=torch.Generator().manual_seed(whole_number("seed", arguments.seed)),
+        generator=seeded_generator(arguments.seed),
     )
     values, unit = to_si(levels.numpy(), arguments.unit) if arguments.unit else (levels.numpy(), "")
     time = torch.arange(len(levels), dtype=torch.float64) * interval
