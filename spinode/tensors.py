@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from .errors import ConfigError, SpinodeError
+from .validation import describe_type
 
 
 def real_tensor(name: str, value: Any, error: type[SpinodeError] = ConfigError) -> Tensor:
@@ -31,7 +32,7 @@ def real_tensor(name: str, value: Any, error: type[SpinodeError] = ConfigError) 
     try:
         tensor = torch.as_tensor(value)
     except (TypeError, ValueError, RuntimeError, OverflowError):
-        kind = f"an array of {value.dtype}" if hasattr(value, "dtype") else f"a {type(value).__name__}"
+        kind = f"an array of {value.dtype}" if hasattr(value, "dtype") else describe_type(value)
         raise error(f"{name} is {kind}; expected a tensor or array of real numbers.") from None
     if tensor.is_complex() or tensor.is_quantized or tensor.is_meta or tensor.layout != torch.strided:
         raise error(

@@ -283,6 +283,17 @@ def merge_settings(kind: type[Config], config: Config | None, settings: Mapping[
     return dataclasses.replace(config, **settings)  # type: ignore[type-var]
 
 
+def describe_type(value: object) -> str:
+    """Return "None", or the type of a value with its article, for messages.
+
+    Example:
+        >>> describe_type(None), describe_type("x"), describe_type(3)
+        ('None', 'a str', 'an int')
+    """
+    name = type(value).__name__
+    return "None" if value is None else f"{'an' if name[0] in 'aeiouAEIOU' else 'a'} {name}"
+
+
 def _as_float(value: Any) -> float:
     try:
         return float(value)

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from ..errors import TraceError
 from ..typing import Array
+from ..validation import describe_type
 
 #: How a drive behaves between its samples.
 INTERPOLATIONS = ("held", "linear", "spline")
@@ -211,7 +212,7 @@ def check_trace(trace: Any) -> None:
     """
     if not isinstance(trace, Trace):
         raise TraceError(
-            f"trace is a {type(trace).__name__}; expected one spinode.Trace, such as read_trace(path, ...) returns, or one "
+            f"trace is {describe_type(trace)}; expected one spinode.Trace, such as read_trace(path, ...) returns, or one "
             "of a list of them."
         )
 
@@ -227,7 +228,7 @@ def as_traces(data: Any) -> list[Any]:
     if isinstance(data, Iterable):
         return list(data)
     raise TraceError(
-        f"the data is a {type(data).__name__}; expected a spinode.Trace, such as read_trace(path, ...) returns, or a sequence "
+        f"the data is {describe_type(data)}; expected a spinode.Trace, such as read_trace(path, ...) returns, or a sequence "
         "of them."
     )
 

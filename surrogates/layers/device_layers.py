@@ -17,7 +17,7 @@ from ...device_weights.weights import NOISE, DeviceWeights
 from ...device_weights.write_verify import WriteVerify
 from ...errors import ConfigError
 from ...random import make_generator
-from ...validation import array_size, flag, number, one_of, whole_number, whole_numbers
+from ...validation import array_size, describe_type, flag, number, one_of, whole_number, whole_numbers
 
 
 class _StraightThrough(torch.autograd.Function):
@@ -123,7 +123,7 @@ class DeviceLayer(nn.Module):
         """
         expected = f"expected {self.weight.dtype} of shape ({', '.join('...' if size is ... else str(size) for size in shape)})"
         if not isinstance(given, Tensor):
-            raise ConfigError(f"the input is a {type(given).__name__}; {expected}. torch.from_numpy(array) makes a tensor.")
+            raise ConfigError(f"the input is {describe_type(given)}; {expected}. torch.from_numpy(array) makes a tensor.")
         is_cast = torch.is_autocast_enabled(given.device.type) and given.is_floating_point()
         if given.dim() < -axis or given.shape[axis] != shape[1] or not (given.dtype == self.weight.dtype or is_cast):
             raise ConfigError(f"the input is {given.dtype} of shape {tuple(given.shape)}; {expected}.")

@@ -12,7 +12,7 @@ from torch import Tensor
 from ...errors import ConfigError, TraceError
 from ...tensors import real_tensor
 from ...traces.trace import INTERPOLATIONS
-from ...validation import one_of
+from ...validation import describe_type, one_of
 from .ports import Ports
 
 
@@ -98,7 +98,7 @@ def _constants(names: tuple[str, ...], parameters: Mapping[str, float] | Tensor 
             )
     else:
         if not isinstance(parameters, Mapping | None):
-            raise ConfigError(f"parameters is a {type(parameters).__name__}; expected numbers by name, or a tensor.")
+            raise ConfigError(f"parameters is {describe_type(parameters)}; expected numbers by name, or a tensor.")
         given = dict(parameters or {})
         missing = [name for name in names if name not in given]
         if missing:

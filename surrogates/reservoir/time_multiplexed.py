@@ -108,7 +108,7 @@ class Reservoir(nn.Module):
             or not isinstance(trained, Collection)
             or any(name not in tuple(values) for name in trained)
         ):
-            raise ConfigError(f"trained is {trained!r}; expected some of {', '.join(values)}.")
+            raise ConfigError(f"trained is {trained!r}; expected a tuple of some of {', '.join(values)}.")
         if not bool(torch.isfinite(values["mask"]).all()):
             raise ConfigError("the mask contains NaN or infinite values; pass finite numbers.")
         for name, value in values.items():

@@ -92,7 +92,7 @@ def test_file_without_a_digest_is_read(kind, tmp_path):
 @pytest.mark.parametrize("path", [None, 3, b"x", ["x"]])
 def test_arguments_that_are_not_paths_are_refused(model, kind, path):
     for call in (lambda: artifact.save(model, path), lambda: spinode.load(path), lambda: resonator().export(path)):
-        with pytest.raises(ConfigError, match="path is .*; expected the path of a file, as text or as a pathlib.Path"):
+        with pytest.raises(ConfigError, match=r"path is .*; expected the path of a file, as text or as a pathlib.Path"):
             call()
 
 

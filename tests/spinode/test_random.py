@@ -7,8 +7,11 @@ import pytest
 import torch
 from scipy import stats
 
-from spinode import ConfigError
+from spinode import ConfigError, FitConfig
+from spinode.datasets import PermutedTasks, Subsets, made_digits
 from spinode.random import are_exclusive_pairs, bernoulli_indices, counter_normals, make_generator, philox
+from spinode.surrogates import DeviceLinear, IdealSynapse, StochasticConfig, SynapseConfig, mask
+from spinode.training import OnlineLearner, StreamConfig
 
 FALSE_ALARM = 1e-6  # rate of each statistical test of events
 
@@ -139,3 +142,22 @@ def test_generators_from_seeds_and_from_generators():
 def test_invalid_seeds_are_refused(seed):
     with pytest.raises(ConfigError, match=r"seed is .*; expected a whole number or a torch\.Generator"):
         make_generator(seed)
+
+
+@pytest.mark.parametrize("seed", [-1, 2**32, 2**64, True, None, "x", [1]])
+def test_every_seed_is_checked_alike(seed):
+    stream = PermutedTasks(made_digits(train=20, test=20), tasks=2)
+    for use in (
+        made_digits,
+        lambda seed: PermutedTasks(stream.images, seed=seed),
+        lambda seed: Subsets(stream.images, 2, seed=seed),
+        lambda seed: FitConfig(seed=seed),
+        lambda seed: SynapseConfig(seed=seed),
+        lambda seed: StochasticConfig(seed=seed),
+        lambda seed: StreamConfig(seed=seed),
+        lambda seed: OnlineLearner(stream, seed=seed),
+        lambda seed: mask("binary", 3, seed=seed),
+        lambda seed: DeviceLinear(2, 2, IdealSynapse(), seed=seed),
+    ):
+        with pytest.raises(ConfigError, match=r"seed is .*; expected a whole number"):
+            use(seed)

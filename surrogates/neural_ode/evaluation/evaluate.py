@@ -11,6 +11,7 @@ import numpy as np
 from ....errors import ConfigError, TraceError
 from ....traces.trace import Trace, check_trace
 from ....typing import Array
+from ....validation import describe_type
 from ..free_run import FreeRun
 from ..surrogate import Surrogate
 from .linear_baseline import arx_baseline
@@ -133,7 +134,7 @@ def evaluate(
     """
     if not isinstance(surrogate, Surrogate):
         raise ConfigError(
-            f"surrogate is a {type(surrogate).__name__}; expected a Surrogate, such as spinode.load(path) returns. "
+            f"surrogate is {describe_type(surrogate)}; expected a Surrogate, such as spinode.load(path) returns. "
             "`evaluate_synapse` scores surrogates of memory devices."
         )
     check_trace(trace)

@@ -99,6 +99,9 @@ def test_provenance_names_the_simulator_and_its_constants() -> None:
         ({"pulses": [1, 2], "voltage": [1.0, 2.0, 3.0]}, r"voltage has shape \(3,\)"),
         ({"pulses": [1, 2], "voltage": [1.0, 2.0], "every": 2}, "voltage changes at step 1"),
         ({"pulses": [1], "devices": {"value": torch.ones(2, 2)}}, "expected one dimension"),
+        ({"pulses": [1], "devices": 10**30}, "devices is 1000000000000000000000000000000; expected a whole number from 1 to"),
+        ({"pulses": [1] * 1000, "devices": 10**9}, "the reads would have 1000000000 devices times 1000 steps"),
+        ({"pulses": [1], "generator": 3}, "generator is 3; expected a torch.Generator"),
     ],
 )
 def test_bad_arguments_are_refused(arguments: dict[str, object], match: str) -> None:

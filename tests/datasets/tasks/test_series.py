@@ -60,6 +60,10 @@ def test_sine_and_square_waves_match_their_labels():
     [
         (lambda: mackey_glass(0), "length is 0"),
         (lambda: mackey_glass(10, tau=0.33), r"tau is 0\.33 .*expected a multiple of the step"),
+        (lambda: mackey_glass(10**9), "take 20000010340 integration steps; expected at most 100000000"),
+        (lambda: mackey_glass(10, beta="x"), "beta is 'x'; expected a finite number"),
+        (lambda: mackey_glass(10, start=1e300), r"the series diverges: x\(t - tau\) is 1e\+300"),
+        (lambda: narma(10, generator=3), "generator is 3; expected a torch.Generator"),
         (lambda: narma(10, order=30, generator=generator()), "order is 30"),
         (lambda: sine_square(3, samples=5, generator=generator()), "samples is 5"),
     ],

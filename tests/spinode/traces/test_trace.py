@@ -10,8 +10,9 @@ import torch
 from hypothesis import given, strategies as st
 from hypothesis.extra import numpy as hnp
 
-from spinode import Trace, TraceSet
+from spinode import Trace, TraceSet, fit
 from spinode.errors import SpinodeError, TraceError
+from spinode.surrogates import fit_stochastic, fit_synapse
 
 
 def make_trace(samples: int = 11, step: float = 1e-9, start: float = 0.0, **changes) -> Trace:
@@ -306,3 +307,10 @@ def test_set_refuses_traces_with_other_channels_or_units(second, message):
 def test_empty_set_is_refused():
     with pytest.raises(TraceError, match="at least one trace"):
         TraceSet([])
+
+
+@pytest.mark.parametrize(("data", "kind"), [(None, "None"), (3, "an int")])
+def test_data_that_are_not_recordings_are_refused(data, kind):
+    for use in (TraceSet, fit, fit_synapse, fit_stochastic):
+        with pytest.raises(TraceError, match=f"the data is {kind}; expected a spinode.Trace, .*or a sequence of them"):
+            use(data)

@@ -3,6 +3,7 @@
 import copy
 import math
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -237,6 +238,30 @@ def test_sizes_are_positive_whole_numbers(sizes):
         DeviceLinear(*sizes, NOISY, seed=0)
     with pytest.raises(ConfigError, match=r"a value of kernel_size is 0; expected a whole number of at least 1"):
         DeviceConv2d(1, 2, (3, 0), NOISY, seed=0)
+
+
+def test_sizes_beyond_memory_and_a_bias_that_is_not_a_flag_are_refused():
+    with pytest.raises(ConfigError, match="in_features is 1000000000000; expected a whole number from 1 to 1000000000"):
+        DeviceLinear(10**12, 4, NOISY, seed=0)
+    with pytest.raises(ConfigError, match="the weights would have 1000000 in_features times 1000000 out_features"):
+        DeviceLinear(10**6, 10**6, NOISY, seed=0)
+    with pytest.raises(ConfigError, match="bias is 'x'; expected True or False"):
+        DeviceLinear(4, 4, NOISY, seed=0, bias="x")
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (torch.ones(2, 3), r"the input is torch.float32 of shape \(2, 3\); expected torch.float32 of shape \(..., 4\)"),
+        (torch.ones(2, 4, dtype=torch.int64), "the input is torch.int64 of shape"),
+        (np.ones((2, 4)), "the input is a ndarray; expected torch.float32"),
+        (None, "the input is None; expected torch.float32"),
+        (torch.full((2, 4), math.nan), "the input contains NaN or infinite values"),
+    ],
+)
+def test_invalid_inputs_are_refused(given, message):
+    with pytest.raises(ConfigError, match=message):
+        DeviceLinear(4, 2, NOISY, seed=0)(given)
 
 
 def nan(stored, name):

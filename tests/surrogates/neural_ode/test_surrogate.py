@@ -138,6 +138,46 @@ def test_trace_that_does_not_fit_the_surrogate_is_refused(change, message):
 
 
 @pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"drive": None}, "drive is None; expected a tensor or array of real numbers"),
+        ({"drive": np.array([[object()]])}, "drive is an array of object; expected"),
+        ({"drive": torch.zeros(0, 5, 1)}, r"drive has shape \(0, 5, 1\); expected"),
+        ({"drive": 1j * torch.zeros(5, 1)}, "expected a dense tensor of real numbers"),
+        ({"drive": torch.zeros(5, 1, device="meta")}, "expected a dense tensor of real numbers"),
+        ({"state": "x"}, "state is a str; expected a tensor or array"),
+        ({"state": 3.0}, "state has 1 values; expected 2"),
+        ({"drive": torch.zeros(3, 5, 1), "state": torch.zeros(2, 2)}, r"state is a batch of shape \(2,\), drive one of \(3,\)"),
+    ],
+)
+def test_drive_or_state_that_is_not_an_array_of_numbers_is_refused(arguments, message):
+    with pytest.raises(TraceError, match=message):
+        resonator().simulate(**{"drive": torch.zeros(5, 1), **arguments})
+
+
+def test_settings_of_a_run_of_other_types_are_refused():
+    for arguments, message in (
+        ({"generator": 3}, "generator is 3; expected a torch.Generator"),
+        ({"parameters": 3}, "parameters is an int; expected numbers by name"),
+        ({"interpolation": "held"}, "interpolation is 'held'; expected kinds by the names of drives"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            resonator().simulate(torch.zeros(5, 1), **arguments)
+
+
+def test_drive_and_state_may_be_numpy_arrays():
+    drive, state = np.linspace(0, 1, 8)[:, None], np.array([0.1, 0.2])
+    expected = resonator().simulate(torch.from_numpy(drive), state=torch.from_numpy(state))
+    assert torch.equal(resonator().simulate(drive, state=state), expected)
+
+
+@pytest.mark.parametrize("trace", [None, 3, "recording.csv", torch.zeros(5, 1)])
+def test_only_a_recording_can_be_run(trace):
+    with pytest.raises(TraceError, match=r"trace is .*; expected one spinode.Trace"):
+        resonator().run(trace)
+
+
+@pytest.mark.parametrize(
     ("output", "drive"),
     [
         (torch.zeros(9, 1), torch.zeros(10, 1)),

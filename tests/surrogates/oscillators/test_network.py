@@ -125,6 +125,10 @@ def test_a_device_that_leaves_its_domain_warns_once():
         ({"output": None}, "output is None; the device has V, phase"),
         ({"limits": (7e-3, 8e-3)}, "limits are"),
         ({"hold": 0}, "hold is 0"),
+        ({"spread": -1.0}, r"spread is -1.0; expected a finite number of at least 0"),
+        ({"limits": "x"}, "limits are 'x'"),
+        ({"size": 10**6}, "the couplings would have 1000000 rows times 1000000 columns"),
+        ({"seed": -1}, "seed is -1; expected a whole number from 0 to 4294967295"),
     ],
 )
 def test_invalid_networks_are_refused(settings, message):
@@ -135,6 +139,8 @@ def test_invalid_networks_are_refused(settings, message):
 def test_invalid_inputs_are_refused():
     with pytest.raises(ConfigError, match="expected a fitted Surrogate"):
         OscillatorNetwork("oscillator", 3, 1, bias=1.0)
+    with pytest.raises(ConfigError, match="the input is None; expected a tensor or array"):
+        network()(None)
     with pytest.raises(ConfigError, match="has shape"):
         network()(torch.ones(3))
     with pytest.raises(ConfigError, match="NaN"):

@@ -228,6 +228,16 @@ def test_reservoirpy_is_not_needed(monkeypatch):
         ({"others": {"bias": 1.0}}, "others has bias; the device's other drives are none"),
         ({"trained": ("hold",)}, "trained is"),
         ({"scale": math.inf}, "scale is inf; expected a finite number"),
+        ({"scale": None}, "scale is None; expected a finite number"),
+        ({"offset": "x"}, "offset is 'x'; expected a finite number"),
+        ({"offset": True}, "offset is True; expected a finite number"),
+        ({"feedback": -1}, r"feedback is -1; expected a Feedback\(delay=..., gain=...\), or None"),
+        ({"hold": 1e300}, r"hold is 1e\+300; expected a finite number of at most"),
+        ({"mask": None}, "mask is None; expected a tensor or array of real numbers"),
+        ({"trained": "mask"}, "trained is 'mask'; expected a tuple of some of mask, scale, offset"),
+        ({"others": 3}, "others is 3; expected constant values by the names of drives"),
+        ({"nodes": 10**30, "mask": "binary"}, "expected a whole number from 1 to 1000000000"),
+        ({"seed": 2**64, "mask": "binary"}, "seed is 18446744073709551616; expected a whole number from 0 to 4294967295"),
     ],
 )
 def test_invalid_reservoirs_are_refused(settings, message):
@@ -241,6 +251,8 @@ def test_invalid_inputs_are_refused():
         (torch.ones(3, 2), r"\(3, 2\); expected \(\.\.\., time, 1\)"),
         (torch.ones(0), "has shape"),
         (torch.tensor([1, math.nan]), "NaN"),
+        (None, "the input is None; expected a tensor or array"),
+        ("x", "the input is a str; expected a tensor or array"),
     ):
         with pytest.raises(ConfigError, match=message):
             network(x)

@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 
-from spinode import evaluate
+from spinode import ConfigError, TraceError, evaluate
 from spinode.surrogates.testing import resonator
 
 
@@ -43,3 +43,11 @@ def test_steps_outside_the_domain_are_counted(device, recorder):
     drive[600:] += 40.0
     scores = evaluate(device, recorder.record(device, 1000, 0, drive=drive))
     assert scores.outside_domain == pytest.approx(0.4, abs=0.02)
+
+
+def test_only_a_surrogate_and_one_recording_are_scored(recorder):
+    for trace, message in ((None, "trace is None"), ([], "trace is a list"), (np.zeros(5), "trace is a ndarray")):
+        with pytest.raises(TraceError, match=f"{message}; expected one spinode.Trace"):
+            evaluate(resonator(), trace)
+    with pytest.raises(ConfigError, match=r"surrogate is a str; expected a Surrogate, such as spinode.load"):
+        evaluate("path", None)
