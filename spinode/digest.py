@@ -19,5 +19,7 @@ def content_digest(text: str, tensors: Mapping[str, Tensor]) -> str:
     digest = hashlib.sha256(text.encode())
     for name, tensor in sorted(tensors.items()):
         digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
-        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+        # A copy, because a view as bytes needs a stride of 1, which `contiguous` does not give to a single value.
+        copy = tensor.detach().cpu().clone(memory_format=torch.contiguous_format).reshape(-1)
+        digest.update(copy.view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()

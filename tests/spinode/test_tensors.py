@@ -46,3 +46,15 @@ def test_digest_depends_on_text_names_shapes_types_and_bits():
         content_digest("[]", tensors),
     ]
     assert len({content_digest("{}", tensors), *others}) == 6
+
+
+def test_digest_of_a_view_is_that_of_its_values():
+    for view in (
+        torch.arange(6.0).reshape(2, 3).T,
+        torch.zeros(()).expand(1),
+        torch.ones(1, 1).expand(2, 3),
+        torch.zeros(0, 2),
+    ):
+        copy = torch.tensor(view.tolist()).reshape(view.shape)
+        assert content_digest("", {"a": view}) == content_digest("", {"a": copy})
+    assert content_digest("", {"a": torch.zeros(2, dtype=torch.bfloat16)})
