@@ -11,8 +11,8 @@ from .layers import (
     WriteVerify as WriteVerify,
 )
 from .layers.convert import WriteError as WriteError, to_devices as to_devices
-from .layers.ideal import IdealSynapse as IdealSynapse
 from .layers.device_layers import DeviceConv2d as DeviceConv2d, DeviceLayer as DeviceLayer, DeviceLinear as DeviceLinear
+from .layers.ideal import IdealSynapse as IdealSynapse
 from .layers.optimizer import DeviceOptimizer as DeviceOptimizer
 from .oscillators.fast_response import WithFastResponse as WithFastResponse, fast_response as fast_response
 from .oscillators.network import OscillatorNetwork as OscillatorNetwork
