@@ -13,7 +13,9 @@ wanted = {
     for file in Path(folder).rglob("*")
     if file.is_file() and "__pycache__" not in file.parts and file.suffix not in (".cpp", ".hpp")
 }
-extra = {name for name in contained - wanted if not name.startswith("spinode-") and not name.startswith("spinode/kernels/_native.")}
+extra = {
+    name for name in contained - wanted if not name.startswith("spinode-") and not name.startswith("spinode/kernels/_native.")
+}
 if wanted - contained or extra:
     sys.exit(f"missing in the wheel: {sorted(wanted - contained)}\nnot from the four folders: {sorted(extra)}")
 print(f"{len(wanted)} files of the four folders are in the wheel")

@@ -1,8 +1,10 @@
-"""Draw the picture of the README: python docs/images/make_overview.py [FILE]
+"""Draw the picture of the README.
 
-Left: a shipped recording and the free run of the shipped surrogate, fitted to the time before the dashed line. Middle: conductances of
-a physical memory device and of the surrogate fitted to it, under the same pulses. Right: a chaotic series forecast by a reservoir of
-the surrogate on the left.
+    python docs/images/make_overview.py [FILE]
+
+Left: a shipped recording and the free run of the shipped surrogate, fitted to the time before the dotted line. Middle: conductances
+of a physical memory device and of the surrogate fitted to it, under the same pulses. Right: a chaotic series forecast by a
+reservoir of the surrogate on the left.
 """
 
 import sys
@@ -41,7 +43,9 @@ def draw_synapse(ax) -> None:
         reads = 1e6 * np.stack([trace.output["conductance"] for trace in traces])
         low, median, high = np.quantile(reads, (0.05, 0.5, 0.95), axis=0)
         ax.fill_between(np.arange(len(median)), low, high, color=color, alpha=0.15, linewidth=0)
-        ax.plot(median, color=color, linewidth=1.8, label=f"{name}, {DEVICES} devices", linestyle="-" if color == TRUTH else "--")
+        ax.plot(
+            median, color=color, linewidth=1.8, label=f"{name}, {DEVICES} devices", linestyle="-" if color == TRUTH else "--"
+        )
     style_axes(ax, "RESET pulses", "conductance (µS)", "pulses to synapses")
     add_legend(ax)
 
