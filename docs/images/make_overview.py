@@ -2,9 +2,9 @@
 
     python docs/images/make_overview.py [FILE]
 
-Left: a shipped recording and the free run of the shipped surrogate, fitted to the time before the dotted line. Middle: conductances
-of a physical memory device and of the surrogate fitted to it, under the same pulses. Right: a chaotic series forecast by a
-reservoir of the surrogate on the left.
+Left: a shipped recording and the free run of the shipped surrogate, fitted to the time before the dotted line. Middle:
+conductances of a physical memory device and of the surrogate fitted to it, under the same pulses. Right: a chaotic series
+forecast by a reservoir of the surrogate on the left.
 """
 
 import sys
