@@ -160,7 +160,8 @@ def number(
         within = (low is None or (real > low if above else real >= low)) and (
             high is None or (real < high if below else real <= high)
         )
-        if within and not math.isnan(real) and (math.isfinite(real) or not finite):
+        # Comparisons, not functions of `math`: torch.compile traces this with symbolic numbers.
+        if within and real == real and (not finite or -math.inf < real < math.inf):
             return real
     kind = "a finite number" if finite else "a number"
     raise ConfigError(
