@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from lightning.fabric.plugins.environments import LightningEnvironment
 from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger
@@ -353,6 +354,7 @@ def test_parts_compose_with_any_trainer(prepared, member, tmp_path):
         reload_dataloaders_every_n_epochs=1,
         logger=CSVLogger(tmp_path, name="log"),
         callbacks=[best, EarlyStopping("val/nrmse", patience=50)],
+        plugins=[LightningEnvironment()],  # the test may itself run within a batch job
         log_every_n_steps=1,
         enable_progress_bar=False,
         enable_model_summary=False,
