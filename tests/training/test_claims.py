@@ -98,6 +98,6 @@ def test_fashion_mnist_overwrites_mnist_without_metaplasticity(run):
 
 
 def test_metaplasticity_preserves_mnist_in_a_quantised_network(run):
-    plain, metaplastic = (run(name, epochs=5).accuracies["task"] for name in ("qnn-mnist-fashion:m-0", "qnn-mnist-fashion"))
+    plain, metaplastic = (run(name, epochs=3).accuracies["task"] for name in ("qnn-mnist-fashion:m-0", "qnn-mnist-fashion"))
     assert metaplastic.first >= plain.first + 0.20
     assert metaplastic.newest >= 0.75

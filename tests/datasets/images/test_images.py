@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import runpy
+import weakref
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -119,7 +120,8 @@ def test_normalised_inputs_are_cached_and_freed_with_their_images():
     assert torch.equal(images.train_set("standard")[0], first)
     from spinode.datasets.images.images import _INPUTS
 
-    before = len(_INPUTS)
+    alive = weakref.ref(images)
+    assert images in _INPUTS
     del images
     gc.collect()
-    assert len(_INPUTS) == before - 1
+    assert alive() is None  # the cache refers weakly to its keys, and its values do not refer to them
