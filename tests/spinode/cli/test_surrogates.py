@@ -126,6 +126,7 @@ def test_strict_writes_nothing_outside_the_domain(run, here, fitted_file, macros
     assert listing(here) == ["far.csv"]
 
 
+@pytest.mark.slow
 def test_exported_programs_run_elsewhere(run, here, fitted, fitted_file):
     code, out, err = run("export", fitted_file, "m.pt2", "--float32", "--interpolation", "Ku=held")
     assert (code, err) == (0, "")

@@ -183,6 +183,7 @@ def test_log_without_its_package(small, tmp_path, monkeypatch):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no signals")
+@pytest.mark.slow
 def test_interrupted_run_resumes(train, tmp_path):
     """Ctrl-C after the first task: exit code 130, and the same command ends with the result of an undisturbed one."""
     words = ["sgd", *small_with("--tasks", "40", "--save", str(tmp_path / "run"))]

@@ -30,6 +30,7 @@ def model(exports, tmp_path_factory):
 
 
 @pytest.mark.parametrize("layout", ["ensemble with parameters", "delay", "autonomous"])
+@pytest.mark.slow
 def test_rollout_is_that_of_the_surrogate_for_any_batch_and_length(exports, model, layout):
     surrogate, kinds, path = model(layout)
     session = exports.open_session(path)
@@ -41,6 +42,7 @@ def test_rollout_is_that_of_the_surrogate_for_any_batch_and_length(exports, mode
         assert torch.allclose(surrogate.scales.output(outputs), surrogate.scales.output(expected), rtol=0, atol=1e-11)
 
 
+@pytest.mark.slow
 def test_model_is_one_scan_with_names_units_and_free_sizes(model):
     surrogate, kinds, path = model("ensemble with parameters")
     stored = onnx.load(path)
@@ -85,6 +87,7 @@ def test_run_stays_limited_in_single_precision_and_its_export_prints_nothing(exp
     assert torch.allclose(outputs, exports.simulate(device, {"V": "held"}, *runs), atol=1e-3)
 
 
+@pytest.mark.slow
 def test_every_activation_is_exported_in_double_precision(exports, tmp_path):
     surrogate = small_surrogate(order=1, members=3)
     surrogate._warned = True
