@@ -12,6 +12,7 @@ import torch
 from lightning.fabric.plugins.environments import LightningEnvironment, SLURMEnvironment, TorchElasticEnvironment
 from lightning.pytorch import LightningModule
 from lightning.pytorch.utilities.exceptions import SIGTERMException
+from lightning.pytorch.utilities.rank_zero import rank_zero_only
 from torch.utils.data import DataLoader
 
 from spinode.lightning_environment import local_trainer, ordinary_interrupts, quiet_lightning
@@ -109,6 +110,7 @@ def test_variables_at_import_time_change_nothing(srun):
 def test_environment_of_the_caller_takes_precedence(monkeypatch):
     for name, value in TORCHRUN.items():
         monkeypatch.setenv(name, value)
+    monkeypatch.setattr(rank_zero_only, "rank", rank_zero_only.rank)  # a Trainer sets it for the whole process
     with quiet_lightning():
         default = local_trainer(accelerator="cpu", devices=1, logger=False)
         chosen = local_trainer(accelerator="cpu", devices=2, logger=False, plugins=TorchElasticEnvironment())
