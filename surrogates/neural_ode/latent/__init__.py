@@ -1,0 +1,1 @@
+"""Latent modes: a device with many modes behind few outputs, as complex modes with conservative learned forces."""
