@@ -17,7 +17,8 @@ def check_samples(trace: Trace, minimum: int = 2) -> None:
         minimum: Smallest number of samples.
 
     Raises:
-        TraceError: too few samples, a time that does not increase strictly, or NaN or infinite values.
+        TraceError: too few samples, a time that does not increase strictly, or NaN or infinite values other than missing
+            samples of an output.
     """
     if len(trace) < minimum:
         raise TraceError(
@@ -25,10 +26,14 @@ def check_samples(trace: Trace, minimum: int = 2) -> None:
         )
     for name, values in {"time": trace.time, **trace.channels}.items():
         bad = np.flatnonzero(~np.isfinite(values))
-        if len(bad):
+        may_miss = name in trace.output and trace.missing == "mask"
+        if len(bad) and not (may_miss and len(bad) <= len(values) - minimum):
+            remedy = "choose start and stop so that they are left out"
+            if name in trace.output:
+                remedy += ', or read the file with missing="mask" (--missing mask) to leave out these samples'
             raise TraceError(
                 f"{name!r} has {len(bad)} NaN or infinite values, the first at sample {bad[0]} "
-                f"(t = {trace.time[bad[0]]:.6g} s); choose start and stop so that they are left out."
+                f"(t = {trace.time[bad[0]]:.6g} s); {remedy}."
             )
     steps = np.diff(trace.time)
     if np.any(steps <= 0):
@@ -43,6 +48,30 @@ def check_samples(trace: Trace, minimum: int = 2) -> None:
 def median_interval(trace: Trace) -> float:
     """Return the median sample interval [s]."""
     return float(np.median(np.diff(trace.time)))
+
+
+def base_interval(trace: Trace) -> float:
+    """Return the interval of the regular grid on which the samples lie, some of them left out; else the median interval [s].
+
+    Example:
+        >>> base_interval(Trace([0.0, 2.0, 4.0, 5.0, 7.0, 9.0], output={"x": [0, 1, 2, 3, 4, 5]}))
+        1.0
+    """
+    steps = np.diff(trace.time)
+    median, smallest = float(np.median(steps)), float(np.min(steps))
+    if smallest > 0.98 * median:
+        return median
+    # The shortest steps are one interval of the grid each; their mean is more accurate than any of them.
+    interval = float(np.mean(steps[steps < 1.5 * smallest]))
+    position = (trace.time - trace.time[0]) / interval
+    for _ in range(3):
+        ticks = np.round(position)
+        if ticks[-1] < 1:
+            return median
+        interval = float(np.dot(ticks, trace.time - trace.time[0]) / np.dot(ticks, ticks))
+        position = (trace.time - trace.time[0]) / interval
+    on_grid = np.max(np.abs(position - np.round(position))) < 0.02 and np.all(np.diff(np.round(position)) > 0)
+    return interval if on_grid else median
 
 
 def is_uniform(trace: Trace, interval: float, tolerance: float = 1e-4) -> bool:

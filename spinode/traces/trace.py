@@ -19,6 +19,9 @@ from ..validation import describe_type
 #: How a drive behaves between its samples.
 INTERPOLATIONS = ("held", "linear", "spline")
 
+#: What NaN in an output means: an error that a fit refuses, or a missing sample that it leaves out.
+MISSING = ("refuse", "mask")
+
 
 def _is_constant(array: npt.NDArray[Any] | None) -> bool:
     """Return True if the array can never change: neither it nor any array of which it is a view is writeable."""
@@ -56,6 +59,8 @@ class Trace:
         interpolation: How a drive behaves between its samples: "held", "linear" or "spline"; for drives without an entry,
             `spinode.traces.held_drives.infer_interpolation` decides.
         provenance: Origin of the recording: file, reader, instrument, and the cuts and resampling since then.
+        missing: "mask" if NaN in an output marks a missing sample, which fits and scores leave out; "refuse" if NaN is an
+            error. Drives must be known at all times.
 
     Raises:
         TraceError: a channel of another length than `time`, two channels of one name, or no samples.
@@ -75,6 +80,7 @@ class Trace:
     units: Mapping[str, str] = field(default_factory=dict)
     interpolation: Mapping[str, str] = field(default_factory=dict)
     provenance: Mapping[str, Any] = field(default_factory=dict)
+    missing: str = "refuse"
 
     def __post_init__(self) -> None:
         store = partial(object.__setattr__, self)  # as dataclasses set the fields of a frozen instance
@@ -103,6 +109,8 @@ class Trace:
         for name, value in self.parameters.items():
             if np.ndim(value) or not np.issubdtype(np.asarray(value).dtype, np.number) or np.iscomplexobj(value):
                 raise TraceError(f"parameter {name!r} is {value!r}; expected one real number in SI units.")
+        if self.missing not in MISSING:
+            raise TraceError(f"missing is {self.missing!r}; expected one of {', '.join(MISSING)}.")
         store("parameters", MappingProxyType({str(k): float(v) for k, v in self.parameters.items()}))
         for role in ("units", "interpolation", "provenance"):
             store(role, MappingProxyType(dict(getattr(self, role))))
@@ -125,6 +133,38 @@ class Trace:
         span = f", {self.time[0]:.6g} .. {self.time[-1]:.6g} {self.unit('time')}" if len(self) else ""
         named = f"drive={list(self.drive)}, output={list(self.output)}, parameters={dict(self.parameters)}"
         return f"Trace({len(self)} samples{span}, {named})"
+
+    @property
+    def present(self) -> npt.NDArray[np.bool_]:
+        """True where an output was recorded, False where its sample is missing, shape (time, outputs)."""
+        columns = [np.isfinite(values) for values in self.output.values()]
+        return np.stack(columns, -1) if columns else np.zeros((len(self), 0), dtype=np.bool_)
+
+    def masked(self, present: npt.ArrayLike | None = None) -> Trace:
+        """Return the trace with missing samples of its outputs; a fit leaves them out instead of refusing NaN.
+
+        Args:
+            present: True where a sample was recorded, shape (time,) for all outputs or (time, outputs). If omitted, the
+                samples that are NaN or infinite are missing.
+
+        Raises:
+            TraceError: another shape or type.
+
+        Example:
+            >>> trace = Trace([0.0, 1.0, 2.0], output={"x": [1, 2, 3]}).masked([True, False, True])
+            >>> trace.output["x"].tolist(), trace.present[:, 0].tolist()
+            ([1.0, nan, 3.0], [True, False, True])
+        """
+        mask = self.present if present is None else np.asarray(present)
+        mask = mask[:, None] if mask.ndim == 1 else mask
+        if mask.dtype != np.bool_ or mask.shape[:1] != (len(self),) or mask.shape[1:] not in ((1,), (len(self.output),)):
+            raise TraceError(
+                f"present has shape {np.shape(present)} and type {mask.dtype}; expected True or False of shape "
+                f"({len(self)},) or ({len(self)}, {len(self.output)}), one for each sample."
+            )
+        mask = np.broadcast_to(mask, (len(self), len(self.output)))
+        output = {name: np.where(mask[:, i], values, np.nan) for i, (name, values) in enumerate(self.output.items())}
+        return replace(self, output=output, missing="mask")
 
     def unit(self, name: str) -> str:
         """Return the unit of a channel, a parameter or `"time"`; if not given, "" and for the time "s"."""
@@ -201,6 +241,8 @@ class Trace:
             for name, values in sorted(channels.items()):
                 digest.update(repr((role, name, self.unit(name), len(values))).encode())
                 digest.update(values.tobytes())
+        if self.missing != "refuse":
+            digest.update(self.missing.encode())
         return digest.hexdigest()
 
 
