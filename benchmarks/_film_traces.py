@@ -25,10 +25,9 @@ def film_trace(
 
     A run that was stopped resumes where it was.
     """
-    key = hashlib.sha256(Ku.numpy().tobytes() + repr((count, grains, interpolation, alpha)).encode()).hexdigest()[:16]
-    file = FOLDER / f"{key}.pt"
+    file = _file(Ku, count, grains, interpolation, alpha)
     FOLDER.mkdir(parents=True, exist_ok=True)
-    film, rest = _device(count, grains, alpha)
+    film, rest = device(count, grains, alpha)
     saved = (
         torch.load(file, weights_only=True)
         if file.exists()
@@ -56,8 +55,20 @@ def film_trace(
     return trace, saved["seconds"]
 
 
-def _device(count: int, grains: int, alpha: float) -> tuple[Film, Tensor]:
-    """Return the film and its resting state."""
+def is_cached(Ku: Tensor, *, count: int = 1, grains: int = 0, interpolation: str = "held", alpha: float = 0.01) -> bool:
+    """Return True if `film_trace` needs no simulation."""
+    file = _file(Ku, count, grains, interpolation, alpha)
+    return file.exists() and len(torch.load(file, weights_only=True)["mz"]) >= len(Ku)
+
+
+def _file(Ku: Tensor, count: int, grains: int, interpolation: str, alpha: float) -> Path:
+    key = hashlib.sha256(Ku.numpy().tobytes() + repr((count, grains, interpolation, alpha)).encode()).hexdigest()[:16]
+    return FOLDER / f"{key}.pt"
+
+
+def device(count: int = 1, grains: int = 0, alpha: float = 0.01) -> tuple[Film, Tensor]:
+    """Return the film and its resting state, which is cached."""
+    FOLDER.mkdir(parents=True, exist_ok=True)
     file = FOLDER / f"rest-{count}-{grains}.pt"
     generator = torch.Generator().manual_seed(grains)
     if not file.exists():

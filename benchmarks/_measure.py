@@ -22,16 +22,16 @@ THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"
 
 def emit(**line: Any) -> None:
     """Print one JSON line, with numbers rounded to four significant digits."""
-    print(json.dumps(_rounded(line)), flush=True)
+    print(json.dumps(rounded(line)), flush=True)
 
 
-def _rounded(value: Any) -> Any:
+def rounded(value: Any) -> Any:
+    """Return plain values with floats of four significant digits; NaN and infinity as strings, which JSON lacks."""
     if isinstance(value, float):
-        # JSON has neither NaN nor infinity; they are written as strings.
         return float(f"{value:.4g}") if abs(value) < float("inf") else str(value)
     if isinstance(value, dict):
-        return {name: _rounded(item) for name, item in value.items()}
-    return [_rounded(item) for item in value] if isinstance(value, (list, tuple)) else value
+        return {name: rounded(item) for name, item in value.items()}
+    return [rounded(item) for item in value] if isinstance(value, (list, tuple)) else value
 
 
 def pin(cores: int) -> list[int]:
