@@ -113,7 +113,7 @@ def resample_with_mask(trace: Trace, interval: float | None = None, *, method: s
         "to_interval": new,
         "method": method,
         "jitter_rms": float(np.std(np.diff(trace.time))),
-        "longest_gap": None if gap is None or all(kind == "held" for kind in kinds.values()) and not output else list(gap),
+        "longest_gap": None if gap is None or (all(kind == "held" for kind in kinds.values()) and not output) else list(gap),
         "samples": [len(trace), len(grid)],
         "variance_above_nyquist": aliased,
         "held": sorted(name for name, kind in kinds.items() if kind == "held"),

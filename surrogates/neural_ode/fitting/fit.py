@@ -27,7 +27,7 @@ from .consensus import Ranking, probe_runs, rank_restarts
 from .gauss_newton import fit_gauss_newton
 from .order import choose_order
 from .prepare import Prepared, columns, input_columns, on_common_grid, prepare
-from .stages import Candidate, FieldBuilder, default_field, free_run
+from .stages import Candidate, FieldBuilder, default_field
 
 
 def fit(
@@ -82,13 +82,14 @@ def fit(
     config = merge_settings(FitConfig, config, settings, what="fit")
     traces = data if isinstance(data, TraceSet) else TraceSet(data)
     report = progress or (lambda line: None)
-    on_grid = on_common_grid(traces, config)
+    on_grid = on_common_grid(traces, config, report)
     build = vector_field or default_field(config)
     stored = Checkpoint(checkpoint, _identity(traces, config, build))
     order, scan = choose_order(on_grid, config, report, stored)
     prepared = prepare(on_grid, Embedding(config.embedding, order), config)
     candidates = _run_restarts(prepared, config, build, stored, report)
     surrogate = _assemble(prepared, config, candidates, report)
+    calibrate(surrogate, on_grid, config.validation)
     recorded = np.concatenate(columns(on_grid, prepared.ports.output, "output"))
     surrogate.record["residual_steps"] = choose_short_run_steps(recorded, prepared.noise.numpy())
     surrogate.record["residual_level"] = residual_level(surrogate, on_grid, config)
@@ -97,6 +98,7 @@ def fit(
         {
             "config": config.to_dict(),
             "order_scan": scan,
+            "sampling": list(on_grid.notes),
             "fingerprint": traces.fingerprint(),
             "data": [_data_record(trace) for trace in on_grid],
             "versions": {"torch": torch.__version__, "numpy": np.__version__, "python": platform.python_version()},
@@ -157,9 +159,6 @@ def _assemble(prepared: Prepared, config: FitConfig, candidates: list[Candidate]
     for index in kept:
         reason = f"; {ranking.reason}" if index == kept[0] and len(candidates) > 1 else ""
         progress(f"kept restart {index + 1}: validation NRMSE {candidates[index].validation:.4f}{reason}")
-    runs = [torch.cat([free_run(member, prepared, *segment) for segment in prepared.validation]) for member in members]
-    truth = torch.cat([prepared.outputs[first : last + 1] for first, last in prepared.validation])
-    factor, floor = calibrate(torch.stack(runs), truth)
     points = torch.cat([visited_states(members, prepared), prepared.drive], -1)
     fitted = torch.cat([points[first : last + 1] for first, last in prepared.samples.segments])
     unseen = torch.cat([points[first : last + 1] for first, last in prepared.validation])
@@ -171,8 +170,6 @@ def _assemble(prepared: Prepared, config: FitConfig, candidates: list[Candidate]
         members=members,
         domain=Domain.around(fitted, unseen, seed=config.seed, constants=len(prepared.ports.parameters)),
         noise=prepared.noise,
-        spread_factor=factor,
-        spread_floor=floor * prepared.scales.output_scale,
         record=_choice_record(candidates, ranking, config),
     )
 

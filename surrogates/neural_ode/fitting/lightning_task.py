@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from ....dynamics.rollout import rollout
 from ..member import Member
 from .prepare import Prepared
+from .samples import known_errors
 from .stages import FEEDTHROUGH_RIDGE, MIN_FREE_WINDOW, compare_weights, free_run_error
 from .windows import Windows
 
@@ -30,7 +31,8 @@ def shooting_loss(member: Member, windows: Windows, weights: Tensor) -> Tensor:
     """
     feedthrough = member.feedthrough.reshape(-1)[: windows.first_jacobian.shape[-1]]
     states = rollout(member.field, windows.first + windows.first_jacobian @ feedthrough, windows.stages)
-    errors = (states[..., 1:, :] - windows.target_jacobian @ feedthrough - windows.targets) * weights
+    difference = states[..., 1:, :] - windows.target_jacobian @ feedthrough - windows.targets
+    errors = known_errors(difference, windows.status) * weights
     return errors.square().sum(-1).mean()
 
 

@@ -11,18 +11,15 @@ from torch import Tensor
 from ....dynamics.scales import Scales
 from ....errors import TraceError
 from ....traces.held_drives import infer_interpolation
-from ....traces.resample import resample
-from ....traces.sampling import check_samples, median_interval
 from ....traces.trace import Trace, TraceSet
 from ....typing import Array
 from ..drive_interpolation import stage_drive
 from ..embedding import BLOCK_FLOOR, OUTPUT_FLOOR, Embedding
 from ..ports import Ports
 from .config import FitConfig
+from .known_samples import Comparison, between_steps, comparison, sample_status
+from .recordings import MIN_SAMPLES as MIN_SAMPLES, RecordingsOnGrid as RecordingsOnGrid, on_common_grid as on_common_grid
 from .samples import Samples
-
-#: Smallest number of samples of a recording that a fit accepts; with fewer, scales and validation mean nothing.
-MIN_SAMPLES = 200
 
 
 @dataclass(frozen=True)
@@ -39,6 +36,8 @@ class Prepared:
         drive: Drives and parameters in deviations, shape (samples, inputs), for the domain.
         outputs: Recorded outputs in deviations, not smoothed, shape (samples, outputs); free runs are compared with them.
         noise: Standard deviation of the measurement noise of each output, SI units.
+        comparison: Recorded samples between those of the grid, with which free runs are compared instead of `outputs`; None
+            if the recordings were on the grid and complete.
     """
 
     ports: Ports
@@ -50,50 +49,20 @@ class Prepared:
     drive: Tensor
     outputs: Tensor
     noise: Tensor
+    comparison: Comparison | None = None
 
+    def at_recorded(self, run: Tensor, first: int, last: int) -> tuple[Tensor, Tensor]:
+        """Return a free run and the truth at the recorded samples, both in deviations; NaN in the truth where one is missing.
 
-def on_common_grid(traces: TraceSet, config: FitConfig) -> TraceSet:
-    """Check recordings and resample them to the grid of the fit.
-
-    Raises:
-        TraceError: no output, unusable samples, a constant drive or output, a recording that is too short, or an interval
-            finer than that of the recording.
-    """
-    for trace in traces:
-        check_samples(trace, MIN_SAMPLES)
-        if not trace.output:
-            raise TraceError("no output channel was chosen; name at least one, e.g. output=['mz'].")
-    recorded_intervals = [median_interval(trace) for trace in traces]
-    interval = config.sample_interval or float(np.median(recorded_intervals))
-    for index, recorded in enumerate(recorded_intervals):
-        if interval < 0.5 * recorded:
-            owner = f"trace {index}'s" if len(recorded_intervals) > 1 else "the recording's"
-            raise TraceError(
-                f"the sample interval {interval:.4g} s is finer than {owner} own {recorded:.4g} s; "
-                "resampling cannot add what was not recorded. Pass an interval of at least the recorded one."
-            )
-    on_grid = TraceSet([resample(trace, interval, method=config.resampling) for trace in traces])
-    for trace in on_grid:
-        if len(trace) < MIN_SAMPLES:
-            raise TraceError(
-                f"the segment has {len(trace)} samples of {interval:.4g} s; a fit needs at least {MIN_SAMPLES}. "
-                "Take a longer segment, or a finer sample interval."
-            )
-    _check_channels_vary(on_grid)
-    return on_grid
-
-
-def _check_channels_vary(traces: TraceSet) -> None:
-    for role in ("drive", "output"):
-        for name in getattr(traces[0], role):
-            values = np.concatenate([getattr(trace, role)[name] for trace in traces])
-            if np.ptp(values) <= 1e-12 * np.max(np.abs(values)):
-                remedy = (
-                    "leave it out, or pass it as a parameter"
-                    if role == "drive"
-                    else "choose a channel that responds to the drive"
-                )
-                raise TraceError(f"{role} {name!r} is constant ({values[0]:.6g}) in the chosen segment; {remedy}.")
+        Args:
+            run: Outputs over samples first .. last, shape (time, outputs).
+            first: Number of the first sample.
+            last: Number of the last one.
+        """
+        if self.comparison is None:
+            return run, self.outputs[first : last + 1]
+        positions, truth = self.comparison.within(first, last)
+        return torch.as_tensor(between_steps(run.numpy(), positions.numpy())), truth
 
 
 def ports_of(traces: TraceSet) -> Ports:
@@ -162,6 +131,7 @@ def prepare(traces: TraceSet, embedding: Embedding, config: FitConfig) -> Prepar
     noise = np.max([block.noise for block in blocks], 0)  # (order, outputs)
     floor = np.full(noise.shape, BLOCK_FLOOR)
     floor[0] = OUTPUT_FLOOR
+    status, startable = sample_status(traces, embedding, lengths)
     recorded = [scales.output(torch.as_tensor(values))[:length] for values, length in zip(outputs, lengths, strict=True)]
     return Prepared(
         ports=ports,
@@ -175,12 +145,25 @@ def prepare(traces: TraceSet, embedding: Embedding, config: FitConfig) -> Prepar
             state_noise=torch.as_tensor(np.hypot(noise / scales.state_scale.numpy(), floor)).flatten(),
             segments=tuple((offset, offset + cut - 1) for offset, cut in zip(offsets, cuts, strict=True)),
             outputs=len(ports.output),
+            status=status,
+            startable=startable,
         ),
-        validation=tuple((o + cut, o + length - 1) for o, cut, length in zip(offsets, cuts, lengths, strict=True)),
+        validation=tuple(
+            (_next_startable(o + cut, o + length - 1, startable), o + length - 1)
+            for o, cut, length in zip(offsets, cuts, lengths, strict=True)
+        ),
         drive=torch.cat(scaled_inputs),
         outputs=torch.cat(recorded),
         noise=torch.as_tensor(np.max([block.recorded_noise for block in blocks], 0)),
+        comparison=comparison(traces, ports, scales, lengths),
     )
+
+
+def _next_startable(first: int, last: int, startable: Tensor | None) -> int:
+    """Return the first sample of a segment whose state is known."""
+    if startable is None or not bool(startable[first:last].any()):
+        return first
+    return first + int(startable[first:last].nonzero()[0])
 
 
 def _embedded_drive(trace: Trace, ports: Ports, embedding: Embedding, scales: Scales, inputs: Tensor) -> tuple[Tensor, Tensor]:

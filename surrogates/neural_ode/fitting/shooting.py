@@ -136,6 +136,7 @@ class Shooting:
         self.prior = prior
         steps = starts[:, None] + torch.arange(length)
         self.stages = samples.stages[steps]
+        self.rows = steps + 1
         self.targets = samples.states[steps + 1][..., self.compared]
         self.target_jacobian = samples.feedthrough_jacobian[steps + 1][..., self.compared, :]
         self.count = length * len(starts)
@@ -203,7 +204,7 @@ class Shooting:
                     lambda x, u: torch.func.functional_call(self.theta.field, named, (x, u)), first, self.stages
                 )
             compared = states[:, 1:][..., self.compared] - self.target_jacobian @ through
-            residuals = (compared - self.targets) * self.weights
+            residuals = self.samples.errors(compared - self.targets, self.rows, self.compared) * self.weights
             cost = float(residuals.square().sum()) / self.count
             if self.prior is not None:
                 cost += float((shifts / self.prior).square().sum()) / self.count

@@ -130,9 +130,11 @@ def free_run_error(member: Member, prepared: Prepared, segments: Sequence[tuple[
     """
     errors, truths = [], []
     for first, last in segments:
-        truth = prepared.outputs[first : last + 1]
-        errors.append(free_run(member, prepared, first, last) - truth)
+        predicted, truth = prepared.at_recorded(free_run(member, prepared, first, last), first, last)
+        errors.append(predicted - truth)
         truths.append(truth)
     error, truth = torch.cat(errors), torch.cat(truths)
     # A device that rests throughout the segments has no deviation there; that of the fitted part is one.
-    return float((error.square().mean(0).sqrt() / truth.std(0).clamp_min(MIN_DEVIATION)).max())
+    freedom = truth.isfinite().sum(0) - 1
+    deviation = ((truth - truth.nanmean(0)).square().nansum(0) / freedom).sqrt().clamp_min(MIN_DEVIATION)
+    return float((error.square().nanmean(0).sqrt() / deviation).max())

@@ -29,6 +29,7 @@ class Windows(NamedTuple):
         stages: What the vector field sees of the drive in each step, shape (windows, steps, 3, inputs).
         targets: Measured states after each step, shape (windows, steps, state).
         target_jacobian: d targets / d feedthrough, shape (windows, steps, state, feedthrough).
+        status: What is known of each target, as in `Samples.status`, shape (windows, steps, state).
     """
 
     first: Tensor
@@ -36,17 +37,20 @@ class Windows(NamedTuple):
     stages: Tensor
     targets: Tensor
     target_jacobian: Tensor
+    status: Tensor
 
 
 def gather(samples: Samples, starts: Tensor, length: int) -> Windows:
     """Return the windows of `length` steps that begin at given samples, shape (windows,)."""
     steps = starts[:, None] + torch.arange(length)
+    all_known = torch.zeros(*steps.shape, samples.states.shape[-1], dtype=torch.int8)
     return Windows(
         first=samples.states[starts],
         first_jacobian=samples.feedthrough_jacobian[starts],
         stages=samples.stages[steps],
         targets=samples.states[steps + 1],
         target_jacobian=samples.feedthrough_jacobian[steps + 1],
+        status=all_known if samples.status is None else samples.status[steps + 1],
     )
 
 

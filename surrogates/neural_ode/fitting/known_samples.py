@@ -1,0 +1,166 @@
+"""Which embedded samples are known, and the recorded samples with which free runs are compared."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from scipy import interpolate
+from torch import Tensor
+
+from ....dynamics.scales import Scales
+from ....traces.trace import TraceSet
+from ....typing import Array
+from ..embedding import Embedding
+from ..ports import Ports
+from .recordings import RecordingsOnGrid
+from .samples import KNOWN, MISSING
+
+Mask = npt.NDArray[np.bool_]
+
+#: Interpolated samples may be part of an embedded state if their error, measured on samples that are known, is below this, in
+#: deviations of the output.
+MAX_FILL_ERROR = 0.02
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Recorded samples of all recordings, end to end, with their positions on the grid.
+
+    Attributes:
+        positions: Number of the embedded sample that each lies at or after, with its fraction, ascending, shape (samples,).
+        values: Recorded outputs in deviations, NaN where missing, shape (samples, outputs).
+    """
+
+    positions: Tensor
+    values: Tensor
+
+    def within(self, first: int, last: int) -> tuple[Tensor, Tensor]:
+        """Return positions relative to `first` and values of the samples from `first` to `last`."""
+        begin, end = torch.searchsorted(self.positions, torch.tensor([first - 1e-6, last + 1e-6], dtype=self.positions.dtype))
+        return self.positions[begin:end] - first, self.values[begin:end]
+
+
+def between_steps(run: Array, positions: Array) -> Array:
+    """Interpolate a run at instants between its steps, by a cubic spline; at a step, the run itself.
+
+    Args:
+        run: Shape (time, outputs).
+        positions: Instants in steps since the first, within the run, shape (samples,).
+
+    Returns:
+        Shape (samples, outputs).
+
+    Example:
+        >>> between_steps(np.arange(5.0)[:, None] ** 2, np.array([1.0, 2.5])).round(3).tolist()
+        [[1.0], [6.25]]
+    """
+    if len(run) < 4:
+        columns = [np.interp(positions, np.arange(len(run)), column) for column in run.T]
+        return np.stack(columns, -1)
+    steps = np.arange(float(len(run)))
+    result = interpolate.CubicSpline(steps, run)(np.clip(positions, 0, len(run) - 1))
+    nearest = np.round(positions).astype(int)
+    exact = np.abs(positions - nearest) < 1e-3
+    result[exact] = run[nearest[exact]]
+    return np.asarray(result)
+
+
+def comparison(traces: TraceSet, ports: Ports, scales: Scales, lengths: list[int]) -> Comparison | None:
+    """Return the recorded samples to compare free runs with, or None if they are those of the grid.
+
+    Args:
+        traces: From `on_common_grid`.
+        ports: Names of the outputs.
+        scales: Scales of the outputs.
+        lengths: Number of embedded samples of each recording.
+    """
+    recorded = traces.recorded if isinstance(traces, RecordingsOnGrid) else [None] * len(traces)
+    if all(each is None for each in recorded):
+        return None
+    positions, values, offset = [], [], 0
+    for trace, own, length in zip(traces, recorded, lengths, strict=True):
+        source = own or trace
+        step = float(trace.time[-1] - trace.time[0]) / (len(trace) - 1)
+        at = (source.time - trace.time[0]) / step
+        inside = (at > -1e-6) & (at < length - 1 + 1e-6)
+        outputs = np.stack([source.output[name] for name in ports.output], -1)
+        positions.append(np.clip(at[inside], 0, length - 1) + offset)
+        values.append(outputs[inside])
+        offset += length
+    return Comparison(torch.as_tensor(np.concatenate(positions)), scales.output(torch.as_tensor(np.concatenate(values))))
+
+
+def sample_status(traces: TraceSet, embedding: Embedding, lengths: list[int]) -> tuple[Tensor | None, Tensor | None]:
+    """Return what is known of each embedded value, and which samples can start a window; see `Samples`.
+
+    An interpolated output has no weight. The state of a sample is known if the samples that it is computed from are known or
+    interpolated well: in gaps no longer than those that interpolation bridges to within `MAX_FILL_ERROR`.
+
+    Args:
+        traces: From `on_common_grid`.
+        embedding: Kind and order.
+        lengths: Number of embedded samples of each recording.
+    """
+    if not isinstance(traces, RecordingsOnGrid) or all(each is None for each in traces.known):
+        return None, None
+    statuses, startable = [], []
+    for trace, known, length in zip(traces, traces.known, lengths, strict=True):
+        outputs = np.stack(list(trace.output.values()), -1)
+        present = np.ones(outputs.shape, dtype=np.bool_) if known is None else known
+        usable = np.stack([_filled(outputs[:, i], present[:, i]) for i in range(outputs.shape[1])], -1)
+        reach = max(embedding.order, 3)
+        of_state = np.stack([_all_near(column, reach) for column in usable.T], -1)[:length]
+        blocks = np.repeat(of_state[:, None, :], embedding.order, 1)
+        blocks[:, 0] = present[:length]
+        blocks[:, 1:] &= present[:length, None]
+        statuses.append(np.where(blocks, KNOWN, MISSING).reshape(length, -1).astype(np.int8))
+        startable.append(of_state.all(1))
+    return torch.as_tensor(np.concatenate(statuses)), torch.as_tensor(np.concatenate(startable))
+
+
+def _all_near(usable: Mask, reach: int) -> Mask:
+    """Return True at samples within whose reach all samples are usable."""
+    return np.convolve(~usable, np.ones(2 * reach + 1), mode="same") < 0.5
+
+
+def _filled(values: Array, present: Mask) -> Mask:
+    """Return True at samples that are known or interpolated well."""
+    if present.all():
+        return present
+    longest = bridgeable_gap(values, present)
+    edges = np.flatnonzero(np.diff(np.concatenate(([0], (~present).astype(np.int8), [0]))))
+    usable = present.copy()
+    for first, last in zip(edges[::2], edges[1::2], strict=True):
+        usable[first:last] = last - first <= longest and first > 0 and last < len(values)
+    return usable
+
+
+def bridgeable_gap(values: Array, present: Mask, longest: int = 8) -> int:
+    """Return the longest gap, in samples, that a cubic interpolation bridges with an error of `MAX_FILL_ERROR` deviations.
+
+    Measured where samples are known: the middle of a gap of g samples is predicted from the two samples on either side.
+
+    Example:
+        >>> slow, fast = (np.sin(np.arange(400) * rate) for rate in (0.1, 1.5))
+        >>> bridgeable_gap(slow, np.ones(400, dtype=bool)), bridgeable_gap(fast, np.ones(400, dtype=bool))
+        (8, 0)
+    """
+    deviation = float(np.std(values[present]))
+    for gap in range(1, longest + 1):
+        # Samples at -1, 0 and gap + 1, gap + 2; the prediction at the middle, by Lagrange's formula.
+        nodes = np.array([-1.0, 0.0, gap + 1.0, gap + 2.0])
+        middle = (gap + 1) // 2
+        weights = [np.prod([(middle - b) / (a - b) for b in nodes if b != a]) for a in nodes]
+        size = len(values) - gap - 3
+        offsets = (nodes + 1).astype(int)
+        parts = [(values[o : o + size], present[o : o + size]) for o in (*offsets, middle + 1)]
+        valid = np.all([known for _, known in parts], 0) if size > 0 else np.zeros(0, dtype=np.bool_)
+        if valid.sum() < 20:
+            return gap - 1
+        predicted = sum(w * part for w, (part, _) in zip(weights, parts[:4], strict=True))
+        if np.sqrt(np.mean((predicted - parts[4][0])[valid] ** 2)) > MAX_FILL_ERROR * deviation:
+            return gap - 1
+    return longest
