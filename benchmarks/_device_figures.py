@@ -59,11 +59,11 @@ class Claim:
 
     Attributes:
         device: Name of the device.
-        test: Name of the test.
+        test: Name of the test; empty for a claim about the fit.
         limit: Largest value.
         low: Smallest value, or None.
         strict: The value must be below the limit, not at it.
-        what: "score", or an entry of the notes of `spinode.evaluate`: "coverage", "grade".
+        what: "score"; "cpu_seconds" of the fit; or an entry of the notes of `spinode.evaluate`: "coverage", "grade".
     """
 
     device: str
@@ -100,6 +100,7 @@ CLAIMS = (
     Claim("film-current", "other steps", 0.06),
     Claim("film-flow", "other steps", 0.06),
     Claim("four-skyrmions", "steps", 0.15),
+    Claim("skyrmion-voltage", "", 30.0, what="cpu_seconds"),
     Claim("macrospin", "last 30 %", 0.95, low=0.85, what="coverage"),
     Claim("macrospin", "last 30 %", 0.0, what="grade"),
 )

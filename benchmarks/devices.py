@@ -2,7 +2,7 @@
 
     python benchmarks/devices.py [--only silverbox ced ...] [--methods spinode arx subspace gru neural-ode subnet jax-sysid]
                                  [--seeds 0 1 2] [--effort default] [--noisy] [--results FILE] [--data FOLDER] [--simulate]
-    python benchmarks/devices_table.py        writes docs/results/devices.md from the lines
+    python benchmarks/devices_table.py [--print]        the table of the lines, docs/results/devices.md
 
 Protocol. Fit on the training recordings alone; what stops, chooses and regularises sees nothing else. Score: RMSE of a free
 run over a test recording without its first W samples, whose outputs may be used to find the initial state and are the only
@@ -35,12 +35,12 @@ from _device_models import fit_spinode, spinode_version
 from _external_baselines import fit_external
 from _measure import rounded
 from _recordings import Device, MissingData, device_names, read_device
+from devices_table import RESULTS, TABLE, page
 
 import spinode
 
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = Path(os.environ.get("SPINODE_SHARED", ROOT.parent / "shared"))
-RESULTS = ROOT / "benchmarks" / "results" / "devices.jsonl"
 
 #: Version of the baselines of this folder; a change of what they compute raises it.
 BASELINES = "1"
@@ -138,6 +138,8 @@ def main() -> None:
     for name in names:
         if options.noisy or "@" not in name or options.only:
             run_device(name, options)
+    if options.results == RESULTS:
+        TABLE.write_text(page(RESULTS))
 
 
 def run_device(name: str, options: argparse.Namespace) -> None:

@@ -73,9 +73,12 @@ class Lines:
     def devices(self) -> list[str]:
         """Return the names of all devices in the order of `NAMES`, each followed by its noisy versions."""
         known = {device for device, _ in self._lines}
-        return sorted(
-            known, key=lambda name: (list(NAMES).index(name.partition("@")[0]), -len(name.partition("@")[0]), name[::-1])
-        )
+        return sorted(known, key=self._place)
+
+    @staticmethod
+    def _place(name: str) -> tuple[int, float]:
+        clean, _, ratio_name = name.partition("@snr")
+        return list(NAMES).index(clean), -float(ratio_name or "inf")
 
     def tests(self, device: str) -> list[str]:
         """Return the names of the tests of a device."""
@@ -216,8 +219,11 @@ def claims(lines: Lines) -> Iterator[str]:
 
 def claim_row(claim: Claim, lines: Lines) -> str:
     """Return the row of a claim about one test."""
-    name = f"{NAMES[claim.device]}, {claim.test}"
-    if claim.what == "score":
+    name = f"{NAMES[claim.device]}{', ' if claim.test else ''}{claim.test}"
+    if claim.what == "cpu_seconds":
+        times = [float(line["cpu_seconds"]) for line in lines.of(claim.device, "spinode")]
+        measured = statistics.median(times) if times else None
+    elif claim.what == "score":
         measured = lines.median(claim.device, "spinode", claim.test)
     else:
         tests = [line.get("tests", {}).get(claim.test, {}) for line in lines.of(claim.device, "spinode")]
@@ -225,7 +231,7 @@ def claim_row(claim: Claim, lines: Lines) -> str:
         # A verdict must be right in each fit, the coverage in the median one.
         measured = (max if claim.what == "grade" else statistics.median)(values) if values else None
     passed = None if measured is None else claim.met(measured)
-    what = "" if claim.what == "score" else f": {claim.what}"
+    what = {"score": "", "cpu_seconds": ": seconds of one fit"}.get(claim.what, f": {claim.what}")
     return f"| {name}{what} | {claim.limit_text} | {figure(measured)} | {outcome(passed)} |"
 
 
