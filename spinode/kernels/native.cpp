@@ -292,6 +292,26 @@ void bind_film(nb::module_& module) {
         "first"_a, "key"_a);
 }
 
+void bind_latent(nb::module_& module) {
+    using Values = Array<double, -1>;
+    module.def(
+        "latent",
+        [](const std::string& simd, const std::array<int, 7>& sizes, int64_t lanes, int64_t steps, int threads, double limit,
+           Array<const double, -1> theta, Array<const double, -1> core, Values state, Array<const double, -1> drive,
+           Array<const double, -1> settled, std::optional<Values> states, Values result, std::optional<Values> slopes,
+           std::optional<Values> jacobian) {
+            const Latent job{sizes[0],      sizes[1],         sizes[2],          sizes[3],     sizes[4],
+                             sizes[5],      sizes[6],         lanes,             steps,        threads,
+                             limit,         theta.data(),     core.data(),       state.data(), drive.data(),
+                             settled.data(), pointer(states), result.data(),     pointer(slopes), pointer(jacobian)};
+            const Kernels& set = kernels(simd, true);
+            const nb::gil_scoped_release free;
+            return set.latent(job);
+        },
+        "simd"_a, nb::kw_only(), "sizes"_a, "lanes"_a, "steps"_a, "threads"_a, "limit"_a, in("theta"), in("core"), in("state"),
+        in("drive"), in("settled"), in("states").none(), in("result"), in("slopes").none(), in("jacobian").none());
+}
+
 // Strided arrays of windows as views over (member, lane, time, stage, feature).
 View lanes(const Strided<const double, -1, -1, -1>& a) {
     return {const_cast<double*>(a.data()), 0, a.stride(0), a.stride(1), 0, a.stride(2)};
@@ -301,7 +321,7 @@ void bind_shooting(nb::module_& module) {
     using Matrix = Array<double, -1, -1>;
     module.def(
         "shooting",
-        [](const std::string& simd, const std::vector<int64_t>& layout, const std::vector<double>& ratios, int threads,
+        [](const std::string& simd, const std::vector<int64_t>& layout, int method, const std::vector<double>& ratios, int threads,
            Array<const double, -1> theta, Strided<const double, -1, -1, 3, -1> stages, Strided<const double, -1, -1, -1> states,
            Strided<const double, -1, -1, -1, -1> jacobian, Strided<const double, -1, -1, -1> residuals,
            const std::vector<double>& weights, Matrix matrix, Array<double, -1> gradient,
@@ -312,7 +332,7 @@ void bind_shooting(nb::module_& module) {
             const View drive{
                 const_cast<double*>(stages.data()), 0, stages.stride(0), stages.stride(1), stages.stride(2), stages.stride(3)};
             job.run = {field(layout, ratios),
-                       RK4,
+                       Method(method),
                        1,
                        int64_t(stages.shape(0)),
                        int64_t(stages.shape(1)),
@@ -342,7 +362,8 @@ void bind_shooting(nb::module_& module) {
             const nb::gil_scoped_release free;
             set.shooting(job);
         },
-        "simd"_a, nb::kw_only(), "layout"_a, "ratios"_a, "threads"_a, in("theta"), in("stages"), in("states"), in("jacobian"),
+        "simd"_a, nb::kw_only(), "layout"_a, "method"_a, "ratios"_a, "threads"_a, in("theta"), in("stages"), in("states"),
+        in("jacobian"),
         in("residuals"), "weights"_a, in("matrix"), in("gradient"), in("blocks").none(), in("coupling").none(),
         in("pull").none());
 }
@@ -405,4 +426,5 @@ NB_MODULE(_native, module) {
     bind_filter(module);
     bind_learning(module);
     bind_film(module);
+    bind_latent(module);
 }

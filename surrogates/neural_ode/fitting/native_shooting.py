@@ -45,8 +45,9 @@ def equations(
     weights: Tensor,
     *,
     free: bool,
+    method: str = "rk4",
 ) -> Equations:
-    """Compute the sums by the kernel, in double precision, with one Runge-Kutta step per sample.
+    """Compute the sums by the kernel, in double precision, with one step of a method per sample.
 
     Args:
         layout: Layout of the field.
@@ -58,6 +59,7 @@ def equations(
         residuals: Weighted residuals, shape (windows, steps, state); read where a weight is not zero.
         weights: Weight of each state value in the residual, shape (state,).
         free: True if the initial states are unknowns.
+        method: "rk4", "heun" or "euler".
 
     Raises:
         ConfigError: shapes or types that the kernel does not take.
@@ -90,6 +92,7 @@ def equations(
     native.library.shooting(
         native.simd(),
         layout=layout.encode(),
+        method=native.METHODS.index(method),
         ratios=ratios.tolist(),
         threads=native.threads(),
         theta=theta.detach(),
