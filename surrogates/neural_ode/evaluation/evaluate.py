@@ -17,6 +17,7 @@ from ..surrogate import Surrogate
 from .linear_baseline import arx_baseline
 from .matching import MIN_SAMPLES, match_channels, resample_for_surrogate
 from .metrics import QUANTILE_90, divergence_time, horizon_curve, rms_ratio, spectrum_error
+from .recorded_samples import at_recorded_samples, without_missing
 from .residual_change import ResidualChange, detect_residual_change
 from .short_runs import short_run_residuals
 
@@ -26,8 +27,9 @@ class Evaluation:
     """A free run compared with a recording. Times are those of the recording [s]; scores are over all outputs.
 
     Attributes:
-        trace: The recording on the grid of the surrogate and with its channel names.
-        run: The free run, started from the first samples of the recording.
+        trace: The recording with the channel names of the surrogate: its own samples where they are not those of the grid of
+            the surrogate, without the missing ones.
+        run: The free run at these samples, started from the first ones.
         nrmse: Root mean square error over the standard deviation of the recording (rms over the outputs).
         r2: Coefficient of determination, 1 - nrmse^2.
         spectrum_error: Relative error of the amplitude spectra, || |Y| - |Y^| || / || |Y| ||.
@@ -42,6 +44,7 @@ class Evaluation:
         residuals: Errors of runs of a few steps relative to the fitted data, shape (runs, outputs).
         change: The detected change of the device with its evidence, or None.
         notes: What the resampling changed, one sentence each.
+        grid: The recording on the grid of the surrogate; missing samples are interpolated.
     """
 
     trace: Trace
@@ -59,6 +62,7 @@ class Evaluation:
     residuals: Array
     change: ResidualChange | None = None
     notes: tuple[str, ...] = field(default_factory=tuple)
+    grid: Trace | None = None
 
     @property
     def truth(self) -> Array:
@@ -146,13 +150,14 @@ def evaluate(
             f"{', '.join(trace.channels) or 'none'}. Name the channel to use instead with --output / output=."
         )
     grid, notes = resample_for_surrogate(surrogate, named)
-    run = surrogate.run(grid, from_rest=from_rest)
-    time = np.asarray(grid.time)
-    truth = np.stack([grid.output[name] for name in surrogate.ports.output], -1)
+    on_grid = surrogate.run(grid, from_rest=from_rest)
+    scored, run = at_recorded_samples(on_grid, grid, named)
+    time = np.asarray(scored.time)
+    truth = np.stack([scored.output[name] for name in surrogate.ports.output], -1)
     predicted = run.output.numpy()
     error = predicted - truth
-    scale = _deviation(truth, grid)
-    residuals = short_run_residuals(surrogate, grid)
+    scale = _deviation(truth, scored)
+    residuals = without_missing(short_run_residuals(surrogate, grid), grid, named)
     change = detect_residual_change(surrogate, grid, residuals)
     nrmse_before_change = None
     if change is not None:
@@ -160,11 +165,13 @@ def evaluate(
         if before.sum() >= MIN_SAMPLES:
             nrmse_before_change = rms_ratio(error[before], _deviation(truth[before], None))
     return Evaluation(
-        trace=grid,
+        trace=scored,
         run=run,
         nrmse=rms_ratio(error, scale),
         r2=float(1 - np.sum((error / scale) ** 2) / (error.size)),
-        spectrum_error=spectrum_error(truth / scale, predicted / scale),
+        spectrum_error=spectrum_error(
+            np.stack([grid.output[name] for name in surrogate.ports.output], -1) / scale, on_grid.output.numpy() / scale
+        ),
         horizon=tuple(horizon_curve(time, error / scale)),
         diverged_at=divergence_time(time, error / scale, run.diverged_at),
         outside_domain=float(run.outside.double().mean()),
@@ -175,6 +182,7 @@ def evaluate(
         residuals=residuals,
         change=change,
         notes=tuple(notes),
+        grid=grid,
     )
 
 

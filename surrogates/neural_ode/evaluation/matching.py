@@ -6,9 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+
 from ....errors import TraceError
-from ....traces.resample import resample
-from ....traces.sampling import check_samples, median_interval
+from ....traces.resample import resample_with_mask
+from ....traces.sampling import base_interval, check_samples
 from ....traces.trace import Trace
 from ....typing import Array
 from ....units import readable
@@ -87,7 +89,7 @@ def resample_for_surrogate(surrogate: SurrogateModel, trace: Trace) -> tuple[Tra
         TraceError: NaN, a recording that is too short to be scored, or one sampled too coarsely.
     """
     check_samples(trace, 8)
-    step = median_interval(trace)
+    step = base_interval(trace)
     count = trace.duration / surrogate.interval
     if count < MIN_SAMPLES:
         raise TraceError(
@@ -100,18 +102,49 @@ def resample_for_surrogate(surrogate: SurrogateModel, trace: Trace) -> tuple[Tra
             "between the samples are unknown. Record at a shorter interval, or fit a surrogate with a longer sample_interval."
         )
     # The method of the fit: a surrogate of band-limited data does not describe the frequencies that were filtered out.
-    method = surrogate.record.get("config", {}).get("resampling", "spline")
-    grid = resample(trace, surrogate.interval, method=method)
+    method = _resampling_of_fit(surrogate.record)
+    start = first_known(trace)
+    if start > trace.time[0]:
+        trace = trace.between(start, None)
+    grid, known = resample_with_mask(trace, surrogate.interval, method=method)
+    grid = replace(grid, missing="refuse")
     details: Mapping[str, Any] = grid.provenance["resampled"]
     notes = []
     if abs(step / surrogate.interval - 1) > 0.02:
         notes.append(
-            f"resampled from {readable(step, 's')} to {readable(surrogate.interval, 's')} by {method} (held drives averaged)."
+            f"resampled from {readable(step, 's')} to {readable(surrogate.interval, 's')} by {method} (held drives averaged); "
+            "scored at the recorded samples."
         )
     if details["longest_gap"] is not None:
         start, stop = details["longest_gap"]
         notes.append(f"no samples from {start:.6g} s to {stop:.6g} s: the values there are interpolated.")
+    missing = int((~known).any(1).sum())
+    if missing and details["longest_gap"] is None:
+        notes.append(f"{missing} of {len(known)} samples are missing and have no part in the scores.")
     for name, share in details["variance_above_nyquist"].items():
         if share > 1e-3:
             notes.append(f"{share:.2%} of the variance of {name!r} lies above the new Nyquist frequency.")
     return grid, notes
+
+
+def _resampling_of_fit(record: Mapping[str, Any]) -> str:
+    """Return the method by which the fitted recordings were resampled."""
+    for entry in record.get("data") or ():
+        method = entry.get("provenance", {}).get("resampled", {}).get("method")
+        if method in ("spline", "band-limited"):
+            return str(method)
+    return str(record.get("config", {}).get("resampling", "spline"))
+
+
+def first_known(trace: Trace, samples: int = 12) -> float:
+    """Return the time from which an initial state can be estimated: that of the first sample followed by few missing ones.
+
+    Args:
+        trace: The recording.
+        samples: Samples that the estimate needs, of which six in ten must be present.
+    """
+    known = trace.present.all(1)
+    share = np.convolve(known, np.ones(samples) / samples, mode="full")[samples - 1 :]
+    good = np.flatnonzero(known & (share >= 0.6))
+    first = good[0] if len(good) else np.argmax(known)
+    return float(trace.time[first])

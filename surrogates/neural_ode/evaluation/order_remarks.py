@@ -106,7 +106,8 @@ def relative_short_run_error(surrogate: Surrogate, evaluation: Evaluation) -> fl
         return None
     scale = surrogate.scales.output_scale.numpy()
     steps = short_run_steps(surrogate)
-    change = (evaluation.truth[steps:] - evaluation.truth[:-steps]) / scale
+    truth = np.stack(list((evaluation.grid or evaluation.trace).output.values()), -1)
+    change = (truth[steps:] - truth[:-steps]) / scale
     noise = 2 * (surrogate.noise.numpy() / scale) ** 2  # of the difference of two samples
     change_power = np.mean(change**2, 0) - noise
     error_power = np.square(np.atleast_1d(np.asarray(level, dtype=np.float64))) - noise

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import torch
-from scipy import interpolate
 from torch import Tensor
 
 from ....dynamics.scales import Scales
@@ -41,31 +40,6 @@ class Comparison:
         """Return positions relative to `first` and values of the samples from `first` to `last`."""
         begin, end = torch.searchsorted(self.positions, torch.tensor([first - 1e-6, last + 1e-6], dtype=self.positions.dtype))
         return self.positions[begin:end] - first, self.values[begin:end]
-
-
-def between_steps(run: Array, positions: Array) -> Array:
-    """Interpolate a run at instants between its steps, by a cubic spline; at a step, the run itself.
-
-    Args:
-        run: Shape (time, outputs).
-        positions: Instants in steps since the first, within the run, shape (samples,).
-
-    Returns:
-        Shape (samples, outputs).
-
-    Example:
-        >>> between_steps(np.arange(5.0)[:, None] ** 2, np.array([1.0, 2.5])).round(3).tolist()
-        [[1.0], [6.25]]
-    """
-    if len(run) < 4:
-        columns = [np.interp(positions, np.arange(len(run)), column) for column in run.T]
-        return np.stack(columns, -1)
-    steps = np.arange(float(len(run)))
-    result = interpolate.CubicSpline(steps, run)(np.clip(positions, 0, len(run) - 1))
-    nearest = np.round(positions).astype(int)
-    exact = np.abs(positions - nearest) < 1e-3
-    result[exact] = run[nearest[exact]]
-    return np.asarray(result)
 
 
 def comparison(traces: TraceSet, ports: Ports, scales: Scales, lengths: list[int]) -> Comparison | None:

@@ -11,13 +11,14 @@ from torch import Tensor
 from ....dynamics.scales import Scales
 from ....errors import TraceError
 from ....traces.held_drives import infer_interpolation
+from ....traces.recorded import between_steps
 from ....traces.trace import Trace, TraceSet
 from ....typing import Array
 from ..drive_interpolation import stage_drive
 from ..embedding import BLOCK_FLOOR, OUTPUT_FLOOR, Embedding
 from ..ports import Ports
 from .config import FitConfig
-from .known_samples import Comparison, between_steps, comparison, sample_status
+from .known_samples import Comparison, comparison, sample_status
 from .recordings import MIN_SAMPLES as MIN_SAMPLES, RecordingsOnGrid as RecordingsOnGrid, on_common_grid as on_common_grid
 from .samples import Samples
 

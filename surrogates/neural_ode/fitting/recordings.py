@@ -11,6 +11,7 @@ import numpy.typing as npt
 from ....errors import TraceError
 from ....traces.held_drives import infer_interpolation
 from ....traces.interval import choose_interval
+from ....traces.recorded import recorded_beside
 from ....traces.resample import resample_with_mask
 from ....traces.sampling import base_interval, check_samples, median_interval
 from ....traces.trace import Trace, TraceSet
@@ -30,9 +31,6 @@ MAX_DRIVE_GAP = 8
 
 #: Smallest part of a split recording, in samples.
 MIN_PART = 50
-
-# A recording whose times deviate from the grid by less than this, in steps, and has no other samples, is on the grid.
-_ON_GRID = 0.05
 
 
 class RecordingsOnGrid(TraceSet):
@@ -147,17 +145,6 @@ def _part(trace: Trace, on_grid: Trace, known: Mask, first: int, last: int) -> t
     part = replace(part, missing="refuse")
     known = known[first:last]
     return part, None if known.all() else known, recorded_beside(trace, part)
-
-
-def recorded_beside(trace: Trace, on_grid: Trace) -> Trace | None:
-    """Return the recorded samples within the span of a trace on the grid, or None if they are those of the grid."""
-    step = median_interval(on_grid)
-    keep = (trace.time >= on_grid.time[0] - 1e-6 * step) & (trace.time <= on_grid.time[-1] + 1e-6 * step)
-    time = trace.time[keep]
-    if len(time) == len(on_grid) and np.max(np.abs(time - on_grid.time)) < _ON_GRID * step and trace.present[keep].all():
-        return None
-    cut = {role: {k: v[keep] for k, v in getattr(trace, role).items()} for role in ("drive", "output")}
-    return replace(trace, time=time, **cut)
 
 
 def _runs(flags: Mask, longest: int) -> Mask:

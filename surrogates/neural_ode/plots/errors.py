@@ -124,7 +124,7 @@ def plot_residuals(evaluation: Evaluation, *, ax: Axes | None = None) -> Axes:
         ax: Axes to draw into; new ones if omitted.
     """
     ax = new_axes(10.4, 2.8) if ax is None else ax
-    time = np.asarray(evaluation.trace.time)[-len(evaluation.residuals) :]
+    time = np.asarray((evaluation.grid or evaluation.trace).time)[-len(evaluation.residuals) :]
     power = np.mean(np.asarray(evaluation.residuals) ** 2, -1)
     width = max(3, len(power) // 200)
     # Near the ends the mean is over fewer samples.
