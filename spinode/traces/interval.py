@@ -81,7 +81,7 @@ def choose_interval(traces: TraceSet | Sequence[Trace]) -> IntervalChoice:
     if not np.isfinite(per_period) or per_period <= MAX_SAMPLES_PER_PERIOD:
         reason = f"the recorded interval of {shown} is kept: the fastest motion has {per_period:.3g} samples per period"
         return IntervalChoice(recorded, reason, 1, recorded, divides, period)
-    longest = min(len(trace) for trace in members) / MIN_SAMPLES_LEFT
+    longest = min(trace.duration for trace in members) / recorded / MIN_SAMPLES_LEFT
     wanted = min(per_period / SAMPLES_PER_PERIOD, longest)
     factor = max(each for each in divides if each <= max(wanted, 1.0))
     if factor == 1:
@@ -184,5 +184,5 @@ def _allowed_factors(traces: Sequence[Trace], intervals: Sequence[float]) -> tup
             times, _ = change_times(trace.time, values)
             ticks = np.round((times[1:] - trace.time[0]) / interval).astype(np.int64)
             common = int(np.gcd.reduce([common, *ticks]))
-    limit = max(len(trace) for trace in traces) // 16
+    limit = round(max(trace.duration / interval for trace, interval in zip(traces, intervals, strict=True)) / 16)
     return tuple(each for each in range(1, max(limit, 1) + 1) if not common or common % each == 0)

@@ -56,6 +56,6 @@ def between_steps(values: Array, positions: Array) -> Array:
     kind = interpolate.CubicSpline(steps, values) if len(values) > 3 else interpolate.make_interp_spline(steps, values, k=1)
     result = np.asarray(kind(inside), dtype=np.float64)
     nearest = np.round(inside).astype(int)
-    exact = np.abs(inside - nearest) < 1e-3
+    exact = np.abs(inside - nearest) < 1e-9
     result[exact] = values[nearest[exact]]
     return result

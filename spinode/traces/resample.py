@@ -21,8 +21,10 @@ Mask = npt.NDArray[np.bool_]
 #: A step of this many sample intervals is a gap; the step control of simulators stays below.
 GAP = 5.0
 
-# Longest distance between samples that the quintic spline bridges, and the longest that counts as one step, in steps.
-_MAX_SPLINE_GAP, _USUAL_STEP = 4.5, 1.6
+# Longest distance between samples that the quintic spline bridges and that the cubic one does, in steps.
+_MAX_SPLINE_GAPS = (4.5, 10.0)
+# Longest distance between samples that counts as one step, in steps.
+_USUAL_STEP = 1.6
 # A grid time this near to a sample is that of the sample, in steps of the recording: times in text files are rounded.
 _AT_SAMPLE = 1e-4
 
@@ -132,7 +134,8 @@ def resample_with_mask(trace: Trace, interval: float | None = None, *, method: s
 def _through_samples(time: Array, values: Array, grid: Array, step: float, usual: float) -> Array:
     """Return a smooth channel on a grid; where a grid time is that of a sample, the sample itself.
 
-    Between samples that are near, the quintic spline; in longer gaps, where it may overshoot, a monotone cubic one.
+    Between samples that are near, the quintic spline; in longer gaps, where it may overshoot, the cubic one; in those that no
+    interpolation can fill, a monotone one.
     """
     if len(time) == 1:
         return np.full(len(grid), values[0])
@@ -141,9 +144,11 @@ def _through_samples(time: Array, values: Array, grid: Array, step: float, usual
     scaled, at = (time - origin) / step, (grid - origin) / step
     result = np.asarray(fit_spline(scaled, values)(at), dtype=np.float64)
     before = np.clip(np.searchsorted(scaled, at, side="right") - 1, 0, len(time) - 2)
-    far = scaled[before + 1] - scaled[before] > _MAX_SPLINE_GAP * usual / step
-    if far.any():
-        result[far] = interpolate.PchipInterpolator(scaled, values)(np.clip(at[far], scaled[0], scaled[-1]))
+    gap = (scaled[before + 1] - scaled[before]) * step / usual
+    for limit, kind in zip(_MAX_SPLINE_GAPS, (interpolate.CubicSpline, interpolate.PchipInterpolator), strict=True):
+        far = gap > limit
+        if far.any():
+            result[far] = kind(scaled, values)(np.clip(at[far], scaled[0], scaled[-1]))
     # Before the first and after the last sample nothing is known; a spline would run away.
     beyond = (at < scaled[0] - 1) | (at > scaled[-1] + 1)
     result[beyond] = np.where(at[beyond] < scaled[0], values[0], values[-1])
