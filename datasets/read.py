@@ -36,6 +36,7 @@ def read_trace(
     part: Part = None,
     pattern: str | None = None,
     progress: Progress | None = None,
+    missing: str = "refuse",
     pulses: None = None,
 ) -> Trace: ...
 
@@ -55,6 +56,7 @@ def read_trace(
     part: Part = None,
     pattern: str | None = None,
     progress: Progress | None = None,
+    missing: str = "refuse",
     pulses: str | PulseLayout,
 ) -> TraceSet: ...
 
@@ -73,6 +75,7 @@ def read_trace(
     part: Part = None,
     pattern: str | None = None,
     progress: Progress | None = None,
+    missing: str = "refuse",
     pulses: str | PulseLayout | None = None,
 ) -> Trace | TraceSet:
     """Read one recording from a file whose format is recognised by its content.
@@ -94,8 +97,10 @@ def read_trace(
         part: Which recording of a file that contains several (sheet, group, segment, measurement), by name or number.
         pattern: Parameters in the names of files, "device{device}_{amplitude:mV}.csv"; see `read_traces`.
         progress: Receives lines of text about the progress of reading a large file.
+        missing: "mask" if empty or NaN cells of an output are missing samples, which fits and scores leave out; with "refuse" a
+            fit reports them as an error.
         pulses: For a memory device that was read pulse by pulse: "auto", a layout by name ("long", "up-down", "ramps") or a
-            `PulseLayout`. `drive`, `output`, `start` and `stop` cannot be given with it.
+            `PulseLayout`. `drive`, `output`, `start`, `stop` and `missing` cannot be given with it.
 
     Returns:
         The recording in SI. `provenance` contains the file, the units that the file gave, and what the instrument wrote.
@@ -132,6 +137,7 @@ def read_trace(
         "format": format,
         "part": part,
         "progress": progress,
+        "missing": missing,
     }
     if isinstance(path, str | Path):
         if is_set_of_files(path) and (pattern is not None or series_reader(files_of(path)) is None):

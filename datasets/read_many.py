@@ -37,7 +37,7 @@ def read_traces(
         part: Which recording of each file. If omitted, all recordings of a file that contains several are read; the provenance
             of each has its `part`.
         progress: Receives a line of text for each file.
-        **options: `drive`, `output`, `time`, `start`, `stop`, `units` and `format` of `read_trace`.
+        **options: `drive`, `output`, `time`, `start`, `stop`, `units`, `format` and `missing` of `read_trace`.
 
     Returns:
         The set. A series of vector fields (OVF) of one folder or pattern is a single recording.

@@ -37,6 +37,7 @@ def read_one(
     format: str | None = None,  # noqa: A002 - the word that users look for
     part: Part = None,
     progress: Progress | None = None,
+    missing: str = "refuse",
 ) -> Trace:
     """Read one recording; see `read_trace` for the arguments and what is raised.
 
@@ -68,7 +69,10 @@ def read_one(
         {each: columns.symbol(each) for each in (*channels, *constants)} | {"time": time_unit},
         {each: kind for each, kind in table.interpolation.items() if each in drives},
         provenance=provenance_of(Path(source) if is_file else None, reader, columns, times),
+        missing=missing,
     )
+    if missing == "mask":
+        trace = trace.masked()  # infinite values are missing as well
     return trace if start is None and stop is None else trace.between(start, stop)
 
 

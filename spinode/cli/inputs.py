@@ -81,6 +81,8 @@ def reading_options(arguments: Any) -> list[str]:
     for name in ("time", "part", "start", "stop", "pattern", "layout", "polarity", "read_voltage", "conductance_unit"):
         if getattr(arguments, name, None) is not None:
             words += [f"--{name.replace('_', '-')}", str(getattr(arguments, name))]
+    if getattr(arguments, "missing", "refuse") != "refuse":
+        words += ["--missing", arguments.missing]
     for name in ("columns", "units", "parameters"):
         words += [word for value in getattr(arguments, name, []) for word in (f"--{name}", value)]
     return words
@@ -100,6 +102,7 @@ def _reading(arguments: Any, drive: Sequence[str], output: Sequence[str]) -> dic
         "stop": _instant("stop", arguments.stop),
         "units": dict(pairs("units", arguments.units)),
         "part": arguments.part,
+        "missing": getattr(arguments, "missing", "refuse"),
     }
 
 

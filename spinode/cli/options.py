@@ -13,7 +13,7 @@ def add_reading(parser: Parser, *, span: bool = True, pattern: bool = False) -> 
 
     Args:
         parser: Where they are added.
-        span: Add `--start` and `--stop`.
+        span: Add `--start`, `--stop` and `--missing`.
         pattern: Add `--pattern`, for commands that read folders.
     """
     group = parser.add_argument_group("reading")
@@ -28,6 +28,12 @@ def add_reading(parser: Parser, *, span: bool = True, pattern: bool = False) -> 
     if span:
         group.add_argument("--start", type=parse_value, metavar="SECONDS", help="first instant of the part to read")
         group.add_argument("--stop", type=parse_value, metavar="SECONDS", help="last instant of the part to read")
+        group.add_argument(
+            "--missing",
+            choices=("refuse", "mask"),
+            default="refuse",
+            help="empty or NaN cells of an output: an error, or missing samples that are left out (default: refuse)",
+        )
     _add_pairs(group, "units", "NAME=UNIT", "unit of a column, such as V=mV; may be repeated")
     _add_pairs(group, "parameters", "NAME=VALUE", "constant of the recording, in SI units; may be repeated")
     if pattern:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
+from spinode import resample
 from spinode.datasets import read_trace
 from spinode.errors import TraceError, UnitError
 
@@ -51,3 +53,16 @@ def test_provenance(write):
     provenance = read_trace(path).provenance
     assert (provenance["file"], provenance["rows"], provenance["time"]) == ("table.txt", 3, "t")
     assert len(provenance["sha256"]) == 64
+
+
+def test_empty_cells_are_missing_samples_if_requested(tmp_path):
+    file = tmp_path / "run.csv"
+    file.write_text("t (s),V (V),y\n" + "".join(f"{i},{i % 5},{'' if i in (3, 4) else i * i}\n" for i in range(20)))
+    trace = read_trace(file, drive="V", output="y", missing="mask")
+    assert np.flatnonzero(~trace.present[:, 0]).tolist() == [3, 4]
+    assert resample(trace).output["y"][5] == 25
+    refused = read_trace(file, drive="V", output="y")
+    with pytest.raises(TraceError, match="--missing mask"):
+        resample(refused)
+    with pytest.raises(TraceError, match="expected one of refuse, mask"):
+        read_trace(file, drive="V", output="y", missing="drop")
