@@ -19,6 +19,7 @@ from ...typing import Array
 from .drive_interpolation import settled_drive
 from .embedding import BLOCK_FLOOR
 from .model import SurrogateModel
+from .predicted_spread import distances
 
 #: Samples from which an initial state is estimated. The derivative at the edge of a recording is inaccurate; a run through a
 #: few samples determines it better.
@@ -36,9 +37,10 @@ class FreeRun:
         time: Instants [s], shape (time,).
         output: Mean response in SI units, shape (time, outputs).
         members: Response of each member, shape (members, time, outputs).
-        spread: Calibrated standard deviation of the response, shape (time, outputs).
+        spread: Calibrated standard deviation of recorded samples around the response, shape (time, outputs).
         outside: True at steps outside the domain of validity, shape (time,).
         diverged_at: Time at which the state reached its numerical limit [s], or None.
+        points: States (mean over members) and drives in deviations, shape (time, state + drive).
     """
 
     time: Tensor
@@ -47,6 +49,7 @@ class FreeRun:
     spread: Tensor
     outside: Tensor
     diverged_at: float | None
+    points: Tensor | None = None
 
 
 class _Embedded(NamedTuple):
@@ -92,15 +95,39 @@ def run_along(surrogate: SurrogateModel, trace: Trace, *, from_rest: bool = Fals
         )
     escaped = (states.abs() >= STATE_LIMIT).any(-1).any(0)
     time = torch.as_tensor(np.array(trace.time))
-    spread = outputs.std(0) * surrogate.spread_factor if len(outputs) > 1 else torch.zeros_like(outputs[0])
+    inputs = surrogate.assemble_inputs(drive, trace.parameters, interpolation)[0]
+    points = torch.cat([states.mean(0), surrogate.scales.drive(inputs)], -1)
+    other_drive = any(interpolation.get(name, kind) != kind for name, kind in surrogate.ports.interpolation.items())
     return FreeRun(
         time=time,
         output=outputs.mean(0),
         members=outputs,
-        spread=(spread.square() + surrogate.spread_floor.square()).sqrt(),
+        spread=predicted_spread(surrogate, outputs, points, other_drive=other_drive),
         outside=outside | escaped,
         diverged_at=float(time[int(escaped.nonzero()[0])]) if bool(escaped.any()) else None,
+        points=points,
     )
+
+
+def predicted_spread(surrogate: SurrogateModel, outputs: Tensor, points: Tensor, *, other_drive: bool = False) -> Tensor:
+    """Return the calibrated standard deviation of recorded samples around the mean response, shape (time, outputs).
+
+        sqrt(floor^2 + (factor * deviation of the members)^2 + growth^2)
+
+    floor is the measurement noise, growth that part of the error that depends on the time since the start and on the distance
+    from the fitted data (`SpreadModel`).
+
+    Args:
+        surrogate: The model.
+        outputs: Responses of the members, SI units, shape (members, time, outputs).
+        points: States and drives of the run, in deviations, shape (time, state + drive).
+        other_drive: The drive runs otherwise between samples than in the fit.
+    """
+    members = outputs.std(0) * surrogate.spread_factor if len(outputs) > 1 else torch.zeros_like(outputs[0])
+    usual = float(surrogate.spread.distance)
+    distance = distances(points, surrogate.domain.points) if usual > 0 else np.zeros(len(points))
+    growth = surrogate.spread(distance, float(surrogate.domain.radius), other_drive=other_drive)
+    return (members.square() + surrogate.spread_floor.square() + growth.square()).sqrt()
 
 
 def estimate_initial_state(surrogate: SurrogateModel, trace: Trace, *, member: int = 0) -> Tensor:

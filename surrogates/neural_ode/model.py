@@ -23,6 +23,7 @@ from .embedding import Embedding
 from .inputs import assemble_inputs, broadcast_batches
 from .member import Member
 from .ports import Ports
+from .predicted_spread import SpreadModel
 
 
 class SurrogateModel(nn.Module):
@@ -47,6 +48,7 @@ class SurrogateModel(nn.Module):
         noise: Tensor,
         spread_factor: Tensor | float = 1.0,
         spread_floor: Tensor | None = None,
+        spread: SpreadModel | None = None,
         record: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__()
@@ -60,6 +62,7 @@ class SurrogateModel(nn.Module):
         self.register_buffer("noise", noise.detach().clone())
         self.register_buffer("spread_factor", torch.as_tensor(spread_factor, dtype=noise.dtype).clone())
         self.register_buffer("spread_floor", floor.detach().clone())
+        self.spread = SpreadModel.none(len(ports.output)) if spread is None else spread
         self.record: dict[str, Any] = dict(record or {})
 
     # --- simulation: tensors in, tensors out -------------------------------------------------------------------------

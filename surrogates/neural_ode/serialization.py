@@ -21,6 +21,7 @@ from .embeddings.base import embedding_names
 from .fit_record import checked_record
 from .member import Member
 from .ports import Ports
+from .predicted_spread import SpreadModel
 from .surrogate import Surrogate
 
 KEY = "spinode"
@@ -80,12 +81,15 @@ def unpack(meta: Mapping[str, Any], tensors: Tensors, *, field: nn.Module | None
         members=[_member(meta, tensors, field, embedding, scales, ports, index) for index in range(count)],
         domain=Domain(_domain_points(tensors, embedding, ports), 0.0, len(ports.parameters)),
         noise=noise,
+        spread=_spread(tensors, len(ports.output)),
         record=checked_record(meta["record"], ports),
     )
     for name, shape in {"domain.radius": (), "noise": noise.shape, "spread_factor": (), "spread_floor": noise.shape}.items():
         if not bool((shaped(tensors, name, tuple(shape)) >= 0).all()):
             raise ValueError(f"{name} is negative")
-    surrogate.load_state_dict(tensors, strict=True)
+    # In older files the spread is the same at every step.
+    constant = {} if _has_spread(tensors) else surrogate.spread.state_dict(prefix="spread.")
+    surrogate.load_state_dict({**constant, **tensors})
     return surrogate
 
 
@@ -138,6 +142,25 @@ def _scales(tensors: Mapping[str, Tensor], embedding: Embedding, ports: Ports) -
         if not bool((parts[name] > 0).all()):
             raise ValueError(f"{name} is not positive")
     return Scales(**parts)
+
+
+def _has_spread(tensors: Mapping[str, Tensor]) -> bool:
+    return any(name.startswith("spread.") for name in tensors)
+
+
+def _spread(tensors: Mapping[str, Tensor], outputs: int) -> SpreadModel:
+    if not _has_spread(tensors):
+        return SpreadModel.none(outputs)
+    curve = tensors["spread.curve"]
+    if curve.ndim != 2 or not 1 <= len(curve) <= MAX_COUNT:
+        raise ValueError(f"spread.curve has shape {tuple(curve.shape)}, expected (knots, {outputs})")
+    shapes = {"curve": (len(curve), outputs), "steps": (len(curve),), "distance": (), "memory": (), "other_drive": (outputs,)}
+    for name, shape in shapes.items():
+        if not bool((shaped(tensors, f"spread.{name}", shape) >= 0).all()):
+            raise ValueError(f"spread.{name} is negative")
+    if not bool((tensors["spread.steps"].diff() > 0).all()):
+        raise ValueError("spread.steps do not ascend")
+    return SpreadModel.none(outputs, len(curve))
 
 
 def _domain_points(tensors: Mapping[str, Tensor], embedding: Embedding, ports: Ports) -> Tensor:

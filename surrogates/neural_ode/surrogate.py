@@ -30,7 +30,8 @@ class Surrogate(SurrogateModel):
         domain: Domain of validity.
         noise: Standard deviation of the measurement noise of each output, SI units, shape (outputs,).
         spread_factor: Calibration of the ensemble's standard deviation, shape ().
-        spread_floor: Standard deviation of a free run's error on validation samples, SI units, shape (outputs,).
+        spread_floor: Part of the spread that is the same at every step: the measurement noise, SI units, shape (outputs,).
+        spread: Part of the spread that grows with the time since the start and the distance from the fitted data.
         record: Data and settings of the fit: configuration, history, scores, data fingerprint, provenance (plain JSON).
 
     Source: Chen et al., Nat. Commun. 13, 1016 (2022).
