@@ -1,7 +1,8 @@
 """Models that benchmarks/devices.py compares with spinode: linear ones, and networks as users of torch write them.
 
-All are fitted on the first 90 % of each training recording and choose by free runs over the remainder, in deviations from mean
-and standard deviation. Libraries that need another environment are in _external_baselines.py.
+All choose by free runs over the last part of each training recording, see `split`, in deviations from mean and standard
+deviation; linear models are then fitted again to the whole recordings. Libraries that need another environment are in
+_external_baselines.py.
 """
 
 from __future__ import annotations
@@ -14,15 +15,17 @@ from typing import Any
 
 import numpy as np
 import torch
-from _device_models import Run, split
+from _device_models import Run, split, training_pairs
 from _recordings import Array, Device, columns
 from torch import Tensor, nn
 from torchdiffeq import odeint
 
-from spinode import Trace
+from spinode import Trace, TraceError
+from spinode.surrogates.neural_ode.latent.state_space import StateSpace
+from spinode.surrogates.neural_ode.latent.subspace import SubspaceIdentification
 
-#: Seconds of process time after which training ends.
-LIMIT = 180.0
+#: Seconds of process time after which training ends: those of the default effort of `spinode.fit`.
+LIMIT = 60.0
 
 #: Longest stretch of the validation part, in samples, over which networks run between two blocks of training steps.
 _CHECKED = 4000
@@ -59,21 +62,24 @@ def fit_arx(device: Device, seed: int, orders: tuple[int, ...] = (1, 2, 3, 4, 6,
     fitted, unseen = split(device)
     scales = Scales.of(fitted)
     fitted, unseen = scales.scaled(fitted), scales.scaled(unseen)
-    best: tuple[float, int, Array] | None = None
+    errors = {}
     for order in orders:
         if min(len(y) for _, y in fitted) < 4 * order:
             break
-        rows = [_arx_rows(u, y, order) for u, y in fitted]
-        design, target = (np.concatenate(parts) for parts in zip(*rows, strict=True))
-        coefficients = np.linalg.lstsq(design, target, rcond=None)[0]
+        coefficients = _arx_coefficients(fitted, order)
         runs = [(_arx_run(coefficients, order, u, y[: device.washout]), y) for u, y in unseen]
-        error = float(np.mean(np.concatenate([(run - y)[device.washout :] ** 2 for run, y in runs])))
-        if best is None or error < best[0]:
-            best = error, order, coefficients
-    assert best is not None
-    error, order, coefficients = best
-    notes = {"order": order, "validation": float(np.sqrt(error))}
+        errors[order] = float(np.sqrt(np.mean(np.concatenate([(run - y)[device.washout :] ** 2 for run, y in runs]))))
+    order = min(errors, key=lambda order: errors[order])
+    coefficients = _arx_coefficients(scales.scaled(training_pairs(device)), order)
+    notes = {"order": order, "validation": errors[order]}
     return (lambda test: scales.run(test, device.washout, lambda u, y: _arx_run(coefficients, order, u, y))), notes
+
+
+def _arx_coefficients(pairs: list[tuple[Array, Array]], order: int) -> Array:
+    rows = [_arx_rows(u, y, order) for u, y in pairs]
+    design, target = (np.concatenate(parts) for parts in zip(*rows, strict=True))
+    coefficients: Array = np.linalg.lstsq(design, target, rcond=None)[0]
+    return coefficients
 
 
 def _arx_rows(u: Array, y: Array, order: int) -> tuple[Array, Array]:
@@ -97,28 +103,40 @@ def _arx_run(coefficients: Array, order: int, u: Array, known: Array) -> Array:
     return run[order:]
 
 
-def fit_subspace(device: Device, seed: int, max_order: int = 16) -> tuple[Run, dict[str, Any]]:
-    """Identify a linear state-space model by PO-MOESP; the order whose free run validates best."""
-    from spinode.surrogates.neural_ode.latent.subspace import SubspaceIdentification
+def fit_subspace(
+    device: Device, seed: int, max_order: int = 16, horizons: tuple[int | None, ...] = (None, 100)
+) -> tuple[Run, dict[str, Any]]:
+    """Identify a linear state-space model by PO-MOESP; order and horizon are those whose free run validates best.
 
+    Modes that are close to each other need a long horizon, short recordings a short one.
+    """
     fitted, unseen = split(device)
-    identified = SubspaceIdentification([y for _, y in fitted], [u for u, _ in fitted], max_order)
     scale = np.concatenate([y for _, y in fitted]).std(0)
-    errors = {}
-    for order in range(1, min(max_order, len(identified.singular_values) - 1) + 1):
-        model = identified.model(order)
-        residuals = [((_observed_run(model, u, y[: device.washout]) - y) / scale)[device.washout :] for u, y in unseen]
-        errors[order] = float(np.sqrt(np.mean(np.concatenate(residuals) ** 2)))
-    order = min(errors, key=lambda order: errors[order])
-    model = identified.model(order)
+    errors: dict[tuple[int, int | None], float] = {}
+    for horizon in horizons:
+        try:
+            identified = SubspaceIdentification([y for _, y in fitted], [u for u, _ in fitted], max_order, horizon=horizon)
+        except (TraceError, AssertionError):  # too few samples for this horizon
+            continue
+        for order in range(1, min(max_order, len(identified.singular_values) - 1) + 1):
+            model = identified.model(order)
+            runs = [(_observed_run(model, u, y[: device.washout]), y) for u, y in unseen]
+            residuals = [((run - y) / scale)[device.washout :] for run, y in runs]
+            errors[order, horizon] = float(np.sqrt(np.mean(np.concatenate(residuals) ** 2)))
+    if not errors:
+        raise TraceError("the recordings are too short for subspace identification")
+    order, horizon = chosen = min(errors, key=lambda each: errors[each])
+    pairs = training_pairs(device)
+    whole = SubspaceIdentification([y for _, y in pairs], [u for u, _ in pairs], max_order, horizon=horizon)
+    model = whole.model(order)
 
     def run(test: Trace) -> Array:
         return _observed_run(model, columns(test, "drive"), columns(test, "output")[: device.washout])
 
-    return run, {"order": order, "validation": errors[order]}
+    return run, {"order": order, "horizon": horizon, "validation": errors[chosen]}
 
 
-def _observed_run(model: Any, u: Array, known: Array) -> Array:
+def _observed_run(model: StateSpace, u: Array, known: Array) -> Array:
     """Simulate from the state that fits the known outputs best by least squares, of smallest norm if they are few."""
     forced = model.simulate(u[: len(known)])
     observability = [model.c]

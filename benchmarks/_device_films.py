@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import math
 from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from _film_drives import MEAN, UNIT, drive, mackey_glass_drive
+from _film_drives import MEAN, UNIT, mackey_glass_drive
 from _film_traces import FOLDER, INTERVAL, device, film_trace, is_cached
 from torch import Tensor
 
@@ -53,14 +54,26 @@ def multisine_film(*, simulate: bool) -> Trace:
     return _anisotropy(multisine(15e-9, seed=7), "linear", simulate)
 
 
+#: Training drive of four skyrmions: share of a quarter of UNIT, length [s] and seed of each stretch, a ramp from rest.
+FOUR = ((0.04, 8e-9, 11), (0.2, 8e-9, 12), (1.0, 44e-9, 13))
+FOUR_TEST = 1600  # samples at the end of it that are tested
+
+
 def four_skyrmions(*, simulate: bool) -> tuple[Trace, dict[str, Trace]]:
-    """Return the recordings of `four` in benchmarks/reservoir.py, and a test under the kind of drive of its training."""
-    train = _anisotropy(drive("steps-mixed", 40e-9, 1), "held", simulate, count=4)
-    tests = {
-        "steps": _anisotropy(drive("steps-mixed", 10e-9, 100), "held", simulate, count=4),
-        "Mackey-Glass": _anisotropy(mackey_glass_drive(120, scale=0.25), "held", simulate, count=4),
-    }
-    return train, tests
+    """Return a recording of four skyrmions under a ramp of steps; tests are its end and the drive of the Mackey-Glass task."""
+    whole = _anisotropy(torch.cat([_ramp_steps(*stretch) for stretch in FOUR]), "held", simulate, count=4)
+    split = len(whole) - FOUR_TEST
+    tests = {"steps": whole.between(float(whole.time[split]), None)}
+    with contextlib.suppress(MissingFilm):
+        tests["Mackey-Glass"] = _anisotropy(mackey_glass_drive(120, scale=0.25), "held", simulate, count=4)
+    return whole.between(None, float(whole.time[split - 1])), tests
+
+
+def _ramp_steps(share: float, duration: float, seed: int) -> Tensor:
+    largest = 0.25 * UNIT * share
+    generator = torch.Generator().manual_seed(seed)
+    low, high, hold = MEAN - largest, MEAN + largest, (10e-12, 100e-12)
+    return random_steps(low, high, duration=duration, interval=INTERVAL, hold=hold, generator=generator)
 
 
 def _anisotropy(Ku: Tensor, interpolation: str, simulate: bool, count: int = 1) -> Trace:

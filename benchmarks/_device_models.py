@@ -114,9 +114,8 @@ def _state_of_few_samples(surrogate: Surrogate, grid: Trace, known: int, member:
         for role in ("output", "drive")
     )
     interpolation, first = dict(grid.interpolation), slice(0, max(known, 2))
-    start = surrogate.state_from(padded, drive, parameters=grid.parameters, interpolation=interpolation, member=member)[
-        0
-    ].detach()
+    settings = {"parameters": grid.parameters, "interpolation": interpolation, "member": member}
+    start = surrogate.state_from(padded, drive, **settings)[0].detach()
     floor = 1e-3 * surrogate.scales.output_scale
     noise = torch.maximum(surrogate.noise, floor)
     # An embedding that looks ahead needs the drive behind the fitted samples.
@@ -148,9 +147,17 @@ def spinode_version() -> str:
     return f"{installed('spinode')}+{digest.hexdigest()[:8]}"
 
 
-def split(device: Device, share: float = 0.1) -> tuple[list[tuple[Array, Array]], list[tuple[Array, Array]]]:
-    """Return (drive, output) of each training recording without its last part, and those parts, which validate."""
-    pairs = [(columns(trace, "drive"), columns(trace, "output")) for trace in device.train]
-    cuts = [round(len(y) * (1 - share)) for _, y in pairs]
+def training_pairs(device: Device) -> list[tuple[Array, Array]]:
+    """Return (drive, output) of each training recording, each of shape (time, channels)."""
+    return [(columns(trace, "drive"), columns(trace, "output")) for trace in device.train]
+
+
+def split(device: Device) -> tuple[list[tuple[Array, Array]], list[tuple[Array, Array]]]:
+    """Return (drive, output) of each training recording without its last part, and those parts, which validate.
+
+    The part is a tenth, and of short recordings 500 samples, but at most three tenths.
+    """
+    pairs = training_pairs(device)
+    cuts = [len(y) - round(min(max(0.1 * len(y), 500), 0.3 * len(y))) for _, y in pairs]
     fitted = [(u[:cut], y[:cut]) for (u, y), cut in zip(pairs, cuts, strict=True)]
     return fitted, [(u[cut:], y[cut:]) for (u, y), cut in zip(pairs, cuts, strict=True)]

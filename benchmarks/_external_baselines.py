@@ -23,7 +23,7 @@ import numpy as np
 MAX_SAMPLES = 20_000
 
 
-def fit_external(method: str, device: Any, seed: int, python: Path | None, limit: float = 180.0) -> tuple[Any, dict[str, Any]]:
+def fit_external(method: str, device: Any, seed: int, python: Path | None, limit: float = 60.0) -> tuple[Any, dict[str, Any]]:
     """Fit in another Python and return its free runs along the tests of the device.
 
     Raises:

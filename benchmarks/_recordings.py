@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 from _device_films import MissingFilm, current_film, four_skyrmions, multisine_film
 from _film_traces import INTERVAL
+from _many_modes import many_modes_traces
 from numpy.typing import NDArray
 
 from spinode import Trace, resample
@@ -21,6 +22,9 @@ Array = NDArray[np.float64]
 
 #: Samples left out of the score of devices whose publications give no number.
 WASHOUT = 50
+
+#: The same for devices with many modes, whose state takes longer to find.
+MANY_MODES_WASHOUT = 200
 
 
 @dataclass(frozen=True, eq=False)
@@ -193,16 +197,15 @@ def _current(kind: str, data: Path, simulate: bool) -> Device:
 
 def _four(data: Path, simulate: bool) -> Device:
     train, tests = four_skyrmions(simulate=simulate)
-    return make_device("four-skyrmions", (train,), tests)
+    return make_device("four-skyrmions", (train,), tests, MANY_MODES_WASHOUT)
 
 
 def _many_modes(data: Path, simulate: bool) -> Device:
     try:
-        from _many_modes import many_modes_traces  # the stand-in is optional
+        train, tests = many_modes_traces()
     except ImportError as error:
-        raise MissingData(f"the stand-in of many modes is not part of this checkout ({error})") from None
-    train, tests = many_modes_traces()
-    return make_device("many-modes", train, tests)
+        raise MissingData(f"this version of spinode has no stand-in of many modes ({error})") from None
+    return make_device("many-modes", train, tests, MANY_MODES_WASHOUT)
 
 
 Maker = Callable[[Path, bool], Device]

@@ -34,16 +34,18 @@ HEAD = """# Free runs along recordings of many devices
 Written by `python benchmarks/devices_table.py` from the lines of `python benchmarks/devices.py`; do not edit.
 
 Each model is fitted on the training recordings alone. Score: root mean square error of a free run over a test recording without
-its first W samples (50; 4 for CED, 10 for MR damper and buck converter), whose outputs are the only ones that a model is given,
-to find the initial state. NRMSE: divided by the standard deviation of the test. Median over seeds, smallest .. largest in
-parentheses; "diverged" is a free run that is not finite. spinode runs with its defaults; seconds are processor time of one fit.
+its first W samples (50; 4 for CED, 10 for MR damper and buck converter, 200 for devices with many modes), whose outputs are the
+only ones that a model is given, to find the initial state. NRMSE: divided by the standard deviation of the test. Median over
+seeds, smallest .. largest in parentheses; "diverged" is a free run that is not finite. spinode runs with its defaults; seconds
+are processor time of one fit.
 
-ARX and subspace identification choose their order (to 16) by a free run over the last tenth of the training recordings; GRU (32
-units) and plain Neural ODE (torchdiffeq, state = output and its derivative, Adam) stop and choose by it, and end after 180 s,
-as does SUBNET (deepSI 0.4.4, state of 4, its default networks); jax-sysid fits linear models of order 2 and 4 to the simulation
-error. "Of linear" is relative to the best linear score on this test: of ARX, subspace and the published model.
-They are short programs in `benchmarks/_baselines.py` and `benchmarks/_external_baselines.py`, not tuned for each device, as
-spinode is not. "Reach" is what settings of spinode gave that were chosen on the test files: a bound, not a fair score.
+ARX and subspace identification choose their order (to 16) by a free run over the last part of the training recordings (a
+tenth, of short ones up to three tenths). GRU (32 units) and plain Neural ODE (torchdiffeq, state = output and its derivative,
+Adam) stop and choose by it, and end after 60 s, as does SUBNET (deepSI 0.4.4, state of 4, its default networks). jax-sysid fits
+linear models of order 2 and 4 to the simulation error. These are short programs, `benchmarks/_baselines.py` and
+`benchmarks/_external_baselines.py`, not tuned for each device, as spinode is not. "Of linear" is relative to the best linear
+score on this test: of ARX, subspace and the published model. "Reach" is what settings of spinode gave that were chosen on the
+test files: a bound, not a fair score.
 """
 
 
