@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -25,6 +26,7 @@ class StateSpace:
         output_offset: y_0, shape (outputs,).
         initial_states: State at the first sample of each fitted recording, each of shape (states,).
         singular_values: Singular values of the identification, in descending order; a gap shows the order.
+        noise: Root mean square error of the fitted runs, shape (outputs,); with it, initial states are estimated.
     """
 
     a: Array
@@ -35,6 +37,7 @@ class StateSpace:
     output_offset: Array
     initial_states: tuple[Array, ...] = ()
     singular_values: Array = field(default_factory=lambda: np.zeros(0))
+    noise: Array = field(default_factory=lambda: np.zeros(0))
 
     @property
     def order(self) -> int:
@@ -79,20 +82,48 @@ class StateSpace:
         return result
 
     def estimate_initial_state(self, outputs: Array, inputs: Array) -> Array:
-        """Estimate the state at the first sample by least squares on the free run through all samples given.
+        """Estimate the state at the first sample from the free run through all samples given.
+
+        Least squares in the error over `noise`, with a standard normal prior on the state if the noise is known: a few samples
+        do not distinguish modes that are close to each other.
 
         Args:
             outputs: Shape (time, outputs).
             inputs: Shape (time, inputs).
 
         Returns:
-            Shape (states,); the smallest one where the samples do not determine it.
+            Shape (states,).
         """
-        free = _free_decay(self.a, self.c, len(outputs))
-        forced = self.simulate(inputs)
-        residual = _columns("outputs", outputs) - forced
-        solution: Array = np.linalg.lstsq(free.reshape(-1, self.order), residual.reshape(-1), rcond=1e-10)[0]
+        residual = _columns("outputs", outputs) - self.simulate(inputs)
+        free = linear_states(self.a.T, np.zeros((len(residual), *self.c.shape)), self.c)
+        if not len(self.noise):
+            plain: Array = np.linalg.lstsq(free.reshape(-1, self.order), residual.reshape(-1), rcond=1e-10)[0]
+            return plain
+        floor = np.maximum(self.noise, 1e-9 * np.linalg.norm(self.c, axis=1))
+        rows = np.concatenate([(free / floor[:, None]).reshape(-1, self.order), np.eye(self.order)])
+        target = np.concatenate([(residual / floor).reshape(-1), np.zeros(self.order)])
+        solution: Array = np.linalg.lstsq(rows, target, rcond=None)[0]
         return solution
+
+    def normalised(self, outputs: Sequence[Array], inputs: Sequence[Array]) -> StateSpace:
+        """Return the same model with states of unit deviation along recordings, and with the error of its runs as the noise.
+
+        Args:
+            outputs: One recording each, shape (time, outputs).
+            inputs: Shape (time, inputs); the runs start from `initial_states`.
+        """
+        runs = [self.states(u, start) for u, start in zip(inputs, self.initial_states, strict=True)]
+        scale = np.sqrt(np.mean(np.concatenate(runs) ** 2, 0))
+        scale[scale <= 0] = 1
+        errors = [self.simulate(u, start) - y for y, u, start in zip(outputs, inputs, self.initial_states, strict=True)]
+        return replace(
+            self,
+            a=self.a / scale[:, None] * scale,
+            b=self.b / scale[:, None],
+            c=self.c * scale,
+            initial_states=tuple(start / scale for start in self.initial_states),
+            noise=np.sqrt(np.mean(np.concatenate(errors) ** 2, 0)),
+        )
 
 
 def linear_states(a: Array, forces: Array, start: Array) -> Array:
@@ -113,11 +144,6 @@ def linear_states(a: Array, forces: Array, start: Array) -> Array:
         states[t] = state
         state = state @ transposed + force
     return states
-
-
-def _free_decay(a: Array, c: Array, length: int) -> Array:
-    """Return C A^t, shape (time, outputs, states)."""
-    return linear_states(a.T, np.zeros((length, *c.shape)), c)
 
 
 def _columns(name: str, values: Array) -> Array:

@@ -18,8 +18,11 @@ from .state_space import StateSpace, linear_states
 #: Largest magnitude of a pole; those beyond it are moved there, so that every free run decays.
 MAX_POLE = 1 - 1e-5
 
-#: Largest number of rows of past or future samples. Beyond it, the identification becomes slow and no better.
-MAX_ROWS = 120
+#: Largest number of past or future samples that are compared, over all outputs. Beyond it, the identification becomes slow.
+MAX_ROWS = 150
+
+#: Largest number of columns of the decomposed matrix for each of its rows; of longer recordings every second or third is used.
+MAX_COLUMNS = 8
 
 #: Rows of which a triangular factor is computed at once.
 _CHUNK = 4096
@@ -104,7 +107,7 @@ class SubspaceIdentification:
         scaled_inputs = [(u - self._means[1]) / self._scales[1] for u in self._inputs]
         b, d, offset, starts = fit_input_matrices(a, gamma[:count], scaled_outputs, scaled_inputs, feedthrough=feedthrough)
         output_scale, input_scale = self._scales
-        return StateSpace(
+        model = StateSpace(
             a=a,
             b=b / input_scale,
             c=gamma[:count] * output_scale[:, None],
@@ -114,23 +117,27 @@ class SubspaceIdentification:
             initial_states=tuple(starts),
             singular_values=self.singular_values,
         )
+        return model.normalised(self._outputs, self._inputs)
 
     def _choose_horizon(self, order: int, channels: int) -> int:
         outputs = self._outputs[0].shape[1]
-        wanted = max(8, 2 * (-(-order // outputs)) + 4, order // outputs + 2)
-        longest = max(map(len, self._outputs))
-        # At least three columns for each row of the decomposed matrix, of which there are 2 horizon channels.
-        allowed = min(sum(map(len, self._outputs)) // (6 * channels + 2 * len(self._outputs)), longest // 4)
-        return max(2, min(wanted, allowed, max(MAX_ROWS // outputs, order // outputs + 2)))
+        # Modes that lie close to each other are only distinguished within a time of one over their distance, so the horizon
+        # is as long as the samples allow: at least one and a half columns for each row of the decomposed matrix.
+        allowed = min(
+            sum(map(len, self._outputs)) // (3 * channels + 2 * len(self._outputs)), max(map(len, self._outputs)) // 4
+        )
+        return max(2, min(allowed, max(MAX_ROWS // outputs, order // outputs + 2)))
 
     def _decompose(self) -> tuple[Array, Array]:
         """Return left singular vectors and singular values of the future outputs that the past determines."""
         horizon = self._horizon
+        height = 1 + 2 * horizon * (self._inputs[0].shape[1] + self._outputs[0].shape[1])
+        stride = max(1, sum(map(len, self._outputs)) // (MAX_COLUMNS * height))
         factor: Array | None = None
         for y, u in zip(self._outputs, self._inputs, strict=True):
             if len(y) < 2 * horizon + 1:
                 continue
-            rows = _hankel((y - self._means[0]) / self._scales[0], (u - self._means[1]) / self._scales[1], horizon)
+            rows = _hankel((y - self._means[0]) / self._scales[0], (u - self._means[1]) / self._scales[1], horizon, stride)
             factor = _triangle(factor, rows)
         assert factor is not None
         inputs = 1 + horizon * self._inputs[0].shape[1]
@@ -142,7 +149,7 @@ class SubspaceIdentification:
 
 
 def choose_order(
-    outputs: Sequence[Array], inputs: Sequence[Array], *, max_order: int, validation: float = 0.25, gain: float = 0.03
+    outputs: Sequence[Array], inputs: Sequence[Array], *, max_order: int, validation: float = 0.25, gain: float = 0.15
 ) -> tuple[StateSpace, dict[int, float]]:
     """Identify models of all orders on the first part of each recording, and choose by free runs over the rest.
 
@@ -161,11 +168,8 @@ def choose_order(
     """
     outputs, inputs = _checked(outputs, inputs)
     cuts = [round(len(y) * (1 - validation)) for y in outputs]
-    fitted = SubspaceIdentification(
-        [y[:cut] for y, cut in zip(outputs, cuts, strict=True)],
-        [u[:cut] for u, cut in zip(inputs, cuts, strict=True)],
-        max_order,
-    )
+    first_parts = [[v[:cut] for v, cut in zip(values, cuts, strict=True)] for values in (outputs, inputs)]
+    fitted = SubspaceIdentification(*first_parts, max_order)
     scale = _deviation(np.concatenate(outputs))
     errors: dict[int, float] = {}
     for order in range(1, min(max_order, len(fitted.singular_values) - 1) + 1):
@@ -260,16 +264,17 @@ def stable(a: Array, limit: float = MAX_POLE) -> Array:
     return np.ascontiguousarray((vectors * moved @ np.linalg.inv(vectors)).real)
 
 
-def _hankel(y: Array, u: Array, horizon: int) -> Array:
+def _hankel(y: Array, u: Array, horizon: int, stride: int) -> Array:
     """Return (1, future u, past u, past y, future y) of each instant, shape (instants, 1 + 2 horizon channels)."""
     count = len(y) - 2 * horizon + 1
 
     def lagged(values: Array, first: int) -> Array:
-        parts = [values[first + j : first + j + count] for j in range(horizon)]
-        return np.concatenate(parts, -1)
+        return np.concatenate([values[first + j : first + j + count : stride] for j in range(horizon)], -1)
 
     # The constant is projected out together with the future inputs: the means of a recording are not those of its rest.
-    return np.concatenate([np.ones((count, 1)), lagged(u, horizon), lagged(u, 0), lagged(y, 0), lagged(y, horizon)], -1)
+    return np.concatenate(
+        [np.ones((-(-count // stride), 1)), lagged(u, horizon), lagged(u, 0), lagged(y, 0), lagged(y, horizon)], -1
+    )
 
 
 def _checked(outputs: Sequence[Array], inputs: Sequence[Array]) -> tuple[list[Array], list[Array]]:
