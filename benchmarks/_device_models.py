@@ -8,6 +8,7 @@ the line of results.
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +16,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from _measure import installed
+from _measure import installed, process_seconds
 from _recordings import Array, Device, columns
 from scipy.interpolate import make_interp_spline
 
@@ -32,9 +33,12 @@ ROOT = Path(__file__).resolve().parent.parent
 
 def fit_spinode(device: Device, seed: int, **settings: Any) -> tuple[Run, dict[str, Any]]:
     """Fit with the defaults of `spinode.fit`, unless settings are passed."""
+    began, wall = process_seconds(), time.perf_counter()
     surrogate = spinode.fit(list(device.train), seed=seed, **settings)
     record = surrogate.record
     notes = {
+        "cpu_seconds": process_seconds() - began,
+        "wall_seconds": time.perf_counter() - wall,
         "embedding": surrogate.embedding.kind,
         "order": surrogate.embedding.order,
         "interval": surrogate.interval,

@@ -80,6 +80,11 @@ def native() -> bool:
     return bool(spinode.kernels.info()["native"]) and spinode.kernels.mode() != "torch"
 
 
+def process_seconds() -> float:
+    """Return processor seconds of this process, with those of its threads and of child processes that have ended."""
+    return time.process_time() + sum(os.times()[2:4])
+
+
 def timed(work: Callable[[], Any], seconds: float, min_calls: int = 1, max_calls: int = 1000) -> list[tuple[float, float]]:
     """Call `work` for about `seconds` and return (process CPU seconds, wall seconds) of each call.
 

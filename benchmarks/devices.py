@@ -33,7 +33,7 @@ import torch
 from _baselines import LIMIT, fit_arx, fit_gru, fit_plain_ode, fit_subspace
 from _device_models import fit_spinode, spinode_version
 from _external_baselines import fit_external
-from _measure import rounded
+from _measure import process_seconds, rounded
 from _recordings import Device, MissingData, device_names, read_device
 from devices_table import RESULTS, TABLE, page
 
@@ -84,7 +84,7 @@ def measure(device: Device, method: str, seed: int, options: argparse.Namespace)
         "unit": device.unit,
         "noise": device.noise_level,
         **seconds,
-        **{name: notes[name] for name in notes if name not in seconds},
+        **notes,
     }
 
 
@@ -94,11 +94,6 @@ def score(device: Device, test: str, run: Any) -> float:
         return device.score(test, run(device.tests[test]))
     except spinode.errors.DomainError:
         return float("inf")
-
-
-def process_seconds() -> float:
-    """Return processor seconds of this process and its finished children."""
-    return time.process_time() + sum(os.times()[2:4])
 
 
 def finished(file: Path) -> set[tuple[Any, ...]]:
@@ -138,8 +133,6 @@ def main() -> None:
     for name in names:
         if options.noisy or "@" not in name or options.only:
             run_device(name, options)
-    if options.results == RESULTS:
-        TABLE.write_text(page(RESULTS))
 
 
 def run_device(name: str, options: argparse.Namespace) -> None:
@@ -167,6 +160,8 @@ def run_device(name: str, options: argparse.Namespace) -> None:
         line = rounded({**key, **measure(device, key["method"], key["seed"], options)})
         with options.results.open("a") as file:
             file.write(json.dumps(line) + "\n")
+        if options.results == RESULTS:
+            TABLE.write_text(page(RESULTS))
         shown = line.get("error") or {**line["scores"], "unit": line["unit"], "cpu_seconds": line["cpu_seconds"]}
         print(f"{name}, {key['method']}, seed {key['seed']}: {shown}", flush=True)
 
