@@ -37,6 +37,7 @@ SPINODE_APPLY(SPINODE_TARGET)
 #endif
 
 #include "film.hpp"
+#include "latent.hpp"
 #include "metaplastic.hpp"
 #include "online.hpp"
 #include "shooting.hpp"
@@ -45,9 +46,11 @@ namespace spinode {
 namespace SPINODE_ISA {
 
 const Kernels f32{&tape<float>,  &forward<float>,     &backward<float>, nullptr,
-                  &learn<float>, &metaplastic<float>, &noise<float>,    nullptr};
+                  &learn<float>, &metaplastic<float>, &noise<float>,    nullptr,
+                  nullptr};
 const Kernels f64{&tape<double>,  &forward<double>,     &backward<double>, &equations,
-                  &learn<double>, &metaplastic<double>, &noise<double>,    &film<double>};
+                  &learn<double>, &metaplastic<double>, &noise<double>,    &film<double>,
+                  &latent};
 
 }  // namespace SPINODE_ISA
 }  // namespace spinode

@@ -130,6 +130,23 @@ struct Film {
     uint64_t key;                      // of the noise
 };
 
+// Free runs of latent modes, see latent.hpp. Arrays are contiguous.
+struct Latent {
+    int modes, inputs, outputs, drives, hidden, readout, substeps;
+    int64_t lanes, steps;
+    int threads;
+    double limit;
+    const double* theta;    // weights, in the order of surrogates/neural_ode/latent/layout.py
+    const double* core;     // (mode, 3, 3, 2): value, slope in log g, slope in w; of E, gamma, beta; real and imaginary part
+    const double* state;    // (lane, state): initial states; with slopes, the last state is written there
+    const double* drive;    // (lane, step, 2, input): at the start and at the end of each step
+    const double* settled;  // (lane, sample, drive)
+    double* states;         // (lane, sample, state), or null
+    double* result;         // (lane, sample, output)
+    double* slopes;         // (state, weights + state, padded), in and out, or null; then there is one lane, and no last sample
+    double* jacobian;       // (sample, output, weights + state)
+};
+
 // One entry for each instruction set and precision.
 struct Kernels {
     int64_t (*tape)(const Rollout&);  // length of the tape, in elements
@@ -140,6 +157,7 @@ struct Kernels {
     void (*metaplastic)(const Metaplastic&);
     void (*noise)(uint64_t key, int64_t first, int64_t steps, int64_t count, void* out);  // (steps, count) normal numbers
     void (*film)(const Film&);
+    bool (*latent)(const Latent&);  // false if a run with slopes left its limit
 };
 
 namespace portable {

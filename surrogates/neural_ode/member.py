@@ -1,12 +1,20 @@
-"""`Member`: one vector field of a surrogate, with its feedthrough."""
+"""`Member`: one model of a surrogate: a vector field with its read-out and its time stepping."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import torch
 from torch import Tensor, nn
+
+from ...dynamics.integrate import rk4_step
+from ...dynamics.rollout import rollout, rollouts
 
 
 class Member(nn.Module):
-    """One vector field of a surrogate, with its feedthrough.
+    """One vector field of a surrogate, with the read-out y = b_0 + D u and one fourth-order Runge-Kutta step per sample.
+
+    An embedding whose state is not read from outputs overrides read-out and time stepping.
 
     Args:
         vector_field: Module f(x, u) in deviations and samples: (..., state), (..., drive) -> (..., state).
@@ -20,3 +28,57 @@ class Member(nn.Module):
         super().__init__()
         self.field = vector_field
         self.feedthrough = nn.Parameter(feedthrough.detach().clone())
+
+    def read(self, state: Tensor, settled: Tensor) -> Tensor:
+        """Compute the outputs of a state, in deviations.
+
+        Args:
+            state: Shape (..., state).
+            settled: Drives to which the sample has responded, in deviations, shape (..., drives).
+
+        Returns:
+            Shape (..., outputs).
+        """
+        outputs: Tensor = state[..., : len(self.feedthrough)] + settled @ self.feedthrough.T
+        return outputs
+
+    def step(self, state: Tensor, stages: Tensor, dt: float = 1.0) -> Tensor:
+        """Take one step.
+
+        Args:
+            state: Shape (..., state).
+            stages: What the field sees of the drive at the start, middle and end, shape (..., 3, inputs).
+            dt: Length in samples.
+
+        Returns:
+            Shape (..., state).
+        """
+        return rk4_step(self.field, state, stages, dt)
+
+    def rollout(self, state: Tensor, stages: Tensor) -> Tensor:
+        """Run freely.
+
+        Args:
+            state: Initial states, shape (..., state).
+            stages: What the field sees of the drive in each step, shape (..., steps, 3, inputs).
+
+        Returns:
+            States, shape (..., steps + 1, state).
+        """
+        return rollout(self.field, state, stages)
+
+
+def roll_members(members: Sequence[Member], states: Tensor, stages: Tensor) -> Tensor:
+    """Run all members freely, side by side where one kernel can.
+
+    Args:
+        members: The models.
+        states: Initial states, shape (members, ..., state).
+        stages: What the field sees of the drive in each step, shape (..., steps, 3, inputs).
+
+    Returns:
+        States, shape (members, ..., steps + 1, state).
+    """
+    if all(type(member).rollout is Member.rollout for member in members):
+        return rollouts([member.field for member in members], states, stages)
+    return torch.stack([member.rollout(state, stages) for member, state in zip(members, states, strict=True)])
