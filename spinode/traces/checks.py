@@ -124,6 +124,18 @@ def check_channel(trace: Trace, name: str, values: Array) -> Iterator[Issue]:
             )
 
 
+def clipped_rails(values: Array) -> tuple[float | None, float | None]:
+    """Return the lower and the upper value at which a channel is clipped; None where it is not.
+
+    Example:
+        >>> low, high = clipped_rails(np.minimum(np.sin(np.linspace(0, 30, 1000)), 0.7))
+        >>> low is None, high
+        (True, 0.7)
+    """
+    low, high = float(np.min(values)), float(np.max(values))
+    return (low if _is_clipped(values, low) else None, high if _is_clipped(values, high) else None)
+
+
 def _missing_values(trace: Trace, name: str, values: Array, finite: Mask) -> Issue:
     first = int(np.argmin(finite))
     nan, infinite = int(np.isnan(values).sum()), int(np.isinf(values).sum())

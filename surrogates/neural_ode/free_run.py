@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -19,6 +20,7 @@ from ...typing import Array
 from .drive_interpolation import settled_drive
 from .embedding import BLOCK_FLOOR
 from .model import SurrogateModel
+from .output_map import apply_limits, possible_signs, with_signs
 from .predicted_spread import distances
 
 #: Samples from which an initial state is estimated. The derivative at the edge of a recording is inaccurate; a run through a
@@ -146,7 +148,15 @@ def estimate_initial_state(surrogate: SurrogateModel, trace: Trace, *, member: i
     """
     # The state must not depend on samples later than the embedding of the first ones needs.
     beginning = trace if len(trace) <= START_SAMPLES else trace.between(None, float(trace.time[START_SAMPLES - 1]))
-    embedded = _embed(surrogate, beginning, member)
+    starts = [
+        _fit_initial_state(surrogate, _embed(surrogate, beginning, member, signs), member)
+        for signs in possible_signs(surrogate.ports)
+    ]
+    return min(starts, key=lambda start: start[1])[0]
+
+
+def _fit_initial_state(surrogate: SurrogateModel, embedded: _Embedded, member: int) -> tuple[Tensor, float]:
+    """Return the state from which the run fits the first samples best, and the sum of its squared residuals."""
     measured, count = embedded.states[0], len(surrogate.ports.output)
     steps = min(WARM_UP, len(embedded.states) - 1)
     direct = embedded.settled[: steps + 1] @ surrogate.members[member].feedthrough.detach().T
@@ -156,7 +166,7 @@ def estimate_initial_state(surrogate: SurrogateModel, trace: Trace, *, member: i
     prior[:count] = noise.sqrt()
 
     def residuals(state: Tensor) -> Tensor:
-        outputs = rollout(field, state, embedded.stages[:steps])[:, :count] + direct
+        outputs = _within_limits(surrogate, rollout(field, state, embedded.stages[:steps])[:, :count] + direct)
         return torch.cat([((outputs - embedded.outputs[: steps + 1]) / noise.sqrt()).flatten(), (state - measured) / prior])
 
     state = measured
@@ -167,7 +177,7 @@ def estimate_initial_state(surrogate: SurrogateModel, trace: Trace, *, member: i
         if not bool(residuals(trial).detach().square().sum() < error.square().sum()):
             break
         state = trial.detach()
-    return state
+    return state, float(residuals(state).detach().square().sum())
 
 
 def short_run_errors(surrogate: SurrogateModel, trace: Trace, steps: int) -> Array:
@@ -182,21 +192,35 @@ def short_run_errors(surrogate: SurrogateModel, trace: Trace, steps: int) -> Arr
         Shape (time - lookahead - steps, outputs); row t is the error at sample t + steps.
     """
     _check_interval(surrogate, trace)
+    # Where the sign of a rectified output is not known, the run that fits it better counts.
+    runs = torch.stack([_errors_of_short_runs(surrogate, trace, steps, signs) for signs in possible_signs(surrogate.ports)])
+    errors: Array = runs.gather(0, runs.abs().argmin(0, keepdim=True))[0].numpy()
+    return errors
+
+
+def _errors_of_short_runs(surrogate: SurrogateModel, trace: Trace, steps: int, signs: Mapping[str, float]) -> Tensor:
     errors = []
     for index, member in enumerate(surrogate.members):
-        states, stages, settled, outputs = _embed(surrogate, trace, index)
+        states, stages, settled, outputs = _embed(surrogate, trace, index, signs)
         count = min(len(states), len(stages)) - steps + 1
         windows = torch.arange(count)[:, None] + torch.arange(steps)
         with torch.no_grad():
             ends = rollout(member.field, states[:count], stages[windows])[:, -1]
             predicted = ends[:, : len(surrogate.ports.output)] + settled[steps : steps + count] @ member.feedthrough.T
-        errors.append(predicted - outputs[steps : steps + count])
-    mean: Array = torch.stack(errors).mean(0).numpy()
-    return mean
+        errors.append(_within_limits(surrogate, predicted) - outputs[steps : steps + count])
+    return torch.stack(errors).mean(0)
 
 
-def _embed(surrogate: SurrogateModel, trace: Trace, member: int) -> _Embedded:
-    drive, output = _columns(surrogate, trace, "drive"), _columns(surrogate, trace, "output")
+def _within_limits(surrogate: SurrogateModel, outputs: Tensor) -> Tensor:
+    """Return outputs clipped as the instrument does, both in deviations; signs are kept."""
+    if not surrogate.ports.output_map:
+        return outputs
+    return surrogate.scales.output(apply_limits(surrogate.ports, surrogate.scales.output_si(outputs)))
+
+
+def _embed(surrogate: SurrogateModel, trace: Trace, member: int, signs: Mapping[str, float]) -> _Embedded:
+    drive, recorded = _columns(surrogate, trace, "drive"), _columns(surrogate, trace, "output")
+    output = with_signs(surrogate.ports, recorded, signs)
     by_name = _interpolation(surrogate, trace)
     inputs, interpolation = surrogate.assemble_inputs(drive, trace.parameters, by_name)
     u = surrogate.scales.drive(inputs)

@@ -22,6 +22,7 @@ from .drive_interpolation import settled_drive, stage_drive
 from .embedding import Embedding
 from .inputs import assemble_inputs, broadcast_batches
 from .member import Member
+from .output_map import apply_output_map
 from .ports import Ports
 from .predicted_spread import SpreadModel
 
@@ -170,7 +171,7 @@ class SurrogateModel(nn.Module):
         """
         u = self.scales.drive(drive)[..., : len(self.ports.drive)]
         first_block = state[..., : len(self.ports.output)]
-        return self.scales.output_si(first_block + u @ self.members[member].feedthrough.T)
+        return apply_output_map(self.ports, self.scales.output_si(first_block + u @ self.members[member].feedthrough.T))
 
     def state_from(
         self,
@@ -374,6 +375,7 @@ class SurrogateModel(nn.Module):
         first_blocks = states[..., : len(self.ports.output)]
         direct = [settled @ member.feedthrough.T for member in self.members]
         outputs = torch.stack([self.scales.output_si(b + d) for b, d in zip(first_blocks, direct, strict=True)])
+        outputs = apply_output_map(self.ports, outputs)
         if not bool(torch.isfinite(outputs).all()):
             raise DomainError("the run produced NaN or infinite values: the vector field is not finite along it.")
         mean = states.mean(0)

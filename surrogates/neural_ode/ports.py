@@ -16,6 +16,8 @@ class Ports:
         parameters: Names of the constants of a recording.
         units: SI unit of each name.
         interpolation: "held", "linear" or "spline": how each drive ran between samples in the fitted recordings.
+        output_map: What the instrument does to an output, by name: "abs", or "clip:low:high"; the outputs of a run have passed
+            it.
     """
 
     drive: tuple[str, ...]
@@ -23,6 +25,7 @@ class Ports:
     parameters: tuple[str, ...] = ()
     units: Mapping[str, str] = field(default_factory=dict)
     interpolation: Mapping[str, str] = field(default_factory=dict)
+    output_map: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def inputs(self) -> tuple[str, ...]:

@@ -20,6 +20,7 @@ from .embedding import Embedding
 from .embeddings.base import embedding_names
 from .fit_record import checked_record
 from .member import Member
+from .output_map import parse_output_maps
 from .ports import Ports
 from .predicted_spread import SpreadModel
 from .surrogate import Surrogate
@@ -40,6 +41,7 @@ def pack(surrogate: Surrogate) -> tuple[Metadata, Tensors]:
             "parameters": list(surrogate.ports.parameters),
             "units": dict(surrogate.ports.units),
             "interpolation": dict(surrogate.ports.interpolation),
+            **({"output_map": dict(surrogate.ports.output_map)} if surrogate.ports.output_map else {}),
         },
         "embedding": {"kind": surrogate.embedding.kind, "order": surrogate.embedding.order},
         "interval": surrogate.interval,
@@ -224,7 +226,14 @@ def _ports(stored: Mapping[str, Any]) -> Ports:
     if not all(kind in INTERPOLATIONS for kind in maps["interpolation"].values()):
         raise ValueError("unknown interpolation")
     drive, output, parameters = (tuple(values) for values in names.values())
-    return Ports(drive, output, parameters, maps["units"], maps["interpolation"])
+    output_map = stored.get("output_map", {})
+    if not isinstance(output_map, dict) or not set(output_map) <= set(output):
+        raise ValueError("output_map is not a mapping of outputs")
+    try:
+        parse_output_maps(output_map)
+    except ConfigError as error:
+        raise ValueError(str(error)) from None
+    return Ports(drive, output, parameters, maps["units"], maps["interpolation"], output_map)
 
 
 register(Kind(key=KEY, title="a surrogate of a driven device", cls=Surrogate, pack=pack, unpack=unpack))

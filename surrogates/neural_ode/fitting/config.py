@@ -9,6 +9,7 @@ from typing import Any
 from ....dynamics.field import ACTIVATIONS
 from ....validation import flag, merge_settings, number, one_of, seed_number, whole_number, whole_numbers
 from ..embeddings.base import embedding_kind, embedding_names
+from ..output_map import parse_output_maps
 
 METHODS = ("gauss-newton", "adam")
 RESAMPLINGS = ("spline", "band-limited")
@@ -25,6 +26,8 @@ class FitConfig:
         sample_interval: Interval of the grid that recordings are resampled to, and of one Runge-Kutta step [s]; the median
             interval of the recordings if None. About ten to forty samples per period of the fastest motion that matters.
         resampling: "spline" or "band-limited", see `spinode.resample`.
+        output_map: What an instrument does to an output, NAME=abs or NAME=clip:LOW:HIGH, in Python also {"NAME": "abs"} or
+            {"NAME": ("clip", low, high)}: the model is that of the output before it. Detected if None; () for none.
         embedding: "derivative" (causal, valid across drives) or "delay" (the forward samples of Chen et al. 2022).
         order: Number of blocks of the embedding; chosen from the data if None.
         feedthrough: Learn a direct path from drive to output; None for the default of the embedding: True for "derivative",
@@ -58,6 +61,7 @@ class FitConfig:
 
     sample_interval: float | None = None
     resampling: str = "spline"
+    output_map: tuple[str, ...] | None = None
     embedding: str = "derivative"
     order: int | None = None
     feedthrough: bool | None = None
@@ -78,6 +82,8 @@ class FitConfig:
 
     def __post_init__(self) -> None:
         one_of("resampling", self.resampling, RESAMPLINGS)
+        if self.output_map is not None:
+            object.__setattr__(self, "output_map", parse_output_maps(self.output_map))
         one_of("embedding", self.embedding, embedding_names())
         one_of("activation", self.activation, ACTIVATIONS)
         one_of("method", self.method, METHODS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,12 +11,13 @@ import torch
 from torch import Tensor
 
 from ....dynamics.scales import Scales
-from ....traces.trace import TraceSet
+from ....traces.trace import Trace, TraceSet
 from ....typing import Array
 from ..embedding import Embedding
+from ..output_map import OutputMap, apply_output_map
 from ..ports import Ports
 from .recordings import RecordingsOnGrid
-from .samples import KNOWN, MISSING
+from .samples import AT_LEAST, AT_MOST, KNOWN, MISSING
 
 Mask = npt.NDArray[np.bool_]
 
@@ -64,7 +66,8 @@ def comparison(traces: TraceSet, ports: Ports, scales: Scales, lengths: list[int
         positions.append(np.clip(at[inside], 0, length - 1) + offset)
         values.append(outputs[inside])
         offset += length
-    return Comparison(torch.as_tensor(np.concatenate(positions)), scales.output(torch.as_tensor(np.concatenate(values))))
+    recorded_outputs = apply_output_map(ports, torch.as_tensor(np.concatenate(values)))
+    return Comparison(torch.as_tensor(np.concatenate(positions)), scales.output(recorded_outputs))
 
 
 def sample_status(traces: TraceSet, embedding: Embedding, lengths: list[int]) -> tuple[Tensor | None, Tensor | None]:
@@ -78,21 +81,50 @@ def sample_status(traces: TraceSet, embedding: Embedding, lengths: list[int]) ->
         embedding: Kind and order.
         lengths: Number of embedded samples of each recording.
     """
-    if not isinstance(traces, RecordingsOnGrid) or all(each is None for each in traces.known):
+    if not isinstance(traces, RecordingsOnGrid):
+        return None, None
+    limited = any(text.startswith("clip") for text in traces.output_map.values())
+    if all(each is None for each in traces.known) and not limited:
         return None, None
     statuses, startable = [], []
-    for trace, known, length in zip(traces, traces.known, lengths, strict=True):
+    for trace, known, recorded, length in zip(traces, traces.known, traces.recorded, lengths, strict=True):
         outputs = np.stack(list(trace.output.values()), -1)
         present = np.ones(outputs.shape, dtype=np.bool_) if known is None else known
-        usable = np.stack([_filled(outputs[:, i], present[:, i]) for i in range(outputs.shape[1])], -1)
+        limits = _limits(trace, recorded or trace, traces.output_map)
+        usable = np.stack([_filled(outputs[:, i], present[:, i]) for i in range(outputs.shape[1])], -1) & (limits == KNOWN)
         reach = max(embedding.order, 3)
         of_state = np.stack([_all_near(column, reach) for column in usable.T], -1)[:length]
-        blocks = np.repeat(of_state[:, None, :], embedding.order, 1)
-        blocks[:, 0] = present[:length]
-        blocks[:, 1:] &= present[:length, None]
-        statuses.append(np.where(blocks, KNOWN, MISSING).reshape(length, -1).astype(np.int8))
+        status = np.repeat(np.where(of_state & present[:length], KNOWN, MISSING)[:, None, :], embedding.order, 1)
+        status[:, 0] = np.where(present, limits, MISSING)[:length]
+        statuses.append(status.reshape(length, -1).astype(np.int8))
         startable.append(of_state.all(1))
     return torch.as_tensor(np.concatenate(statuses)), torch.as_tensor(np.concatenate(startable))
+
+
+def _limits(trace: Trace, recorded: Trace, maps: Mapping[str, str]) -> npt.NDArray[np.int8]:
+    """Return the status of each output on the grid: `KNOWN`, at a limit, or `MISSING` where only part of a step is."""
+    status = np.full((len(trace), len(trace.output)), KNOWN, dtype=np.int8)
+    for column, name in enumerate(trace.output):
+        if not maps.get(name, "").startswith("clip"):
+            continue
+        limits = OutputMap.parse(maps[name])
+        values = recorded.output[name]
+        margin = 1e-6 * float(np.nanmax(values) - np.nanmin(values))
+        for reached, code in ((values >= limits.high - margin, AT_LEAST), (values <= limits.low + margin, AT_MOST)):
+            share = _share_near(recorded.time, reached, trace.time)
+            status[share > 0, column] = MISSING
+            status[share >= 1 - 1e-9, column] = code
+    return status
+
+
+def _share_near(time: Array, flags: Mask, grid: Array) -> Array:
+    """Return the share of flagged samples within a step of each grid time; at the sample itself if the grid is as fine."""
+    step = float(grid[1] - grid[0])
+    if len(time) <= 1.5 * len(grid):
+        return np.interp(grid, time, flags.astype(np.float64))
+    cumulative = np.concatenate([[0], np.cumsum(flags)])
+    first, last = np.searchsorted(time, grid - step), np.searchsorted(time, grid + step, side="right")
+    return np.asarray((cumulative[last] - cumulative[first]) / np.maximum(last - first, 1))
 
 
 def _all_near(usable: Mask, reach: int) -> Mask:

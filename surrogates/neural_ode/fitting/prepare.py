@@ -16,6 +16,7 @@ from ....traces.trace import Trace, TraceSet
 from ....typing import Array
 from ..drive_interpolation import stage_drive
 from ..embedding import BLOCK_FLOOR, OUTPUT_FLOOR, Embedding
+from ..output_map import apply_output_map
 from ..ports import Ports
 from .config import FitConfig
 from .known_samples import Comparison, comparison, sample_status
@@ -35,7 +36,8 @@ class Prepared:
         samples: Embedded samples of the fitted segments and the validation segments.
         validation: First and last sample of each segment kept from the fit.
         drive: Drives and parameters in deviations, shape (samples, inputs), for the domain.
-        outputs: Recorded outputs in deviations, not smoothed, shape (samples, outputs); free runs are compared with them.
+        outputs: Recorded outputs in deviations, not smoothed, shape (samples, outputs); free runs are compared with them. They
+            have passed the output map.
         noise: Standard deviation of the measurement noise of each output, SI units.
         comparison: Recorded samples between those of the grid, with which free runs are compared instead of `outputs`; None
             if the recordings were on the grid and complete.
@@ -51,6 +53,12 @@ class Prepared:
     outputs: Tensor
     noise: Tensor
     comparison: Comparison | None = None
+
+    def as_recorded(self, outputs: Tensor) -> Tensor:
+        """Return outputs of the device as the instrument records them, both in deviations, shape (..., outputs)."""
+        if not self.ports.output_map:
+            return outputs
+        return self.scales.output(apply_output_map(self.ports, self.scales.output_si(outputs)))
 
     def at_recorded(self, run: Tensor, first: int, last: int) -> tuple[Tensor, Tensor]:
         """Return a free run and the truth at the recorded samples, both in deviations; NaN in the truth where one is missing.
@@ -81,6 +89,7 @@ def ports_of(traces: TraceSet) -> Ports:
         parameters=tuple(first.parameters),
         units={"time": first.unit("time")} | {name: first.units.get(name, "") for name in names},
         interpolation=interpolation,
+        output_map=traces.output_map if isinstance(traces, RecordingsOnGrid) else {},
     )
 
 
@@ -133,7 +142,10 @@ def prepare(traces: TraceSet, embedding: Embedding, config: FitConfig) -> Prepar
     floor = np.full(noise.shape, BLOCK_FLOOR)
     floor[0] = OUTPUT_FLOOR
     status, startable = sample_status(traces, embedding, lengths)
-    recorded = [scales.output(torch.as_tensor(values))[:length] for values, length in zip(outputs, lengths, strict=True)]
+    recorded = [
+        scales.output(apply_output_map(ports, torch.as_tensor(values)))[:length]
+        for values, length in zip(outputs, lengths, strict=True)
+    ]
     return Prepared(
         ports=ports,
         embedding=embedding,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -17,6 +17,7 @@ from ....traces.sampling import base_interval, check_samples, median_interval
 from ....traces.trace import Trace, TraceSet
 from ....typing import Progress
 from .config import FitConfig
+from .recorded_outputs import output_maps, with_signs
 
 Mask = npt.NDArray[np.bool_]
 
@@ -41,11 +42,13 @@ class RecordingsOnGrid(TraceSet):
         known: For each trace, True where an output was recorded, shape (time, outputs); None if all are.
         recorded: For each trace, the recorded samples that lie within it, or None if they are those of the grid.
         notes: What was done, one sentence each.
+        output_map: What the instrument does to the outputs, as in `Ports`. The signs of rectified outputs are restored.
     """
 
     known: tuple[Mask | None, ...]
     recorded: tuple[Trace | None, ...]
     notes: tuple[str, ...]
+    output_map: dict[str, str]
 
     def __init__(
         self,
@@ -53,11 +56,13 @@ class RecordingsOnGrid(TraceSet):
         known: Sequence[Mask | None],
         recorded: Sequence[Trace | None],
         notes: Sequence[str] = (),
+        output_map: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(traces)
         object.__setattr__(self, "known", tuple(known))
         object.__setattr__(self, "recorded", tuple(recorded))
         object.__setattr__(self, "notes", tuple(notes))
+        object.__setattr__(self, "output_map", dict(output_map or {}))
 
 
 def on_common_grid(traces: TraceSet, config: FitConfig, progress: Progress | None = None) -> RecordingsOnGrid:
@@ -81,14 +86,17 @@ def on_common_grid(traces: TraceSet, config: FitConfig, progress: Progress | Non
             raise TraceError("no output channel was chosen; name at least one, e.g. output=['mz'].")
     notes: list[str] = []
     interval, method = _interval(traces, config, notes)
-    parts = [part for trace in traces for part in _parts(trace, interval, method, notes)]
+    maps = output_maps(traces, config.output_map, notes)
+    signed = with_signs(traces, maps)
+    pairs = zip(traces, signed, strict=True)
+    parts = [part for trace, restored in pairs for part in _parts(trace, restored, interval, method, notes)]
     for on_grid, _, _ in parts:
         if len(on_grid) < (MIN_SAMPLES if len(parts) == len(traces) else MIN_PART):
             raise TraceError(
                 f"the segment has {len(on_grid)} samples of {interval:.4g} s; a fit needs at least {MIN_SAMPLES}. "
                 "Take a longer segment, or a finer sample interval."
             )
-    result = RecordingsOnGrid(*zip(*parts, strict=True), notes)
+    result = RecordingsOnGrid(*zip(*parts, strict=True), notes, maps)
     _check_channels_vary(result)
     if progress is not None:
         for note in notes:

@@ -116,8 +116,7 @@ def free_run(member: Member, prepared: Prepared, first: int, last: int) -> Tenso
     with torch.no_grad():
         state = samples.states[first] + jacobian[first] @ feedthrough
         states = rollout(member.field, state, samples.stages[first:last])
-        outputs: Tensor = states[:, :count] - (jacobian[first : last + 1] @ feedthrough)[:, :count]
-        return outputs
+        return prepared.as_recorded(states[:, :count] - (jacobian[first : last + 1] @ feedthrough)[:, :count])
 
 
 def free_run_error(member: Member, prepared: Prepared, segments: Sequence[tuple[int, int]]) -> float:
