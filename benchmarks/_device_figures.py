@@ -85,6 +85,27 @@ class Claim:
         return f"{'<' if self.strict else '<='} {self.limit:g}"
 
 
+#: Tests under the kind of drive that the model was fitted on, and tests under other drives.
+FITTED_DRIVES = (
+    ("macrospin", "last 30 %"),
+    ("silverbox", "multisine"),
+    ("ced", "low"),
+    ("ced", "high"),
+    ("boucwen", "multisine"),
+    ("rlc", "test"),
+    ("mrdamper", "test"),
+    ("buck", "test"),
+    ("diode", "test"),
+)
+OTHER_DRIVES = (
+    ("macrospin", "held steps"),
+    ("silverbox", "arrow"),
+    ("silverbox", "arrow, no extrapolation"),
+    ("boucwen", "sweep"),
+    ("skyrmion-voltage", "held 50 ps"),
+    ("skyrmion-ku-dmi", "Ku segments"),
+)
+
 CLAIMS = (
     Claim("silverbox", "multisine", 0.30, strict=True),
     Claim("boucwen", "multisine", 1.3, strict=True),
@@ -101,6 +122,7 @@ CLAIMS = (
     Claim("film-flow", "other steps", 0.06),
     Claim("four-skyrmions", "steps", 0.15),
     Claim("skyrmion-voltage", "", 30.0, what="cpu_seconds"),
-    Claim("macrospin", "last 30 %", 0.95, low=0.85, what="coverage"),
     Claim("macrospin", "last 30 %", 0.0, what="grade"),
+    *(Claim(device, test, 0.95, low=0.85, what="coverage") for device, test in FITTED_DRIVES),
+    *(Claim(device, test, 1.0, low=0.75, what="coverage") for device, test in OTHER_DRIVES),
 )
