@@ -123,9 +123,14 @@ def _interval(traces: TraceSet, config: FitConfig, notes: list[str]) -> tuple[fl
     return config.sample_interval, config.resampling
 
 
-def _parts(trace: Trace, interval: float, method: str, notes: list[str]) -> list[tuple[Trace, Mask | None, Trace | None]]:
-    """Return a recording on the grid, split at its gaps: for each part the trace, the known samples and the recorded ones."""
-    on_grid, known = resample_with_mask(trace, interval, method=method)
+def _parts(
+    trace: Trace, signed: Trace, interval: float, method: str, notes: list[str]
+) -> list[tuple[Trace, Mask | None, Trace | None]]:
+    """Return a recording on the grid, split at its gaps: for each part the trace, the known samples and the recorded ones.
+
+    `signed` is the recording with the signs of rectified outputs.
+    """
+    on_grid, known = resample_with_mask(signed, interval, method=method)
     absent = _runs(~known.all(1), MAX_BRIDGED)
     smooth = any((trace.interpolation.get(n) or infer_interpolation(v)) != "held" for n, v in trace.drive.items())
     if smooth:
