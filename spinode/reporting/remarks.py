@@ -18,12 +18,19 @@ class Remark:
         reason: The same in a few words, for the headline.
         after_change: True if the cause may be a change of the device during the recording; such a remark does not count
             against the model before the change.
+        remedy: What to do about it, as a sentence with the command to type; empty where nothing is to be done.
     """
 
     grade: int
     text: str
     reason: str = ""
     after_change: bool = False
+    remedy: str = ""
+
+    @property
+    def sentence(self) -> str:
+        """Return text and remedy."""
+        return f"{self.text} {self.remedy}".rstrip()
 
 
 @dataclass(frozen=True)
@@ -46,5 +53,5 @@ class Assessment:
 
     @property
     def sentences(self) -> list[str]:
-        """Return the headline and the text of every remark."""
-        return [self.headline, *(remark.text for remark in self.remarks)]
+        """Return the headline, and text and remedy of every remark."""
+        return [self.headline, *(remark.sentence for remark in self.remarks)]

@@ -64,11 +64,19 @@ def _mapping(**columns: Check) -> Check:
     return lambda value: isinstance(value, dict) and all(name in value and of(value[name]) for name, of in columns.items())
 
 
+_structure = _mapping(embedding=lambda value: isinstance(value, str), order=_count, hidden=_list(_count))
+
 _ENTRIES: Mapping[str, Check] = {
     "config": _mapping(),
     "versions": _mapping(),
     "fingerprint": lambda value: isinstance(value, str),
     "order_scan": _list(_mapping(order=_count, error=_number_or_none)),
+    "search": _list(
+        _mapping(structure=_structure, name=lambda value: isinstance(value, str), rung=_count, error=_number_or_none)
+    ),
+    "structure": _structure,
+    "linear_validation": _number,
+    "effort": lambda value: isinstance(value, str),
     "history": _list(_mapping(restart=_count, stage=_count, validation=_number_or_none, residual=_number_or_none)),
     "validation": _list(_number_or_none),
     "disagreement": _list(_number_or_none),

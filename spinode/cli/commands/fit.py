@@ -48,10 +48,10 @@ def run(arguments: Any) -> None:
 
 
 def _validation(surrogate: Any) -> list[str]:
-    from ...surrogates.neural_ode.evaluation.order_remarks import assess_order
+    from ...surrogates.neural_ode.evaluation.structure_remarks import assess_structure
 
     kept = [surrogate.record["validation"][index] for index in surrogate.record["kept"]]
     lines = ["validation: free-run NRMSE " + ", ".join(f"{value:.4f}" for value in kept) + " on the last part, not fitted"]
     if min(kept) > POOR and surrogate.record["config"]["embedding"] == "derivative":
         lines.append("That is poor. Where the drive moves the output within a sample, try --embedding delay.")
-    return [*lines, assess_order(surrogate).text]
+    return [*lines, assess_structure(surrogate).sentence]

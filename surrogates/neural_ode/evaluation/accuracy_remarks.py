@@ -9,13 +9,16 @@ import numpy as np
 from ....reporting.remarks import BAD, CARE, GOOD, NOTE, Remark
 from ..surrogate import Surrogate
 from .evaluate import Evaluation
-from .scores import accurate_horizon, nrmse_by_output, worst_nrmse
-from .wording import CLOSE, OUTLINE, ROUGH, closeness, duration_of, percent, score, time_of
+from .noise_correction import ModelError, without_noise
+from .remedies import OTHER_FIT, better_fit
+from .scores import accurate_horizon, corrected_by_output, worst_nrmse
+from .structure_remarks import is_linear
+from .wording import CLEAN, CLOSE, OUTLINE, ROUGH, closeness, duration_of, percent, score, time_of
 
 #: The error whose horizon is reported: below it the two curves can hardly be distinguished in print.
 HORIZON_ERROR = 0.05
 
-#: Error over that of the linear baseline above which the network is hardly, or not at all, worth its complexity.
+#: Error over that of the linear baseline above which a network is hardly, or not at all, worth its complexity.
 WEAK_GAIN, NO_GAIN = 0.5, 1.0
 
 
@@ -31,6 +34,7 @@ def change_remarks(surrogate: Surrogate, evaluation: Evaluation) -> Iterator[Rem
             "device in another state, or the channels differ from those of the fit.",
             "the device is not the one that was fitted",
             after_change=True,
+            remedy=f"Check the channels with spinode inspect TABLE; if they are right: {OTHER_FIT[0].lower()}{OTHER_FIT[1:]}",
         )
         return
     scores = (
@@ -44,6 +48,7 @@ def change_remarks(surrogate: Surrogate, evaluation: Evaluation) -> Iterator[Rem
         "still describe the device before the change, and the scores over the whole recording mix both parts.",
         f"the device changes at t = {time_of(evaluation, at)}",
         after_change=True,
+        remedy=f"Fit the part after the change: spinode fit TABLE --start {at:.6g} --save FILE.",
     )
 
 
@@ -59,36 +64,54 @@ def divergence_remarks(surrogate: Surrogate, evaluation: Evaluation) -> Iterator
         "standard deviation of the recording.",
         f"the run diverges after {after}",
         after_change=True,
+        remedy=better_fit(surrogate.record),
     )
 
 
 def error_remarks(surrogate: Surrogate, evaluation: Evaluation) -> Iterator[Remark]:
-    """Report the error of the free run, graded by the least accurate output."""
-    scores = nrmse_by_output(evaluation)
+    """Report the error of the free run less the measurement noise, graded by the least accurate output."""
+    scores = corrected_by_output(evaluation)
     worst = worst_nrmse(evaluation)
     name = max(scores, key=lambda key: scores[key])
     worst_output = f" (worst output: '{name}', {score(worst)})" if len(scores) > 1 else ""
     grade = GOOD if worst <= CLOSE else CARE if worst <= OUTLINE else BAD
+    followed = f"A free run over {duration_of(evaluation)} follows the recording {closeness(worst)}"
+    error = f"its rms error is {percent(evaluation.nrmse)} of the standard deviation of the recording"
+    noise = evaluation.model_error
+    if noise is None or noise.floor <= CLEAN:
+        text = f"{followed}: {error} (NRMSE {score(evaluation.nrmse)}){worst_output}."
+    else:
+        text = (
+            f"{followed}: {error}, of which {percent(noise.floor)} is measurement noise (estimated from {noise.method}). "
+            f"Without it the NRMSE is {describe_error(noise)}{worst_output}."
+        )
     yield Remark(
         grade,
-        f"A free run over {duration_of(evaluation)} follows the recording {closeness(worst)}: its rms error is "
-        f"{percent(evaluation.nrmse)} of the standard deviation of the recording (NRMSE {score(evaluation.nrmse)})"
-        f"{worst_output}.",
+        text,
         f"the free run follows the recording {closeness(worst)} (NRMSE {score(worst)})",
         after_change=True,
+        remedy="" if grade == GOOD else better_fit(surrogate.record),
     )
+
+
+def describe_error(error: ModelError) -> str:
+    """Return a model error with its interval, or its upper limit where it cannot be distinguished from zero."""
+    if not error.resolved:
+        return f"below {score(error.high)}"
+    return f"{score(error.nrmse)} (90 % interval {score(error.low)} .. {score(error.high)})"
 
 
 def horizon_remarks(surrogate: Surrogate, evaluation: Evaluation) -> Iterator[Remark]:
     """Report how long the free run stays accurate."""
     horizon = accurate_horizon(evaluation, HORIZON_ERROR)
-    limit = percent(HORIZON_ERROR)
+    limit = percent(HORIZON_ERROR) + (" (without the noise)" if evaluation.noise_floor > CLEAN else "")
     if horizon is None:
         text = f"Over the whole run ({duration_of(evaluation)}) the rms error since the start stays below {limit}."
     elif horizon == 0:
         text = f"The rms error exceeds {limit} from the first steps on."
     else:
-        largest, final = max(error for _, error in evaluation.horizon), evaluation.horizon[-1][1]
+        errors = [without_noise(error, evaluation.noise_floor) for _, error in evaluation.horizon]
+        largest, final = max(errors), errors[-1]
         later = f"then reaches {percent(largest)}" + (f", and is {percent(final)} at the end" if final < 0.9 * largest else "")
         text = f"For the first {time_of(evaluation, horizon)} the rms error since the start stays below {limit}; it {later}."
     yield Remark(GOOD if horizon is None else NOTE, text)
@@ -97,12 +120,14 @@ def horizon_remarks(surrogate: Surrogate, evaluation: Evaluation) -> Iterator[Re
 def spectrum_remarks(surrogate: Surrogate, evaluation: Evaluation) -> Iterator[Remark]:
     """Report the error of the amplitude spectrum."""
     error = evaluation.spectrum_error
-    if worst_nrmse(evaluation) > OUTLINE and error < 0.5 * evaluation.nrmse:
+    if worst_nrmse(evaluation) > OUTLINE and error < 0.5 * evaluation.corrected_nrmse:
         yield Remark(
             NOTE,
             f"The amplitude spectrum is more accurate (error {percent(error)}) than the waveform: "
             "part of the error is a phase error.",
         )
+    elif evaluation.noise_floor > CLEAN and error <= evaluation.noise_floor:
+        yield Remark(GOOD, "The amplitude spectrum of the run differs from the recorded one by no more than its noise does.")
     else:
         yield Remark(
             GOOD if error <= ROUGH else NOTE,
@@ -111,31 +136,30 @@ def spectrum_remarks(surrogate: Surrogate, evaluation: Evaluation) -> Iterator[R
 
 
 def baseline_remarks(surrogate: Surrogate, evaluation: Evaluation) -> Iterator[Remark]:
-    """Compare the free run with that of a linear model."""
-    linear = evaluation.baseline_nrmse
+    """Compare the free run with that of a linear model, both less the measurement noise."""
+    linear = evaluation.baseline_nrmse if evaluation.baseline_model_error is None else evaluation.baseline_model_error
     if linear is None or not np.isfinite(linear):
         yield Remark(NOTE, "There is no linear model to compare with; it is unknown how nonlinear this device is.")
         return
-    ratio = evaluation.nrmse / max(linear, 1e-300)
+    own = evaluation.corrected_nrmse
+    ratio = own / max(linear, 1e-300)
+    within = own <= CLOSE or (evaluation.model_error is not None and evaluation.model_error.low <= linear)
     comparison = f"a linear ARX model fitted to the same data reaches NRMSE {score(linear)}"
-    if ratio > WEAK_GAIN and evaluation.nrmse <= CLOSE:
+    if is_linear(surrogate):
+        yield Remark(NOTE, f"For comparison with the saved linear model ({score(own)}), {comparison}.")
+    elif ratio > WEAK_GAIN and own <= CLOSE:
         # Both are accurate: the device is linear here, which is no reason to doubt either.
-        yield Remark(
-            NOTE, f"A linear model is enough for this recording: {comparison}, the surrogate {score(evaluation.nrmse)}."
-        )
-    elif ratio >= NO_GAIN:
-        yield Remark(
-            BAD,
-            f"It is not better than a linear model: {comparison}, the surrogate {score(evaluation.nrmse)}.",
-            f"a linear model is as good (NRMSE {score(linear)})",
-            after_change=True,
-        )
-    elif ratio > WEAK_GAIN:
+        yield Remark(NOTE, f"A linear model is enough for this recording: {comparison}, the surrogate {score(own)}.")
+    elif ratio >= NO_GAIN and not within:
         yield Remark(
             CARE,
-            f"It is only a little better than a linear model: {comparison}, the surrogate {score(evaluation.nrmse)}.",
-            f"a linear model is almost as good (NRMSE {score(linear)})",
+            f"It is not better than a linear model: {comparison}, the surrogate {score(own)}.",
+            f"a linear model is as good (NRMSE {score(linear)})",
             after_change=True,
+            remedy=better_fit(surrogate.record),
         )
+    elif ratio > WEAK_GAIN:
+        yield Remark(NOTE, f"It is only a little better than a linear model: {comparison}, the surrogate {score(own)}.")
     else:
-        yield Remark(GOOD, f"For comparison, {comparison}, {1 / max(ratio, 1e-12):.2g} times as much.")
+        times = f"{1 / ratio:.2g} times as much" if ratio > 1e-6 else "the surrogate none that exceeds the noise"
+        yield Remark(GOOD, f"For comparison, {comparison}, {times}.")

@@ -19,8 +19,9 @@ from .accuracy_remarks import (
     spectrum_remarks,
 )
 from .evaluate import Evaluation
-from .order_remarks import order_remarks
+from .noise_correction import without_noise
 from .scores import restart_disagreement, worst_nrmse
+from .structure_remarks import is_linear, structure_remarks
 from .validity_remarks import (
     AGREEMENT,
     coverage_remarks,
@@ -32,16 +33,16 @@ from .validity_remarks import (
     restart_remarks,
     validation_remarks,
 )
-from .wording import CLOSE, ROUGH, closeness, score, time_of
+from .wording import CLEAN, CLOSE, ROUGH, closeness, score, time_of
 
 #: The checks, in the order in which remarks of the same grade are listed.
 CHECKS: tuple[Callable[[Surrogate, Evaluation], Iterator[Remark]], ...] = (
-    order_remarks,
     change_remarks,
     divergence_remarks,
     error_remarks,
     horizon_remarks,
     spectrum_remarks,
+    structure_remarks,
     baseline_remarks,
     domain_remarks,
     validation_remarks,
@@ -85,9 +86,12 @@ def _headline(surrogate: Surrogate, evaluation: Evaluation, grade: int, remarks:
         cross_checked = not surrogate.ports.drive or (difference is not None and difference <= AGREEMENT)
         where = "within its domain" if cross_checked else "for drives like the fitted one"
         nrmse = worst_nrmse(evaluation)
+        model = "the linear model follows" if is_linear(surrogate) else "the free run follows"
+        limits = _reasons(remarks, NOTE)
+        noise = " without the noise" if evaluation.noise_floor > CLEAN else ""
         return (
-            f"Trust it {where}: the free run follows the recording {closeness(nrmse)} (NRMSE {score(nrmse)}), and no score "
-            "gives reason for doubt."
+            f"Trust it {where}: {model} the recording {closeness(nrmse)} (NRMSE {score(nrmse)}{noise})"
+            f"{f'; note that {limits}' if limits else ', and no score gives reason for doubt'}."
         )
     if evaluation.regime_change_at is not None:
         return _headline_of_change(evaluation, evaluation.regime_change_at, remarks)
@@ -97,6 +101,7 @@ def _headline(surrogate: Surrogate, evaluation: Evaluation, grade: int, remarks:
 def _headline_of_change(evaluation: Evaluation, changed_at: float, remarks: Sequence[Remark]) -> str:
     """Return the headline for a device that changes: the model may be valid up to the change."""
     at, before = time_of(evaluation, changed_at), evaluation.nrmse_before_change
+    before = None if before is None else without_noise(before, evaluation.noise_floor)
     independent = [remark for remark in remarks if not remark.after_change]
     worst = max((remark.grade for remark in independent), default=GOOD)
     diverged_before = evaluation.diverged_at is not None and evaluation.diverged_at < changed_at

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from ....errors import ConfigError, TraceError
 from ....traces.trace import Trace, check_trace
@@ -17,6 +19,7 @@ from ..surrogate import Surrogate
 from .linear_baseline import arx_baseline
 from .matching import MIN_SAMPLES, match_channels, resample_for_surrogate
 from .metrics import QUANTILE_90, divergence_time, horizon_curve, rms_ratio, spectrum_error
+from .noise_correction import ModelError, model_error, without_noise
 from .recorded_samples import at_recorded_samples, without_missing
 from .residual_change import ResidualChange, detect_residual_change
 from .short_runs import short_run_residuals
@@ -45,6 +48,8 @@ class Evaluation:
         change: The detected change of the device with its evidence, or None.
         notes: What the resampling changed, one sentence each.
         grid: The recording on the grid of the surrogate; missing samples are interpolated.
+        model_error: The error less the measurement noise of the recording, with its interval; None if it was not estimated.
+        baseline_model_error: NRMSE of the linear ARX model less the same noise, or None.
     """
 
     trace: Trace
@@ -63,6 +68,18 @@ class Evaluation:
     change: ResidualChange | None = None
     notes: tuple[str, ...] = field(default_factory=tuple)
     grid: Trace | None = None
+    model_error: ModelError | None = None
+    baseline_model_error: float | None = None
+
+    @property
+    def corrected_nrmse(self) -> float:
+        """Return the NRMSE less the measurement noise where that was estimated."""
+        return self.nrmse if self.model_error is None else self.model_error.nrmse
+
+    @property
+    def noise_floor(self) -> float:
+        """Return the measurement noise over the standard deviation of the recording: the NRMSE of a perfect model."""
+        return 0.0 if self.model_error is None else self.model_error.floor
 
     @property
     def truth(self) -> Array:
@@ -83,6 +100,7 @@ class Evaluation:
         """Return the scores as plain values for JSON."""
         return {
             "nrmse": self.nrmse,
+            "model_error": None if self.model_error is None else self.model_error.to_dict(),
             "r2": self.r2,
             "spectrum_error": self.spectrum_error,
             "horizon": [[_rounded(time), value] for time, value in self.horizon],
@@ -92,6 +110,7 @@ class Evaluation:
             "regime_change_at": _rounded(self.regime_change_at),
             "nrmse_before_change": self.nrmse_before_change,
             "baseline_nrmse": self.baseline_nrmse,
+            "baseline_model_error": self.baseline_model_error,
             "start": _rounded(float(self.trace.time[0])),
             "stop": _rounded(float(self.trace.time[-1])),
             "samples": len(self.trace),
@@ -157,6 +176,10 @@ def evaluate(
     predicted = run.output.numpy()
     error = predicted - truth
     scale = _deviation(truth, scored)
+    stride = max(1, round(surrogate.interval / float(np.median(np.diff(time)))))
+    drives = np.stack([*(scored.drive[name] for name in surrogate.ports.drive), np.zeros(len(time))], -1)
+    corrected = model_error(surrogate.ports.output, truth, predicted, drives[:, :-1], stride=stride)
+    run = replace(run, spread=_spread_with_noise(run.spread, surrogate, corrected.noise))
     residuals = without_missing(short_run_residuals(surrogate, grid), grid, named)
     change = detect_residual_change(surrogate, grid, residuals)
     nrmse_before_change = None
@@ -164,6 +187,7 @@ def evaluate(
         before = time < change.at
         if before.sum() >= MIN_SAMPLES:
             nrmse_before_change = rms_ratio(error[before], _deviation(truth[before], None))
+    baseline = arx_baseline(surrogate.record.get("arx"), grid, surrogate.ports)
     return Evaluation(
         trace=scored,
         run=run,
@@ -178,12 +202,22 @@ def evaluate(
         coverage=float(np.mean(np.abs(error) <= QUANTILE_90 * run.spread.numpy())),
         regime_change_at=None if change is None else change.at,
         nrmse_before_change=nrmse_before_change,
-        baseline_nrmse=arx_baseline(surrogate.record.get("arx"), grid, surrogate.ports),
+        baseline_nrmse=baseline,
         residuals=residuals,
         change=change,
         notes=tuple(notes),
         grid=grid,
+        model_error=corrected,
+        # The low-pass of a decimation has removed a part of the noise from the grid, on which the baseline runs.
+        baseline_model_error=None if baseline is None else without_noise(baseline, corrected.floor / np.sqrt(stride)),
     )
+
+
+def _spread_with_noise(spread: Tensor, surrogate: Surrogate, noise: Array) -> Tensor:
+    """Return the predicted spread of the samples of a recording that is noisier than the fitted ones."""
+    known = surrogate.spread_floor.square()
+    excess = torch.as_tensor(noise**2).to(known) - known
+    return (spread.square() + excess.clamp_min(0)).sqrt()
 
 
 def _deviation(truth: Array, trace: Trace | None) -> Array:

@@ -8,34 +8,49 @@ from typing import Any
 import numpy as np
 
 from ....typing import Array
+from ..surrogate import Surrogate
 from .evaluate import Evaluation
+from .noise_correction import without_noise
 
 # --- of an evaluation -----------------------------------------------------------------------------------------------------
 
 
 def nrmse_by_output(evaluation: Evaluation) -> dict[str, float]:
-    """Return the NRMSE of each output over the whole run."""
+    """Return the NRMSE of each output over the whole run, measurement noise included."""
     scores = np.sqrt(np.mean(_scaled_error(evaluation) ** 2, 0))
     return dict(zip(evaluation.trace.output, map(float, scores), strict=True))
 
 
+def corrected_by_output(evaluation: Evaluation) -> dict[str, float]:
+    """Return the NRMSE of each output less the measurement noise where that was estimated."""
+    return nrmse_by_output(evaluation) if evaluation.model_error is None else evaluation.model_error.by_output
+
+
 def worst_nrmse(evaluation: Evaluation) -> float:
-    """Return the NRMSE of the least accurate output, or that over all outputs if it is larger."""
-    return max(evaluation.nrmse, *nrmse_by_output(evaluation).values())
+    """Return the error of the model for the least accurate output, or that over all outputs if it is larger.
+
+    Measurement noise is not counted where it was estimated.
+    """
+    return max(evaluation.corrected_nrmse, *corrected_by_output(evaluation).values())
 
 
 def nrmse_of_steps(evaluation: Evaluation, selected: np.ndarray) -> float | None:
-    """Return the NRMSE of the selected steps, shape (time,), bool; None if there are none."""
+    """Return the NRMSE of the selected steps less the noise, shape (time,), bool; None if there are none."""
     if not selected.any():
         return None
-    return float(np.sqrt(np.mean(_scaled_error(evaluation)[selected] ** 2)))
+    return without_noise(float(np.sqrt(np.mean(_scaled_error(evaluation)[selected] ** 2))), evaluation.noise_floor)
 
 
 def accurate_horizon(evaluation: Evaluation, limit: float) -> float | None:
-    """Return the time [s] for which the NRMSE since the start stays below a limit: 0 if never, None if always."""
-    reached = 0.0
+    """Return the time [s] for which the error since the start stays below a limit: 0 if never, None if always.
+
+    Measurement noise is not counted where it was estimated.
+    """
+    reached, interval = 0.0, float(np.median(np.diff(evaluation.trace.time)))
     for time, score in evaluation.horizon:
-        if not score < limit:
+        # The noise of few samples may by chance exceed its mean: by two standard errors of its variance.
+        excess = 1 + 2 * np.sqrt(2 * interval / (time + interval))
+        if not without_noise(score, evaluation.noise_floor * np.sqrt(excess)) < limit:
             return reached
         reached = time
     return None
@@ -61,13 +76,9 @@ def validation_nrmse(record: Mapping[str, Any]) -> float | None:
     return float(np.median(finite)) if finite else None
 
 
-def order_scan_errors(record: Mapping[str, Any]) -> dict[int, float]:
-    """Return the error that a quick fit reached with each embedding order; infinite if the fit failed."""
-    errors = {}
-    for entry in record.get("order_scan") or ():
-        error = entry.get("error")
-        errors[int(entry["order"])] = float("inf") if error is None else float(error)
-    return errors
+def noise_share_of_fit(surrogate: Surrogate) -> float:
+    """Return the measurement noise of the fitted recordings over the standard deviation of their outputs (rms)."""
+    return float(np.sqrt(np.mean((surrogate.noise.numpy() / surrogate.scales.output_scale.numpy()) ** 2)))
 
 
 def restart_disagreement(record: Mapping[str, Any]) -> float | None:

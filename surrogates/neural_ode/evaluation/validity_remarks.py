@@ -11,16 +11,18 @@ from ....traces.held_drives import infer_interpolation
 from ....units import readable
 from ..surrogate import Surrogate
 from .evaluate import Evaluation
-from .scores import nrmse_of_steps, restart_disagreement, validation_nrmse
-from .wording import VERY_CLOSE, interpolation_shape, percent, score, time_of
+from .remedies import COVERING_FIT, held_out_part, more_restarts, wider_intervals
+from .scores import nrmse_of_steps, restart_disagreement
+from .structure_remarks import expected_error
+from .wording import CLEAN, CLOSE, VERY_CLOSE, interpolation_shape, percent, score, time_of
 
 #: Shares of steps outside the domain. The radius of the domain leaves 0.1 % of the fitted data outside, a short recording a
 #: few more; beyond 5 % the scores mix interpolation and extrapolation; beyond 25 % they are scores of an extrapolation.
 FEW_OUTSIDE, SOME_OUTSIDE, MANY_OUTSIDE = 0.005, 0.05, 0.25
 
-#: Coverage of the 90 % interval: nominal, tolerated deviation, too narrow, misleading, too wide. Errors of a free run are
-#: correlated, so that deviations of a few per cent are chance.
-COVERAGE, TOLERANCE, NARROW, MISLEADING, WIDE = 0.9, 0.04, 0.8, 0.6, 0.985
+#: Coverage of the 90 % interval: nominal, tolerated deviation, too narrow, misleading. Errors of a free run are correlated, so
+#: that deviations of a few per cent are chance.
+COVERAGE, TOLERANCE, NARROW, MISLEADING = 0.9, 0.05, 0.75, 0.6
 
 #: Differences of restarts under a probe drive, in standard deviations of the output. Five fits that were equal on the training
 #: drive and had errors of 0.04 .. 0.12 under another one differed by about 0.05; at 0.2 the choice of restart matters.
@@ -28,9 +30,6 @@ AGREEMENT, DISAGREEMENT = 0.05, 0.2
 
 #: Error over that on the validation data above which the recording differs from the fitted data.
 MAX_VALIDATION_RATIO = 3.0
-
-#: Noise over the standard deviation of the output up to which a recording counts as clean.
-CLEAN = 2e-3
 
 
 def domain_remarks(surrogate: Surrogate, evaluation: Evaluation) -> Iterator[Remark]:
@@ -49,27 +48,34 @@ def domain_remarks(surrogate: Surrogate, evaluation: Evaluation) -> Iterator[Rem
         f"{time_of(evaluation, float(evaluation.trace.time[first]))}{nrmse}: the result there is an extrapolation, which the "
         "fitted data do not support.",
         f"{percent(share)} of the steps lie outside the domain it was fitted on",
+        remedy="" if share <= SOME_OUTSIDE else COVERING_FIT,
     )
 
 
 def validation_remarks(surrogate: Surrogate, evaluation: Evaluation) -> Iterator[Remark]:
     """Report an error far above that on the validation data of the fit."""
-    expected = validation_nrmse(surrogate.record)
+    expected = expected_error(surrogate)
     if expected is None or evaluation.regime_change_at is not None:
         return
-    if evaluation.nrmse > MAX_VALIDATION_RATIO * expected and evaluation.nrmse > VERY_CLOSE:
-        ratio = f"{evaluation.nrmse / expected:.2g}"
+    error = evaluation.corrected_nrmse
+    ratio = error / max(expected, 1e-300)
+    if ratio > MAX_VALIDATION_RATIO and error > VERY_CLOSE:
+        times = f"{ratio:.2g} times"
         yield Remark(
-            CARE,
-            f"The error is {ratio} times that on the validation data of the fit (NRMSE {score(expected)}): this recording "
+            # Of an accurate run it is information, not a doubt.
+            NOTE if error <= CLOSE else CARE,
+            f"The error is {times} that on the validation data of the fit (NRMSE {score(expected)}): this recording "
             "differs from the fitted data, or the fit does not generalise.",
-            f"the error is {ratio} times that on the validation data of the fit",
+            f"the error is {times} that on the validation data of the fit",
+            after_change=True,
+            remedy="" if error <= CLOSE else COVERING_FIT,
         )
 
 
 def coverage_remarks(surrogate: Surrogate, evaluation: Evaluation) -> Iterator[Remark]:
     """Report how many recorded samples lie within the predicted 90 % interval."""
-    coverage = evaluation.coverage
+    coverage, members = evaluation.coverage, len(surrogate.members)
+    calibrated = float(surrogate.spread.distance) > 0
     text = f"The predicted 90 % interval contains {percent(coverage)} of the recorded samples"
     if coverage < NARROW:
         yield Remark(
@@ -77,18 +83,19 @@ def coverage_remarks(surrogate: Surrogate, evaluation: Evaluation) -> Iterator[R
             f"{text}: it is {'much ' if coverage < MISLEADING else ''}too narrow.",
             f"the 90 % interval contains only {percent(coverage)}",
             after_change=True,
+            remedy=wider_intervals(surrogate.record, members, calibrated),
         )
     elif coverage < COVERAGE - TOLERANCE:
-        yield Remark(NOTE, f"{text}: it is somewhat too narrow.")
-    elif coverage > WIDE:
+        yield Remark(NOTE, f"{text}: it is somewhat too narrow.", f"the 90 % interval contains only {percent(coverage)}")
+    elif coverage > COVERAGE + TOLERANCE:
         yield Remark(NOTE, f"{text}: it is wider than necessary.")
     else:
         yield Remark(GOOD, f"{text}, close to the nominal share.")
-    if len(surrogate.members) == 1:
+    if members == 1 and not calibrated:
         yield Remark(
             NOTE,
-            "With a single member the predicted spread is the error on the validation samples, the same at every step: it does "
-            "not grow where the model extrapolates. members=3 or more gives a spread that does.",
+            "The predicted spread is the same at every step: it does not grow where the model extrapolates. A new fit "
+            "(spinode fit) gives a spread that does.",
         )
 
 
@@ -117,21 +124,21 @@ def restart_remarks(surrogate: Surrogate, evaluation: Evaluation) -> Iterator[Re
             f"Under a probe drive of random steps, restarts that are equally good here differ by {score(difference)} standard "
             "deviations: expect errors of that size under drives unlike the fitted one.",
             f"restarts differ by {score(difference)} standard deviations under a probe drive",
+            remedy="" if difference <= DISAGREEMENT else more_restarts(surrogate.record),
         )
 
 
 def noise_remarks(surrogate: Surrogate, evaluation: Evaluation) -> Iterator[Remark]:
-    """Report the measurement noise of the fitted recordings, which limits the accuracy."""
+    """Report the measurement noise of the fitted recordings and of this one, which limits the accuracy."""
+    here = None if evaluation.model_error is None else evaluation.model_error.noise
     for index, name in enumerate(surrogate.ports.output):
         noise = float(surrogate.noise[index])
         share = noise / max(float(surrogate.scales.output_scale[index]), 1e-300)
         unit = surrogate.ports.units.get(name, "")
+        text = f"The fitted recording of '{name}' contains measurement noise of about {readable(noise, unit)}"
         if share > CLEAN:
-            yield Remark(
-                NOTE,
-                f"The fitted recording of '{name}' contains measurement noise of about {readable(noise, unit)} "
-                f"({percent(share)} of its standard deviation); variations from sample to sample are counted as noise too.",
-            )
+            also = "" if here is None else f"; this one contains {readable(float(here[index]), unit)}"
+            yield Remark(NOTE, f"{text} ({percent(share)} of its standard deviation){also}.")
 
 
 def overlap_remarks(surrogate: Surrogate, evaluation: Evaluation) -> Iterator[Remark]:
@@ -148,6 +155,7 @@ def overlap_remarks(surrogate: Surrogate, evaluation: Evaluation) -> Iterator[Re
                 f"The fit has used {percent(shared / (high - low))} of this recording: "
                 "the scores are not those of held-out data.",
                 "the fit has used this recording",
+                remedy=held_out_part(f"{float(part['stop']):.6g}"),
             )
 
 
@@ -178,4 +186,7 @@ def data_remarks(surrogate: Surrogate, evaluation: Evaluation) -> Iterator[Remar
 def resampling_remarks(surrogate: Surrogate, evaluation: Evaluation) -> Iterator[Remark]:
     """Report what the resampling changed."""
     for note in evaluation.notes:
-        yield Remark(NOTE, f"The recording was {note}" if note.startswith("resampled") else note[:1].upper() + note[1:])
+        if note.startswith("resampled"):
+            yield Remark(NOTE, f"The recording was {note} (spinode simulate does so with --resample.)")
+        else:
+            yield Remark(NOTE, note[:1].upper() + note[1:])

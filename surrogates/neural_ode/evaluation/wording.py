@@ -9,6 +9,9 @@ from .evaluate import Evaluation
 #: real devices reach (0.01 .. 0.05); a linear model of a nonlinear resonator is at 0.3 .. 0.6; the mean of the recording at 1.
 VERY_CLOSE, CLOSE, ROUGH, OUTLINE, MEAN = 0.02, 0.05, 0.15, 0.3, 1.0
 
+#: Noise over the standard deviation of the output up to which a recording counts as clean.
+CLEAN = 2e-3
+
 
 def closeness(nrmse: float) -> str:
     """Return how closely a free run of this NRMSE follows a recording, as an adverb.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -192,7 +193,7 @@ def _quantile_curve(scores: Sequence[Array], level: float) -> tuple[Array, Array
     edges = [0, 1, 2]
     while 2 * edges[-1] < length // 2:
         edges.append(2 * edges[-1])
-    bins = [*zip(edges[:-1], edges[1:], strict=True), (edges[-1], length)]
+    bins = [*itertools.pairwise(edges), (edges[-1], length)]
     values = [max(float(np.nanquantile(score[:, a:b], level)) for score in scores) for a, b in bins]
     knots = [0.5 * (a + b - 1) for a, b in bins[:-1]] + [float(edges[-1])]
     return np.array(knots), np.array(values)

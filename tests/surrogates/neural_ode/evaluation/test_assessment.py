@@ -7,9 +7,11 @@ import pytest
 import torch
 
 import spinode
-from spinode.reporting.remarks import BAD, CARE, GOOD, Remark
+from spinode.reporting.remarks import BAD, CARE, GOOD, NOTE, Remark
 from spinode.surrogates.neural_ode.evaluation.assessment import MAX_REASONS, _reasons, assess
-from spinode.surrogates.neural_ode.evaluation.order_remarks import assess_order
+from spinode.surrogates.neural_ode.evaluation.noise_correction import ModelError
+from spinode.surrogates.neural_ode.evaluation.remedies import MORE_DATA
+from spinode.surrogates.neural_ode.evaluation.structure_remarks import assess_structure
 from spinode.traces.trace import Trace
 
 
@@ -29,7 +31,7 @@ def test_good_model_is_trusted_within_its_domain(sentences):
     assert headline.startswith("Trust it within its domain: the free run follows the recording very closely (NRMSE 0.012)")
     assert "Over the whole run (4.995 ns) the rms error since the start stays below 5 %" in remarks
     assert "linear ARX model fitted to the same data reaches NRMSE 0.5, 42 times as much" in remarks
-    assert "Order 2 is enough: in quick fits order 3 reaches an error of 0.03, order 2 0.02." in remarks
+    assert headline.endswith("and no score gives reason for doubt.")
     assert "The fit used 50 ns of one recording: 10000 samples every 5 ps." in remarks
 
 
@@ -38,46 +40,132 @@ def test_single_restart_is_trusted_only_for_drives_like_the_fitted_one(surrogate
     headline, remarks = sentences(surrogate)
     assert headline.startswith("Trust it for drives like the fitted one:")
     assert "The accuracy under another drive is unknown, since the fit had only one restart" in remarks
-    assert "With a single member" in remarks
+    assert "The predicted spread is the same at every step" in remarks
 
 
-# --- embedding order ------------------------------------------------------------------------------------------------------
+# --- structure ------------------------------------------------------------------------------------------------------------
 
 
-def test_insufficient_order_is_the_first_reason(surrogate_with_record, evaluation_with_scores, sentences):
-    headline, remarks = sentences(surrogate_with_record(order=1), evaluation_with_scores(0.6))
-    assert headline.startswith("Do not rely on it: order 1 is not enough for this device;")
-    assert remarks.startswith(
-        "Order 1 is not enough for this device: in quick fits order 2 reaches an error of 0.02, order 1 0.8."
+def tried(embedding, order, error, hidden=(16, 16), rung=2, diverged=False):
+    """An entry of the record of a structure search."""
+    structure = {"embedding": embedding, "order": order, "hidden": list(hidden), "ridge": 3e-7}
+    name = f"{embedding} order {order}, hidden {hidden}" if hidden else f"linear, {embedding} order {order}"
+    return {"structure": structure, "name": name, "rung": rung, "error": error, "diverged": diverged, "seconds": 1.0}
+
+
+SEARCH = [
+    tried("derivative", 2, 0.3, hidden=(), rung=0),
+    tried("derivative", 2, 0.08, rung=1),
+    tried("derivative", 2, 0.012),
+    tried("delay", 3, 0.03),
+    tried("delay", 5, 0.001, diverged=True),
+    tried("delay", 6, None),
+]
+
+
+def searched(surrogate_with_record, hidden=(16, 16), **record):
+    structure = {"embedding": "derivative", "order": 2, "hidden": list(hidden), "ridge": 3e-7}
+    found = {"search": SEARCH, "structure": structure, "linear_validation": 0.3, "effort": "default"}
+    return surrogate_with_record(**(found | record))
+
+
+def test_structure_is_reported_with_the_runner_up_and_the_linear_model(surrogate_with_record, sentences):
+    surrogate = searched(surrogate_with_record)
+    text = assess_structure(surrogate).text
+    assert text == (
+        "The search chose derivative order 2 of 5 structures, with a validation NRMSE of 0.012; the best of another kind, "
+        "delay order 3, reached 0.03; the best linear model reached 0.3."
     )
-    assert assess_order(surrogate_with_record(order=1)).text.startswith("Order 1 is not enough for this device")
-    assert assess_order(surrogate_with_record(order=2)).text.startswith("Order 2 is enough")
+    headline, remarks = sentences(surrogate)
+    assert headline.startswith("Trust it")
+    assert text in remarks
 
 
-def test_inaccurate_fit_of_order_one_without_order_scan_is_doubted(surrogate_with_record, evaluation_with_scores, sentences):
-    surrogate = surrogate_with_record(order=1, order_scan=[])
-    assert "try order=2" in sentences(surrogate, evaluation_with_scores(0.6))[1]
-    assert "it is unknown whether a larger one would be better" in sentences(surrogate)[1]
+def test_structure_that_is_not_the_best_is_a_note(surrogate_with_record):
+    surrogate = searched(surrogate_with_record, search=[*SEARCH, tried("delay", 4, 0.002)])
+    assert assess_structure(surrogate).grade == NOTE
+    assert assess_structure(searched(surrogate_with_record)).grade == GOOD
 
 
-def test_two_inaccurate_orders_leave_the_order_unknown(surrogate_with_record):
-    scan = [{"order": 2, "error": 0.5}, {"order": 3, "error": 0.45}]
-    text = assess_order(surrogate_with_record(order_scan=scan)).text
-    assert "neither order 2 (0.5) nor order 3 (0.45) follows the device" in text
+def test_record_without_a_search_is_no_reason_for_doubt(surrogate_with_record, sentences):
+    assert sentences(surrogate_with_record(order_scan=[{"order": 3, "error": 1e-9}]))[0].startswith("Trust it")
+    assert "was not searched for" in assess_structure(surrogate_with_record()).text
 
 
-def test_failed_quick_fit_counts_as_infinite_error(surrogate_with_record):
-    scan = [{"order": 1, "error": float("inf")}, {"order": 2, "error": 0.02}]
-    assert "Order 1 is not enough" in assess_order(surrogate_with_record(order=1, order_scan=scan)).text
-    scan = [{"order": 1, "error": 0.5}, {"order": 2, "error": float("inf")}]
-    assert "it is unknown whether" in assess_order(surrogate_with_record(order=1, order_scan=scan)).text
+def test_saved_linear_model_is_not_a_failure(surrogate_with_record, evaluation_with_scores, sentences):
+    surrogate = searched(surrogate_with_record, hidden=())
+    headline, remarks = sentences(surrogate, evaluation_with_scores(0.012, baseline_nrmse=0.011))
+    assert headline.startswith("Trust it")
+    assert "the linear model follows" in headline
+    assert "The saved model is linear: on the validation data no network was better" in remarks
 
 
-def test_large_short_run_error_overrides_the_order_scan(surrogate_with_record, evaluation_with_scores, sentences):
+def test_state_that_does_not_determine_the_next_samples_is_reported(surrogate_with_record, evaluation_with_scores, sentences):
     # Over 4 samples of 5 ps a sine of 4 GHz changes by 0.35 of its standard deviation, rms.
-    evaluation = evaluation_with_scores(0.4)
-    assert "order 2 is not enough" in sentences(surrogate_with_record(residual_level=[0.2]), evaluation)[0]
-    assert "order 2 is not enough" not in sentences(surrogate_with_record(residual_level=[0.01]), evaluation)[0]
+    evaluation, reason = evaluation_with_scores(0.2), "its state does not determine the next samples"
+    assert reason in sentences(surrogate_with_record(residual_level=[0.2]), evaluation)[0]
+    assert reason not in sentences(surrogate_with_record(residual_level=[0.01]), evaluation)[0]
+
+
+# --- remedies -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "scores",
+    [
+        {"nrmse": 0.2},
+        {"nrmse": 0.5, "diverged_at": 6.3e-8},
+        {"nrmse": 0.2, "baseline_nrmse": 0.1},
+        {"outside": 0.4},
+        {"coverage": 0.5},
+        {"nrmse": 3.0, "regime_change_at": 6.2e-8, "nrmse_before_change": 0.01},
+        {"nrmse": 3.0, "regime_change_at": 6e-8},
+    ],
+)
+def test_every_doubt_names_a_command(surrogate_with_record, evaluation_with_scores, scores):
+    doubts = {"disagreement": [0.5, 0.1, 0.1], "residual_level": [0.3]}
+    evaluation = evaluation_with_scores(**scores)
+    for surrogate in (surrogate_with_record(**doubts), searched(surrogate_with_record, **doubts)):
+        remarks = [remark for remark in assess(surrogate, evaluation).remarks if remark.grade >= CARE]
+        assert remarks
+        assert all("spinode " in remark.remedy for remark in remarks)
+
+
+def test_remedy_is_not_what_the_search_has_tried(surrogate_with_record, evaluation_with_scores):
+    evaluation = evaluation_with_scores(0.2)
+    for effort, remedy in (("default", "--effort long"), ("long", MORE_DATA)):
+        remarks = assess(searched(surrogate_with_record, effort=effort), evaluation).remarks
+        [own] = [remark for remark in remarks if remark.text.startswith("A free run")]
+        assert remedy in own.remedy
+        assert ("--effort" in own.remedy) == (effort == "default")
+
+
+# --- noise ----------------------------------------------------------------------------------------------------------------
+
+
+def without_noise_of(floor, corrected):
+    """A model error whose noise is a share of the deviation of the recording."""
+    return ModelError(corrected, corrected, 1.2 * corrected, {"mz": corrected}, np.array([0.1 * floor]), floor, "repeats")
+
+
+def test_noise_is_not_blamed_on_the_model(evaluation_with_scores, sentences):
+    headline, remarks = sentences(evaluation=evaluation_with_scores(0.2, model_error=without_noise_of(0.2, 0.012)))
+    assert headline.startswith("Trust it")
+    assert "NRMSE 0.012 without the noise" in headline
+    assert "its rms error is 20 % of the standard deviation of the recording, of which 20 % is measurement noise" in remarks
+    assert "Without it the NRMSE is 0.012 (90 % interval 0.012 .. 0.014)" in remarks
+
+
+def test_error_below_the_noise_is_an_upper_limit(evaluation_with_scores, sentences):
+    error = ModelError(0.0, 0.0, 0.03, {"mz": 0.0}, np.array([0.02]), 0.2, "repeats")
+    assert "Without it the NRMSE is below 0.03" in sentences(evaluation=evaluation_with_scores(model_error=error))[1]
+
+
+@pytest.mark.parametrize("corrected", [0.03, 0.2, 0.5])
+def test_grade_is_that_of_the_corrected_error(surrogate_with_record, evaluation_with_scores, corrected):
+    evaluation = evaluation_with_scores(0.6, model_error=without_noise_of(0.3, corrected), baseline_nrmse=None)
+    expected = GOOD if corrected <= 0.05 else CARE if corrected <= 0.3 else BAD
+    assert assess(surrogate_with_record(validation=[]), evaluation).grade == expected
 
 
 # --- change of the device -------------------------------------------------------------------------------------------------
@@ -137,7 +225,6 @@ def test_diverged_run_is_not_reliable(evaluation_with_scores, sentences):
     ("scores", "reason"),
     [
         ({"nrmse": 0.12, "baseline_nrmse": 0.12}, "a linear model is as good"),
-        ({"nrmse": 0.12, "baseline_nrmse": 0.18}, "a linear model is almost as good"),
         ({"coverage": 0.5}, "the 90 % interval contains only 50 %"),
     ],
 )
@@ -155,7 +242,9 @@ def test_restarts_that_differ_call_for_care(surrogate_with_record, sentences):
 
 def test_error_far_above_the_validation_error_is_reported(evaluation_with_scores, sentences):
     headline, _ = sentences(evaluation=evaluation_with_scores(0.04))
-    assert "3.3 times that on the validation data of the fit" in headline
+    assert headline.startswith("Trust it")
+    assert "note that the error is 3.3 times that on the validation data of the fit" in headline
+    assert sentences(evaluation=evaluation_with_scores(0.06))[0].startswith("Use it with care")
 
 
 def test_recording_that_the_fit_has_used_is_not_held_out(surrogate_with_record, sentences):

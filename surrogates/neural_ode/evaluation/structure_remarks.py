@@ -1,0 +1,146 @@
+"""Remarks on the structure of a model, from the search that chose it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from ....reporting.remarks import CARE, GOOD, NOTE, Remark
+from ..surrogate import Surrogate
+from .evaluate import Evaluation
+from .noise_correction import without_noise
+from .remedies import better_fit
+from .scores import noise_share_of_fit, validation_nrmse, worst_nrmse
+from .short_runs import short_run_steps
+from .wording import ROUGH, percent, score
+
+#: Error of short free runs over the change of the output during them, above which the state does not determine the next
+#: samples; a sufficient state is at 0.01 .. 0.1.
+MAX_SHORT_RUN_ERROR = 0.3
+
+#: Validation error over that of another structure above which the chosen one is not the best.
+CLEARLY_WORSE = 1.1
+
+
+def assess_structure(surrogate: Surrogate) -> Remark:
+    """Return a remark on the structure from the fit alone, when no recording has been evaluated yet.
+
+    Example:
+        >>> from spinode.surrogates.testing import resonator
+        >>> surrogate = resonator()
+        >>> surrogate.record["structure"] = {"embedding": "derivative", "order": 2, "hidden": [8], "ridge": 1e-6}
+        >>> tried = {"structure": surrogate.record["structure"], "name": "derivative order 2, hidden 8", "rung": 2}
+        >>> surrogate.record["search"] = [tried | {"error": 0.02, "diverged": False, "seconds": 1.0}]
+        >>> surrogate.record["linear_validation"] = 0.5
+        >>> print(assess_structure(surrogate).text)
+        The search chose derivative order 2 of 1 structure, with a validation NRMSE of 0.02; the best linear model reached 0.5.
+    """
+    record = surrogate.record
+    entries = _finished(record.get("search") or ())
+    own = _own_error(surrogate, entries)
+    if own is None:
+        return Remark(NOTE, f"The structure ({_own_name(surrogate)}) was not searched for.")
+    names = len({str(entry["name"]) for entry in record["search"]})
+    text = f"The search chose {_own_name(surrogate)} of {names} structure{'s' if names > 1 else ''}"
+    text += f", with a validation NRMSE of {score(own)}"
+    others = [entry for entry in entries if _key(entry["structure"]) != _own_key(surrogate) and entry["structure"]["hidden"]]
+    second = min(others, key=lambda entry: float(entry["error"]), default=None)
+    if second is not None:
+        text += f"; the best of another kind, {_kind_name(second['structure'])}, reached {score(float(second['error']))}"
+    linear = record.get("linear_validation")
+    if linear is not None and not is_linear(surrogate):
+        text += f"; the best linear model reached {score(float(linear))}"
+    best = second is None or own <= CLEARLY_WORSE * float(second["error"])
+    return Remark(GOOD if best else NOTE, f"{text}.")
+
+
+def structure_remarks(surrogate: Surrogate, evaluation: Evaluation) -> Iterator[Remark]:
+    """Return remarks on the structure from the fit and from an evaluation."""
+    error = relative_short_run_error(surrogate, evaluation)
+    if error is not None and error > MAX_SHORT_RUN_ERROR and worst_nrmse(evaluation) > ROUGH:
+        yield Remark(
+            CARE,
+            f"Even on the fitted data, within a few samples, the error is {percent(error)} of the change of the output: the "
+            f"state ({_own_name(surrogate)}) does not determine the next samples.",
+            "its state does not determine the next samples",
+            remedy=better_fit(surrogate.record),
+        )
+    else:
+        yield assess_structure(surrogate)
+    if is_linear(surrogate):
+        yield Remark(
+            NOTE,
+            "The saved model is linear: on the validation data no network was better, so that no nonlinearity of the device "
+            "shows in the fitted recording.",
+        )
+
+
+def is_linear(surrogate: Surrogate) -> bool:
+    """Return True if the search chose the linear model."""
+    structure = surrogate.record.get("structure")
+    return isinstance(structure, Mapping) and structure.get("hidden") in ([], ())
+
+
+def relative_short_run_error(surrogate: Surrogate, evaluation: Evaluation) -> float | None:
+    """Return the error of short free runs on the fitted data over the rms change of the output during them.
+
+    The variance of the measurement noise is subtracted from both. The largest value among the outputs is returned, or None
+    if the record of the fit contains no error of short runs or all outputs are mostly noise.
+    """
+    level = surrogate.record.get("residual_level")
+    if level is None:
+        return None
+    scale = surrogate.scales.output_scale.numpy()
+    steps = short_run_steps(surrogate)
+    truth = np.stack(list((evaluation.grid or evaluation.trace).output.values()), -1)
+    change = (truth[steps:] - truth[:-steps]) / scale
+    noise = 2 * (surrogate.noise.numpy() / scale) ** 2  # of the difference of two samples
+    change_power = np.mean(change**2, 0) - noise
+    error_power = np.square(np.atleast_1d(np.asarray(level, dtype=np.float64))) - noise
+    clear = change_power > noise
+    if not clear.any():
+        return None
+    return float(np.sqrt(np.max(np.maximum(error_power, 0)[clear] / change_power[clear])))
+
+
+def expected_error(surrogate: Surrogate) -> float | None:
+    """Return the validation NRMSE of the fit less the measurement noise of its recordings; None if none is stored.
+
+    An error below a third of the noise is not known; it counts as a third of it.
+    """
+    validation, noise = validation_nrmse(surrogate.record), noise_share_of_fit(surrogate)
+    return None if validation is None else max(without_noise(validation, noise), noise / 3)
+
+
+def _finished(entries: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Return the last result of each structure that did not diverge."""
+    last = {str(entry["name"]): entry for entry in entries}
+    return [entry for entry in last.values() if entry.get("error") is not None and not entry.get("diverged")]
+
+
+def _own_error(surrogate: Surrogate, entries: Sequence[Mapping[str, Any]]) -> float | None:
+    """Return the validation error of the structure of a surrogate."""
+    validation = validation_nrmse(surrogate.record)
+    if validation is not None and entries:
+        return validation
+    own = [float(entry["error"]) for entry in entries if _key(entry["structure"]) == _own_key(surrogate)]
+    return min(own, default=None)
+
+
+def _key(structure: Mapping[str, Any]) -> tuple[str, int]:
+    return str(structure["embedding"]), int(structure["order"])
+
+
+def _own_key(surrogate: Surrogate) -> tuple[str, int]:
+    return surrogate.embedding.kind, surrogate.embedding.order
+
+
+def _own_name(surrogate: Surrogate) -> str:
+    kind, order = _own_key(surrogate)
+    return f"{'linear, ' if is_linear(surrogate) else ''}{kind} order {order}"
+
+
+def _kind_name(structure: Mapping[str, Any]) -> str:
+    return f"{structure['embedding']} order {structure['order']}"
