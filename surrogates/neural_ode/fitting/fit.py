@@ -19,6 +19,7 @@ from ..embedding import Embedding
 from ..evaluation.linear_baseline import fit_arx
 from ..evaluation.short_runs import choose_short_run_steps, short_run_steps
 from ..free_run import short_run_errors
+from ..output_map import apply_output_map
 from ..surrogate import Surrogate
 from .calibration import calibrate, visited_states
 from .checkpoint import Checkpoint
@@ -197,7 +198,10 @@ def _fitted_part(trace: Trace, config: FitConfig) -> Trace:
 
 
 def _linear_baseline(traces: TraceSet, surrogate: Surrogate, config: FitConfig) -> dict[str, Any] | None:
-    outputs = columns(traces, surrogate.ports.output, "output")
+    outputs = [
+        apply_output_map(surrogate.ports, torch.as_tensor(values)).numpy()
+        for values in columns(traces, surrogate.ports.output, "output")
+    ]
     cuts = [round(len(trace) * (1 - config.validation)) for trace in traces]
     return fit_arx(outputs, input_columns(traces, surrogate.ports), cuts)
 
