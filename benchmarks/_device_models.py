@@ -25,6 +25,7 @@ from spinode import Surrogate, Trace
 from spinode.surrogates.neural_ode.evaluation.assessment import assess
 from spinode.surrogates.neural_ode.evaluation.matching import match_channels, resample_for_surrogate
 from spinode.surrogates.neural_ode.free_run import WARM_UP, estimate_initial_state
+from spinode.surrogates.neural_ode.output_map import possible_signs, with_signs
 
 Run = Callable[[Trace], Array]
 
@@ -111,34 +112,67 @@ def _initial_state(surrogate: Surrogate, grid: Trace, known: int, member: int) -
 
 
 def _state_of_few_samples(surrogate: Surrogate, grid: Trace, known: int, member: int) -> torch.Tensor:
-    """Fit a state to a few outputs: those, divided by their noise, and a deviation of one from the embedded padded samples."""
-    names = surrogate.ports
+    """Fit a state to a few outputs, with the fitted states under a similar drive as the prior.
+
+    Gauss-Newton from the embedded padded samples, and for a rectified output from either sign.
+    """
     padded, drive = (
-        torch.as_tensor(np.stack([np.array(getattr(grid, role)[name]) for name in getattr(names, role)], -1))
+        torch.as_tensor(np.stack([np.array(getattr(grid, role)[name]) for name in getattr(surrogate.ports, role)], -1))
         for role in ("output", "drive")
     )
-    interpolation, first = dict(grid.interpolation), slice(0, max(known, 2))
-    settings = {"parameters": grid.parameters, "interpolation": interpolation, "member": member}
-    start = surrogate.state_from(padded, drive, **settings)[0].detach()
-    floor = 1e-3 * surrogate.scales.output_scale
-    noise = torch.maximum(surrogate.noise, floor)
+    interpolation = dict(grid.interpolation)
+    settings = {"parameters": grid.parameters, "interpolation": interpolation}
+    level = torch.as_tensor(surrogate.record.get("residual_level") or 0.0, dtype=padded.dtype)
+    noise = torch.maximum(surrogate.noise, torch.clamp(level, min=1e-3) * surrogate.scales.output_scale)
+    inputs, _ = surrogate.assemble_inputs(drive[:1], grid.parameters, interpolation)
+    mean, whitening = _prior(surrogate.domain.points, surrogate.scales.drive(inputs)[0].detach())
     # An embedding that looks ahead needs the drive behind the fitted samples.
-    ahead = drive[: first.stop + 64]
+    ahead = drive[: known + 64]
 
     def residuals(state: torch.Tensor) -> torch.Tensor:
         starts = state.expand(len(surrogate.members), -1)
-        outputs, _, _ = surrogate.run_members(ahead, starts, grid.parameters, interpolation, "rk4", per_member=True)
-        return torch.cat([((outputs[member][:known] - padded[:known]) / noise).flatten(), state - start])
+        outputs, _, _ = surrogate.run_members(ahead, starts, *settings.values(), "rk4", per_member=True)
+        return torch.cat([((outputs[member][:known] - padded[:known]) / noise).flatten(), whitening @ (state - mean)])
 
-    state = start
-    for _ in range(6):
+    fits = []
+    for signs in possible_signs(surrogate.ports):
+        output = with_signs(surrogate.ports, padded, signs)
+        start = surrogate.state_from(output, drive, member=member, **settings)[0].detach()
+        fits.append(_least_squares(residuals, start))
+    return min(fits, key=lambda fit: fit[1])[0]
+
+
+def _prior(points: torch.Tensor, drive: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the mean of fitted states under a drive, and the matrix that makes deviations from it white.
+
+    Args:
+        points: Fitted states and drives in deviations, shape (points, state + drive).
+        drive: Shape (drive,).
+    """
+    states, drives = points[:, : -len(drive)], points[:, -len(drive) :]
+    design = torch.cat([drives, torch.ones_like(drives[:, :1])], -1)
+    slope = torch.linalg.lstsq(design, states).solution
+    deviations = states - design @ slope
+    covariance = deviations.T @ deviations / len(points) + 1e-4 * torch.eye(states.shape[-1], dtype=points.dtype)
+    return torch.cat([drive, torch.ones_like(drive[:1])]) @ slope, torch.linalg.inv(torch.linalg.cholesky(covariance))
+
+
+def _least_squares(residuals: Callable[[torch.Tensor], torch.Tensor], state: torch.Tensor) -> tuple[torch.Tensor, float]:
+    """Return the minimum of the squared residuals by damped Gauss-Newton steps, and their sum."""
+    damping, cost = 1e-3, float(residuals(state).detach().square().sum())
+    for _ in range(20):
         error = residuals(state).detach()
         jacobian = torch.autograd.functional.jacobian(residuals, state)
-        trial = state + torch.linalg.lstsq(jacobian, -error[:, None]).solution[:, 0]
-        if not bool(residuals(trial).detach().square().sum() < error.square().sum()):
-            break
-        state = trial.detach()
-    return state
+        normal = jacobian.T @ jacobian
+        step = torch.linalg.solve(normal + damping * torch.diag(normal.diagonal()), -jacobian.T @ error)
+        trial = float(residuals(state + step).detach().square().sum())
+        if trial < cost:
+            state, damping, finished, cost = state + step, damping / 10, trial > (1 - 1e-6) * cost, trial
+            if finished:
+                break
+        else:
+            damping *= 10
+    return state, cost
 
 
 def spinode_version() -> str:

@@ -6,9 +6,10 @@
 
 Protocol. Fit on the training recordings alone; what stops, chooses and regularises sees nothing else. Score: RMSE of a free
 run over a test recording without its first W samples, whose outputs may be used to find the initial state and are the only
-ones that a model is given. spinode runs with default settings, apart from `--effort`, and starts by its own estimate from the
-first W samples. Noisy versions (names with @snr20 and @snr10) have white noise on all outputs that a model sees, and are
-scored against the outputs without it. Networks of others stop after --limit seconds of process time.
+ones that a model is given. spinode runs with default settings, apart from `--effort`. It starts by its own estimate from the
+first W samples, or, where W is below the twelve samples of that estimate, by least squares over the first W samples with the
+fitted states as the prior. Noisy versions (names with @snr20 and @snr10) have white noise on all outputs that a model sees, and
+are scored against the outputs without it. Networks of others stop after --limit seconds of process time.
 
 A (device, method, seed, effort, version) that has a line is skipped, so that a stopped run continues. The version of spinode
 includes a hash of the sources of the fit; `--version` replaces it.
