@@ -23,17 +23,15 @@ import numpy as np
 MAX_SAMPLES = 20_000
 
 
-def fit_external(method: str, device: Any, seed: int, python: Path | None, limit: float = 60.0) -> tuple[Any, dict[str, Any]]:
+def fit_external(method: str, device: Any, seed: int, python: Path, limit: float = 60.0) -> tuple[Any, dict[str, Any]]:
     """Fit in another Python and return its free runs along the tests of the device.
 
     Raises:
-        RuntimeError: no Python was passed, or it failed; the message has its last line.
+        RuntimeError: it failed; the message is the last line that it wrote.
     """
     from _device_models import split
     from _recordings import columns
 
-    if python is None:
-        raise RuntimeError("not measured: pass --python PATH, a Python that has jax-sysid and deepSI")
     fitted, unseen = split(device)
     arrays: dict[str, Any] = {}
     for name, pairs in (("fitted", fitted), ("unseen", unseen)):

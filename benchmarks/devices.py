@@ -48,7 +48,8 @@ BASELINES = "1"
 
 #: Methods whose result does not depend on a seed.
 DETERMINISTIC = ("arx", "subspace")
-METHODS = ("spinode", *DETERMINISTIC, "gru", "neural-ode", "subnet", "jax-sysid")
+EXTERNAL = ("subnet", "jax-sysid")
+METHODS = ("spinode", *DETERMINISTIC, "gru", "neural-ode", *EXTERNAL)
 
 KEY = ("device", "method", "seed", "effort", "version")
 
@@ -125,6 +126,8 @@ def main() -> None:
     options = parser.parse_args()
     if options.settings and not options.version:
         parser.error("--settings needs --version NAME, or its lines would count as those of the defaults")
+    if options.python is None and set(options.methods) & set(EXTERNAL):
+        parser.error(f"{' and '.join(EXTERNAL)} need --python PATH, a Python that has them, see _external_baselines.py")
     torch.set_num_threads(1)
     names = options.only or device_names()
     unknown = sorted(set(names) - set(device_names()))

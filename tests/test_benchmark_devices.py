@@ -155,6 +155,41 @@ def test_missing_recordings_are_named(module, tmp_path, monkeypatch, capsys):
     assert "ced_low_train.csv" in printed
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--methods", "subnet"), "--python"),
+        (("--only", "bukc"), "unknown device 'bukc'"),
+        (("--settings", '{"order": 1}'), "--version"),
+    ],
+)
+def test_options_that_cannot_be_run_are_refused(module, tmp_path, monkeypatch, capsys, arguments, message):
+    with pytest.raises(SystemExit):
+        run_devices(module("devices"), monkeypatch, capsys, *arguments, "--results", tmp_path / "lines.jsonl")
+    assert message in capsys.readouterr().err
+
+
+def test_a_library_in_another_python_is_read_or_its_error_is_the_line(module, device, tmp_path):
+    """A script in the place of the other Python: it repeats the given outputs, or fails."""
+    external = module("_external_baselines")
+    python = tmp_path / "python"
+    python.write_text(
+        f"#!{sys.executable}\nimport sys, numpy as np\n"
+        "given = np.load(sys.argv[3])\n"
+        "u, y = given['test/0/u'], given['test/0/y']\n"
+        "np.savez(sys.argv[4], **{'test/0': np.resize(y, (len(u), y.shape[1]))})\n"
+        "print('{\"order\": 2}')\n"
+    )
+    python.chmod(0o755)
+    run, notes = external.fit_external("subnet", device, 0, python)
+    test = device.tests["test"]
+    np.testing.assert_array_equal(run(test)[:20, 0], np.resize(test.output["y"][:10], 20))  # it was given the washout alone
+    assert notes == {"order": 2}
+    python.write_text(f"#!{sys.executable}\nraise ValueError('no such model')\n")
+    with pytest.raises(RuntimeError, match="no such model"):
+        external.fit_external("subnet", device, 0, python)
+
+
 def line(method, scores, seed=0, device="silverbox", version="1", **more):
     return {"device": device, "method": method, "seed": seed, "effort": "default", "version": version, "scores": scores,
             "unit": "mV", "cpu_seconds": 1.0 + seed, **more}  # fmt: skip
