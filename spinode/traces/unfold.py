@@ -65,8 +65,15 @@ def unfold(outputs: Sequence[Array], inputs: Sequence[Array]) -> list[Array]:
     return _positive_gain(signed, inputs)
 
 
-def is_rectified(outputs: Sequence[Array]) -> bool:
-    """Return True if an output looks like |y| of a y that changes its sign: it touches zero in cusps and is never negative.
+def is_rectified(outputs: Sequence[Array], inputs: Sequence[Array] = ()) -> bool:
+    """Return True if an output looks like |y| of a y that changes its sign.
+
+    It touches zero in cusps and is never negative; and a linear model of the drives, if there are any, describes the output
+    with signs better than without.
+
+    Args:
+        outputs: For each recording, shape (time,).
+        inputs: Drives of each recording, shape (time, drives).
 
     Example:
         >>> time = np.linspace(0, 60, 600)
@@ -85,7 +92,11 @@ def is_rectified(outputs: Sequence[Array]) -> bool:
             near = slice(max(flip - 3, 0), flip + 5)
             folded, restored = (np.sum(np.diff(y[near], 3) ** 2) for y in (recording, recording * signs))
             cusps.append((folded - restored) / scatter**2)
-    return len(cusps) >= MIN_FLIPS and float(np.median(cusps)) > MIN_CUSP
+    if len(cusps) < MIN_FLIPS or float(np.median(cusps)) <= MIN_CUSP:
+        return False
+    return not (inputs and inputs[0].shape[1]) or _linear_error(unfold(outputs, inputs), inputs) < _linear_error(
+        outputs, inputs
+    )
 
 
 def smooth_signs(values: Array, predicted: Array | None = None, scale: float = 1.0) -> Array:
@@ -151,6 +162,13 @@ def _predictions(designs: Sequence[Array], signed: Sequence[Array], used: npt.ND
     ridge = 1e-4 * np.trace(normal) / len(normal)
     weights = np.linalg.solve(normal + ridge * np.eye(len(normal)), design[used].T @ target[used])
     return [each @ weights for each in designs]
+
+
+def _linear_error(outputs: Sequence[Array], inputs: Sequence[Array]) -> float:
+    """Return the standard deviation of the error of the linear model."""
+    everything = np.ones(sum(len(each) for each in outputs), dtype=np.bool_)
+    predicted = _predictions(_designs(inputs), outputs, everything)
+    return float(np.std(np.concatenate([y - p for y, p in zip(outputs, predicted, strict=True)])))
 
 
 def _consistent_pieces(outputs: Sequence[Array], signed: Sequence[Array], designs: Sequence[Array]) -> list[Array]:

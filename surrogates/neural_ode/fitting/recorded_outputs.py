@@ -17,7 +17,7 @@ from ....units import readable
 from ..output_map import OutputMap
 
 #: Samples of a recording that the detection of a rectified output looks at.
-MAX_SAMPLES = 20_000
+MAX_SAMPLES = 5_000
 
 
 def output_maps(traces: TraceSet, declared: tuple[str, ...] | None, notes: list[str]) -> dict[str, str]:
@@ -39,17 +39,19 @@ def output_maps(traces: TraceSet, declared: tuple[str, ...] | None, notes: list[
         return given
     found = {}
     for name in traces[0].output:
-        columns = [_finite(trace.output[name]) for trace in traces]
+        known = [np.isfinite(trace.output[name]) for trace in traces]
+        columns = [trace.output[name][rows] for trace, rows in zip(traces, known, strict=True)]
         low, high = clipped_rails(np.concatenate(columns))
         if low is not None or high is not None:
             found[name] = OutputMap("clip", -np.inf if low is None else low, np.inf if high is None else high).text
             limits = " and ".join(readable(v, traces[0].unit(name)) for v in (low, high) if v is not None)
             notes.append(f"{name} is clipped at {limits}: there the model may go beyond (--output-map)")
-        elif is_rectified([column[:MAX_SAMPLES] for column in columns]):
+        elif is_rectified(
+            [column[:MAX_SAMPLES] for column in columns],
+            [_inputs(trace)[rows][:MAX_SAMPLES] for trace, rows in zip(traces, known, strict=True)],
+        ):
             found[name] = "abs"
-            notes.append(
-                f"{name} looks rectified: the model has a signed output, and |{name}| was recorded (--output-map)"
-            )
+            notes.append(f"{name} looks rectified: the model has a signed output, and |{name}| was recorded (--output-map)")
     return found
 
 
@@ -77,7 +79,3 @@ def _inputs(trace: Trace) -> Array:
         for name, values in trace.drive.items()
     ]
     return np.stack(columns, -1) if columns else np.zeros((len(trace), 0))
-
-
-def _finite(values: Array) -> Array:
-    return values[np.isfinite(values)]
