@@ -57,7 +57,14 @@ def core_table(log_decay: Tensor, frequency: Tensor, h: float) -> Tensor:
 
 
 def run_with_slopes(
-    layout: LatentLayout, theta: Tensor, slopes: Slopes, stages: Tensor, settled: Tensor, *, substeps: int = 1
+    layout: LatentLayout,
+    theta: Tensor,
+    slopes: Slopes,
+    stages: Tensor,
+    settled: Tensor,
+    *,
+    substeps: int = 1,
+    limit: float = STATE_LIMIT,
 ) -> tuple[Tensor, Tensor] | None:
     """Continue a run by the kernel, with the Jacobian of its outputs.
 
@@ -68,6 +75,7 @@ def run_with_slopes(
         stages: Inputs at the start and at the end of the step that begins at each sample, shape (samples, 2, inputs).
         settled: Drives to which each sample has responded, shape (samples, drives).
         substeps: Steps of the integrator per sample.
+        limit: Magnitude of a state value at which the run ends or is clamped.
 
     Returns:
         Outputs, shape (samples, outputs), and their Jacobian, shape (samples, outputs, weights + state); None if the state
@@ -87,13 +95,20 @@ def run_with_slopes(
         outputs=outputs.unsqueeze(0),
         slopes=slopes.values,
         jacobian=jacobian,
-        limit=STATE_LIMIT,
+        limit=limit,
     )
     return (outputs, jacobian) if valid else None
 
 
 def native_rollout(
-    layout: LatentLayout, theta: Tensor, state: Tensor, stages: Tensor, settled: Tensor, *, substeps: int = 1
+    layout: LatentLayout,
+    theta: Tensor,
+    state: Tensor,
+    stages: Tensor,
+    settled: Tensor,
+    *,
+    substeps: int = 1,
+    limit: float = STATE_LIMIT,
 ) -> tuple[Tensor, Tensor]:
     """Run freely by the kernel.
 
@@ -104,6 +119,7 @@ def native_rollout(
         stages: Inputs at the start and at the end of each step, shape (lanes, steps, 2, inputs).
         settled: Drives to which each sample has responded, shape (lanes, steps + 1, drives).
         substeps: Steps of the integrator per sample.
+        limit: Magnitude of a state value at which the run ends or is clamped.
 
     Returns:
         States, shape (lanes, steps + 1, state), and outputs, shape (lanes, steps + 1, outputs).
@@ -121,7 +137,7 @@ def native_rollout(
         settled=settled,
         outputs=outputs,
         states=states,
-        limit=STATE_LIMIT,
+        limit=limit,
     )
     return states, outputs
 

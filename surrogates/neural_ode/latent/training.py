@@ -1,0 +1,277 @@
+"""Training of latent modes: amplitude after amplitude, linear terms first, then the bilinear ones, then the network.
+
+Recordings are free runs from one unknown initial state each. The small amplitude gives the linear modes by subspace
+identification; each larger one starts from the fit of those before it. The ridge falls step by step, as long as the error of
+free runs over the held-out end of the recordings does.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ....errors import FitError
+from .amplitude import amplitude_stages
+from .layout import LatentLayout
+from .modal import linear_start, modes_of
+from .problem import Minimum, Problem, Run, Unknowns, minimise
+from .subspace import choose_order, identify_subspace
+
+#: Largest number of modes that is chosen from the data.
+MAX_MODES = 12
+
+#: Penalties on S, a and Y_2 that are tried, one after the other.
+RIDGES = (3e-3, 1e-3, 3e-4)
+
+#: Penalty on S before the last stage.
+STAGE_RIDGE = 1e-2
+
+#: Penalty on all other weights and on initial states, only against null directions.
+LEAST_RIDGE = 1e-7
+
+#: Rotation of the fastest mode within a step of the integrator [rad]; faster modes take several steps per sample.
+MAX_ROTATION = 0.8
+
+#: How many times as many steps the network may take as the other stages; its valley is long.
+NETWORK_FACTOR = 2
+
+#: Relative gain of the cost below which, three times in a row, a stage ends.
+TOLERANCE = 1e-3
+
+LINEAR = ("log_decay", "frequency", "log_scale", "force", "read_matrix", "feedthrough", "constant")
+NETWORK = ("height", "inner", "inner_drive", "inner_bias", "bend", "look", "look_bias")
+PENALISED = ("coupling", "height", "bend")
+
+
+@dataclass
+class Trained:
+    """The result of a training.
+
+    Attributes:
+        layout: Sizes.
+        substeps: Steps of the integrator per sample.
+        unknowns: Weights and initial states.
+        error: Error of the free runs over the held-out ends: rms over the deviation there, of the worst output.
+        ridge: Penalty that was chosen.
+        linear_error: The same error with linear terms only.
+        history: One entry per stage, in plain JSON.
+    """
+
+    layout: LatentLayout
+    substeps: int
+    unknowns: Unknowns
+    error: float
+    ridge: float
+    linear_error: float
+    history: list[dict[str, Any]] = field(default_factory=list)
+
+
+class Training:
+    """Training of latent modes on recordings in deviations.
+
+    Args:
+        runs: Whole recordings.
+        cuts: Number of samples of each that are fitted; the others are held out.
+        modes: Number of modes; chosen from the data if None.
+        hidden: Width of the network in the potential.
+        readout: Number of bent directions in the read-out.
+        feedthrough: Fit a direct path from drive to output.
+        noise: Deviation of the measurement noise of each output, in deviations, shape (outputs,).
+        iterations: Largest number of steps of each stage.
+        seed: Seed of the network's first weights.
+        progress: Receives one line of text after each stage.
+    """
+
+    def __init__(
+        self,
+        runs: Sequence[Run],
+        cuts: Sequence[int],
+        *,
+        modes: int | None = None,
+        hidden: int = 16,
+        readout: int = 4,
+        feedthrough: bool = True,
+        noise: Tensor | None = None,
+        iterations: int = 15,
+        seed: int = 0,
+        progress: Callable[[str], None] = lambda line: None,
+    ) -> None:
+        self.cuts = list(cuts)
+        self.iterations, self.seed, self.progress = iterations, seed, progress
+        self.feedthrough = feedthrough
+        self._sizes = {"hidden": hidden, "readout": readout}
+        self.stages = [
+            [min(stop, cut) for stop, cut in zip(stops, self.cuts, strict=True)]
+            for stops in amplitude_stages([run.stages[:cut, 0].numpy() for run, cut in zip(runs, cuts, strict=True)])
+        ]
+        self.runs = [_weighted(run, [stage[i] for stage in self.stages], noise) for i, run in enumerate(runs)]
+        self.history: list[dict[str, Any]] = []
+        self._requested = modes
+        self._begun = time.perf_counter()
+
+    def run(self) -> Trained:
+        """Train and return the best model.
+
+        Raises:
+            FitError: no run stayed finite.
+        """
+        problem, unknowns = self._linear()
+        linear_error = self.held_out(problem, unknowns)
+        self._note("linear", unknowns, linear_error, problem, 0.0)
+        for stops in self.stages[1:-1]:
+            problem = self._problem(problem.layout, stops, problem.substeps, STAGE_RIDGE)
+            unknowns = self._minimise(problem, unknowns, (*LINEAR, "coupling"), self.iterations).unknowns
+            unknowns = self._rescaled(problem, unknowns)
+            self._note("bilinear", unknowns, self.held_out(problem, unknowns), problem, STAGE_RIDGE)
+        problem = self._problem(problem.layout, self.stages[-1], problem.substeps, STAGE_RIDGE)
+        unknowns = self._minimise(problem, unknowns, (*LINEAR, "coupling"), self.iterations).unknowns
+        unknowns = self._rescaled(problem, unknowns)
+        bilinear = self.held_out(problem, unknowns)
+        self._note("bilinear", unknowns, bilinear, problem, STAGE_RIDGE)
+        best = Trained(problem.layout, problem.substeps, unknowns, bilinear, STAGE_RIDGE, linear_error, self.history)
+        best = self._ridge_path(problem, unknowns, best)
+        if not np.isfinite(best.error):
+            raise FitError("no run of the latent modes stayed finite; record a ramp of the amplitude, or a smaller drive.")
+        return best
+
+    def _ridge_path(self, problem: Problem, unknowns: Unknowns, best: Trained) -> Trained:
+        unknowns = self._with_network(problem.layout, unknowns)
+        damping = None
+        for ridge in RIDGES:
+            problem = self._problem(problem.layout, self.stages[-1], problem.substeps, ridge)
+            # The modes keep their units along the path: with new ones the damping would have to be found again.
+            found = self._minimise(
+                problem, unknowns, (*LINEAR, "coupling", *NETWORK), NETWORK_FACTOR * self.iterations, damping
+            )
+            unknowns, damping = found.unknowns, found.damping
+            error = self.held_out(problem, unknowns)
+            self._note("network", unknowns, error, problem, ridge)
+            if not error < best.error:
+                break
+            best = replace(best, unknowns=unknowns, error=error, ridge=ridge)
+        return replace(best, unknowns=self._rescaled(problem, best.unknowns))
+
+    # --- parts -----------------------------------------------------------------------------------------------------------
+
+    def _linear(self) -> tuple[Problem, Unknowns]:
+        """Return the linear problem and its solution, from the first stage, scaled to the whole."""
+        first = [run.until(stop) for run, stop in zip(self.runs, self.stages[0], strict=True) if stop > 1]
+        outputs = [run.outputs.numpy() for run in first]
+        drives = [run.stages[:, 0].numpy() for run in first]
+        if self._requested is None:
+            model, errors = choose_order(outputs, drives, max_order=2 * MAX_MODES)
+            self.history.append({"stage": "order", "errors": {str(order): error for order, error in errors.items()}})
+        else:
+            model = identify_subspace(outputs, drives, 2 * self._requested)
+        modes = modes_of(model)
+        count = self._requested or min(len(modes.decay), MAX_MODES)
+        run = self.runs[0]
+        layout = LatentLayout(
+            modes=count,
+            inputs=run.stages.shape[-1],
+            outputs=run.outputs.shape[-1],
+            drives=run.settled.shape[-1],
+            **self._sizes,
+        )
+        substeps = max(1, int(np.ceil(modes.frequency.max() / MAX_ROTATION)))
+        unknowns, _ = linear_start(layout, modes, first, substeps)
+        starts = torch.zeros(len(self.runs), layout.state, dtype=torch.float64)
+        used = torch.tensor([stop > 1 for stop in self.stages[0]])
+        starts[used] = unknowns.starts
+        unknowns = Unknowns(unknowns.theta, starts)
+        problem = self._problem(layout, self.stages[0], substeps, LEAST_RIDGE)
+        unknowns = self._minimise(problem, unknowns, LINEAR, self.iterations).unknowns
+        unknowns = self._rescaled(problem, unknowns)
+        # e = 1: B alone says how strongly a mode is driven.
+        arrays = layout.split(unknowns.theta)
+        arrays["force"] = arrays["force"] * arrays["log_scale"].exp().repeat(2)
+        arrays["log_scale"] = torch.zeros_like(arrays["log_scale"])
+        return problem, Unknowns(layout.join(arrays), unknowns.starts)
+
+    def _rescaled(self, problem: Problem, unknowns: Unknowns) -> Unknowns:
+        """Scale the modes to unit deviation along the whole recordings."""
+        whole = replace(problem, runs=self.runs)
+        q, p = torch.cat([states for states, _ in whole.rollouts(unknowns)]).chunk(2, -1)
+        scale = ((q.square() + p.square()).mean(0) / 2).sqrt()
+        return unknowns.rescaled(problem.layout, scale.clamp_min(1e-6 * float(scale.max()) + 1e-30))
+
+    def _with_network(self, layout: LatentLayout, unknowns: Unknowns) -> Unknowns:
+        """Draw the first weights of the network; its heights stay zero, so that the model is the same."""
+        generator = torch.Generator().manual_seed(self.seed)
+        theta = unknowns.theta.clone()
+        for name, place in layout.places().items():
+            if name in ("inner", "inner_drive", "inner_bias", "look", "look_bias"):
+                width = layout.state if name in ("inner", "look") else 1
+                draw = torch.randn(place.stop - place.start, generator=generator, dtype=torch.float64)
+                theta[place] = 0.7 * draw / width**0.5
+        return Unknowns(theta, unknowns.starts)
+
+    def _problem(self, layout: LatentLayout, stops: Sequence[int], substeps: int, ridge: float) -> Problem:
+        penalty = torch.full((layout.weights + len(self.runs) * layout.state,), LEAST_RIDGE, dtype=torch.float64)
+        for name, place in layout.places().items():
+            if name in PENALISED:
+                penalty[place] = ridge
+            elif name in NETWORK:
+                penalty[place] = 1e-2 * ridge
+        return Problem(layout, self.runs, substeps, penalty).restricted(stops)
+
+    def _minimise(
+        self, problem: Problem, unknowns: Unknowns, names: Sequence[str], iterations: int, damping: float | None = None
+    ) -> Minimum:
+        layout = problem.layout
+        active = torch.zeros(layout.weights + unknowns.starts.numel(), dtype=torch.bool)
+        for name, place in layout.places().items():
+            active[place] = name in names and (name != "feedthrough" or self.feedthrough)
+        for index, run in enumerate(problem.runs):
+            at = layout.weights + index * layout.state
+            active[at : at + layout.state] = bool((run.weights > 0).any())
+        return minimise(problem, unknowns, active, iterations=iterations, tolerance=TOLERANCE, damping=damping)
+
+    def held_out(self, problem: Problem, unknowns: Unknowns) -> float:
+        """Return the error of the free runs over the held-out ends."""
+        whole = replace(problem, runs=self.runs)
+        errors, truths = [], []
+        for run, cut, (_, outputs) in zip(self.runs, self.cuts, whole.rollouts(unknowns), strict=True):
+            errors.append((outputs - run.outputs)[cut:])
+            truths.append(run.outputs[cut:])
+        error, truth = torch.cat(errors), torch.cat(truths)
+        value = float((error.square().mean(0).sqrt() / truth.std(0).clamp_min(0.05)).max())
+        return value if np.isfinite(value) else float("inf")
+
+    def _note(self, stage: str, unknowns: Unknowns, error: float, problem: Problem, ridge: float) -> None:
+        fitted = problem.cost(unknowns) ** 0.5
+        seconds = time.perf_counter() - self._begun
+        samples = sum(len(run.stages) for run in problem.runs)
+        entry = {
+            "stage": stage,
+            "samples": samples,
+            "ridge": ridge,
+            "residual": fitted,
+            "validation": error,
+            "seconds": seconds,
+        }
+        self.history.append(entry)
+        self.progress(
+            f"latent modes: {stage}, {problem.layout.modes} modes, {samples} samples, ridge {ridge:g}: residual {fitted:.4f}, "
+            f"validation NRMSE {error:.4f} ({seconds:.0f} s)"
+        )
+
+
+def _weighted(run: Run, stops: Sequence[int], noise: Tensor | None) -> Run:
+    """Divide the residuals of each amplitude stretch by the deviation of the outputs there."""
+    weights = torch.zeros_like(run.outputs)
+    floor = torch.zeros(run.outputs.shape[-1], dtype=torch.float64) if noise is None else noise
+    edges = [0, *sorted({stop for stop in stops if stop > 1})]
+    edges[-1] = len(run.outputs)
+    for first, last in pairwise(edges):
+        part = run.outputs[first:last]
+        deviation = (part.std(0).square() + floor.square()).sqrt().clamp_min(1e-6)
+        weights[first:last] = 1 / deviation
+    return replace(run, weights=weights * (run.weights > 0))
