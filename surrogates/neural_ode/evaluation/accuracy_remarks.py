@@ -10,7 +10,7 @@ from ....reporting.remarks import BAD, CARE, GOOD, NOTE, Remark
 from ..surrogate import Surrogate
 from .evaluate import Evaluation
 from .noise_correction import ModelError, without_noise
-from .remedies import OTHER_FIT, better_fit
+from .remedies import MORE_DATA, OTHER_FIT, better_fit
 from .scores import accurate_horizon, corrected_by_output, worst_nrmse
 from .structure_remarks import is_linear
 from .wording import CLEAN, CLOSE, OUTLINE, ROUGH, closeness, duration_of, percent, score, time_of
@@ -75,9 +75,11 @@ def error_remarks(surrogate: Surrogate, evaluation: Evaluation) -> Iterator[Rema
     name = max(scores, key=lambda key: scores[key])
     worst_output = f" (worst output: '{name}', {score(worst)})" if len(scores) > 1 else ""
     grade = GOOD if worst <= CLOSE else CARE if worst <= OUTLINE else BAD
-    followed = f"A free run over {duration_of(evaluation)} follows the recording {closeness(worst)}"
-    error = f"its rms error is {percent(evaluation.nrmse)} of the standard deviation of the recording"
     noise = evaluation.model_error
+    if grade == GOOD and noise is not None and noise.high > OUTLINE:
+        grade = CARE  # the recording is too short for its noise: the error may be large
+    followed = f"A free run over {duration_of(evaluation)} follows the recording {describe_closeness(evaluation)}"
+    error = f"its rms error is {percent(evaluation.nrmse)} of the standard deviation of the recording"
     if noise is None or noise.floor <= CLEAN:
         text = f"{followed}: {error} (NRMSE {score(evaluation.nrmse)}){worst_output}."
     else:
@@ -88,10 +90,29 @@ def error_remarks(surrogate: Surrogate, evaluation: Evaluation) -> Iterator[Rema
     yield Remark(
         grade,
         text,
-        f"the free run follows the recording {closeness(worst)} (NRMSE {score(worst)})",
+        f"the free run follows the recording {describe_closeness(evaluation)} ({describe_score(evaluation)})",
         after_change=True,
-        remedy="" if grade == GOOD else better_fit(surrogate.record),
+        remedy="" if grade == GOOD else MORE_DATA if worst <= CLOSE else better_fit(surrogate.record),
     )
+
+
+def describe_closeness(evaluation: Evaluation) -> str:
+    """Return how closely a free run follows the recording, as an adverb, or that no more than its noise is known."""
+    return "to within its noise" if _is_within_noise(evaluation) else closeness(worst_nrmse(evaluation))
+
+
+def describe_score(evaluation: Evaluation) -> str:
+    """Return the NRMSE of the model with its name, or its upper limit where it cannot be distinguished from zero."""
+    noise = evaluation.model_error
+    if noise is not None and _is_within_noise(evaluation):
+        return f"NRMSE below {score(noise.high)} without the noise"
+    without = " without the noise" if evaluation.noise_floor > CLEAN else ""
+    return f"NRMSE {score(worst_nrmse(evaluation))}{without}"
+
+
+def _is_within_noise(evaluation: Evaluation) -> bool:
+    noise = evaluation.model_error
+    return noise is not None and noise.floor > CLEAN and not noise.resolved and worst_nrmse(evaluation) <= CLOSE
 
 
 def describe_error(error: ModelError) -> str:

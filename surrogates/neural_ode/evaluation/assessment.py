@@ -13,6 +13,8 @@ from ..surrogate import Surrogate
 from .accuracy_remarks import (
     baseline_remarks,
     change_remarks,
+    describe_closeness,
+    describe_score,
     divergence_remarks,
     error_remarks,
     horizon_remarks,
@@ -20,7 +22,7 @@ from .accuracy_remarks import (
 )
 from .evaluate import Evaluation
 from .noise_correction import without_noise
-from .scores import restart_disagreement, worst_nrmse
+from .scores import restart_disagreement
 from .structure_remarks import is_linear, structure_remarks
 from .validity_remarks import (
     AGREEMENT,
@@ -33,7 +35,7 @@ from .validity_remarks import (
     restart_remarks,
     validation_remarks,
 )
-from .wording import CLEAN, CLOSE, ROUGH, closeness, score, time_of
+from .wording import CLEAN, CLOSE, ROUGH, score, time_of
 
 #: The checks, in the order in which remarks of the same grade are listed.
 CHECKS: tuple[Callable[[Surrogate, Evaluation], Iterator[Remark]], ...] = (
@@ -85,12 +87,10 @@ def _headline(surrogate: Surrogate, evaluation: Evaluation, grade: int, remarks:
         difference = restart_disagreement(surrogate.record)
         cross_checked = not surrogate.ports.drive or (difference is not None and difference <= AGREEMENT)
         where = "within its domain" if cross_checked else "for drives like the fitted one"
-        nrmse = worst_nrmse(evaluation)
         model = "the linear model follows" if is_linear(surrogate) else "the free run follows"
         limits = _reasons(remarks, NOTE)
-        noise = " without the noise" if evaluation.noise_floor > CLEAN else ""
         return (
-            f"Trust it {where}: {model} the recording {closeness(nrmse)} (NRMSE {score(nrmse)}{noise})"
+            f"Trust it {where}: {model} the recording {describe_closeness(evaluation)} ({describe_score(evaluation)})"
             f"{f'; note that {limits}' if limits else ', and no score gives reason for doubt'}."
         )
     if evaluation.regime_change_at is not None:
@@ -101,17 +101,19 @@ def _headline(surrogate: Surrogate, evaluation: Evaluation, grade: int, remarks:
 def _headline_of_change(evaluation: Evaluation, changed_at: float, remarks: Sequence[Remark]) -> str:
     """Return the headline for a device that changes: the model may be valid up to the change."""
     at, before = time_of(evaluation, changed_at), evaluation.nrmse_before_change
-    before = None if before is None else without_noise(before, evaluation.noise_floor)
+    shown = "" if before is None else f"NRMSE {score(before)}"
+    if before is not None and evaluation.noise_floor > CLEAN:
+        shown, before = f"NRMSE at most {score(before)}", without_noise(before, evaluation.noise_floor)
     independent = [remark for remark in remarks if not remark.after_change]
     worst = max((remark.grade for remark in independent), default=GOOD)
     diverged_before = evaluation.diverged_at is not None and evaluation.diverged_at < changed_at
     if before is None or before > ROUGH or worst == BAD or diverged_before:
         return f"Do not rely on it: {_reasons(remarks, BAD)}."
     if before > CLOSE or worst == CARE:
-        reasons = "; ".join(filter(None, [f"NRMSE {score(before)} before that", _reasons(independent, CARE)]))
+        reasons = "; ".join(filter(None, [f"{shown} before that", _reasons(independent, CARE)]))
         return f"Use it with care up to t = {at}, and not beyond, where the device has changed: {reasons}."
     return (
-        f"Trust it up to t = {at} and not beyond, where the device has changed: NRMSE {score(before)} before that, "
+        f"Trust it up to t = {at} and not beyond, where the device has changed: {shown} before that, "
         f"{score(evaluation.nrmse)} over the whole recording."
     )
 

@@ -59,8 +59,9 @@ def validation_remarks(surrogate: Surrogate, evaluation: Evaluation) -> Iterator
         return
     error = evaluation.corrected_nrmse
     ratio = error / max(expected, 1e-300)
-    if ratio > MAX_VALIDATION_RATIO and error > VERY_CLOSE:
-        times = f"{ratio:.2g} times"
+    surely = error if evaluation.model_error is None else evaluation.model_error.low
+    if surely > MAX_VALIDATION_RATIO * expected and error > VERY_CLOSE:
+        times = f"{ratio:.2g} times" if ratio < 100 else "more than 100 times"
         yield Remark(
             # Of an accurate run it is information, not a doubt.
             NOTE if error <= CLOSE else CARE,

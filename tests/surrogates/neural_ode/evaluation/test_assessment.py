@@ -158,7 +158,11 @@ def test_noise_is_not_blamed_on_the_model(evaluation_with_scores, sentences):
 
 def test_error_below_the_noise_is_an_upper_limit(evaluation_with_scores, sentences):
     error = ModelError(0.0, 0.0, 0.03, {"mz": 0.0}, np.array([0.02]), 0.2, "repeats")
-    assert "Without it the NRMSE is below 0.03" in sentences(evaluation=evaluation_with_scores(model_error=error))[1]
+    headline, remarks = sentences(evaluation=evaluation_with_scores(0.2, model_error=error))
+    assert "follows the recording to within its noise (NRMSE below 0.03 without the noise)" in headline
+    assert "Without it the NRMSE is below 0.03" in remarks
+    unknown = replace(error, high=0.4)
+    assert sentences(evaluation=evaluation_with_scores(0.2, model_error=unknown))[0].startswith("Use it with care")
 
 
 @pytest.mark.parametrize("corrected", [0.03, 0.2, 0.5])
