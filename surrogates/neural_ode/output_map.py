@@ -67,8 +67,8 @@ class OutputMap:
         return values.abs() if self.kind == "abs" else values.clamp(self.low, self.high)
 
 
-def parse_output_maps(given: Mapping[str, Any] | tuple[str, ...] | list[str]) -> tuple[str, ...]:
-    """Return maps of outputs as texts "NAME=MAP".
+def parse_output_maps(given: Any) -> tuple[str, ...]:
+    """Return maps of outputs as texts "NAME=MAP"; none for "none".
 
     Raises:
         ConfigError: another type, a text without "=", or an invalid map.
@@ -79,6 +79,8 @@ def parse_output_maps(given: Mapping[str, Any] | tuple[str, ...] | list[str]) ->
     """
     if isinstance(given, Mapping):
         return tuple(f"{name}={OutputMap.parse(value).text}" for name, value in given.items())
+    if given in ("none", ("none",), (None,), [None]):  # as the command line spells no map
+        return ()
     if not isinstance(given, tuple | list) or not all(isinstance(each, str) and "=" in each for each in given):
         raise ConfigError(f"output_map is {given!r}; expected {{'NAME': MAP}} or NAME=MAP, with {_FORMS} as MAP.")
     return tuple(f"{name}={OutputMap.parse(text).text}" for name, _, text in (each.rpartition("=") for each in given))
