@@ -14,7 +14,7 @@ from ..typing import Array
 MAX_LAGS, MAX_SHARE = 80, 0.125
 
 #: Rectification is detected from this many sign changes whose cusps stand out of the noise by this factor (median), in an
-#: output whose smallest value is not below this share of its range.
+#: output whose smallest value is within this share of its range of zero.
 MIN_FLIPS, MIN_CUSP, MAX_NEGATIVE = 3, 12.0, 0.03
 
 # Rounds of linear model and signs in turn.
@@ -82,7 +82,7 @@ def is_rectified(outputs: Sequence[Array], inputs: Sequence[Array] = ()) -> bool
     """
     values = np.concatenate(list(outputs))
     low, high = float(np.min(values)), float(np.max(values))
-    if high <= 0 or low < -MAX_NEGATIVE * (high - low):
+    if high <= 0 or not -MAX_NEGATIVE * (high - low) <= low <= MAX_NEGATIVE * high:
         return False
     cusps = []
     for recording in outputs:
@@ -140,7 +140,7 @@ _MAX_COST = 400.0
 def _scatter(values: Array) -> float:
     """Return a robust standard deviation of the third differences; cusps are few and do not count."""
     third = np.diff(values, 3)
-    return max(1.4826 * float(np.median(np.abs(third))), 1e-6 * float(np.ptp(values)), 1e-300)
+    return max(1.4826 * float(np.median(np.abs(third))), 1e-6 * float(np.max(np.abs(values))), 1e-150)
 
 
 def _designs(inputs: Sequence[Array]) -> list[Array]:
