@@ -69,6 +69,19 @@ class Embedding:
         """Number of samples after the present one that the state and the vector field need; 0 if it is causal."""
         return self.method.lookahead(self.order)
 
+    @property
+    def recursive(self) -> bool:
+        """True if a member estimates its state along a recording, from outputs and drives; then there are no blocks."""
+        return self.method.recursive
+
+    def state_size(self, outputs: int) -> int:
+        """Return the number of state values."""
+        return self.method.state_size(self.order, outputs)
+
+    def blocks(self) -> int:
+        """Return the number of blocks that have scales of their own."""
+        return 1 if self.recursive else self.order
+
     def embed(self, outputs: Array) -> Blocks:
         """Embed uniformly sampled outputs.
 

@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 
 from ...dynamics.integrate import STATE_LIMIT
-from ...dynamics.rollout import rollout
 from ...errors import TraceError
 from ...traces.held_drives import infer_interpolation
 from ...traces.sampling import check_samples, is_uniform, median_interval
@@ -159,14 +158,17 @@ def _fit_initial_state(surrogate: SurrogateModel, embedded: _Embedded, member: i
     """Return the state from which the run fits the first samples best, and the sum of its squared residuals."""
     measured, count = embedded.states[0], len(surrogate.ports.output)
     steps = min(WARM_UP, len(embedded.states) - 1)
-    direct = embedded.settled[: steps + 1] @ surrogate.members[member].feedthrough.detach().T
-    field = surrogate.members[member].field
+    settled, model = embedded.settled[: steps + 1], surrogate.members[member]
+    if surrogate.embedding.recursive:
+        # The member has fitted its first state to the samples already, with all that it knows about them.
+        run = model.read(model.rollout(measured, embedded.stages[:steps]), settled)
+        return measured, float((_within_limits(surrogate, run) - embedded.outputs[: steps + 1]).detach().square().sum())
     noise = (surrogate.noise / surrogate.scales.output_scale).square() + BLOCK_FLOOR**2
     prior = torch.full_like(measured, 0.5)
     prior[:count] = noise.sqrt()
 
     def residuals(state: Tensor) -> Tensor:
-        outputs = _within_limits(surrogate, rollout(field, state, embedded.stages[:steps])[:, :count] + direct)
+        outputs = _within_limits(surrogate, model.read(model.rollout(state, embedded.stages[:steps]), settled))
         return torch.cat([((outputs - embedded.outputs[: steps + 1]) / noise.sqrt()).flatten(), (state - measured) / prior])
 
     state = measured
@@ -205,8 +207,8 @@ def _errors_of_short_runs(surrogate: SurrogateModel, trace: Trace, steps: int, s
         count = min(len(states), len(stages)) - steps + 1
         windows = torch.arange(count)[:, None] + torch.arange(steps)
         with torch.no_grad():
-            ends = rollout(member.field, states[:count], stages[windows])[:, -1]
-            predicted = ends[:, : len(surrogate.ports.output)] + settled[steps : steps + count] @ member.feedthrough.T
+            ends = member.rollout(states[:count], stages[windows])[:, -1]
+            predicted = member.read(ends, settled[steps : steps + count])
         errors.append(_within_limits(surrogate, predicted) - outputs[steps : steps + count])
     return torch.stack(errors).mean(0)
 

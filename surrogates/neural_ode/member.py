@@ -67,6 +67,21 @@ class Member(nn.Module):
         """
         return rollout(self.field, state, stages)
 
+    def observe(self, outputs: Tensor, stages: Tensor, settled: Tensor, noise: Tensor, visited: Tensor) -> Tensor:
+        """Estimate the states along a recording; only where the embedding is recursive.
+
+        Args:
+            outputs: Recorded outputs in deviations, shape (samples, outputs).
+            stages: Inputs in each step, shape (samples - 1, 3, inputs).
+            settled: Drives to which each sample has responded, shape (samples, drives).
+            noise: Deviation of the measurement noise, in deviations, shape (outputs,).
+            visited: States along the fitted recordings, shape (points, state).
+
+        Returns:
+            Shape (samples, state).
+        """
+        raise NotImplementedError(f"{type(self).__name__} reads its state from embedded outputs")
+
 
 def roll_members(members: Sequence[Member], states: Tensor, stages: Tensor) -> Tensor:
     """Run all members freely, side by side where one kernel can.

@@ -11,8 +11,7 @@ from torch import Tensor, nn
 
 from ...contracts.driven_device import Response
 from ...dynamics.fixed_points import fixed_point
-from ...dynamics.integrate import adaptive_rollout, rk4_step
-from ...dynamics.rollout import rollouts
+from ...dynamics.integrate import adaptive_rollout
 from ...dynamics.scales import Scales
 from ...errors import ConfigError, DomainError, DomainWarning, TraceError
 from ...random import check_generator
@@ -21,7 +20,7 @@ from .domain import Domain
 from .drive_interpolation import settled_drive, stage_drive
 from .embedding import Embedding
 from .inputs import assemble_inputs, broadcast_batches
-from .member import Member
+from .member import Member, roll_members
 from .output_map import apply_output_map
 from .ports import Ports
 from .predicted_spread import SpreadModel
@@ -95,7 +94,7 @@ class SurrogateModel(nn.Module):
             noise: Add the measurement noise of the fitted recordings; otherwise return the mean response.
             generator: Source of the noise.
             strict: Raise an error where the run leaves the domain of validity, instead of a warning.
-            solver: "rk4", or an adaptive method of torchdiffeq such as "dopri5".
+            solver: "rk4" (a member's own step for latent modes), or an adaptive method of torchdiffeq such as "dopri5".
 
         Returns:
             Outputs, shape (..., time, outputs), in `self.ports.units`.
@@ -141,7 +140,7 @@ class SurrogateModel(nn.Module):
         return self.simulate(drive, **settings)
 
     def step(self, state: Tensor, drive: Tensor, dt: float | None = None, *, member: int = 0) -> Tensor:
-        """Take one Runge-Kutta step under a constant drive.
+        """Take one step under a constant drive.
 
         Args:
             state: Embedded state in deviations, shape (..., state).
@@ -154,7 +153,7 @@ class SurrogateModel(nn.Module):
         """
         u = self.scales.drive(drive)
         stages = self.embedding.constant_field_drive(u.unsqueeze(-2).expand(*u.shape[:-1], 3, u.shape[-1]))
-        return rk4_step(self.members[member].field, state, stages, 1.0 if dt is None else dt / self.interval)
+        return self.members[member].step(state, stages, 1.0 if dt is None else dt / self.interval)
 
     def read(self, state: Tensor, drive: Tensor, *, member: int = 0) -> Tensor:
         """Compute the outputs of a state under a drive: y = b_0 + D u.
@@ -170,8 +169,7 @@ class SurrogateModel(nn.Module):
             Outputs in SI units, shape (..., outputs).
         """
         u = self.scales.drive(drive)[..., : len(self.ports.drive)]
-        first_block = state[..., : len(self.ports.output)]
-        return apply_output_map(self.ports, self.scales.output_si(first_block + u @ self.members[member].feedthrough.T))
+        return apply_output_map(self.ports, self.scales.output_si(self.members[member].read(state, u)))
 
     def state_from(
         self,
@@ -212,11 +210,19 @@ class SurrogateModel(nn.Module):
                 f"output has shape {tuple(output.shape)}; expected finite samples of shape {expected}, (time, outputs), one "
                 "for each drive sample, in SI units."
             )
+        inputs, kinds = self.assemble_inputs(drive, parameters, interpolation)
+        u, count = self.scales.drive(inputs), len(self.ports.drive)
+        if self.embedding.recursive:
+            return self.members[member].observe(
+                self.scales.output(output).to(u),
+                self.drive_stages(u, kinds),
+                settled_drive(u, kinds)[:, :count],
+                self.noise / self.scales.output_scale,
+                self.domain.points[:, : self.state_size],
+            )
         values = self.embedding.embed(output.detach().cpu().numpy()).values
         state = self.scales.blocks(torch.as_tensor(values, dtype=self.noise.dtype))
-        inputs, kinds = self.assemble_inputs(drive, parameters, interpolation)
-        count = len(self.ports.drive)
-        drive_blocks = self.embedding.drive_blocks(self.scales.drive(inputs)[:, :count], kinds[:count])
+        drive_blocks = self.embedding.drive_blocks(u[:, :count], kinds[:count])
         shift: Tensor = self.scales.feedthrough_blocks(drive_blocks) @ self.members[member].feedthrough.reshape(-1)
         return state + shift
 
@@ -325,7 +331,7 @@ class SurrogateModel(nn.Module):
     @property
     def state_size(self) -> int:
         """Number of state values."""
-        return self.embedding.order * len(self.ports.output)
+        return self.embedding.state_size(len(self.ports.output))
 
     def drive_stages(self, drive: Tensor, interpolation: tuple[str, ...]) -> Tensor:
         """Return what the vector field sees of the drive in each step, shape (..., time - 1, 3, inputs)."""
@@ -367,14 +373,13 @@ class SurrogateModel(nn.Module):
         if not stages.shape[-3]:
             states = stacked.unsqueeze(-2)  # one sample: no step to take
         elif solver == "rk4":
-            states = rollouts(fields, stacked, stages)
+            states = roll_members(self.members, stacked, stages)
         else:
             wide = stages.expand(*stacked.shape[1:-1], *stages.shape[-3:])
             runs = [adaptive_rollout(field, start, wide, method=solver) for field, start in zip(fields, starts, strict=True)]
             states = torch.stack(runs)
-        first_blocks = states[..., : len(self.ports.output)]
-        direct = [settled @ member.feedthrough.T for member in self.members]
-        outputs = torch.stack([self.scales.output_si(b + d) for b, d in zip(first_blocks, direct, strict=True)])
+        read = [member.read(each, settled) for member, each in zip(self.members, states, strict=True)]
+        outputs = torch.stack([self.scales.output_si(each) for each in read])
         outputs = apply_output_map(self.ports, outputs)
         if not bool(torch.isfinite(outputs).all()):
             raise DomainError("the run produced NaN or infinite values: the vector field is not finite along it.")

@@ -17,7 +17,7 @@ from ...traces.trace import INTERPOLATIONS
 from ...validation import is_number
 from .domain import Domain
 from .embedding import Embedding
-from .embeddings.base import embedding_names
+from .embeddings.base import Sizes, embedding_names
 from .fit_record import checked_record
 from .member import Member
 from .output_map import parse_output_maps
@@ -46,7 +46,7 @@ def pack(surrogate: Surrogate) -> tuple[Metadata, Tensors]:
         "embedding": {"kind": surrogate.embedding.kind, "order": surrogate.embedding.order},
         "interval": surrogate.interval,
         "members": len(surrogate.members),
-        "network": _network(surrogate.members[0].field),
+        "network": surrogate.embedding.method.pack_member(surrogate.members[0]) or _network(surrogate.members[0].field),
         "record": plain(surrogate.record),
     }
     return meta, dict(surrogate.state_dict())
@@ -135,7 +135,7 @@ def _scales(tensors: Mapping[str, Tensor], embedding: Embedding, ports: Ports) -
     shapes = {
         "output_mean": (outputs,),
         "output_scale": (outputs,),
-        "state_scale": (embedding.order, outputs),
+        "state_scale": (embedding.blocks(), outputs),
         "drive_mean": (inputs,),
         "drive_scale": (inputs,),
     }
@@ -167,7 +167,7 @@ def _spread(tensors: Mapping[str, Tensor], outputs: int) -> SpreadModel:
 
 def _domain_points(tensors: Mapping[str, Tensor], embedding: Embedding, ports: Ports) -> Tensor:
     points = tensors["domain.points"]
-    width = embedding.order * len(ports.output) + len(ports.inputs)
+    width = embedding.state_size(len(ports.output)) + len(ports.inputs)
     if points.ndim != 2 or not len(points) or points.shape[1] != width:
         raise ValueError(f"domain.points has shape {tuple(points.shape)}, expected (points, {width})")
     return shaped(tensors, "domain.points", tuple(points.shape))
@@ -182,6 +182,12 @@ def _member(
     ports: Ports,
     index: int,
 ) -> Member:
+    sizes = Sizes(embedding.order, len(ports.inputs), len(ports.output), len(ports.drive))
+    if embedding.recursive:
+        member = embedding.method.unpack_member(meta["network"], tensors, f"members.{index}.", sizes)
+        if member is None:
+            raise ValueError("the embedding has no members of its own")
+        return member
     if meta["network"] is None:
         assert field is not None  # see _check_field
         learned = field

@@ -6,14 +6,16 @@ A new kind is one file in this folder: a subclass with its constants and methods
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from torch import Tensor
 
 from ....errors import ConfigError
 from ....typing import Array
 from ....validation import one_of
+from ..member import Member
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,23 @@ class Blocks:
     recorded_noise: Array
 
 
+@dataclass(frozen=True)
+class Sizes:
+    """Sizes of a member in a file.
+
+    Attributes:
+        order: Order of the embedding.
+        inputs: Number of drives and parameters.
+        outputs: Number of outputs.
+        drives: Number of drives.
+    """
+
+    order: int
+    inputs: int
+    outputs: int
+    drives: int
+
+
 class EmbeddingKind(ABC):
     """One way to build the state x = (b_0, ..., b_{order-1}) from outputs y and drives u, with b_0 = y - D u.
 
@@ -42,12 +61,16 @@ class EmbeddingKind(ABC):
         max_order: Largest order.
         chain: True if each block is the rate of the one before it, so that only the rate of the last block is learned.
         feedthrough: True if a fit learns the feedthrough D by default.
+        recursive: True if the state is not read from outputs: a member estimates it along a recording, from outputs and drives.
+        search_orders: Orders that the structure search tries, by effort; none if empty.
     """
 
     name: ClassVar[str]
     max_order: ClassVar[int]
     chain: ClassVar[bool] = False
     feedthrough: ClassVar[bool] = False
+    recursive: ClassVar[bool] = False
+    search_orders: ClassVar[Mapping[str, tuple[int, ...]]] = {}
 
     @abstractmethod
     def embed(self, outputs: Array, order: int) -> Blocks:
@@ -65,6 +88,10 @@ class EmbeddingKind(ABC):
         Returns:
             Shape (time - lookahead, order, channels).
         """
+
+    def state_size(self, order: int, outputs: int) -> int:
+        """Return the number of state values."""
+        return order * outputs
 
     def lookahead(self, order: int) -> int:
         """Return how many samples after the present one the state and the vector field need; 0 if it is causal."""
@@ -89,6 +116,29 @@ class EmbeddingKind(ABC):
     def constant_field_drive(self, drive: Tensor, order: int) -> Tensor:
         """Return what the vector field sees of a drive that stays constant, shape (..., drive_size)."""
         return drive
+
+    def pack_member(self, member: Member) -> dict[str, Any] | None:
+        """Return the layout of a member as plain JSON, where it is not the default network of a vector field."""
+        return None
+
+    def unpack_member(
+        self, stored: Mapping[str, Any], tensors: Mapping[str, Tensor], prefix: str, sizes: Sizes
+    ) -> Member | None:
+        """Build a member from the result of `pack_member`, after a check of the sizes against the tensors of the file.
+
+        Args:
+            stored: From `pack_member`.
+            tensors: Tensors of the file by name.
+            prefix: Beginning of the names of the member's tensors.
+            sizes: Sizes by the file's metadata.
+
+        Returns:
+            A member, or None for the default network.
+
+        Raises:
+            ValueError, KeyError, TypeError: metadata and tensors contradict each other.
+        """
+        return None
 
 
 _KINDS: dict[str, EmbeddingKind] = {}

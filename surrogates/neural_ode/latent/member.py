@@ -9,6 +9,7 @@ from ....kernels import native
 from ..member import Member
 from .field import LatentField
 from .layout import LatentLayout
+from .observer import WASHOUT, filtered_states, first_state
 from .rollout import native_rollout, torch_rollout
 
 
@@ -67,3 +68,13 @@ class LatentMember(Member):
         settled = pairs.new_zeros(len(pairs), steps + 1, self.layout.drives)
         states, _ = native_rollout(self.layout, self.theta, starts, pairs, settled, substeps=self.field.substeps)
         return states.reshape(*batch, steps + 1, state.shape[-1])
+
+    def observe(self, outputs: Tensor, stages: Tensor, settled: Tensor, noise: Tensor, visited: Tensor) -> Tensor:
+        """Estimate the states along a recording; see `Member.observe` and `observer`."""
+        pairs = stages[:, ::2].detach().contiguous()
+        outputs, settled, theta = outputs.detach(), settled.detach().contiguous(), self.theta
+        count = min(len(pairs), WASHOUT * self.layout.state)
+        start = first_state(
+            self.layout, theta, outputs[:count], pairs[:count], settled[:count], noise, visited, substeps=self.field.substeps
+        )
+        return filtered_states(self.layout, theta, start, outputs, pairs, settled, noise, substeps=self.field.substeps)
