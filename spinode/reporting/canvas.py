@@ -38,12 +38,12 @@ def new_axes(width: float = 4.4, height: float = 3.6) -> Axes:
     return Figure(figsize=(width, height), layout="constrained").add_subplot()
 
 
-def new_stacked_axes(width: float = 10.4, height: float = 4.4) -> tuple[Axes, Axes]:
-    """Return two axes, one above the other, with one time axis; the lower one has a third of the height."""
+def new_stacked_axes(width: float = 10.4, height: float = 4.8) -> tuple[Axes, Axes]:
+    """Return two axes, one above the other, with one time axis; the lower one has half the height of the upper one."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(width, height), layout="constrained")
-    upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
+    upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(2, 1))
     return upper, lower
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from ...version import __version__
 from .evaluation.assessment import assess
 from .evaluation.evaluate import Evaluation
 from .evaluation.scores import nrmse_by_output
+from .evaluation.wording import CLEAN
 from .plots import (
     plot_coverage,
     plot_domain,
@@ -32,6 +34,9 @@ CLOSE_UP = 400
 
 #: Maximum number of outputs with figures of their own; the table of scores contains all of them.
 MAX_OUTPUTS = 4
+
+#: Maximum number of structures in the table of the search.
+MAX_STRUCTURES = 16
 
 #: Approximate number of horizons in the table of scores.
 HORIZONS = 8
@@ -95,10 +100,20 @@ def _subtitle(surrogate: Surrogate, evaluation: Evaluation) -> str:
 
 
 def _key_numbers(evaluation: Evaluation) -> tuple[tuple[str, str], ...]:
-    linear = evaluation.baseline_nrmse
+    linear = evaluation.baseline_nrmse if evaluation.baseline_model_error is None else evaluation.baseline_model_error
+    noise = evaluation.model_error
+    noisy = noise is not None and noise.floor > CLEAN
+    numbers: tuple[tuple[str, str], ...] = ((f"{evaluation.nrmse:.3g}", "NRMSE of the free run"),)
+    if noise is not None and noisy:
+        own = f"{noise.nrmse:.3g}" if noise.resolved else f"< {noise.high:.2g}"
+        numbers = (
+            (own, "NRMSE of the model, without the noise"),
+            (f"{noise.floor:.3g}", "noise / deviation of the recording"),
+            (f"{evaluation.nrmse:.3g}", "NRMSE with the noise"),
+        )
     return (
-        (f"{evaluation.nrmse:.3g}", "NRMSE of the free run"),
-        ("–" if linear is None else f"{linear:.3g}", "NRMSE of a linear ARX model"),
+        *numbers,
+        ("–" if linear is None else f"{linear:.3g}", f"NRMSE of a linear ARX model{', without the noise' if noisy else ''}"),
         (minus(f"{evaluation.r2:.4f}"), "R²"),
         (f"{evaluation.spectrum_error:.3g}", "spectrum error"),
         (f"{100 * evaluation.outside_domain:.1f} %", "of the steps outside the domain"),
@@ -116,7 +131,9 @@ def _score_tables(evaluation: Evaluation) -> list[Table]:
     rows = [
         ("NRMSE", format_value(evaluation.nrmse)),
         *((f"NRMSE of {name}", format_value(value)) for name, value in scores.items() if len(scores) > 1),
+        *_noise_rows(evaluation),
         ("NRMSE of a linear ARX model", format_value(evaluation.baseline_nrmse)),
+        ("the same without the noise", format_value(evaluation.baseline_model_error)),
         ("R²", format_value(evaluation.r2)),
         ("spectrum error", format_value(evaluation.spectrum_error)),
         ("steps outside the domain", f"{100 * evaluation.outside_domain:.3g} %"),
@@ -136,8 +153,36 @@ def _score_tables(evaluation: Evaluation) -> list[Table]:
     ]
 
 
+def _noise_rows(evaluation: Evaluation) -> list[tuple[str, str]]:
+    """Return the split of the error into noise and model."""
+    error = evaluation.model_error
+    if error is None:
+        return []
+    unit = evaluation.trace.unit
+    names = list(evaluation.trace.output)
+    return [
+        ("NRMSE without the noise", f"{format_value(error.nrmse)}, 90 % interval {error.low:.3g} .. {error.high:.3g}"),
+        *((f"the same of {name}", format_value(value)) for name, value in error.by_output.items() if len(names) > 1),
+        *((f"noise of {n}", readable(float(v), unit(n))) for n, v in zip(names, error.noise, strict=True)),
+        ("noise / standard deviation of the recording", format_value(error.floor)),
+        ("noise estimated from", error.method),
+    ]
+
+
+def _search_table(record: Mapping[str, Any]) -> list[Table]:
+    """Return the structures that the fit compared, the best first."""
+    last = {str(entry["name"]): entry for entry in record.get("search") or ()}
+    tried = sorted(last.values(), key=lambda entry: math.inf if entry.get("error") is None else float(entry["error"]))
+    rows = []
+    for entry in tried[:MAX_STRUCTURES]:
+        text = format_value(entry.get("error")) + (", diverges" if entry.get("diverged") else "")
+        rows.append((str(entry["name"]), f"{text} (round {entry['rung']})"))
+    title = "Structures that were compared" + (f", the best {MAX_STRUCTURES}" if len(tried) > MAX_STRUCTURES else "")
+    return [Table(rows, title, ("structure", "free-run NRMSE on the validation segments"))] if rows else []
+
+
 def _fit_tables(surrogate: Surrogate) -> list[Table]:
-    """Return tables of the embedding orders that were compared, and of the restarts."""
+    """Return tables of the structures that were compared, and of the restarts."""
     record = surrogate.record
     orders = [(f"order {entry['order']}", format_value(entry.get("error"))) for entry in record.get("order_scan") or ()]
     errors, differences = record.get("validation") or [], record.get("disagreement") or []
@@ -148,7 +193,7 @@ def _fit_tables(surrogate: Surrogate) -> list[Table]:
         if index < len(differences) and differences[index]:
             text += f", {format_value(differences[index])} standard deviations from the others under the probe drive"
         restarts.append((f"restart {index + 1}{', kept' if index in kept else ''}", text))
-    tables = []
+    tables = _search_table(record)
     if orders:
         tables.append(Table(orders, "Embedding orders in quick fits", ("order", "error of free runs over 40 samples")))
     if restarts:
@@ -244,7 +289,7 @@ def _validity_figures(surrogate: Surrogate, evaluation: Evaluation) -> Iterator[
         "Errors of runs of a few samples from every recorded state: a lasting rise means that the device has changed.",
         wide=True,
     )
-    yield draw_figure(lambda: plot_horizon(evaluation), "Growth of the error with the length of the run.")
+    yield draw_figure(lambda: plot_horizon(evaluation), "Growth of the error with the length of the run; noise included.")
     yield draw_figure(
         lambda: plot_domain(surrogate, evaluation),
         "Fitted data and the steps of this run; a step can lie outside the domain along an axis that is not shown.",

@@ -21,6 +21,7 @@ from ....reporting.canvas import (
     subsample_indices,
 )
 from ....typing import Array
+from ..evaluation.wording import CLEAN
 from .marks import mark_events, output_index
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
 
 def plot_horizon(evaluation: Evaluation, *, ax: Axes | None = None) -> Axes:
-    """Plot the NRMSE of the run up to each horizon, and that of the linear baseline over the whole run.
+    """Plot the NRMSE of the run up to each horizon, the noise floor, and the linear baseline over the whole run.
 
     Args:
         evaluation: From `spinode.evaluate`.
@@ -43,6 +44,8 @@ def plot_horizon(evaluation: Evaluation, *, ax: Axes | None = None) -> Axes:
         horizon[:, 0] / time_divisor, np.maximum(horizon[:, 1], 1e-12), color=MODEL, marker="o", markersize=4, label="model"
     )
     ax.axhline(0.05, color=QUIET, linewidth=1.0, linestyle="-.", label="5 %")
+    if evaluation.noise_floor > CLEAN:
+        ax.axhline(evaluation.noise_floor, color=TRUTH, linewidth=1.2, linestyle=":", label="noise floor")
     if evaluation.baseline_nrmse is not None:
         ax.axhline(evaluation.baseline_nrmse, color=TRUTH, linestyle="--", linewidth=1.2, label="linear ARX, whole run")
     mark_events(ax, evaluation, time_divisor, since_start=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy import signal
@@ -23,6 +23,7 @@ from ....reporting.canvas import (
 from ....typing import Array
 from ..embeddings.local_polynomial import local_polynomial
 from ..evaluation.metrics import QUANTILE_90
+from ..evaluation.wording import CLEAN
 from .marks import mark_events, output_index
 
 if TYPE_CHECKING:
@@ -50,7 +51,9 @@ def plot_overlay(
 ) -> tuple[Axes, Axes]:
     """Plot recording and free run, and below them a strip with their difference.
 
-    The band is the predicted 90 % interval; a bar at the bottom marks steps outside the domain of validity.
+    The recording is a wide pale line, so that the thin one of the model covers it without hiding it. The predicted 90 %
+    interval is a band around the model, and around zero in the strip, where it is visible at any scale; dotted lines there are
+    two standard deviations of the measurement noise. A bar at the bottom marks steps outside the domain of validity.
 
     Args:
         evaluation: From `spinode.evaluate`.
@@ -83,16 +86,21 @@ def plot_overlay(
     unit = evaluation.trace.unit(name)
     time_divisor, time_unit = choose_prefix(time, evaluation.trace.unit("time"))
     divisor, own_unit = choose_prefix(truth, unit)
-    keep = envelope_indices(model)
-    curves.fill_between(
-        time[keep] / time_divisor, (model - band)[keep] / divisor, (model + band)[keep] / divisor,
-        color=MODEL, alpha=0.2, linewidth=0, label="90 % interval",
-    )  # fmt: skip
-    _line(curves, time / time_divisor, truth / divisor, TRUTH, "recorded", linewidth=1.6)
-    _line(curves, time / time_divisor, model / divisor, MODEL, "model", linewidth=1.2, linestyle=(0, (4, 1.2)))
+    _band(curves, time / time_divisor, (model - band) / divisor, (model + band) / divisor, alpha=0.25)
+    _line(curves, time / time_divisor, truth / divisor, TRUTH, "recorded", linewidth=3.6, alpha=0.3)
+    _line(curves, time / time_divisor, model / divisor, MODEL, "model", linewidth=1.1)
     _mark_outside(curves, time / time_divisor, evaluation.run.outside.numpy()[shown])
+    _band(strip, time / time_divisor, -band / divisor, band / divisor, alpha=0.25)
     _line(strip, time / time_divisor, (model - truth) / divisor, WRONG, "model - recorded", linewidth=1.0)
+    for edge in (-band, band):  # above the error, which in a long recording covers the band
+        _line(strip, time / time_divisor, edge / divisor, MODEL, "", linewidth=0.7)
     strip.axhline(0.0, color=TRUTH, linewidth=0.6)
+    noise = 0.0 if evaluation.model_error is None else float(evaluation.model_error.noise[column])
+    if evaluation.noise_floor > CLEAN:
+        for level in (-2 * noise, 2 * noise):
+            strip.axhline(level / divisor, color=TRUTH, linewidth=1.0, linestyle=":")
+        curves.plot([], [], color=TRUTH, linewidth=1.0, linestyle=":", label="±2 noise (error)")
+    _limit_strip(strip, (model - truth) / divisor, band / divisor)
     for axes in (curves, strip):
         mark_events(axes, evaluation, time_divisor, within=(float(time[0]), float(time[-1])))
         axes.set_xlim(time[0] / time_divisor, time[-1] / time_divisor)
@@ -102,6 +110,19 @@ def plot_overlay(
     style_axes(strip, axis_label("time", time_unit), axis_label("error", own_unit))
     add_legend(curves, above=True)
     return curves, strip
+
+
+def _band(ax: Axes, x: Array, low: Array, high: Array, *, alpha: float) -> None:
+    keep = np.unique(np.concatenate([envelope_indices(low), envelope_indices(high)]))
+    ax.fill_between(x[keep], low[keep], high[keep], color=MODEL, alpha=alpha, linewidth=0, label="90 % interval")
+
+
+def _limit_strip(ax: Axes, error: Array, band: Array) -> None:
+    """Set limits that show the error, and the band unless it is far wider in some places."""
+    finite = np.abs(error[np.isfinite(error)])
+    largest = max(float(finite.max(initial=0.0)), min(float(np.max(band)), 3 * float(np.median(band))))
+    if largest > 0:
+        ax.set_ylim(-1.15 * largest, 1.15 * largest)
 
 
 def _limits(recording: Array, truth: Array, model: Array) -> tuple[float, float]:
@@ -210,14 +231,18 @@ def plot_spectrum(evaluation: Evaluation, *, output: str | None = None, ax: Axes
     in_seconds = evaluation.trace.unit("time") == "s"
     highest = _highest_frequency(frequency, density)
     divisor, unit = choose_prefix(highest, "Hz") if in_seconds else (1.0, f"1/{evaluation.trace.unit('time') or 'step'}")
-    for values, color, label, style in (
-        (truth, TRUTH, "recorded", "-"),
-        (model, MODEL, "model", (0, (4, 1.2))),
-        (model - truth, WRONG, "error", ":"),
-    ):
+    lines: tuple[tuple[Array, str, str, dict[str, Any]], ...] = (
+        (truth, TRUTH, "recorded", {"linewidth": 3.4, "alpha": 0.3}),
+        (model, MODEL, "model", {"linewidth": 1.1}),
+        (model - truth, WRONG, "error", {"linewidth": 1.1}),
+    )
+    for values, color, label, style in lines:
         power = signal.welch(values, 1 / step, nperseg=segment)[1]
         decibel = 10 * np.log10(np.maximum(power / peak, 10 ** (-DYNAMIC_RANGE / 10 - 1)))
-        ax.plot(frequency / divisor, decibel, color=color, linestyle=style, linewidth=1.3, label=label)
+        ax.plot(frequency / divisor, decibel, color=color, label=label, **style)
+    if evaluation.model_error is not None and evaluation.noise_floor > CLEAN:
+        level = 2 * step * float(evaluation.model_error.noise[column]) ** 2 / peak
+        ax.axhline(10 * np.log10(max(level, 1e-300)), color=TRUTH, linewidth=1.2, linestyle=":", label="noise floor")
     ax.set_xlim(0, highest / divisor)
     ax.set_ylim(-DYNAMIC_RANGE, 8)
     style_axes(ax, axis_label("frequency", unit), "power density of " + axis_label(name, "dB"))
