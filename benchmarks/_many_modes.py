@@ -23,11 +23,11 @@ def many_modes_traces() -> tuple[tuple[Trace, ...], dict[str, Trace]]:
     Raises:
         ImportError: this version of the package does not have the stand-in.
     """
-    from spinode.datasets import ManyModes
+    from spinode.datasets.oscillators.many_modes import ManyModes
 
     device = ManyModes()
     ramp = np.concatenate([_steps(seconds, amplitude, seed) for seed, (seconds, amplitude) in enumerate(RAMP)])
-    chaotic = masked(80, scale=0.5)
+    chaotic = masked(32)
     chaotic = (chaotic - chaotic.mean()) / (chaotic - chaotic.mean()).abs().max()
     drives = {"steps": _steps(8e-9, 0.5, 100), "Mackey-Glass": 0.5 * chaotic.reshape(-1).repeat_interleave(2).numpy()}
     train = device.simulate(torch.as_tensor(ramp), INTERVAL)
