@@ -19,6 +19,9 @@ WHITE, CORRELATED = 0.1, 0.2
 #: Expected coverage of the 90 % interval, tolerance, and lower limit. Reads of one run are correlated, so that some points
 #: of difference are due to chance.
 COVERAGE, COVERAGE_TOLERANCE, MIN_COVERAGE = 0.9, 0.06, 0.7
+#: Error of free runs, over the standard deviation of the reads, below which nothing depends on how well the noise is described:
+#: of recordings without noise, the one-step errors are those of the drift, tiny and correlated.
+NEGLIGIBLE = 0.03
 #: Ratio of the ends of a 95 % interval above which a noise is hardly known: a factor of three either way.
 MAX_INTERVAL_RATIO = 10.0
 #: Share of reads outside the fitted range above which to take care, and above which the scores are those of an extrapolation.
@@ -57,12 +60,29 @@ def assess(
 def _headline(surrogate: SynapseSurrogate, grade: int, remarks: Sequence[Remark]) -> str:
     scope = "device-to-device and cycle-to-cycle spread" if surrogate.of_devices else "this one device and its cycles"
     if grade < CARE:
-        return f"Trust it for {scope}, within the fitted range of conductances and pulses: no score gives reason for doubt."
+        limits = "; ".join(remark.reason for remark in remarks if remark.reason)
+        doubt = (
+            f"note that {limits}, which has no consequence at this accuracy" if limits else "no score gives reason for doubt"
+        )
+        return f"Trust it for {scope}, within the fitted range of conductances and pulses: {doubt}."
     reasons = "; ".join(remark.reason for remark in remarks if remark.grade == grade and remark.reason)
     return f"{'Use it with care' if grade == CARE else 'Do not rely on it'} for {scope}: {reasons}."
 
 
 # --- checks, one aspect each ------------------------------------------------------------------------------------------
+
+
+def _error_remarks(surrogate: SynapseSurrogate, evaluation: SynapseEvaluation) -> Iterator[Remark]:
+    error = evaluation.free_run_error
+    if math.isfinite(error):
+        share = f"{100 * error:.2g} % of their standard deviation"
+        text = f"The middle of free runs from the first read differs from the reads by {share}."
+        yield Remark(GOOD if error <= NEGLIGIBLE else NOTE, text)
+
+
+def _doubt(evaluation: SynapseEvaluation, grade: int) -> int:
+    """Return the grade of a doubt about the noise: a note where free runs are accurate without it."""
+    return min(grade, NOTE) if evaluation.free_run_error <= NEGLIGIBLE else grade
 
 
 def _innovation_remarks(surrogate: SynapseSurrogate, evaluation: SynapseEvaluation) -> Iterator[Remark]:
@@ -78,7 +98,7 @@ def _innovation_remarks(surrogate: SynapseSurrogate, evaluation: SynapseEvaluati
         yield Remark(GOOD, f"{text}: the noise is calibrated.")
     else:
         size = "too small" if deviation > 1 else "too large"
-        grade = CARE if excess <= MISLEADING else BAD
+        grade = _doubt(evaluation, CARE if excess <= MISLEADING else BAD)
         yield Remark(grade, f"{text}: the predicted noise is {size}.", f"the predicted noise of one step is {size}")
     correlation = evaluation.correlation(1)
     if not math.isfinite(correlation):
@@ -88,7 +108,7 @@ def _innovation_remarks(surrogate: SynapseSurrogate, evaluation: SynapseEvaluati
     if excess <= WHITE:
         yield Remark(GOOD, f"{text}: they are nearly uncorrelated.")
     else:
-        grade = CARE if excess <= CORRELATED else BAD
+        grade = _doubt(evaluation, CARE if excess <= CORRELATED else BAD)
         yield Remark(grade, f"{text}: the model of the drift or of the noise is incomplete.", "one-step errors are correlated")
 
 
@@ -96,9 +116,11 @@ def _coverage_remarks(surrogate: SynapseSurrogate, evaluation: SynapseEvaluation
     count, share = len(evaluation.shown), evaluation.coverage
     text = f"{100 * share:.0f} % of the reads of {count} recording(s) lie in the 90 % interval of free runs from the first read"
     if share < MIN_COVERAGE:
-        yield Remark(BAD, f"{text}: the interval is too narrow.", "intervals of free runs are too narrow")
+        grade = _doubt(evaluation, BAD)
+        yield Remark(grade, f"{text}: the interval is too narrow.", "intervals of free runs are too narrow")
     elif share < COVERAGE - COVERAGE_TOLERANCE:
-        yield Remark(CARE, f"{text}: the interval is somewhat narrow.", "intervals of free runs are somewhat narrow")
+        grade = _doubt(evaluation, CARE)
+        yield Remark(grade, f"{text}: the interval is somewhat narrow.", "intervals of free runs are somewhat narrow")
     elif share > COVERAGE + COVERAGE_TOLERANCE:
         yield Remark(NOTE, f"{text}: the interval is wider than necessary.")
     else:
@@ -161,6 +183,7 @@ def _retention_remarks(surrogate: SynapseSurrogate, evaluation: SynapseEvaluatio
 
 #: The checks, in the order in which remarks of the same grade are listed.
 CHECKS: tuple[Callable[[SynapseSurrogate, SynapseEvaluation], Iterator[Remark]], ...] = (
+    _error_remarks,
     _innovation_remarks,
     _coverage_remarks,
     _device_remarks,

@@ -48,6 +48,14 @@ class SynapseEvaluation:
         z = self.steps.innovation.T
         return np.asarray(z[self.steps.held_out.T & np.isfinite(z)])
 
+    @property
+    def free_run_error(self) -> float:
+        """Root mean square distance of the reads from the middle of the interval, over the standard deviation of the reads."""
+        reads = [shorten(self.traces[index]).output["conductance"] for index in self.shown]
+        errors = [values - interval.mean(0) for values, interval in zip(reads, map(np.asarray, self.intervals), strict=True)]
+        deviation = float(np.concatenate(reads).std())
+        return float(np.sqrt(np.mean(np.concatenate(errors) ** 2))) / max(deviation, 1e-300)
+
     def correlation(self, lag: int) -> float:
         """Return the correlation of innovations that are `lag` reads apart; NaN if there are none."""
         z = np.where(self.steps.held_out, self.steps.innovation, np.nan)

@@ -1,6 +1,7 @@
 """The report of a synapse surrogate: sentences follow from scores, and the page is self-contained."""
 
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import numpy as np
@@ -92,6 +93,22 @@ def test_scores_on_simulated_recordings_are_good(make_synapse):
     assert found.coverage > 0.75
     assert found.shown == (0, 2, 5)
     assert all(np.isfinite(interval).all() for interval in found.intervals)
+
+
+@pytest.mark.parametrize(("error", "grade"), [(0.001, GOOD), (0.2, BAD)])
+def test_wrong_noise_is_a_note_where_free_runs_are_accurate(make_synapse, error, grade):
+    """Of recordings without noise, what is left are the errors of the drift: correlated, but of no size."""
+    synapse = make_synapse(spread=False, telegraph=False)
+    traces = recorded(synapse, devices=1, steps=200)
+    reads = traces[0].output["conductance"]
+    correlated = np.cumsum(np.random.default_rng(0).standard_normal((len(reads), 1)), 0) / 5
+    offset = error * reads.std()
+    found = with_scores(traces, z=correlated, coverage=0.3)
+    found = replace(found, intervals=(np.stack([reads + 0.9 * offset, reads + 1.1 * offset]),))
+    assessment = assess(synapse, found)
+    assert assessment.grade == grade
+    assert found.free_run_error == pytest.approx(error)
+    assert "no score gives reason for doubt" not in assessment.headline
 
 
 def test_too_little_noise_is_reported(make_synapse):
