@@ -1,6 +1,6 @@
 """Sources of traces and tasks: measurement files, physical device models, shipped samples; images and task streams."""
 
-from .design_drive import modulated_sine as modulated_sine, random_steps as random_steps
+from .design_drive import modulated_sine as modulated_sine, ramped_steps as ramped_steps, random_steps as random_steps
 from .devices.domain_wall import DomainWall as DomainWall
 from .devices.lookup import LookUpTable as LookUpTable
 from .devices.lookup_file import read_lookup_tables as read_lookup_tables
@@ -41,7 +41,7 @@ from .images import (
     read_npz as read_npz,
 )
 from .macrospin.macrospin import Macrospin as Macrospin
-from .oscillators import SpinTorqueOscillator as SpinTorqueOscillator
+from .oscillators import ManyModes as ManyModes, SpinTorqueOscillator as SpinTorqueOscillator
 from .parsing.parts import SeveralParts as SeveralParts
 from .parsing.reader import register_reader as register_reader, unregister_reader as unregister_reader
 from .parsing.table import Table as Table

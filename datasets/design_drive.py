@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 from torch import Tensor
 
 from ..errors import ConfigError
 from ..validation import number
+
+#: Amplitude, as a share of the range, and length, as a share of the duration, of the stretches of a ramp before the last one.
+RAMP = ((0.03, 1 / 6), (0.18, 1 / 6))
 
 #: Largest number of samples of a drive.
 _MAX_SAMPLES = 100_000_000
@@ -65,6 +70,72 @@ def random_steps(
     times = shortest * (longest / shortest) ** torch.rand(max_levels, generator=generator, dtype=torch.float64)
     counts = (times / interval).round().clamp_min(1).to(torch.int64)
     return levels.repeat_interleave(counts)[:samples]
+
+
+def ramped_steps(
+    low: float,
+    high: float,
+    *,
+    duration: float,
+    interval: float,
+    hold: float | tuple[float, float],
+    generator: torch.Generator,
+    stretches: Sequence[tuple[float, float]] = RAMP,
+) -> Tensor:
+    """Generate random steps around the middle of a range whose amplitude is raised stretch by stretch.
+
+    A device with many modes behind one output shows its linear modes at a few per cent of the drive and its couplings at more,
+    so that a fit can begin with few unknowns (`fit(..., embedding="latent")`). Record from rest under the middle of the range.
+    Holds from a fifth of the shortest to twice the longest period of the device excite all modes; about 50 periods at the
+    smallest amplitude and 200 at the largest are enough.
+
+    Args:
+        low: Lowest level, in the unit of the drive.
+        high: Highest level.
+        duration: Length of the whole drive [s].
+        interval: Time between two samples [s].
+        hold: How long a level lasts [s], or the shortest and the longest time, as in `random_steps`.
+        generator: Source of levels and durations.
+        stretches: Amplitude, as a share of the range, and length, as a share of the duration, of each stretch before the last,
+            which has the full amplitude and the rest of the duration.
+
+    Returns:
+        Samples, shape (time,), for a zero-order hold.
+
+    Raises:
+        ConfigError: as `random_steps`, or stretches that do not rise or leave no time at full amplitude.
+
+    Example:
+        >>> generator = torch.Generator().manual_seed(0)
+        >>> drive = ramped_steps(-1.0, 1.0, duration=6e-8, interval=1e-10, hold=1e-9, generator=generator)
+        >>> [float(part.abs().max()) <= bound for part, bound in ((drive[:100], 0.03), (drive[:200], 0.18), (drive, 1.0))]
+        [True, True, True]
+    """
+    samples = _count_samples(duration, interval)
+    amplitudes = [number("amplitude of a stretch", amplitude, 0, above=True) for amplitude, _ in stretches]
+    shares = [number("share of a stretch", share, 0, above=True) for _, share in stretches]
+    rising = all(one < other for one, other in pairwise([*amplitudes, 1.0]))
+    if not rising or sum(shares) >= 1:
+        raise ConfigError(
+            f"stretches is {tuple(stretches)!r}; expected (amplitude, share of duration) with rising amplitudes below 1 and "
+            f"shares whose sum is below 1, such as {RAMP!r}."
+        )
+    if number("low", low) >= number("high", high):
+        raise ConfigError(f"the levels run from low={low!r} to high={high!r}; expected the lower one first.")
+    counts = [round(share * samples) for share in shares]
+    middle, half = 0.5 * (low + high), 0.5 * (high - low)
+    parts = [
+        random_steps(
+            middle - amplitude * half,
+            middle + amplitude * half,
+            duration=count * interval,
+            interval=interval,
+            hold=hold,
+            generator=generator,
+        )
+        for amplitude, count in zip([*amplitudes, 1.0], [*counts, samples - sum(counts)], strict=True)
+    ]
+    return torch.cat(parts)
 
 
 def modulated_sine(

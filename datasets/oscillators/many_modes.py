@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -109,7 +110,8 @@ class ManyModes:
             provenance={"simulator": "spinode.datasets.ManyModes"},
         )
 
-    def _rates(self):  # type: ignore[no-untyped-def]
+    def _rates(self) -> Callable[[Array, float], Array]:
+        """Return the rates of displacements and velocities, per ns."""
         number_of = np.arange(self.modes)
         w2 = (2e-9 * np.pi * np.linspace(self.lowest, self.highest, self.modes)) ** 2
         # Spread by multiples of the golden ratio: irregular, and without random numbers.

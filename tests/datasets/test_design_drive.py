@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from spinode.datasets import modulated_sine, random_steps
+from spinode.datasets import modulated_sine, ramped_steps, random_steps
 from spinode.errors import ConfigError
 
 
@@ -60,3 +60,20 @@ def test_modulated_sine_returns_to_its_mean_between_periods():
 def test_invalid_arguments_are_refused(generate, message):
     with pytest.raises(ConfigError, match=message):
         generate()
+
+
+def test_a_ramp_raises_the_amplitude_around_the_middle() -> None:
+    settings = {"duration": 1e-6, "interval": 1e-9, "hold": (2e-9, 2e-8)}
+    drive = ramped_steps(2.0, 6.0, generator=torch.Generator().manual_seed(1), stretches=((0.05, 0.2), (0.3, 0.3)), **settings)
+    assert drive.shape == (1000,)
+    sizes = [float((part - 4).abs().max()) for part in drive.split([200, 300, 500])]
+    for size, bound in zip(sizes, (0.1, 0.6, 2.0), strict=True):
+        assert 0.8 * bound < size <= bound
+
+
+@pytest.mark.parametrize("stretches", [((0.2, 0.3), (0.1, 0.3)), ((0.1, 0.6), (0.2, 0.4)), ((1.0, 0.5),), ((0.1, 0.0),)])
+def test_a_ramp_must_rise_and_reach_its_full_amplitude(stretches: tuple[tuple[float, float], ...]) -> None:
+    with pytest.raises(ConfigError, match="stretch"):
+        ramped_steps(
+            -1, 1, duration=1e-6, interval=1e-9, hold=1e-8, generator=torch.Generator().manual_seed(1), stretches=stretches
+        )

@@ -36,6 +36,12 @@ def add_arguments(parser: Parser) -> None:
         metavar="SECONDS",
         help="longest hold time; hold times are then drawn between the two (default: all equal to --hold)",
     )
+    parser.add_argument(
+        "--ramp",
+        action="store_true",
+        help="raise the amplitude from 3 %% over 18 %% (a sixth of the duration each) to the whole range, "
+        "for devices with many modes (spinode fit --embedding latent)",
+    )
     parser.add_argument("--name", default="drive", metavar="NAME", help="name of the column (default: drive)")
     parser.add_argument("--unit", default="", metavar="UNIT", help="unit of the levels, such as V, mA or J/m3")
     add_seed(parser, "seed of levels and hold times")
@@ -46,7 +52,7 @@ def run(arguments: Any) -> None:
     """Run the command."""
     import torch
 
-    from ...datasets import random_steps, write_csv
+    from ...datasets import ramped_steps, random_steps, write_csv
     from ...random import seeded_generator
     from ...traces.trace import Trace
     from ...units import to_si
@@ -60,7 +66,7 @@ def run(arguments: Any) -> None:
     interval = number("interval", arguments.interval, 0, above=True, unit="s")
     shortest = 10 * interval if arguments.hold is None else number("hold", arguments.hold, 0, above=True, unit="s")
     longest = shortest if arguments.longest is None else number("longest", arguments.longest, 0, above=True, unit="s")
-    levels = random_steps(
+    levels = (ramped_steps if arguments.ramp else random_steps)(
         low,
         high,
         duration=number("duration", arguments.duration, 0, above=True, unit="s"),
