@@ -36,4 +36,4 @@ def test_errors() -> None:
     with pytest.raises(TraceError, match="shape"):
         ManyModes().simulate(torch.zeros(3, 1), 1e-12)
     with pytest.raises(TraceError, match="diverge"):
-        ManyModes(cubic=-1).simulate(torch.full((2000,), 30.0, dtype=torch.float64), 5e-12)
+        ManyModes(cubic=-1).simulate(torch.zeros(2000, dtype=torch.float64), 5e-12, state=np.full((2, 8), 5.0))
