@@ -10,6 +10,33 @@ from ..typing import Array
 #: A drive whose value repeats exactly in at least this fraction of its samples was held between changes.
 HELD_FRACTION = 0.4
 
+# Changes that are enough to recognise the clock of a generator where rows are left out.
+_MIN_CHANGES = 8
+
+
+def grid_interval(time: Array) -> float | None:
+    """Return the interval of the regular grid on which irregular times lie, some of its times left out; None without one.
+
+    Example:
+        >>> grid_interval(np.array([0.0, 2.0, 4.0, 5.0, 7.0, 9.0])), grid_interval(np.array([0.0, 1.0, 2.3, 3.1]))
+        (1.0, None)
+    """
+    steps = np.diff(time)
+    smallest = float(np.min(steps))
+    if (smallest > 0.98 * float(np.median(steps)) and float(np.max(steps)) < 1.5 * smallest) or smallest <= 0:
+        return None
+    # The shortest steps are one interval of the grid each; their mean is more accurate than any of them.
+    interval = float(np.mean(steps[steps < 1.5 * smallest]))
+    since = time - time[0]
+    for _ in range(3):
+        ticks = np.round(since / interval)
+        if ticks[-1] < 1:
+            return None
+        interval = float(np.dot(ticks, since) / np.dot(ticks, ticks))
+    position = since / interval
+    on_grid = np.max(np.abs(position - np.round(position))) < 0.02 and np.all(np.diff(np.round(position)) > 0)
+    return interval if on_grid else None
+
 
 def infer_interpolation(values: Array) -> str:
     """Infer from the samples how a drive behaves between them: "held" or "spline".
@@ -60,6 +87,9 @@ def _clock_times(time: Array, after: npt.NDArray[np.intp]) -> Array:
     A period of n mean sample intervals fits if one phase lies in all intervals (previous sample, sample after], shifted back
     by their ticks. The latest such phase is used, which is a sample's own time if nothing jitters.
     """
+    grid = grid_interval(time)
+    if grid is not None:
+        return np.asarray(time[0] + grid * _ticks_between((time - time[0]) / grid, after))
     step = float(time[-1] - time[0]) / (len(time) - 1)
     low, high = (time[after - 1] - time[0]) / step, (time[after] - time[0]) / step
     for period in np.unique(np.round(np.diff(high)))[:8] if len(after) > 3 else ():
@@ -70,6 +100,23 @@ def _clock_times(time: Array, after: npt.NDArray[np.intp]) -> Array:
         if np.max(low - ticks) <= phase + 0.01:
             return np.asarray(time[0] + step * (phase + ticks))
     return np.asarray(time[after])
+
+
+def _ticks_between(position: Array, after: npt.NDArray[np.intp]) -> Array:
+    """Return the times of changes in a recording with rows left out, in intervals of its grid.
+
+    The longest period of which one phase has a tick in all intervals (previous sample, sample after] is that of the clock.
+    Without a clock, a change came at one of the times in the interval: at the middle one on average.
+    """
+    low, high = np.round(position[after - 1]), np.round(position[after])
+    if len(after) >= _MIN_CHANGES:
+        for period in range(int(np.quantile(np.diff(high), 0.9)) + 1, 1, -1):
+            ticks = np.arange(period)[:, None]
+            ticks = ticks + np.floor((high - ticks) / period) * period
+            fits = (ticks > low).all(1)
+            if fits.any():
+                return np.asarray(ticks[int(np.argmax(fits))])
+    return np.asarray(0.5 * (low + 1 + high))
 
 
 def average_held(time: Array, values: Array, grid: Array) -> Array:

@@ -6,6 +6,7 @@ import numpy as np
 
 from ..errors import TraceError
 from ..typing import Array
+from .held_drives import grid_interval
 from .trace import Trace
 
 
@@ -57,21 +58,7 @@ def base_interval(trace: Trace) -> float:
         >>> base_interval(Trace([0.0, 2.0, 4.0, 5.0, 7.0, 9.0], output={"x": [0, 1, 2, 3, 4, 5]}))
         1.0
     """
-    steps = np.diff(trace.time)
-    median, smallest = float(np.median(steps)), float(np.min(steps))
-    if smallest > 0.98 * median:
-        return median
-    # The shortest steps are one interval of the grid each; their mean is more accurate than any of them.
-    interval = float(np.mean(steps[steps < 1.5 * smallest]))
-    position = (trace.time - trace.time[0]) / interval
-    for _ in range(3):
-        ticks = np.round(position)
-        if ticks[-1] < 1:
-            return median
-        interval = float(np.dot(ticks, trace.time - trace.time[0]) / np.dot(ticks, ticks))
-        position = (trace.time - trace.time[0]) / interval
-    on_grid = np.max(np.abs(position - np.round(position))) < 0.02 and np.all(np.diff(np.round(position)) > 0)
-    return interval if on_grid else median
+    return grid_interval(trace.time) or median_interval(trace)
 
 
 def is_uniform(trace: Trace, interval: float, tolerance: float = 1e-4) -> bool:

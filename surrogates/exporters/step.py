@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from ...dynamics.integrate import STATE_LIMIT, rk4_step
 from ..neural_ode.member import Member
 from ..neural_ode.model import SurrogateModel
+from ..neural_ode.output_map import apply_output_map
 
 
 class Step(nn.Module):
@@ -23,6 +24,7 @@ class Step(nn.Module):
 
     def __init__(self, surrogate: SurrogateModel) -> None:
         super().__init__()
+        self.ports = surrogate.ports
         self.scales = surrogate.scales
         self.members: Sequence[Member] = surrogate.members
         self.drives = len(surrogate.ports.drive)
@@ -60,7 +62,8 @@ class Step(nn.Module):
         """
         parts = state.chunk(len(self.members), -1)
         outputs = [part[..., : self.outputs] + drive @ m.feedthrough.T for m, part in zip(self.members, parts, strict=True)]
-        return self.scales.output_si(torch.stack(outputs).mean(0))
+        # As in `simulate`, the mean of the members is that of what the instrument records.
+        return apply_output_map(self.ports, self.scales.output_si(torch.stack(outputs))).mean(0)
 
 
 class StateStep(nn.Module):

@@ -38,3 +38,14 @@ def test_noise_in_the_last_digits_is_ignored_and_a_burst_is_not_held():
     assert infer_interpolation(noisy) == "held"
     burst = np.concatenate([np.zeros(450), np.sin(np.arange(550) / 7)])
     assert infer_interpolation(burst) == "spline"
+
+
+@pytest.mark.parametrize("hold", [5, 20])
+def test_clock_of_a_held_drive_is_found_though_rows_are_left_out(hold):
+    time = 1e-11 * np.arange(3000)
+    levels = np.repeat(np.random.default_rng(0).normal(size=3000 // hold), hold)
+    keep = np.random.default_rng(1).random(3000) < 0.7
+    keep[0] = True
+    seen = np.repeat(keep.reshape(-1, hold).any(1), hold)
+    assert seen.mean() > 0.99
+    assert np.array_equal(average_held(time[keep], levels[keep], time)[seen], levels[seen])
