@@ -73,7 +73,8 @@ def fit_latent(traces: TraceSet | Sequence[Trace], config: FitConfig, progress: 
         scales=scales,
         members=members,
         domain=Domain.around(
-            torch.cat([part[:cut] for part, cut in zip(points, cuts, strict=True)]),
+            # The many points of the calm stretches lie close together; the radius is that of the full amplitude.
+            torch.cat([part[first:cut] for part, first, cut in zip(points, best.loud, cuts, strict=True)]),
             torch.cat([part[cut:] for part, cut in zip(points, cuts, strict=True)]),
             seed=config.seed,
             constants=len(ports.parameters),

@@ -149,7 +149,13 @@ class SubspaceIdentification:
 
 
 def choose_order(
-    outputs: Sequence[Array], inputs: Sequence[Array], *, max_order: int, validation: float = 0.25, gain: float = 0.15
+    outputs: Sequence[Array],
+    inputs: Sequence[Array],
+    *,
+    max_order: int,
+    validation: float = 0.25,
+    gain: float = 0.15,
+    enough: float = 0.0,
 ) -> tuple[StateSpace, dict[int, float]]:
     """Identify models of all orders on the first part of each recording, and choose by free runs over the rest.
 
@@ -161,6 +167,7 @@ def choose_order(
         max_order: Largest order.
         validation: Share at the end of each recording that is held out.
         gain: Relative improvement that a higher order must bring.
+        enough: Error that is low enough in any case.
 
     Returns:
         The model of the chosen order, identified on the whole recordings, and the held-out error of each order: the rms
@@ -180,7 +187,7 @@ def choose_order(
         ]
         errors[order] = float((np.sqrt(np.mean(np.concatenate(residuals) ** 2, 0)) / scale).max())
     lowest = min(errors.values())
-    chosen = next(order for order, error in errors.items() if error <= (1 + gain) * lowest)
+    chosen = next(order for order, error in errors.items() if error <= max(enough, (1 + gain) * lowest))
     return SubspaceIdentification(outputs, inputs, max_order).model(chosen), errors
 
 

@@ -21,7 +21,7 @@ from ....errors import FitError
 from .amplitude import amplitude_stages
 from .layout import LatentLayout
 from .modal import linear_start, modes_of
-from .problem import Minimum, Problem, Run, Unknowns, minimise
+from .problem import LIMIT, Minimum, Problem, Run, Unknowns, minimise
 from .subspace import choose_order, identify_subspace
 
 #: Largest number of modes that is chosen from the data.
@@ -38,6 +38,13 @@ LEAST_RIDGE = 1e-7
 
 #: Rotation of the fastest mode within a step of the integrator [rad]; faster modes take several steps per sample.
 MAX_ROTATION = 0.8
+
+#: Shares of the bilinear forces of the stage before from which a stage may start.
+SHARES = (1.0, 0.5, 0.25, 0.1, 0.0)
+
+#: Held-out error of the linear model at small amplitude that is good enough for the number of modes: beyond it, nonlinear terms
+#: gain more than further modes.
+LINEAR_ERROR = 0.1
 
 #: How many times as many steps the network may take as the other stages; its valley is long.
 NETWORK_FACTOR = 2
@@ -61,6 +68,7 @@ class Trained:
         error: Error of the free runs over the held-out ends: rms over the deviation there, of the worst output.
         ridge: Penalty that was chosen.
         linear_error: The same error with linear terms only.
+        loud: First sample of each recording at its full amplitude.
         history: One entry per stage, in plain JSON.
     """
 
@@ -70,6 +78,7 @@ class Trained:
     error: float
     ridge: float
     linear_error: float
+    loud: list[int]
     history: list[dict[str, Any]] = field(default_factory=list)
 
 
@@ -125,17 +134,16 @@ class Training:
         problem, unknowns = self._linear()
         linear_error = self.held_out(problem, unknowns)
         self._note("linear", unknowns, linear_error, problem, 0.0)
-        for stops in self.stages[1:-1]:
+        for stops in self.stages[1:] or self.stages:
             problem = self._problem(problem.layout, stops, problem.substeps, STAGE_RIDGE)
+            unknowns = self._continued(problem, unknowns)
             unknowns = self._minimise(problem, unknowns, (*LINEAR, "coupling"), self.iterations).unknowns
             unknowns = self._rescaled(problem, unknowns)
             self._note("bilinear", unknowns, self.held_out(problem, unknowns), problem, STAGE_RIDGE)
-        problem = self._problem(problem.layout, self.stages[-1], problem.substeps, STAGE_RIDGE)
-        unknowns = self._minimise(problem, unknowns, (*LINEAR, "coupling"), self.iterations).unknowns
-        unknowns = self._rescaled(problem, unknowns)
         bilinear = self.held_out(problem, unknowns)
-        self._note("bilinear", unknowns, bilinear, problem, STAGE_RIDGE)
-        best = Trained(problem.layout, problem.substeps, unknowns, bilinear, STAGE_RIDGE, linear_error, self.history)
+        best = Trained(
+            problem.layout, problem.substeps, unknowns, bilinear, STAGE_RIDGE, linear_error, self._loud(), self.history
+        )
         best = self._ridge_path(problem, unknowns, best)
         if not np.isfinite(best.error):
             raise FitError("no run of the latent modes stayed finite; record a ramp of the amplitude, or a smaller drive.")
@@ -158,6 +166,12 @@ class Training:
             best = replace(best, unknowns=unknowns, error=error, ridge=ridge)
         return replace(best, unknowns=self._rescaled(problem, best.unknowns))
 
+    def _loud(self) -> list[int]:
+        """Return the first sample of each recording after its calmer stages; 0 where these are all of it."""
+        if len(self.stages) == 1:
+            return [0] * len(self.runs)
+        return [calm if calm < cut else 0 for calm, cut in zip(self.stages[-2], self.cuts, strict=True)]
+
     # --- parts -----------------------------------------------------------------------------------------------------------
 
     def _linear(self) -> tuple[Problem, Unknowns]:
@@ -166,7 +180,7 @@ class Training:
         outputs = [run.outputs.numpy() for run in first]
         drives = [run.stages[:, 0].numpy() for run in first]
         if self._requested is None:
-            model, errors = choose_order(outputs, drives, max_order=2 * MAX_MODES)
+            model, errors = choose_order(outputs, drives, max_order=2 * MAX_MODES, enough=LINEAR_ERROR)
             self.history.append({"stage": "order", "errors": {str(order): error for order, error in errors.items()}})
         else:
             model = identify_subspace(outputs, drives, 2 * self._requested)
@@ -195,12 +209,25 @@ class Training:
         arrays["log_scale"] = torch.zeros_like(arrays["log_scale"])
         return problem, Unknowns(layout.join(arrays), unknowns.starts)
 
+    def _continued(self, problem: Problem, unknowns: Unknowns) -> Unknowns:
+        """Return the start of a stage: forces that were fitted at a smaller amplitude may be too strong at a larger one."""
+        arrays = problem.layout.split(unknowns.theta)
+        starts = []
+        for share in SHARES:
+            theta = problem.layout.join({**arrays, "coupling": share * arrays["coupling"]})
+            start = Unknowns(theta, unknowns.starts)
+            starts.append((problem.cost(start), start))
+        return min(starts, key=lambda pair: pair[0])[1]
+
     def _rescaled(self, problem: Problem, unknowns: Unknowns) -> Unknowns:
-        """Scale the modes to unit deviation along the whole recordings."""
-        whole = replace(problem, runs=self.runs)
-        q, p = torch.cat([states for states, _ in whole.rollouts(unknowns)]).chunk(2, -1)
-        scale = ((q.square() + p.square()).mean(0) / 2).sqrt()
-        return unknowns.rescaled(problem.layout, scale.clamp_min(1e-6 * float(scale.max()) + 1e-30))
+        """Scale the modes to unit deviation along the recordings, as far as the runs are finite."""
+        for runs in (self.runs, problem.runs):
+            states = torch.cat([states for states, _ in replace(problem, runs=runs).rollouts(unknowns)])
+            if float(states.abs().max()) < LIMIT:
+                q, p = states.chunk(2, -1)
+                scale = ((q.square() + p.square()).mean(0) / 2).sqrt()
+                return unknowns.rescaled(problem.layout, scale.clamp_min(1e-6 * float(scale.max()) + 1e-30))
+        return unknowns
 
     def _with_network(self, layout: LatentLayout, unknowns: Unknowns) -> Unknowns:
         """Draw the first weights of the network; its heights stay zero, so that the model is the same."""
