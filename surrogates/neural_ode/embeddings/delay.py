@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import MappingProxyType
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -23,6 +25,9 @@ class DelayEmbedding(EmbeddingKind):
 
     name = "delay"
     max_order = 24
+    search_orders = MappingProxyType(
+        {"quick": (1, 2, 3, 5), "default": (1, 2, 3, 4, 5, 8), "long": (1, 2, 3, 4, 5, 6, 8, 10, 12)}
+    )
 
     def embed(self, outputs: Array, order: int) -> Blocks:
         """Embed uniformly sampled outputs; the last `order - 1` samples have no state."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import MappingProxyType
+
 import numpy as np
 from torch import Tensor
 
@@ -26,6 +28,7 @@ class DerivativeEmbedding(EmbeddingKind):
     max_order = 6  # derivatives beyond the fifth drown in rounding
     chain = True
     feedthrough = True
+    search_orders = MappingProxyType({"quick": (1, 2, 3), "default": (1, 2, 3, 4), "long": (1, 2, 3, 4, 5, 6)})
 
     def embed(self, outputs: Array, order: int) -> Blocks:
         """Embed uniformly sampled outputs; the samples of clean outputs are kept unsmoothed."""

@@ -95,14 +95,16 @@ def fit_adam(
         FitError: the checkpoint of this restart cannot be read.
     """
     seed = config.seed * 1000 + restart
-    data = WindowData(prepared, windows=config.windows, epochs=config.epochs, batch_size=config.batch_size, seed=seed)
+    data = WindowData(prepared, windows=config.first_windows, epochs=config.epochs, batch_size=config.batch_size, seed=seed)
     file = _checkpoint_file(checkpoint, restart)
     header = f"restart {restart + 1}/{config.restarts}"
     after_epoch = _AfterEpoch(data, file, lambda line: progress(f"{header}  {line}"))
     with quiet_lightning(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)  # for fields that sample their first weights from the global generator
         member = new_member(prepared, build, seed)
-        task = SurrogateTask(member, prepared, epochs=config.epochs, learning_rate=config.learning_rate, ridge=config.ridge)
+        task = SurrogateTask(
+            member, prepared, epochs=config.epochs, learning_rate=config.learning_rate, ridge=config.first_ridge
+        )
         with ordinary_interrupts():
             trainer = trainer_for(data, callbacks=[after_epoch])
             trainer.fit(task, datamodule=data, ckpt_path=_resumable(file), weights_only=True)

@@ -12,7 +12,11 @@ from ..embeddings.base import embedding_kind, embedding_names
 from ..output_map import parse_output_maps
 
 METHODS = ("gauss-newton", "adam")
+EFFORTS = ("quick", "default", "long")
 RESAMPLINGS = ("spline", "band-limited")
+
+#: Hidden layers, shooting windows and penalty from which the search starts.
+DEFAULT_HIDDEN, DEFAULT_WINDOWS, DEFAULT_RIDGE = (16, 16), (1, 8, 40, 160), 3e-7
 
 #: Largest width of a hidden layer, and longest shooting window in samples.
 MAX_SIZE = 4096
@@ -20,27 +24,32 @@ MAX_SIZE = 4096
 
 @dataclass(frozen=True)
 class FitConfig:
-    """Settings of `fit`. The defaults suit one or two drives and a resonant or relaxing device.
+    """Settings of `fit`. The structure search chooses those that are None, by how well fits predict validation segments.
 
     Attributes:
+        effort: Time spent on the search: "quick" (about 10 s of one core for 10 000 samples), "default" (less than a minute) or
+            "long" (5 min).
         sample_interval: Interval of the grid that recordings are resampled to, and of one Runge-Kutta step [s]; the median
             interval of the recordings if None. About ten to forty samples per period of the fastest motion that matters.
         resampling: "spline" or "band-limited", see `spinode.resample`.
         output_map: What an instrument does to an output, NAME=abs or NAME=clip:LOW:HIGH, in Python also {"NAME": "abs"} or
             {"NAME": ("clip", low, high)}: the model is that of the output before it. Detected if None; () for none.
-        embedding: "derivative" (causal, valid across drives) or "delay" (the forward samples of Chen et al. 2022).
-        order: Number of blocks of the embedding; chosen from the data if None.
+        embedding: "derivative" (causal, valid across drives) or "delay" (the forward samples of Chen et al. 2022); searched
+            if None.
+        order: Number of blocks of the embedding; searched if None.
         feedthrough: Learn a direct path from drive to output; None for the default of the embedding: True for "derivative",
             False for "delay".
-        hidden: Widths of the hidden layers.
+        hidden: Widths of the hidden layers; searched if None, around `DEFAULT_HIDDEN`.
         activation: "tanh", "silu", "softplus" or "relu".
         method: "gauss-newton" (multiple shooting, seconds to minutes) or "adam" (Lightning; any field, any size).
-        windows: Lengths of the shooting windows, in samples; one stage each.
+        windows: Lengths of the shooting windows, in samples, one stage each; `DEFAULT_WINDOWS` and longer ones that help
+            if None.
         iterations: Largest number of Gauss-Newton steps of each stage.
         epochs: Epochs of each stage of the "adam" method.
         learning_rate: First learning rate of the "adam" method; it decays as a cosine to zero in each stage.
         batch_size: Windows per batch of the "adam" method.
-        ridge: Penalty on the squared weights over the mean squared residual. Larger is smoother outside the data.
+        ridge: Penalty on the squared weights over the mean squared residual. Larger is smoother outside the data. Searched if
+            None, from `DEFAULT_RIDGE` on.
         restarts: Number of fits from different initial weights, among which the consensus chooses.
         members: Size of the ensemble that is kept; 1 keeps the best fit.
         validation: Share of each recording, at its end, that is kept from the fit for stopping, choice and calibration.
@@ -59,21 +68,22 @@ class FitConfig:
         spinode.errors.ConfigError: embedding is 'derivate'; expected one of delay, derivative. Did you mean 'derivative'?
     """
 
+    effort: str = "default"
     sample_interval: float | None = None
     resampling: str = "spline"
     output_map: tuple[str, ...] | None = None
-    embedding: str = "derivative"
+    embedding: str | None = None
     order: int | None = None
     feedthrough: bool | None = None
-    hidden: tuple[int, ...] = (16, 16)
+    hidden: tuple[int, ...] | None = None
     activation: str = "tanh"
     method: str = "gauss-newton"
-    windows: tuple[int, ...] = (1, 8, 40, 160)
+    windows: tuple[int, ...] | None = None
     iterations: int = 15
     epochs: int = 20
     learning_rate: float = 1e-2
     batch_size: int = 64
-    ridge: float = 3e-7
+    ridge: float | None = None
     restarts: int = 4
     members: int = 1
     validation: float = 0.1
@@ -84,18 +94,23 @@ class FitConfig:
         one_of("resampling", self.resampling, RESAMPLINGS)
         if self.output_map is not None:
             object.__setattr__(self, "output_map", parse_output_maps(self.output_map))
-        one_of("embedding", self.embedding, embedding_names())
+        one_of("effort", self.effort, EFFORTS)
+        if self.embedding is not None:
+            one_of("embedding", self.embedding, embedding_names())
         one_of("activation", self.activation, ACTIVATIONS)
         one_of("method", self.method, METHODS)
         counts = ("iterations", "epochs", "batch_size", "restarts", "members", "max_samples")
         checked: dict[str, Any] = {name: whole_number(name, getattr(self, name), 1) for name in counts}
         checked["seed"] = seed_number("seed", self.seed)
         for name, example in (("hidden", (16, 16)), ("windows", (1, 8, 40, 160))):
-            checked[name] = whole_numbers(name, getattr(self, name), 1, MAX_SIZE, example=example)
+            if getattr(self, name) is not None:
+                checked[name] = whole_numbers(name, getattr(self, name), 1, MAX_SIZE, example=example)
         for name, low, high in (("ridge", 0.0, 1.0), ("learning_rate", 1e-8, 1.0), ("validation", 0.02, 0.5)):
-            checked[name] = number(name, getattr(self, name), low, high)
+            if getattr(self, name) is not None:
+                checked[name] = number(name, getattr(self, name), low, high)
         if self.order is not None:
-            checked["order"] = whole_number("order", self.order, 1, embedding_kind(self.embedding).max_order)
+            kinds = embedding_names() if self.embedding is None else [self.embedding]
+            checked["order"] = whole_number("order", self.order, 1, max(embedding_kind(kind).max_order for kind in kinds))
         if self.feedthrough is not None:
             checked["feedthrough"] = flag("feedthrough", self.feedthrough)
         if self.sample_interval is not None:
@@ -103,6 +118,21 @@ class FitConfig:
         checked["restarts"] = max(checked["restarts"], checked["members"])
         for name, value in checked.items():
             object.__setattr__(self, name, value)
+
+    @property
+    def first_hidden(self) -> tuple[int, ...]:
+        """Hidden layers of the first fits."""
+        return DEFAULT_HIDDEN if self.hidden is None else self.hidden
+
+    @property
+    def first_ridge(self) -> float:
+        """Penalty of the first fits."""
+        return DEFAULT_RIDGE if self.ridge is None else self.ridge
+
+    @property
+    def first_windows(self) -> tuple[int, ...]:
+        """Shooting windows of the first fits."""
+        return DEFAULT_WINDOWS if self.windows is None else self.windows
 
     def to_dict(self) -> dict[str, Any]:
         """Return the settings in plain JSON form."""

@@ -15,7 +15,6 @@ from ....traces.trace import Trace, TraceSet
 from ....typing import Progress
 from ....validation import merge_settings
 from ..domain import Domain
-from ..embedding import Embedding
 from ..evaluation.linear_baseline import fit_arx
 from ..evaluation.short_runs import choose_short_run_steps, short_run_steps
 from ..free_run import short_run_errors
@@ -25,9 +24,9 @@ from .calibration import calibrate, visited_states
 from .checkpoint import Checkpoint
 from .config import FitConfig
 from .consensus import Ranking, probe_runs, rank_restarts
-from .gauss_newton import fit_gauss_newton
-from .order import choose_order
-from .prepare import Prepared, columns, input_columns, on_common_grid, prepare
+from .fit_latent import fit_latent
+from .prepare import Prepared, columns, input_columns, on_common_grid
+from .search import Search
 from .stages import Candidate, FieldBuilder, default_field
 
 
@@ -86,25 +85,37 @@ def fit(
     on_grid = on_common_grid(traces, config, report)
     build = vector_field or default_field(config)
     stored = Checkpoint(checkpoint, _identity(traces, config, build))
-    order, scan = choose_order(on_grid, config, report, stored)
-    prepared = prepare(on_grid, Embedding(config.embedding, order), config)
-    candidates = _run_restarts(prepared, config, build, stored, report)
-    surrogate = _assemble(prepared, config, candidates, report)
+    if config.embedding == "latent":
+        surrogate = fit_latent(on_grid, config, report)
+    else:
+        surrogate = _fit_fields(on_grid, config, vector_field, stored, report)
     calibrate(surrogate, on_grid, config.validation)
-    recorded = np.concatenate(columns(on_grid, prepared.ports.output, "output"))
-    surrogate.record["residual_steps"] = choose_short_run_steps(recorded, prepared.noise.numpy())
+    recorded = np.concatenate(columns(on_grid, surrogate.ports.output, "output"))
+    surrogate.record["residual_steps"] = choose_short_run_steps(recorded, surrogate.noise.numpy())
     surrogate.record["residual_level"] = residual_level(surrogate, on_grid, config)
     surrogate.record["arx"] = _linear_baseline(on_grid, surrogate, config)
     surrogate.record.update(
         {
             "config": config.to_dict(),
-            "order_scan": scan,
             "sampling": list(on_grid.notes),
             "fingerprint": traces.fingerprint(),
             "data": [_data_record(trace) for trace in on_grid],
             "versions": {"torch": torch.__version__, "numpy": np.__version__, "python": platform.python_version()},
         }
     )
+    return surrogate
+
+
+def _fit_fields(
+    on_grid: TraceSet, config: FitConfig, vector_field: FieldBuilder | None, stored: Checkpoint, progress: Progress
+) -> Surrogate:
+    """Search the structure of a vector field over embedded outputs, and return the surrogate of the best fits."""
+    found = Search(on_grid, config, vector_field, stored, progress).run()
+    candidates = found.candidates
+    if config.method == "adam":
+        candidates = _run_adam(found.prepared, found.config, vector_field or default_field(found.config), stored, progress)
+    surrogate = _assemble(found.prepared, config, candidates, progress)
+    surrogate.record.update(found.record)
     return surrogate
 
 
@@ -129,18 +140,16 @@ def _field_identity(build: FieldBuilder) -> str:
     return f"{getattr(build, '__qualname__', type(build).__qualname__)} {field!r} {shapes} {activation}"
 
 
-def _run_restarts(
+def _run_adam(
     prepared: Prepared, config: FitConfig, build: FieldBuilder, checkpoint: Checkpoint, progress: Progress
 ) -> list[Candidate]:
-    """Run all restarts; one that fails does not end the others, unless all do."""
-    if config.method == "adam":
-        from .adam import fit_adam as fit_one  # Lightning takes seconds to import
-    else:
-        fit_one = fit_gauss_newton
+    """Run all restarts by Adam; one that fails does not end the others, unless all do."""
+    from .adam import fit_adam  # Lightning takes seconds to import
+
     candidates = []
     for restart in range(config.restarts):
         try:
-            candidates.append(fit_one(prepared, config, build, restart, checkpoint, progress))
+            candidates.append(fit_adam(prepared, config, build, restart, checkpoint, progress))
         except FitError as error:
             progress(f"restart {restart + 1}/{config.restarts} failed: {error}")
             failure = error
@@ -177,7 +186,7 @@ def _assemble(prepared: Prepared, config: FitConfig, candidates: list[Candidate]
 
 def _choice_record(candidates: list[Candidate], ranking: Ranking, config: FitConfig) -> dict[str, Any]:
     return {
-        "history": [entry for candidate in candidates for entry in candidate.history],
+        "history": [{**entry, "restart": i} for i, candidate in enumerate(candidates) for entry in candidate.history],
         "validation": [candidate.validation for candidate in candidates],
         "disagreement": ranking.disagreement,
         "kept": ranking.order[: config.members],

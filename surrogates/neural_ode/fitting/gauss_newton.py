@@ -1,6 +1,8 @@
-"""The Gauss-Newton route: one restart through all stages of multiple shooting, each of which can be resumed."""
+"""The Gauss-Newton route: fits that climb through the stages of multiple shooting, each of which can be resumed."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -21,12 +23,101 @@ from .stages import (
     FieldBuilder,
     compare_weights,
     free_run_error,
+    network_of,
     new_member,
     stage_lengths,
 )
 
 #: Largest number of weights that Gauss-Newton takes: it stores several matrices of that size squared.
 MAX_WEIGHTS = 6000
+
+
+class Climb:
+    """One fit on its way through stages of growing windows; the stage that validates best is kept.
+
+    Args:
+        prepared: Embedded recordings.
+        config: Settings; ridge, iterations and number of samples may be changed between stages.
+        build: Builds the learned part of the vector field.
+        number: Number of this fit, from which its seed follows and under which the checkpoint stores its stages.
+        checkpoint: Checkpoint of the whole fit.
+        start: Member of the same embedding whose linear part and feedthrough are the first iterate; random weights if None.
+
+    Attributes:
+        member: Vector field and feedthrough, at the weights of the best stage.
+        error: NRMSE of its free runs over the validation segments; infinite before the first stage.
+        history: One entry per stage, in plain JSON.
+
+    Raises:
+        ConfigError: a field with too many weights, or one that `torch.func` cannot differentiate.
+    """
+
+    def __init__(
+        self,
+        prepared: Prepared,
+        config: FitConfig,
+        build: FieldBuilder,
+        number: int,
+        checkpoint: Checkpoint,
+        *,
+        start: Member | None = None,
+    ) -> None:
+        self.prepared, self.config, self.number, self.checkpoint = prepared, config, number, checkpoint
+        self.member = new_member(prepared, build, config.seed * 1000 + number)
+        if start is not None:
+            start_linear(self.member, start)
+        jacobian = prepared.samples.feedthrough_jacobian
+        feedthrough = self.member.feedthrough if jacobian.shape[-1] else self.member.feedthrough[:, :0]
+        self.layout = ParameterVector(self.member.field, feedthrough)
+        if len(self.layout.start) > MAX_WEIGHTS:
+            raise ConfigError(
+                f"the vector field has {len(self.layout.start)} weights; Gauss-Newton builds a matrix of that size squared and "
+                f"takes up to {MAX_WEIGHTS}. Use a smaller network, such as hidden=(16, 16), or method='adam'."
+            )
+        self.theta = self.best_theta = self.layout.start
+        self.error = float("inf")
+        self.history: list[dict[str, Any]] = []
+
+    def stage(self, window: int, progress: Progress) -> float:
+        """Run one stage, or load it from the checkpoint, and return the lowest validation error so far.
+
+        Raises:
+            FitError: the first free run is not finite.
+        """
+        place = (self.number, len(self.history))
+        stored = self.checkpoint.load_stage(*place)
+        if stored is None:
+            theta, figures = _run_stage(
+                self.prepared.samples, self.layout, self.theta, window, self.config, place, self.checkpoint, progress
+            )
+            self._write(theta)
+            error = free_run_error(self.member, self.prepared, self.prepared.validation)
+            entry = {"restart": place[0], "stage": place[1], "window": window, "validation": error, **figures}
+            self.checkpoint.save_stage(*place, theta, entry)
+        else:
+            theta, entry = stored
+        self.theta = theta
+        self.history.append(entry)
+        if entry["validation"] <= self.error:
+            self.error, self.best_theta = entry["validation"], theta
+        self._write(self.best_theta)
+        return self.error
+
+    def return_to_best(self) -> None:
+        """Let the next stage start from the weights of the best one."""
+        self.theta = self.best_theta
+
+    @property
+    def candidate(self) -> Candidate:
+        """The member with its validation error and history."""
+        return Candidate(self.member, self.error, self.history)
+
+    def _write(self, theta: Tensor) -> None:
+        self.layout.write(theta)
+        _, feedthrough = self.layout.split(theta)
+        with torch.no_grad():
+            if feedthrough.numel():
+                self.member.feedthrough.copy_(feedthrough.reshape(self.member.feedthrough.shape))
 
 
 def fit_gauss_newton(
@@ -54,48 +145,30 @@ def fit_gauss_newton(
         ConfigError: a field with too many weights, or one that `torch.func` cannot differentiate.
         FitError: the first free run is not finite.
     """
-    member = new_member(prepared, build, config.seed * 1000 + restart)
-    samples = prepared.samples
-    feedthrough = member.feedthrough if samples.feedthrough_jacobian.shape[-1] else member.feedthrough[:, :0]
-    layout = ParameterVector(member.field, feedthrough)
-    if len(layout.start) > MAX_WEIGHTS:
-        raise ConfigError(
-            f"the vector field has {len(layout.start)} weights; Gauss-Newton builds a matrix of that size squared and takes "
-            f"up to {MAX_WEIGHTS}. Use a smaller network, such as hidden=(16, 16), or method='adam'."
-        )
-    lowest_error, best_theta = float("inf"), layout.start
-    theta, history = layout.start, []
-    lengths = stage_lengths(config.windows, samples)
+    climb = Climb(prepared, config, build, restart, checkpoint)
+    lengths = stage_lengths(config.first_windows, prepared.samples)
     for stage, length in enumerate(lengths):
-        stored = checkpoint.load_stage(restart, stage)
-        if stored is None:
-            header = f"restart {restart + 1}/{config.restarts}  stage {stage + 1}/{len(lengths)} (window {length})"
-            report = _with_header(progress, header)
-            theta, figures = _run_stage(samples, layout, theta, length, config, (restart, stage), checkpoint, report)
-            _write_weights(member, layout, theta)
-            error = free_run_error(member, prepared, prepared.validation)
-            entry = {"restart": restart, "stage": stage, "window": length, "validation": error, **figures}
-            checkpoint.save_stage(restart, stage, theta, entry)
-        else:
-            theta, entry = stored
-        history.append(entry)
-        if entry["validation"] <= lowest_error:
-            lowest_error, best_theta = entry["validation"], theta
-    _write_weights(member, layout, best_theta)
-    progress(f"restart {restart + 1}/{config.restarts}: validation NRMSE {lowest_error:.4f}")
-    return Candidate(member, lowest_error, history)
+        header = f"restart {restart + 1}/{config.restarts}  stage {stage + 1}/{len(lengths)} (window {length})"
+        climb.stage(length, _with_header(progress, header))
+    progress(f"restart {restart + 1}/{config.restarts}: validation NRMSE {climb.error:.4f}")
+    return climb.candidate
+
+
+def start_linear(member: Member, linear: Member) -> None:
+    """Start a network from a linear model: copy its linear path and feedthrough, and let the network add nothing at first."""
+    target, source = network_of(member.field), network_of(linear.field)
+    if target is None or source is None or target.skip is None or source.skip is None:
+        return
+    with torch.no_grad():
+        target.skip.weight.copy_(source.skip.weight)
+        target.skip.bias.copy_(source.skip.bias + source.out.bias)
+        target.out.weight.zero_()
+        target.out.bias.zero_()
+        member.feedthrough.copy_(linear.feedthrough)
 
 
 def _with_header(progress: Progress, header: str) -> Progress:
     return lambda line: progress(f"{header}  {line}")
-
-
-def _write_weights(member: Member, layout: ParameterVector, theta: Tensor) -> None:
-    layout.write(theta)
-    _, feedthrough = layout.split(theta)
-    with torch.no_grad():
-        if feedthrough.numel():
-            member.feedthrough.copy_(feedthrough.reshape(member.feedthrough.shape))
 
 
 def _run_stage(
@@ -147,7 +220,7 @@ def stage_problem(
         generator = torch.Generator().manual_seed(config.seed * 7919 + seed)
         starts = starts[torch.randperm(len(starts), generator=generator)[:max_windows].sort().values]
     weights = compare_weights(samples, free)
-    ridge = torch.full_like(layout.start, config.ridge)
+    ridge = torch.full_like(layout.start, config.first_ridge)
     ridge[len(ridge) - samples.feedthrough_jacobian.shape[-1] :] *= FEEDTHROUGH_RIDGE
     measured_starts = Shooting(samples, layout, length, starts, weights, None, ridge)
     if not free:

@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor, nn
 
-from ....dynamics.field import MLPField, bind_physics
+from ....dynamics.field import ChainField, MLPField, bind_physics
 from ....dynamics.rollout import rollout
 from ....errors import ConfigError
 from ..member import Member
@@ -51,9 +51,29 @@ def default_field(config: FitConfig) -> FieldBuilder:
     """Return a builder of the network that a fit learns if no `vector_field` is given."""
 
     def build(state: int, drive: int, rates: int, generator: torch.Generator) -> nn.Module:
-        return MLPField(state, drive, rates, hidden=config.hidden, activation=config.activation, generator=generator)
+        return MLPField(state, drive, rates, hidden=config.first_hidden, activation=config.activation, generator=generator)
 
     return build
+
+
+def linear_field(config: FitConfig) -> FieldBuilder:
+    """Return a builder of linear fields, as networks whose hidden layer is zero and stays so: it is a stationary point."""
+
+    def build(state: int, drive: int, rates: int, generator: torch.Generator) -> nn.Module:
+        field = MLPField(state, drive, rates, hidden=(1,), activation="tanh", generator=generator)
+        with torch.no_grad():
+            for layer in (*field.layers, field.out):
+                layer.weight.zero_()
+                layer.bias.zero_()
+        return field
+
+    return build
+
+
+def network_of(field: nn.Module) -> MLPField | None:
+    """Return the network of a vector field, or None for a field of the user's own."""
+    learned = field.top if isinstance(field, ChainField) else field
+    return learned if isinstance(learned, MLPField) else None
 
 
 def new_member(prepared: Prepared, build: FieldBuilder, seed: int) -> Member:

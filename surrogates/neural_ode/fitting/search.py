@@ -1,0 +1,332 @@
+"""The structure search: which embedding, order, penalty and size describe a device best.
+
+Candidates race in rounds of growing cost (successive halving). All are judged by one figure, the error of free runs over the
+validation segments, which is also the one by which the verdict judges the fit.
+
+1. Linear models of all embeddings. The best is the bar that a network must clear, and the point where it can start.
+2. Networks, from the linear model of their embedding and from random weights, through short windows on a part of the samples.
+3. The best of them on all samples, up to the longest window.
+4. The winner with other penalties, widths and longer windows, and restarts of it.
+
+The number of candidates in a round follows from the time that `effort` grants. It is counted in estimated operations, not by
+the clock, so that a search ends with the same result on a slow machine. Short recordings are split in several ways
+(cross-validation), since one validation segment of a few hundred samples ranks structures by chance.
+
+Source: Jamieson & Talwalkar, AISTATS 2016 (successive halving).
+"""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+
+from ....errors import FitError
+from ....traces.trace import TraceSet
+from ....typing import Progress
+from ..embedding import Embedding
+from .checkpoint import Checkpoint
+from .config import FitConfig
+from .consensus import probe_runs
+from .gauss_newton import Climb
+from .prepare import Prepared, prepare
+from .splits import splits
+from .stages import Candidate, FieldBuilder, default_field, linear_field, stage_lengths
+from .structure import RIDGE_FACTORS, Structure, embeddings_to_try, starts_to_try
+
+#: Seconds of one core that a search of 10 000 samples may take.
+SECONDS = {"quick": 8.0, "default": 24.0, "long": 200.0}
+
+#: Shares of the time for the rounds of many short fits, of few full ones, and of the winner's variants and restarts.
+SHORT, FULL, LAST = 0.35, 0.35, 0.3
+
+#: Samples of a short fit, its shortest window from a linear start, and the share of the iterations of a full one.
+SHORT_SAMPLES, FIRST_WINDOW, SHORT_ITERATIONS = 6000, 4, 0.5
+
+#: A network must be better than the best linear model by this factor.
+LINEAR_MARGIN = 0.98
+
+#: Structures whose errors are within this factor are equally good; the one with the smallest state is taken. Embeddings of
+#: derivatives are preferred by more: they see the drive at one instant only, and so are valid for drives of another kind.
+EQUALLY_GOOD, EQUAL_OF_DERIVATIVES = 1.1, 1.5
+
+#: Ratio of the error after a variation to that before, below which the variation is kept.
+IMPROVED = 0.97
+
+#: Largest magnitude of a run under the probe drive, in deviations of the output, that does not count as divergence.
+MAX_PROBE = 30.0
+
+#: Estimated seconds of one Gauss-Newton iteration by sample, for 357 weights and two state values.
+SECONDS_PER_SAMPLE = 6e-6
+
+
+@dataclass
+class Arm:
+    """One candidate of the race: fits of one structure to all splits of the recordings, the first of which is kept."""
+
+    structure: Structure
+    start: str
+    climbs: list[Climb]
+    diverged: bool = False
+
+    @property
+    def climb(self) -> Climb:
+        """The fit that is kept if this arm wins."""
+        return self.climbs[0]
+
+    @property
+    def error(self) -> float:
+        """Root mean square of the validation errors of all splits."""
+        return float(np.sqrt(np.mean([climb.error**2 for climb in self.climbs])))
+
+    @property
+    def rank(self) -> tuple[bool, float]:
+        """Key by which arms are sorted: those that do not diverge first, then by error."""
+        return self.diverged or not np.isfinite(self.error), self.error
+
+
+@dataclass(frozen=True)
+class SearchResult:
+    """The structure that was chosen, with its fits.
+
+    Attributes:
+        config: Settings with the structure filled in.
+        structure: The structure.
+        prepared: Recordings in its embedding.
+        candidates: One fit per restart.
+        record: Entries for the record of the fit: "search", "structure", "linear_validation", "search_choice".
+    """
+
+    config: FitConfig
+    structure: Structure
+    prepared: Prepared
+    candidates: list[Candidate]
+    record: dict[str, Any]
+
+
+class Search:
+    """A race of structures; see the head of this file.
+
+    Args:
+        traces: Recordings on a common grid.
+        config: Settings; what they leave open is searched.
+        build: Builder of the user's own field, or None for the default network.
+        checkpoint: Checkpoint of the whole fit; a resumed search loads finished stages from it.
+        progress: Receives lines of text.
+    """
+
+    def __init__(
+        self, traces: TraceSet, config: FitConfig, build: FieldBuilder | None, checkpoint: Checkpoint, progress: Progress
+    ) -> None:
+        self.traces, self.config, self.build = traces, config, build
+        self.checkpoint, self.progress = checkpoint, progress
+        self.entries: list[dict[str, Any]] = []
+        self.linear: dict[Embedding, Arm] = {}
+        self.splits: dict[Embedding, list[Prepared]] = {}
+        self._numbers = itertools.count()
+        samples = sum(len(trace) for trace in traces)
+        self.seconds = SECONDS[config.effort] * float(np.clip(samples / 10_000, 0.4, 2.0))
+        self.spent = 0.0
+
+    def run(self) -> SearchResult:
+        """Run all rounds.
+
+        Raises:
+            FitError: no candidate gave a finite free run.
+        """
+        outputs = len(self.traces[0].output)
+        embeddings = embeddings_to_try(self.config, outputs)
+        if self.build is None:
+            for embedding in embeddings:
+                self._fit_linear(embedding)
+        short = self._short_round(embeddings)
+        full = self._full_round(short)
+        best = self._smallest_of_equals(full)
+        linear = min(self.linear.values(), key=lambda arm: arm.rank) if self.linear else None
+        if best is None or (linear is not None and linear.error <= best.error * LINEAR_MARGIN):
+            if linear is None or linear.rank[0]:
+                raise FitError("no structure gave a finite free run; check the recording with `spinode inspect`.")
+            return self._result(linear, [linear], linear)
+        best = self._vary(best)
+        return self._result(best, self._restart(best, full), linear)
+
+    # --- rounds ----------------------------------------------------------------------------------------------------------
+
+    def _fit_linear(self, embedding: Embedding) -> None:
+        structure = Structure(embedding.kind, embedding.order, (), self.config.first_ridge)
+        arm = self._arm(structure, "linear")
+        lengths = stage_lengths(self.config.first_windows, arm.climb.prepared.samples)
+        self._climb(arm, lengths, 0, SHORT_SAMPLES, 1.0)
+        self.linear[embedding] = arm
+
+    def _short_round(self, embeddings: list[Embedding]) -> list[Arm]:
+        """Run as many short fits as their share of the time allows, at least one of each embedding."""
+        limit = self.spent + SHORT * self.seconds
+        arms, fitted = [], set()
+        for structure, start in starts_to_try(self.config, embeddings, linear=bool(self.linear)):
+            embedding = Embedding(structure.embedding, structure.order)
+            if self.spent > limit and embedding in fitted:
+                continue
+            arm = self._arm(structure, start)
+            ladder = self._ladder(arm)
+            self._climb(arm, ladder[:-1] or ladder, 1, SHORT_SAMPLES, SHORT_ITERATIONS)
+            fitted.add(embedding)
+            arms.append(arm)
+        return sorted(arms, key=lambda arm: arm.rank)
+
+    def _full_round(self, arms: Sequence[Arm]) -> list[Arm]:
+        """Continue the best arms on all samples, at least two of them."""
+        limit = self.spent + FULL * self.seconds
+        continued: list[Arm] = []
+        for arm in arms:
+            if len(continued) >= 2 and self.spent + self._cost(arm, self._ladder(arm)[-2:], None, 1.0) > limit:
+                break
+            self._climb(arm, self._ladder(arm)[-2:], 2, None, 1.0)
+            continued.append(arm)
+        return sorted(continued, key=lambda arm: arm.rank)
+
+    def _vary(self, arm: Arm) -> Arm:
+        """Continue the winner with other penalties and longer windows; keep what lowers its error."""
+        if self.config.ridge is None:
+            for ridge in [self.config.first_ridge * factor for factor in RIDGE_FACTORS]:
+                if ridge > arm.structure.ridge:
+                    variant = self._variant(arm, replace(arm.structure, ridge=ridge), self._ladder(arm)[-1:])
+                    if variant is arm:
+                        break
+                    arm = variant
+        if self.config.windows is None:
+            longest = self._ladder(arm)[-1]
+            longer = stage_lengths((4 * longest,), arm.climb.prepared.samples)
+            if longer[0] > 1.5 * longest:
+                arm = self._variant(arm, arm.structure, longer)
+        return arm
+
+    def _variant(self, arm: Arm, structure: Structure, windows: Sequence[int]) -> Arm:
+        variant = self._arm(structure, "winner", template=arm)
+        self._climb(variant, windows, 3, None, SHORT_ITERATIONS)
+        better = not variant.rank[0] and variant.error < IMPROVED * arm.error
+        return variant if better else arm
+
+    def _restart(self, best: Arm, full: Sequence[Arm]) -> list[Arm]:
+        """Return fits of the winner's structure from other starts, the winner among them."""
+        same = [arm for arm in full if arm.structure == best.structure and arm is not best]
+        arms = [best, *same][: self.config.restarts]
+        while len(arms) < self.config.restarts and (self.spent < self.seconds or len(arms) < max(2, self.config.members)):
+            arm = self._arm(best.structure, "linear" if self.linear and len(arms) % 2 else "random")
+            ladder = self._ladder(arm)
+            self._climb(arm, ladder[:-2], 4, SHORT_SAMPLES, SHORT_ITERATIONS)
+            self._climb(arm, ladder[-2:], 4, None, 1.0)
+            arms.append(arm)
+        return arms
+
+    # --- parts of a round ------------------------------------------------------------------------------------------------
+
+    def _arm(self, structure: Structure, start: str, template: Arm | None = None) -> Arm:
+        embedding = Embedding(structure.embedding, structure.order)
+        config = structure.settle(self.config)
+        if embedding not in self.splits:
+            self.splits[embedding] = splits(prepare(self.traces, embedding, config))
+        build = linear_field(config) if structure.linear else self.build or default_field(config)
+        linear = self.linear.get(embedding) if start == "linear" else None
+        climbs = []
+        for index, prepared in enumerate(self.splits[embedding]):
+            member = None if linear is None else linear.climbs[index].member
+            climb = Climb(prepared, config, build, next(self._numbers), self.checkpoint, start=member)
+            if template is not None:
+                climb.theta = climb.best_theta = template.climbs[index].best_theta
+            climbs.append(climb)
+        return Arm(structure, start, climbs)
+
+    def _ladder(self, arm: Arm) -> list[int]:
+        """Return the windows of an arm; a linear start needs no one-step fit, in which noise biases the result."""
+        windows = self.config.first_windows
+        if arm.start == "linear" and self.config.windows is None:
+            windows = tuple(max(window, FIRST_WINDOW) for window in windows)
+        return stage_lengths(windows, arm.climb.prepared.samples)
+
+    def _climb(self, arm: Arm, windows: Sequence[int], number: int, samples: int | None, share: float) -> None:
+        """Run stages of an arm and record the result; a failed fit has an infinite error."""
+        begun = time.process_time()
+        config = self.config
+        most = config.max_samples if samples is None else min(samples, config.max_samples)
+        iterations = max(2, round(share * config.iterations))
+        try:
+            for climb in arm.climbs:
+                climb.config = replace(climb.config, max_samples=most, iterations=iterations)
+                for window in windows:
+                    climb.stage(window, lambda line: self.progress(f"{arm.structure.name}  {line}"))
+            arm.diverged = self._diverges(arm)
+        except FitError as error:
+            self.progress(f"{arm.structure.name} failed: {error}")
+            arm.diverged = True
+        self.spent += self._cost(arm, windows, samples, share)
+        entry = {
+            "structure": arm.structure.to_dict(),
+            "name": arm.structure.name,
+            "start": arm.start,
+            "rung": number,
+            "error": arm.error if np.isfinite(arm.error) else None,
+            "diverged": arm.diverged,
+            "seconds": round(time.process_time() - begun, 3),
+        }
+        self.entries.append(entry)
+        share_done = min(0.99, self.spent / self.seconds)
+        self.progress(f"search {100 * share_done:.0f} %  {arm.structure.name}: validation NRMSE {arm.error:.4f}")
+
+    def _diverges(self, arm: Arm) -> bool:
+        runs = probe_runs([arm.climb.member], arm.climb.prepared, seed=self.config.seed)
+        return not bool(torch.isfinite(runs).all()) or float(runs.abs().max()) > MAX_PROBE
+
+    def _cost(self, arm: Arm, windows: Sequence[int], samples: int | None, share: float) -> float:
+        """Return the estimated seconds of some stages."""
+        climb, available = arm.climb, len(arm.climb.prepared.samples.states)
+        most = min(available, self.config.max_samples if samples is None else samples)
+        by_window = [most / (8 if window == 1 else 4 if window < 20 else 1) for window in windows]
+        size = len(climb.theta) / 357 * climb.prepared.samples.states.shape[-1] / 2
+        return len(arm.climbs) * SECONDS_PER_SAMPLE * size * sum(by_window) * share * self.config.iterations
+
+    def _smallest_of_equals(self, arms: Sequence[Arm]) -> Arm | None:
+        usable = [arm for arm in arms if not arm.rank[0]]
+        if not usable:
+            return None
+        lowest = min(arm.error for arm in usable)
+
+        def equal(arm: Arm) -> bool:
+            factor = EQUAL_OF_DERIVATIVES if arm.structure.embedding == "derivative" else EQUALLY_GOOD
+            return arm.error <= factor * lowest
+
+        return min(
+            filter(equal, usable), key=lambda arm: (arm.structure.embedding != "derivative", arm.structure.order, arm.error)
+        )
+
+    def _result(self, best: Arm, arms: Sequence[Arm], linear: Arm | None) -> SearchResult:
+        reason = self._reason(best, linear)
+        self.progress(reason)
+        record = {
+            "search": self.entries,
+            "structure": best.structure.to_dict(),
+            "linear_validation": None if linear is None else linear.error,
+            "search_choice": reason,
+            "effort": self.config.effort,
+        }
+        candidates = [arm.climb.candidate for arm in arms]
+        return SearchResult(best.structure.settle(self.config), best.structure, best.climb.prepared, candidates, record)
+
+    def _reason(self, best: Arm, linear: Arm | None) -> str:
+        count = len({entry["name"] for entry in self.entries})
+        text = f"chose {best.structure.name} of {count} structures: validation NRMSE {best.error:.4f}"
+        others = [e for e in self.entries if e["rung"] >= 2 and e["error"] is not None and not e["diverged"]]
+        others = [e for e in others if (e["structure"]["embedding"], e["structure"]["order"]) != _key(best.structure)]
+        if others:
+            second = min(others, key=lambda e: float(e["error"]))
+            text += f", {second['structure']['embedding']} order {second['structure']['order']} {second['error']:.4f}"
+        return text if linear is None or linear is best else f"{text}, linear {linear.error:.4f}"
+
+
+def _key(structure: Structure) -> tuple[str, int]:
+    return structure.embedding, structure.order
