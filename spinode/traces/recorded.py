@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 from scipy import interpolate
 
@@ -33,8 +31,7 @@ def recorded_beside(trace: Trace, on_grid: Trace) -> Trace | None:
     time = trace.time[keep]
     if len(time) == len(on_grid) and np.max(np.abs(time - on_grid.time)) < _ON_GRID * step and trace.present[keep].all():
         return None
-    cut = {role: {k: v[keep] for k, v in getattr(trace, role).items()} for role in ("drive", "output")}
-    return replace(trace, time=time, **cut)
+    return trace.rows(keep)
 
 
 def between_steps(values: Array, positions: Array) -> Array:

@@ -159,7 +159,7 @@ class Trace:
         mask = mask[:, None] if mask.ndim == 1 else mask
         if mask.dtype != np.bool_ or mask.shape[:1] != (len(self),) or mask.shape[1:] not in ((1,), (len(self.output),)):
             raise TraceError(
-                f"present has shape {np.shape(present)} and type {mask.dtype}; expected True or False of shape "
+                f"present has shape {mask.shape} and type {mask.dtype}; expected True or False of shape "
                 f"({len(self)},) or ({len(self)}, {len(self.output)}), one for each sample."
             )
         mask = np.broadcast_to(mask, (len(self), len(self.output)))
@@ -231,8 +231,20 @@ class Trace:
         keep = (self.time >= low - 1e-6 * step) & (self.time <= high + 1e-6 * step)
         if keep.sum() < 2:
             raise TraceError(f"the part {low:.6g} .. {high:.6g} s has {int(keep.sum())} samples; at least 2 are needed.")
-        cut = {role: {k: v[keep] for k, v in getattr(self, role).items()} for role in ("drive", "output")}
-        return replace(self, time=self.time[keep], **cut, provenance={**self.provenance, "stretch": [low, high]})
+        return replace(self.rows(keep), provenance={**self.provenance, "stretch": [low, high]})
+
+    def rows(self, keep: Any) -> Trace:
+        """Return the selected samples.
+
+        Args:
+            keep: A slice, numbers of samples, or True for each sample to keep, shape (time,).
+
+        Example:
+            >>> Trace([0.0, 1.0, 2.0], output={"x": [1, 2, 3]}).rows(slice(1, 3)).output["x"].tolist()
+            [2.0, 3.0]
+        """
+        drive, output = ({name: v[keep] for name, v in channels.items()} for channels in (self.drive, self.output))
+        return replace(self, time=self.time[keep], drive=drive, output=output)
 
     def fingerprint(self) -> str:
         """Return the SHA-256 of times, channels with their roles, parameters and units, which identifies the data."""

@@ -34,10 +34,9 @@ def at_recorded_samples(run: FreeRun, grid: Trace, trace: Trace) -> tuple[Trace,
     recorded = recorded_beside(trace, grid)
     if recorded is None:
         return grid, run
-    keep = recorded.present.all(1)
-    cut = {role: {k: v[keep] for k, v in getattr(recorded, role).items()} for role in ("drive", "output")}
-    scored = replace(recorded, time=recorded.time[keep], missing="refuse", interpolation=grid.interpolation, **cut)
-    return replace(scored, provenance=grid.provenance), run_at(run, scored.time)
+    complete = recorded.rows(recorded.present.all(1))
+    scored = replace(complete, missing="refuse", interpolation=grid.interpolation, provenance=grid.provenance)
+    return scored, run_at(run, scored.time)
 
 
 def run_at(run: FreeRun, time: Array) -> FreeRun:
@@ -57,8 +56,6 @@ def run_at(run: FreeRun, time: Array) -> FreeRun:
         return torch.as_tensor(values.numpy()[step] * (1 - part) + values.numpy()[following] * part)
 
     members = [torch.as_tensor(between_steps(each.numpy(), positions)) for each in run.members]
-    points = getattr(run, "points", None)
-    further = {} if points is None else {"points": linear(points)}
     return replace(
         run,
         time=torch.as_tensor(np.array(time)),
@@ -66,7 +63,7 @@ def run_at(run: FreeRun, time: Array) -> FreeRun:
         members=torch.stack(members),
         spread=linear(run.spread),
         outside=run.outside[step],
-        **further,
+        points=None if run.points is None else linear(run.points),
     )
 
 
@@ -81,7 +78,7 @@ def without_missing(residuals: Array, grid: Trace, trace: Trace) -> Array:
     if recorded_beside(trace, grid) is None:
         return residuals
     part = trace.between(float(grid.time[0]), None) if grid.time[0] > trace.time[0] else trace
-    known = resample_with_mask(part, median_interval(grid))[1].all(1)[: len(grid)]
+    known = np.asarray(resample_with_mask(part, median_interval(grid))[1].all(1))[: len(grid)]
     steps = len(known) - len(residuals)
     gaps = np.convolve(~known, np.ones(MAX_INTERPOLATED + 1), mode="same") > MAX_INTERPOLATED + 0.5
     near = np.convolve(gaps, np.ones(2 * MAX_INTERPOLATED + 5), mode="same") > 0.5

@@ -121,7 +121,7 @@ def _share_near(time: Array, flags: Mask, grid: Array) -> Array:
     """Return the share of flagged samples within a step of each grid time; at the sample itself if the grid is as fine."""
     step = float(grid[1] - grid[0])
     if len(time) <= 1.5 * len(grid):
-        return np.interp(grid, time, flags.astype(np.float64))
+        return np.asarray(np.interp(grid, time, flags.astype(np.float64)))
     cumulative = np.concatenate([[0], np.cumsum(flags)])
     first, last = np.searchsorted(time, grid - step), np.searchsorted(time, grid + step, side="right")
     return np.asarray((cumulative[last] - cumulative[first]) / np.maximum(last - first, 1))
@@ -129,7 +129,7 @@ def _share_near(time: Array, flags: Mask, grid: Array) -> Array:
 
 def _all_near(usable: Mask, reach: int) -> Mask:
     """Return True at samples within whose reach all samples are usable."""
-    return np.convolve(~usable, np.ones(2 * reach + 1), mode="same") < 0.5
+    return np.asarray(np.convolve(~usable, np.ones(2 * reach + 1), mode="same") < 0.5)
 
 
 def _filled(values: Array, present: Mask) -> Mask:
@@ -138,7 +138,7 @@ def _filled(values: Array, present: Mask) -> Mask:
         return present
     longest = bridgeable_gap(values, present)
     edges = np.flatnonzero(np.diff(np.concatenate(([0], (~present).astype(np.int8), [0]))))
-    usable = present.copy()
+    usable: Mask = present.copy()
     for first, last in zip(edges[::2], edges[1::2], strict=True):
         usable[first:last] = last - first <= longest and first > 0 and last < len(values)
     return usable

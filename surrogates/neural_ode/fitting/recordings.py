@@ -96,7 +96,8 @@ def on_common_grid(traces: TraceSet, config: FitConfig, progress: Progress | Non
                 f"the segment has {len(on_grid)} samples of {interval:.4g} s; a fit needs at least {MIN_SAMPLES}. "
                 "Take a longer segment, or a finer sample interval."
             )
-    result = RecordingsOnGrid(*zip(*parts, strict=True), notes, maps)
+    on_grids, known, recorded = zip(*parts, strict=True)
+    result = RecordingsOnGrid(on_grids, known, recorded, notes, maps)
     _check_channels_vary(result)
     if progress is not None:
         for note in notes:
@@ -131,7 +132,7 @@ def _parts(
     `signed` is the recording with the signs of rectified outputs.
     """
     on_grid, known = resample_with_mask(signed, interval, method=method)
-    absent = _runs(~known.all(1), MAX_BRIDGED)
+    absent = _runs(np.asarray(~known.all(1)), MAX_BRIDGED)
     smooth = any((trace.interpolation.get(n) or infer_interpolation(v)) != "held" for n, v in trace.drive.items())
     if smooth:
         absent |= _without_rows(trace, on_grid)
@@ -142,7 +143,7 @@ def _parts(
             f"the recording has no stretch of {MIN_PART} samples of {interval:.4g} s without a long gap; a fit needs one. "
             "Record without interruptions, or take a longer sample interval."
         )
-    missing = int((~known).any(1).sum())
+    missing = int(np.count_nonzero(~known.all(1)))
     if missing:
         split = f"; split into {len(stretches)} parts at gaps" if len(stretches) > 1 else ""
         notes.append(f"sampling: {missing} of {len(known)} samples are missing and have no weight in the fit{split}")
@@ -153,8 +154,7 @@ def _part(trace: Trace, on_grid: Trace, known: Mask, first: int, last: int) -> t
     if (first, last) == (0, len(on_grid)):
         part = on_grid
     else:
-        cut = {role: {k: v[first:last] for k, v in getattr(on_grid, role).items()} for role in ("drive", "output")}
-        part = replace(on_grid, time=on_grid.time[first:last], **cut)
+        part = on_grid.rows(slice(first, last))
     part = replace(part, missing="refuse")
     known = known[first:last]
     return part, None if known.all() else known, recorded_beside(trace, part)
