@@ -30,8 +30,9 @@ MAX_MODES = 12
 #: Penalties on S, a and Y_2 that are tried, one after the other.
 RIDGES = (3e-3, 1e-3, 3e-4)
 
-#: Penalty on S before the last stage.
-STAGE_RIDGE = 1e-2
+#: Penalties on S without the network: the first one that beats the linear model over the held-out ends is kept. A recording
+#: that is short at its full amplitude needs a larger one, or its model is unstable beyond the fitted part.
+STAGE_RIDGES = (1e-2, 1e-1, 1.0)
 
 #: Penalty on all other weights and on initial states, only against null directions.
 LEAST_RIDGE = 1e-7
@@ -134,25 +135,33 @@ class Training:
         problem, unknowns = self._linear()
         linear_error = self.held_out(problem, unknowns)
         self._note("linear", unknowns, linear_error, problem, 0.0)
-        for stops in self.stages[1:] or self.stages:
-            problem = self._problem(problem.layout, stops, problem.substeps, STAGE_RIDGE)
-            unknowns = self._continued(problem, unknowns)
-            unknowns = self._minimise(problem, unknowns, (*LINEAR, "coupling"), self.iterations).unknowns
-            unknowns = self._rescaled(problem, unknowns)
-            self._note("bilinear", unknowns, self.held_out(problem, unknowns), problem, STAGE_RIDGE)
-        bilinear = self.held_out(problem, unknowns)
-        best = Trained(
-            problem.layout, problem.substeps, unknowns, bilinear, STAGE_RIDGE, linear_error, self._loud(), self.history
-        )
+        best = Trained(problem.layout, problem.substeps, unknowns, linear_error, 0.0, linear_error, self._loud(), self.history)
+        for stops in self.stages[1:-1]:
+            unknowns, _ = self._bilinear(problem, unknowns, stops, STAGE_RIDGES[0])
+        for ridge in STAGE_RIDGES:
+            unknowns, error = self._bilinear(problem, unknowns, self.stages[-1], ridge)
+            if error < best.error:
+                best = replace(best, unknowns=unknowns, error=error, ridge=ridge)
+                break
         best = self._ridge_path(problem, unknowns, best)
         if not np.isfinite(best.error):
             raise FitError("no run of the latent modes stayed finite; record a ramp of the amplitude, or a smaller drive.")
         return best
 
+    def _bilinear(self, problem: Problem, unknowns: Unknowns, stops: Sequence[int], ridge: float) -> tuple[Unknowns, float]:
+        """Fit linear and bilinear terms to a stage; return the unknowns and their error over the held-out ends."""
+        problem = self._problem(problem.layout, stops, problem.substeps, ridge)
+        unknowns = self._minimise(problem, self._continued(problem, unknowns), (*LINEAR, "coupling"), self.iterations).unknowns
+        unknowns = self._rescaled(problem, unknowns)
+        error = self.held_out(problem, unknowns)
+        self._note("bilinear", unknowns, error, problem, ridge)
+        return unknowns, error
+
     def _ridge_path(self, problem: Problem, unknowns: Unknowns, best: Trained) -> Trained:
         unknowns = self._with_network(problem.layout, unknowns)
         damping = None
         for ridge in RIDGES:
+            ridge = ridge * max(1.0, best.ridge / STAGE_RIDGES[0])
             problem = self._problem(problem.layout, self.stages[-1], problem.substeps, ridge)
             # The modes keep their units along the path: with new ones the damping would have to be found again.
             found = self._minimise(
