@@ -38,6 +38,9 @@ MAX_RADIUS_RATIO = 20.0
 #: With several members, share of the spread that does not depend on their differences.
 COMMON_SHARE = 0.5
 
+#: Largest factor that the chance of the choice among restarts adds to the spread.
+MAX_LUCK = 2.0
+
 #: The distance of the fitted part's own free run may widen the radius of the domain up to this factor, or to this distance.
 MAX_WIDENING, SMALL_DISTANCE = 3.0, 0.3
 
@@ -95,7 +98,7 @@ def calibrate(surrogate: Surrogate, traces: TraceSet | Sequence[Trace], validati
     factors = [factors[0], *(_usual_factor(factors[0], factor.shape[1])[None] for factor in factors[1:])]
     columns = [_calibrate_output(surrogate, groups, factors, index) for index in range(len(surrogate.ports.output))]
     steps = columns[0][0]
-    curve = torch.as_tensor(np.stack([column[1] for column in columns], -1))
+    curve = _luck_of_choice(surrogate) * torch.as_tensor(np.stack([column[1] for column in columns], -1))
     surrogate.spread = SpreadModel(torch.as_tensor(steps), curve, usual, memory, _other_drive(surrogate))
     surrogate.spread_floor.copy_(torch.as_tensor([column[2] for column in columns]))
     surrogate.spread_factor.copy_(torch.as_tensor(max(column[3] for column in columns)))
@@ -231,8 +234,24 @@ def _memory(error: Array) -> float:
     return float(np.clip(reached[0] + 1 if len(reached) else MAX_MEMORY, MIN_MEMORY, MAX_MEMORY))
 
 
+def _luck_of_choice(surrogate: Surrogate) -> float:
+    """Return the median validation error of all restarts over that of the kept ones, between 1 and `MAX_LUCK`.
+
+    The validation error of the best of several fits is a minimum, and smaller than its error elsewhere; that of a typical one
+    is not.
+    """
+    errors, kept = surrogate.record.get("validation") or [], surrogate.record.get("kept") or []
+    finite = [float(error) for error in errors if error is not None and np.isfinite(error)]
+    own = [float(errors[i]) for i in kept if i < len(errors) and errors[i] is not None and np.isfinite(errors[i])]
+    if not own or not max(own) > 0:
+        return 1.0
+    return float(np.clip(np.median(finite) / np.median(own), 1.0, MAX_LUCK))
+
+
 def _other_drive(surrogate: Surrogate) -> Tensor:
-    """Return the expected error under drives of another kind: the difference of equally good restarts under a probe drive."""
+    """Return the expected error under drives of another kind: the difference of restarts under a probe drive."""
     differences, kept = surrogate.record.get("disagreement") or [], surrogate.record.get("kept") or []
-    known = [float(differences[i]) for i in kept if i < len(differences) and differences[i] is not None]
-    return max(known, default=0.0) * surrogate.scales.output_scale
+    known = [float(differences[i]) for i in kept if i < len(differences) and differences[i]]
+    # Without an equally good restart, the nearest of the others.
+    nearest = min((float(value) for value in differences if value), default=0.0)
+    return max(known, default=nearest) * surrogate.scales.output_scale
