@@ -128,7 +128,8 @@ def predicted_spread(surrogate: SurrogateModel, outputs: Tensor, points: Tensor,
     usual = float(surrogate.spread.distance)
     distance = distances(points, surrogate.domain.points) if usual > 0 else np.zeros(len(points))
     growth = surrogate.spread(distance, float(surrogate.domain.radius), other_drive=other_drive)
-    return (members.square() + surrogate.spread_floor.square() + growth.square()).sqrt()
+    spread: Tensor = (members.square() + surrogate.spread_floor.square() + growth.square()).sqrt()
+    return spread
 
 
 def estimate_initial_state(surrogate: SurrogateModel, trace: Trace, *, member: int = 0) -> Tensor:

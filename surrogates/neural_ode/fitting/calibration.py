@@ -213,7 +213,7 @@ def _level(error: Array) -> float:
 
 def _independent(error: Array) -> float:
     """Return the number of independent errors in runs that overlap: those of two runs of the length of one, at least 2."""
-    return max(2.0, 2 * error.shape[1] / _correlation_length(np.nan_to_num(error) ** 2))
+    return float(max(2.0, 2 * error.shape[1] / _correlation_length(np.nan_to_num(error) ** 2)))
 
 
 def _correlation_length(values: Array) -> float:
@@ -235,7 +235,7 @@ def _memory(error: Array) -> float:
 
 
 def _luck_of_choice(surrogate: Surrogate) -> float:
-    """Return the median validation error of all restarts over that of the kept ones, between 1 and `MAX_LUCK`.
+    """Return the median validation error of all restarts over that of the best kept one, between 1 and `MAX_LUCK`.
 
     The validation error of the best of several fits is a minimum, and smaller than its error elsewhere; that of a typical one
     is not.
@@ -243,9 +243,9 @@ def _luck_of_choice(surrogate: Surrogate) -> float:
     errors, kept = surrogate.record.get("validation") or [], surrogate.record.get("kept") or []
     finite = [float(error) for error in errors if error is not None and np.isfinite(error)]
     own = [float(errors[i]) for i in kept if i < len(errors) and errors[i] is not None and np.isfinite(errors[i])]
-    if not own or not max(own) > 0:
+    if not own or not min(own) > 0:
         return 1.0
-    return float(np.clip(np.median(finite) / np.median(own), 1.0, MAX_LUCK))
+    return float(np.clip(np.median(finite) / min(own), 1.0, MAX_LUCK))
 
 
 def _other_drive(surrogate: Surrogate) -> Tensor:

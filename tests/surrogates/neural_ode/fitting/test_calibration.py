@@ -136,3 +136,28 @@ def test_fitted_run_of_repeated_motion_is_inside(of_repeated_motion):
 def test_other_amplitude_and_frequency_are_outside(of_repeated_motion, drive):
     model = of_repeated_motion[0]
     assert float(run_along(model, recording(drive, 2)).outside.double().mean()) > 0.25
+
+
+def test_interval_allows_for_the_luck_of_the_chosen_restart():
+    """The kept restart has half the validation error of a typical one; the noise, which is no matter of luck, stays."""
+    lucky = calibrated(0.1)
+    lucky.record.update({"validation": [0.2, 0.1, 0.21], "kept": [1]})
+    trace = recording(smooth_drive(3000, 1), 1, 0.1)
+    floor, plain = lucky.spread_floor.clone(), lucky.spread.curve.clone()
+    calibrate(lucky, [trace], 0.2)
+    assert torch.allclose(lucky.spread.curve, 2 * plain)
+    assert torch.equal(lucky.spread_floor, floor)
+
+
+def test_other_kind_of_drive_adds_the_difference_of_the_restarts():
+    model = calibrated()
+    held = recording(smooth_drive(1000, 2), 2)
+    held = Trace(held.time, held.drive, held.output, {}, held.units, {"V": "held"})
+    before = run_along(model, held).spread
+    model.spread.other_drive.fill_(0.1)
+    assert torch.allclose(run_along(model, held).spread, (before.square() + 0.01).sqrt())
+    smooth = recording(smooth_drive(1000, 2), 2)
+    model.spread.other_drive.zero_()
+    same = run_along(model, smooth).spread
+    model.spread.other_drive.fill_(0.1)
+    assert torch.equal(run_along(model, smooth).spread, same)
