@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 
 import torch
 
-from ...errors import ConfigError
+from ...errors import ConfigError, ExportError
 from ...files import as_path, check_writable, write_atomically
 from ..neural_ode.model import SurrogateModel
 
@@ -126,6 +126,11 @@ def export(
         if name not in exporter.options:
             known = ", ".join(("interpolation", *exporter.options))
             raise ConfigError(f"an export to {exporter.suffix} has no option {name!r}; its options are: {known}.")
+    if surrogate.embedding.recursive:
+        raise ExportError(
+            f"a surrogate of {surrogate.embedding.kind} modes cannot be exported: its exact steps are not part of the exported "
+            "programs yet. Run it by `simulate` or `step_block`."
+        )
     check_writable(target)
     _check_numbers(surrogate)
     if surrogate.noise.device.type != "cpu":

@@ -32,7 +32,8 @@ class Embedding:
     """Kind and order of an embedding.
 
     Attributes:
-        kind: "derivative" (causal, the default) or "delay" (forward samples, as in Chen et al. 2022).
+        kind: "derivative" (causal, the default), "delay" (forward samples, as in Chen et al. 2022) or "latent" (complex modes
+            behind the outputs; `order` of them).
         order: Number of blocks; the state has `order` values per output.
 
     Raises:

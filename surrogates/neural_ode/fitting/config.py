@@ -62,10 +62,10 @@ class FitConfig:
     Example:
         >>> FitConfig(order=2, hidden=32, members=6).restarts  # an ensemble needs as many restarts
         6
-        >>> FitConfig(embedding="derivate")
+        >>> FitConfig(effort="fast")
         Traceback (most recent call last):
         ...
-        spinode.errors.ConfigError: embedding is 'derivate'; expected one of delay, derivative. Did you mean 'derivative'?
+        spinode.errors.ConfigError: effort is 'fast'; expected one of quick, default, long.
     """
 
     effort: str = "default"
