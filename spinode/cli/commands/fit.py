@@ -48,10 +48,10 @@ def run(arguments: Any) -> None:
 
 
 def _validation(surrogate: Any) -> list[str]:
-    from ...surrogates.neural_ode.evaluation.structure_remarks import assess_structure
+    from ...surrogates.neural_ode.evaluation.assessment import assess_fit
 
     kept = [surrogate.record["validation"][index] for index in surrogate.record["kept"]]
     lines = ["validation: free-run NRMSE " + ", ".join(f"{value:.4f}" for value in kept) + " on the last part, not fitted"]
     if min(kept) > POOR and surrogate.record["config"]["embedding"] == "derivative":
         lines.append("That is poor. Where the drive moves the output within a sample, try --embedding delay.")
-    return [*lines, assess_structure(surrogate).sentence]
+    return [*lines, *(remark.sentence for remark in assess_fit(surrogate))]

@@ -23,9 +23,10 @@ from .accuracy_remarks import (
 from .evaluate import Evaluation
 from .noise_correction import without_noise
 from .scores import restart_disagreement
-from .structure_remarks import is_linear, structure_remarks
+from .structure_remarks import assess_structure, is_linear, linear_remarks, structure_remarks
 from .validity_remarks import (
     AGREEMENT,
+    agreement_remarks,
     coverage_remarks,
     data_remarks,
     domain_remarks,
@@ -80,6 +81,21 @@ def assess(surrogate: Surrogate, evaluation: Evaluation) -> Assessment:
     worst = max(remark.grade for remark in remarks)
     grade = worst if worst >= CARE else GOOD
     return Assessment(grade, _headline(surrogate, evaluation, grade, remarks), tuple(remarks))
+
+
+def assess_fit(surrogate: Surrogate) -> tuple[Remark, ...]:
+    """Return the remarks that follow from the fit alone, when no recording has been evaluated yet: structure and restarts.
+
+    Args:
+        surrogate: A fitted model.
+
+    Example:
+        >>> import spinode
+        >>> remarks = assess_fit(spinode.load(spinode.surrogates.zoo.path("macrospin")))
+        >>> any("probe drive" in remark.text for remark in remarks)
+        True
+    """
+    return (assess_structure(surrogate), *linear_remarks(surrogate), *agreement_remarks(surrogate))
 
 
 def _headline(surrogate: Surrogate, evaluation: Evaluation, grade: int, remarks: Sequence[Remark]) -> str:

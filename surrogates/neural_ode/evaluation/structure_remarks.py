@@ -48,7 +48,7 @@ def assess_structure(surrogate: Surrogate) -> Remark:
     others = [entry for entry in entries if _key(entry["structure"]) != _own_key(surrogate) and entry["structure"]["hidden"]]
     second = min(others, key=lambda entry: float(entry["error"]), default=None)
     if second is not None:
-        text += f"; the best of another kind, {_kind_name(second['structure'])}, reached {score(float(second['error']))}"
+        text += f"; the best other one, {_kind_name(second['structure'])}, reached {score(float(second['error']))}"
     linear = record.get("linear_validation")
     if linear is not None and not is_linear(surrogate):
         text += f"; the best linear model reached {score(float(linear))}"
@@ -69,6 +69,11 @@ def structure_remarks(surrogate: Surrogate, evaluation: Evaluation) -> Iterator[
         )
     else:
         yield assess_structure(surrogate)
+    yield from linear_remarks(surrogate)
+
+
+def linear_remarks(surrogate: Surrogate) -> Iterator[Remark]:
+    """Report that the saved model is linear."""
     if is_linear(surrogate):
         yield Remark(
             NOTE,

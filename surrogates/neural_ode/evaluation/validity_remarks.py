@@ -102,6 +102,11 @@ def coverage_remarks(surrogate: Surrogate, evaluation: Evaluation) -> Iterator[R
 
 def restart_remarks(surrogate: Surrogate, evaluation: Evaluation) -> Iterator[Remark]:
     """Report how much equally good restarts of the fit differ under another drive."""
+    yield from agreement_remarks(surrogate)
+
+
+def agreement_remarks(surrogate: Surrogate) -> Iterator[Remark]:
+    """Report how much equally good restarts differ under another drive, from the fit alone."""
     if not surrogate.ports.drive:
         return
     count = len(surrogate.record.get("validation") or [])

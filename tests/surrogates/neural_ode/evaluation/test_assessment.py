@@ -8,7 +8,7 @@ import torch
 
 import spinode
 from spinode.reporting.remarks import BAD, CARE, GOOD, NOTE, Remark
-from spinode.surrogates.neural_ode.evaluation.assessment import MAX_REASONS, _reasons, assess
+from spinode.surrogates.neural_ode.evaluation.assessment import MAX_REASONS, _reasons, assess, assess_fit
 from spinode.surrogates.neural_ode.evaluation.noise_correction import ModelError
 from spinode.surrogates.neural_ode.evaluation.remedies import MORE_DATA
 from spinode.surrogates.neural_ode.evaluation.structure_remarks import assess_structure
@@ -73,8 +73,8 @@ def test_structure_is_reported_with_the_runner_up_and_the_linear_model(surrogate
     surrogate = searched(surrogate_with_record)
     text = assess_structure(surrogate).text
     assert text == (
-        "The search chose derivative order 2 of 5 structures, with a validation NRMSE of 0.012; the best of another kind, "
-        "delay order 3, reached 0.03; the best linear model reached 0.3."
+        "The search chose derivative order 2 of 5 structures, with a validation NRMSE of 0.012; the best other one, delay "
+        "order 3, reached 0.03; the best linear model reached 0.3."
     )
     headline, remarks = sentences(surrogate)
     assert headline.startswith("Trust it")
@@ -105,6 +105,15 @@ def test_state_that_does_not_determine_the_next_samples_is_reported(surrogate_wi
     evaluation, reason = evaluation_with_scores(0.2), "its state does not determine the next samples"
     assert reason in sentences(surrogate_with_record(residual_level=[0.2]), evaluation)[0]
     assert reason not in sentences(surrogate_with_record(residual_level=[0.01]), evaluation)[0]
+
+
+def test_fit_alone_reports_structure_and_an_alarming_difference_of_restarts(surrogate_with_record):
+    remarks = assess_fit(searched(surrogate_with_record, hidden=(), disagreement=[0.4, 0.1, 0.1]))
+    text = " ".join(remark.sentence for remark in remarks)
+    assert "The search chose linear, derivative order 2" in text
+    assert "The saved model is linear" in text
+    assert "differ by 0.4 standard deviations" in text
+    assert "--members 3" in text
 
 
 # --- remedies -------------------------------------------------------------------------------------------------------------
