@@ -59,7 +59,16 @@ def shared() -> Path:
 # --- recordings with known equations, and one real fit that many tests share ---
 
 #: Settings of a fit that takes a second or two.
-CHEAP = {"restarts": 1, "iterations": 4, "hidden": (6,), "windows": (1, 8, 40), "max_samples": 1500}
+CHEAP = {
+    "effort": "quick",
+    "embedding": "derivative",
+    "restarts": 1,
+    "iterations": 4,
+    "hidden": (6,),
+    "windows": (1, 8, 40),
+    "ridge": 3e-7,
+    "max_samples": 1500,
+}
 
 
 def made_drive(samples: int, seed: int, hold: int) -> np.ndarray:

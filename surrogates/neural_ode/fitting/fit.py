@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from ....traces.trace import Trace, TraceSet
 from ....typing import Progress
 from ....validation import merge_settings
 from ..domain import Domain
+from ..embedding import Embedding
 from ..evaluation.linear_baseline import fit_arx
 from ..evaluation.short_runs import choose_short_run_steps, short_run_steps
 from ..free_run import short_run_errors
@@ -25,7 +27,7 @@ from .checkpoint import Checkpoint
 from .config import FitConfig
 from .consensus import Ranking, probe_runs, rank_restarts
 from .fit_latent import fit_latent
-from .prepare import Prepared, columns, input_columns, on_common_grid
+from .prepare import Prepared, columns, input_columns, on_common_grid, prepare
 from .search import Search
 from .stages import Candidate, FieldBuilder, default_field
 
@@ -41,9 +43,11 @@ def fit(
 ) -> Surrogate:
     """Fit a Neural-ODE surrogate to recordings.
 
-    Stages of multiple shooting with growing windows: one-step collocation first, free runs through windows of hundreds of
-    samples last. Several restarts; among those that validate equally well the one closest to the others under a probe
-    drive of held steps is kept, since fits that are equal on the training drive differ off it.
+    A structure search chooses embedding, order, penalty and what else the settings leave open (see `FitConfig`): candidates
+    race in rounds, judged by free runs over validation segments, and a linear model is one of them. Each is fitted by multiple
+    shooting in stages with growing windows, from single steps to free runs through hundreds of samples. Among restarts of the
+    winner that validate equally well the one closest to the others under a probe drive of held steps is kept, since fits that
+    are equal on the training drive differ off it.
 
     Args:
         data: One recording or several with the same channels, their roles assigned (drives, outputs, parameters).
@@ -74,8 +78,8 @@ def fit(
         >>> voltage = np.repeat(np.random.default_rng(0).normal(size=24), 10)
         >>> output = resonator().simulate(torch.as_tensor(voltage)[:, None], interpolation={"V": "held"}).detach().numpy()
         >>> recording = Trace(1e-11 * np.arange(240), {"V": voltage}, {"y": output[:, 0]}, interpolation={"V": "held"})
-        >>> quick = {"order": 1, "restarts": 1, "iterations": 2, "windows": (1, 8), "hidden": 2, "max_samples": 200}
-        >>> surrogate = fit(recording, **quick)
+        >>> quick = {"embedding": "derivative", "order": 1, "ridge": 1e-6, "windows": (1, 8), "hidden": 2}
+        >>> surrogate = fit(recording, effort="quick", restarts=1, iterations=2, **quick)
         >>> surrogate.ports.drive, surrogate.ports.output, surrogate.embedding.order
         (('V',), ('y',), 1)
     """
@@ -110,12 +114,35 @@ def _fit_fields(
     on_grid: TraceSet, config: FitConfig, vector_field: FieldBuilder | None, stored: Checkpoint, progress: Progress
 ) -> Surrogate:
     """Search the structure of a vector field over embedded outputs, and return the surrogate of the best fits."""
-    found = Search(on_grid, config, vector_field, stored, progress).run()
-    candidates = found.candidates
     if config.method == "adam":
-        candidates = _run_adam(found.prepared, found.config, vector_field or default_field(found.config), stored, progress)
-    surrogate = _assemble(found.prepared, config, candidates, progress)
+        return _fit_adam_restarts(on_grid, config, vector_field, stored, progress)
+    if vector_field is not None and config.embedding is None:
+        config = replace(config, embedding="derivative")  # a field of the user's own is written for one kind of state
+    found = Search(on_grid, config, vector_field, stored, progress).run()
+    surrogate = _assemble(found.prepared, config, found.candidates, progress)
     surrogate.record.update(found.record)
+    return surrogate
+
+
+def _fit_adam_restarts(
+    on_grid: TraceSet, config: FitConfig, vector_field: FieldBuilder | None, stored: Checkpoint, progress: Progress
+) -> Surrogate:
+    """Fit by Adam, in the embedding that a quick search by Gauss-Newton finds where none is given."""
+    record: dict[str, Any] = {}
+    kind = config.embedding or ("derivative" if vector_field is not None else None)
+    if kind is None or config.order is None:
+        quick = replace(config, method="gauss-newton", embedding=kind, effort="quick", hidden=None, windows=None, members=1)
+        found = Search(on_grid, quick, None, stored, progress).run()
+        record = {name: found.record[name] for name in ("search", "linear_validation", "effort")}
+        config = replace(config, embedding=found.structure.embedding, order=found.structure.order)
+    else:
+        config = replace(config, embedding=kind)
+    assert config.embedding is not None
+    assert config.order is not None
+    prepared = prepare(on_grid, Embedding(config.embedding, config.order), config)
+    candidates = _run_adam(prepared, config, vector_field or default_field(config), stored, progress)
+    surrogate = _assemble(prepared, config, candidates, progress)
+    surrogate.record.update(record)
     return surrogate
 
 

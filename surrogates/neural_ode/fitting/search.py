@@ -45,6 +45,9 @@ SECONDS = {"quick": 8.0, "default": 24.0, "long": 200.0}
 #: Shares of the time for the rounds of many short fits, of few full ones, and of the winner's variants and restarts.
 SHORT, FULL, LAST = 0.35, 0.35, 0.3
 
+#: Fewest arms that are continued on all samples.
+MIN_FULL = 3
+
 #: Samples of a short fit, its shortest window from a linear start, and the share of the iterations of a full one.
 SHORT_SAMPLES, FIRST_WINDOW, SHORT_ITERATIONS = 6000, 4, 0.5
 
@@ -139,23 +142,34 @@ class Search:
         Raises:
             FitError: no candidate gave a finite free run.
         """
-        outputs = len(self.traces[0].output)
-        embeddings = embeddings_to_try(self.config, outputs)
+        embeddings = embeddings_to_try(self.config, len(self.traces[0].output))
         if self.build is None:
             for embedding in embeddings:
                 self._fit_linear(embedding)
-        short = self._short_round(embeddings)
-        full = self._full_round(short)
-        best = self._smallest_of_equals(full)
+        if len(embeddings) == 1 and self.config.ridge is not None:
+            only = Structure(embeddings[0].kind, embeddings[0].order, self.config.first_hidden, self.config.ridge)
+            arms = sorted(self._restarts(only, []), key=lambda arm: arm.rank)
+        else:
+            arms = self._race(embeddings)
+        best = arms[0]
         linear = min(self.linear.values(), key=lambda arm: arm.rank) if self.linear else None
-        if best is None or (linear is not None and linear.error <= best.error * LINEAR_MARGIN):
-            if linear is None or linear.rank[0]:
-                raise FitError("no structure gave a finite free run; check the recording with `spinode inspect`.")
-            return self._result(linear, [linear], linear)
-        best = self._vary(best)
-        return self._result(best, self._restart(best, full), linear)
+        if linear is not None and not linear.rank[0] and (best.rank[0] or linear.error <= best.error * LINEAR_MARGIN):
+            arms = [linear]
+        elif best.rank[0]:
+            raise FitError("no structure gave a finite free run; check the recording with `spinode inspect`.")
+        return self._result(arms, linear)
 
     # --- rounds ----------------------------------------------------------------------------------------------------------
+
+    def _race(self, embeddings: list[Embedding]) -> list[Arm]:
+        """Return fits of the best structure, the best one first."""
+        full = self._full_round(self._short_round(embeddings))
+        best = self._simplest_of_equals(full)
+        if best is None:
+            return full
+        best = self._vary(best)
+        same = [arm for arm in full if arm.structure == best.structure and arm is not best]
+        return self._restarts(best.structure, [best, *same])
 
     def _fit_linear(self, embedding: Embedding) -> None:
         structure = Structure(embedding.kind, embedding.order, (), self.config.first_ridge)
@@ -180,12 +194,15 @@ class Search:
         return sorted(arms, key=lambda arm: arm.rank)
 
     def _full_round(self, arms: Sequence[Arm]) -> list[Arm]:
-        """Continue the best arms on all samples, at least two of them."""
+        """Continue the best arms on all samples: three, the best of each kind of embedding, and more if there is time."""
         limit = self.spent + FULL * self.seconds
         continued: list[Arm] = []
+        kinds: set[str] = set()
         for arm in arms:
-            if len(continued) >= 2 and self.spent + self._cost(arm, self._ladder(arm)[-2:], None, 1.0) > limit:
-                break
+            over = self.spent + self._cost(arm, self._ladder(arm)[-2:], None, 1.0) > limit
+            if over and (len(continued) >= MIN_FULL or arm.rank[0]) and arm.structure.embedding in kinds:
+                continue
+            kinds.add(arm.structure.embedding)
             self._climb(arm, self._ladder(arm)[-2:], 2, None, 1.0)
             continued.append(arm)
         return sorted(continued, key=lambda arm: arm.rank)
@@ -212,12 +229,12 @@ class Search:
         better = not variant.rank[0] and variant.error < IMPROVED * arm.error
         return variant if better else arm
 
-    def _restart(self, best: Arm, full: Sequence[Arm]) -> list[Arm]:
-        """Return fits of the winner's structure from other starts, the winner among them."""
-        same = [arm for arm in full if arm.structure == best.structure and arm is not best]
-        arms = [best, *same][: self.config.restarts]
-        while len(arms) < self.config.restarts and (self.spent < self.seconds or len(arms) < max(2, self.config.members)):
-            arm = self._arm(best.structure, "linear" if self.linear and len(arms) % 2 else "random")
+    def _restarts(self, structure: Structure, arms: list[Arm]) -> list[Arm]:
+        """Add fits of a structure from other starts, as many as the settings name and the time allows."""
+        arms = arms[: self.config.restarts]
+        fewest = max(2, self.config.members)
+        while len(arms) < self.config.restarts and (self.spent < self.seconds or len(arms) < fewest):
+            arm = self._arm(structure, "linear" if self.linear and len(arms) % 2 else "random")
             ladder = self._ladder(arm)
             self._climb(arm, ladder[:-2], 4, SHORT_SAMPLES, SHORT_ITERATIONS)
             self._climb(arm, ladder[-2:], 4, None, 1.0)
@@ -230,7 +247,7 @@ class Search:
         embedding = Embedding(structure.embedding, structure.order)
         config = structure.settle(self.config)
         if embedding not in self.splits:
-            self.splits[embedding] = splits(prepare(self.traces, embedding, config))
+            self.splits[embedding] = self._split(prepare(self.traces, embedding, config))
         build = linear_field(config) if structure.linear else self.build or default_field(config)
         linear = self.linear.get(embedding) if start == "linear" else None
         climbs = []
@@ -241,6 +258,9 @@ class Search:
                 climb.theta = climb.best_theta = template.climbs[index].best_theta
             climbs.append(climb)
         return Arm(structure, start, climbs)
+
+    def _split(self, prepared: Prepared) -> list[Prepared]:
+        return [prepared] if self.config.effort == "quick" else splits(prepared)
 
     def _ladder(self, arm: Arm) -> list[int]:
         """Return the windows of an arm; a linear start needs no one-step fit, in which noise biases the result."""
@@ -290,7 +310,7 @@ class Search:
         size = len(climb.theta) / 357 * climb.prepared.samples.states.shape[-1] / 2
         return len(arm.climbs) * SECONDS_PER_SAMPLE * size * sum(by_window) * share * self.config.iterations
 
-    def _smallest_of_equals(self, arms: Sequence[Arm]) -> Arm | None:
+    def _simplest_of_equals(self, arms: Sequence[Arm]) -> Arm | None:
         usable = [arm for arm in arms if not arm.rank[0]]
         if not usable:
             return None
@@ -304,7 +324,8 @@ class Search:
             filter(equal, usable), key=lambda arm: (arm.structure.embedding != "derivative", arm.structure.order, arm.error)
         )
 
-    def _result(self, best: Arm, arms: Sequence[Arm], linear: Arm | None) -> SearchResult:
+    def _result(self, arms: Sequence[Arm], linear: Arm | None) -> SearchResult:
+        best = arms[0]
         reason = self._reason(best, linear)
         self.progress(reason)
         record = {

@@ -101,6 +101,6 @@ def starts_to_try(config: FitConfig, embeddings: list[Embedding], *, linear: boo
     starts = ("linear", "random") if linear else ("random",)
     ridges = [config.first_ridge * factor for factor in RIDGE_FACTORS] if config.ridge is None else [config.first_ridge]
     for ridge in ridges:
-        for start in starts:
-            for embedding in embeddings:
+        for embedding in embeddings:
+            for start in starts:
                 yield Structure(embedding.kind, embedding.order, config.first_hidden, ridge), start

@@ -10,18 +10,20 @@ import torch
 
 import spinode
 from spinode import ConfigError, FitError, MLPField, Trace, TraceError, TraceSet, evaluate, fit
-from spinode.surrogates.neural_ode.fitting.checkpoint import Checkpoint
-from spinode.surrogates.neural_ode.fitting.order import choose_order
-from spinode.surrogates.neural_ode.fitting.prepare import on_common_grid
 from spinode.surrogates.neural_ode.fitting.stages import stage_lengths
 
-QUICK = {"order": 2, "restarts": 2, "iterations": 3, "hidden": (3,), "windows": (1, 8, 24), "max_samples": 600}
-
-
-@pytest.fixture
-def no_scan(monkeypatch):
-    """Skip the quick fits that scan the order: they take the longest and are not tested here."""
-    monkeypatch.setattr("spinode.surrogates.neural_ode.fitting.order.quick_error", lambda traces, order, config: 0.1 / order)
+#: Settings that leave nothing to search.
+QUICK = {
+    "embedding": "derivative",
+    "order": 2,
+    "ridge": 3e-7,
+    "restarts": 2,
+    "iterations": 3,
+    "hidden": (3,),
+    "windows": (1, 8, 24),
+    "max_samples": 600,
+    "effort": "quick",
+}
 
 
 def tensors_of(surrogate):
@@ -47,48 +49,14 @@ def test_record_contains_data_settings_and_history(fitted, macrospin):
     record = fitted.record
     assert record["config"]["order"] == 2
     assert record["fingerprint"] == TraceSet(macrospin.between(None, 11.99e-9)).fingerprint()
-    assert [entry["order"] for entry in record["order_scan"]] == [2, 3]
+    assert [(entry["name"], entry["rung"]) for entry in record["search"]][0] == ("linear, derivative order 2", 0)
+    assert record["structure"] == {"embedding": "derivative", "order": 2, "hidden": [6], "ridge": 3e-7}
+    assert record["linear_validation"] > record["validation"][0]
     assert [(entry["restart"], entry["window"]) for entry in record["history"]] == [(0, 1), (0, 8), (0, 40)]
     assert record["data"][0]["samples"] == 1200
     assert record["kept"] == [0]
     assert record["choice"] == "its validation error is the lowest"
     assert record["arx"]["order"] in (2, 4, 8, 16)
-
-
-def scanned(trace, **settings):
-    config = spinode.FitConfig(**settings)
-    return choose_order(on_common_grid(TraceSet(trace), config), config, lambda line: None, Checkpoint(None, {}))
-
-
-def test_second_order_device_gets_order_two(duffing):
-    order, scan = scanned(duffing(800, damping=0.05))
-    errors = {entry["order"]: entry["error"] for entry in scan}
-    assert order == 2
-    assert errors[1] > 5 * errors[2]
-
-
-def relaxation(samples=800, tau=12.0):
-    u = np.repeat(np.random.default_rng(0).uniform(-1, 1, samples // 20), 20)
-    y, rows = 0.0, []
-    for value in u:
-        rows.append(y)
-        y = value + (y - value) * np.exp(-1 / tau)
-    return Trace(np.arange(samples) * 1.0, {"u": u}, {"y": np.array(rows)})
-
-
-def test_relaxation_gets_order_one():
-    order, scan = scanned(relaxation())
-    assert order == 1
-    assert scan[0]["error"] < 0.05
-
-
-def test_order_one_is_too_low_for_a_resonator_and_the_scan_shows_it(duffing, cheap):
-    trace = duffing(800, damping=0.05)
-    poor = fit(trace, **(cheap | {"order": 1}))
-    errors = [entry["error"] for entry in poor.record["order_scan"]]
-    assert [entry["order"] for entry in poor.record["order_scan"]] == [1, 2]
-    assert errors[0] > 5 * errors[1]
-    assert evaluate(poor, trace).nrmse > 0.3
 
 
 def test_ragged_set_with_parameters_is_one_device(duffing, cheap):
@@ -139,7 +107,7 @@ def test_device_without_a_drive(cheap):
     assert float(response.detach().abs().max()) < 0.05
 
 
-def test_measurement_noise_is_estimated(duffing, cheap, no_scan):
+def test_measurement_noise_is_estimated(duffing, cheap):
     """Estimated from 1500 samples: deviation known to 2 %; 10 % are allowed for the smooth signal under it."""
     trace = duffing(1500, noise=0.05)
     clean = duffing(1500)
@@ -148,7 +116,7 @@ def test_measurement_noise_is_estimated(duffing, cheap, no_scan):
     assert evaluate(fitted, clean).nrmse < 0.25
 
 
-def test_ensemble_keeps_all_members_and_calibrates_its_spread(duffing, no_scan):
+def test_ensemble_keeps_all_members_and_calibrates_its_spread(duffing):
     trace = duffing(600)
     fitted = fit(trace, **(QUICK | {"members": 3, "restarts": 2}))
     assert len(fitted.members) == len(fitted.record["kept"]) == len(fitted.record["validation"]) == 3
@@ -156,7 +124,7 @@ def test_ensemble_keeps_all_members_and_calibrates_its_spread(duffing, no_scan):
     assert evaluate(fitted, trace).coverage > 0.6
 
 
-def test_vector_field_of_your_own(duffing, no_scan, tmp_path):
+def test_vector_field_of_your_own(duffing, tmp_path):
     def narrow(state, drive, rates, generator):
         return Pair(Seeded(state + drive, 3, generator), torch.nn.Tanh(), Seeded(3, rates, generator))
 
@@ -188,7 +156,7 @@ class Pair(torch.nn.Module):
         return self.chain(torch.cat([state, drive], -1))
 
 
-def test_fit_does_not_depend_on_units(duffing, no_scan):
+def test_fit_does_not_depend_on_units(duffing):
     """Another unit of every quantity changes the scales and not the fit: to the last bit, for powers of two."""
     trace = duffing(400)
     other = Trace(
@@ -213,7 +181,7 @@ def test_shortest_recording_with_any_validation_share(duffing, cheap, share):
     assert np.isfinite([entry["error"] for entry in fitted.record["order_scan"]]).all()
 
 
-def test_device_at_rest_during_validation_is_scored(duffing, no_scan):
+def test_device_at_rest_during_validation_is_scored(duffing):
     trace = duffing(600)
     still = {"u": np.where(np.arange(600) < 480, trace.drive["u"], 0.0), "y": np.array(trace.output["y"])}
     still["y"][530:] = still["y"][530]
@@ -221,7 +189,7 @@ def test_device_at_rest_during_validation_is_scored(duffing, no_scan):
     assert max(fitted.record["validation"]) < 100
 
 
-def test_scale_of_a_constant_parameter_is_a_hundredth_of_it(duffing, no_scan):
+def test_scale_of_a_constant_parameter_is_a_hundredth_of_it(duffing):
     """The deviation of 0.1 repeated is 1e-17, not 0: taken as a scale, 0.11 would be 1e15 deviations away."""
     trace = replace(duffing(), parameters={"T": 0.1})
     fitted = fit(trace, **QUICK)
@@ -233,7 +201,7 @@ def test_scale_of_a_constant_parameter_is_a_hundredth_of_it(duffing, no_scan):
 # --- reproducibility and resuming ---------------------------------------------------------------------------------------
 
 
-def test_seed_determines_everything(duffing, no_scan):
+def test_seed_determines_everything(duffing):
     trace = duffing(400)
     first, again, other = fit(trace, seed=3, **QUICK), fit(trace, seed=3, **QUICK), fit(trace, seed=4, **QUICK)
     assert same(tensors_of(first), tensors_of(again))
@@ -241,7 +209,7 @@ def test_seed_determines_everything(duffing, no_scan):
     assert not same(tensors_of(first), tensors_of(other))
 
 
-def test_global_generator_is_neither_used_nor_changed(duffing, no_scan):
+def test_global_generator_is_neither_used_nor_changed(duffing):
     torch.manual_seed(1)
     first = fit(duffing(400), **QUICK)
     state = torch.get_rng_state()
@@ -253,7 +221,7 @@ def test_global_generator_is_neither_used_nor_changed(duffing, no_scan):
 
 
 @pytest.mark.parametrize("every", [0.0, 1e9], ids=["each step written", "only stages written"])
-def test_killed_fit_resumes_to_the_same_result(duffing, tmp_path, monkeypatch, no_scan, every):
+def test_killed_fit_resumes_to_the_same_result(duffing, tmp_path, monkeypatch, every):
     monkeypatch.setattr(Checkpoint, "every", every)
     trace, lines = duffing(400), []
     uninterrupted = fit(trace, progress=lines.append, **QUICK)
@@ -282,7 +250,7 @@ def test_killed_fit_resumes_to_the_same_result(duffing, tmp_path, monkeypatch, n
         path.unlink()
 
 
-def test_fit_killed_repeatedly_at_the_same_step_resumes(duffing, tmp_path, monkeypatch, no_scan):
+def test_fit_killed_repeatedly_at_the_same_step_resumes(duffing, tmp_path, monkeypatch):
     monkeypatch.setattr(Checkpoint, "every", 0.0)
     trace, path = duffing(400), tmp_path / "x"
     uninterrupted = fit(trace, **QUICK)
@@ -297,7 +265,7 @@ def test_fit_killed_repeatedly_at_the_same_step_resumes(duffing, tmp_path, monke
     assert same(tensors_of(uninterrupted), tensors_of(fit(trace, checkpoint=path, **QUICK)))
 
 
-def test_finished_checkpoint_gives_the_result_without_steps(duffing, tmp_path, no_scan):
+def test_finished_checkpoint_gives_the_result_without_steps(duffing, tmp_path):
     trace, path, lines = duffing(400), tmp_path / "x", []
     uninterrupted = fit(trace, checkpoint=path, **QUICK)
     again = fit(trace, checkpoint=path, progress=lines.append, **QUICK)
@@ -306,7 +274,7 @@ def test_finished_checkpoint_gives_the_result_without_steps(duffing, tmp_path, n
 
 
 @pytest.mark.parametrize("change", ["data", "settings", "interpolation", "field"])
-def test_checkpoint_of_another_fit_is_refused(duffing, tmp_path, no_scan, change):
+def test_checkpoint_of_another_fit_is_refused(duffing, tmp_path, change):
     trace, path = duffing(400), tmp_path / "x"
     fit(trace, checkpoint=path, **QUICK)
     other, settings, build = trace, dict(QUICK), None
@@ -386,7 +354,7 @@ def test_settings_that_do_not_suit_the_recording_are_refused(duffing, settings, 
         fit(duffing(), **settings)
 
 
-def test_single_settings_take_precedence_over_the_config(duffing, no_scan):
+def test_single_settings_take_precedence_over_the_config(duffing):
     config = spinode.FitConfig(**(QUICK | {"restarts": 1, "seed": 7}))
     record = fit(duffing(), config, seed=1, windows=8).record
     assert record["config"] == spinode.FitConfig(**(QUICK | {"restarts": 1, "seed": 1, "windows": (8,)})).to_dict()
@@ -395,7 +363,7 @@ def test_single_settings_take_precedence_over_the_config(duffing, no_scan):
         fit(duffing(), {"order": 2})
 
 
-def test_reason_for_the_kept_restart_is_reported_and_recorded(duffing, no_scan):
+def test_reason_for_the_kept_restart_is_reported_and_recorded(duffing):
     lines = []
     fitted = fit(duffing(), progress=lines.append, **(QUICK | {"restarts": 3}))
     [kept] = [line for line in lines if line.startswith("kept restart")]
@@ -404,12 +372,12 @@ def test_reason_for_the_kept_restart_is_reported_and_recorded(duffing, no_scan):
     )
 
 
-def test_field_with_another_number_of_rates_is_refused(duffing, no_scan):
+def test_field_with_another_number_of_rates_is_refused(duffing):
     with pytest.raises(ConfigError, match=r"returned 5 rates for 4 states; expected \(4, 1\)"):
         fit(duffing(), vector_field=lambda s, d, r, g: MLPField(s, d, 5, generator=g), **QUICK)
 
 
-def test_field_that_is_never_finite_is_a_fit_error(duffing, no_scan):
+def test_field_that_is_never_finite_is_a_fit_error(duffing):
     class Broken(MLPField):
         def forward(self, state, drive):
             return super().forward(state, drive) * float("nan")
