@@ -52,6 +52,7 @@ def calibrated(noise=0.0, samples=3000, seed=1, **changed):
     return model
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("noise", [0.0, 0.05, 0.3])
 def test_interval_covers_nine_tenths_of_new_recordings(noise):
     models = [calibrated(noise, seed=seed) for seed in (1, 11, 12)]
@@ -85,6 +86,7 @@ def test_noise_does_not_grow_with_the_distance():
         assert float(spread.median() / model.noise) == pytest.approx(1.0, abs=0.25)
 
 
+@pytest.mark.slow
 def test_ensemble_covers_nine_tenths():
     single = [resonator(period=period, damping=0.055) for period in (20.3, 20.6, 21.0)]
     model = single[0]
