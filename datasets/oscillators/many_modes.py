@@ -102,7 +102,7 @@ class ManyModes:
             if not abs(x[0]).max() < 1e3:
                 raise TraceError(f"the oscillators diverge at sample {t} under a drive of {u:g}; pass a smaller drive.")
         return Trace(
-            time=np.arange(len(values)) * interval,
+            time=np.arange(len(values), dtype=float) * float(interval),
             drive={"u": values},
             output={"y": outputs},
             units={"time": "s", "u": "", "y": ""},

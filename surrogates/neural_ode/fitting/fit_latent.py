@@ -93,7 +93,7 @@ def _restarts(runs: Sequence[Run], cuts: Sequence[int], noise: Tensor, config: F
             runs,
             cuts,
             modes=config.order,
-            hidden=sum(config.hidden) if getattr(config, "hidden", None) else HIDDEN,
+            hidden=HIDDEN if config.hidden is None else sum(config.hidden),
             readout=READOUT,
             feedthrough=config.feedthrough is not False,
             noise=noise,

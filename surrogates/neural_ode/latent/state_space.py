@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from ....errors import TraceError
 from ....typing import Array
@@ -45,10 +47,9 @@ class StateSpace:
         return len(self.a)
 
     @property
-    def poles(self) -> Array:
-        """Eigenvalues of A, shape (states,)."""
-        poles: Array = np.linalg.eigvals(self.a)
-        return poles
+    def poles(self) -> npt.NDArray[Any]:
+        """Eigenvalues of A, real or complex, shape (states,)."""
+        return np.asarray(np.linalg.eigvals(self.a))
 
     def states(self, inputs: Array, x0: Array | None = None) -> Array:
         """Return the states of a run, shape (time, states).
@@ -97,13 +98,11 @@ class StateSpace:
         residual = _columns("outputs", outputs) - self.simulate(inputs)
         free = linear_states(self.a.T, np.zeros((len(residual), *self.c.shape)), self.c)
         if not len(self.noise):
-            plain: Array = np.linalg.lstsq(free.reshape(-1, self.order), residual.reshape(-1), rcond=1e-10)[0]
-            return plain
+            return np.asarray(np.linalg.lstsq(free.reshape(-1, self.order), residual.reshape(-1), rcond=1e-10)[0], dtype=float)
         floor = np.maximum(self.noise, 1e-9 * np.linalg.norm(self.c, axis=1))
         rows = np.concatenate([(free / floor[:, None]).reshape(-1, self.order), np.eye(self.order)])
         target = np.concatenate([(residual / floor).reshape(-1), np.zeros(self.order)])
-        solution: Array = np.linalg.lstsq(rows, target, rcond=None)[0]
-        return solution
+        return np.asarray(np.linalg.lstsq(rows, target, rcond=None)[0], dtype=float)
 
     def normalised(self, outputs: Sequence[Array], inputs: Sequence[Array]) -> StateSpace:
         """Return the same model with states of unit deviation along recordings, and with the error of its runs as the noise.

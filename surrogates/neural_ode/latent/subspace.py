@@ -102,7 +102,7 @@ class SubspaceIdentification:
         size = whole_number("order", order, 1, len(self.singular_values) - 1)
         count = len(self._means[0])
         gamma = self._observability[:, :size] * np.sqrt(self.singular_values[:size])
-        a = stable(np.linalg.lstsq(gamma[:-count], gamma[count:], rcond=None)[0])
+        a = stable(np.asarray(np.linalg.lstsq(gamma[:-count], gamma[count:], rcond=None)[0], dtype=float))
         scaled_outputs = [(y - self._means[0]) / self._scales[0] for y in self._outputs]
         scaled_inputs = [(u - self._means[1]) / self._scales[1] for u in self._inputs]
         b, d, offset, starts = fit_input_matrices(a, gamma[:count], scaled_outputs, scaled_inputs, feedthrough=feedthrough)
@@ -126,7 +126,7 @@ class SubspaceIdentification:
         allowed = min(
             sum(map(len, self._outputs)) // (3 * channels + 2 * len(self._outputs)), max(map(len, self._outputs)) // 4
         )
-        return max(2, min(allowed, max(MAX_ROWS // outputs, order // outputs + 2)))
+        return int(max(2, min(allowed, max(MAX_ROWS // outputs, order // outputs + 2))))
 
     def _decompose(self) -> tuple[Array, Array]:
         """Return left singular vectors and singular values of the future outputs that the past determines."""
@@ -175,8 +175,8 @@ def choose_order(
     """
     outputs, inputs = _checked(outputs, inputs)
     cuts = [round(len(y) * (1 - validation)) for y in outputs]
-    first_parts = [[v[:cut] for v, cut in zip(values, cuts, strict=True)] for values in (outputs, inputs)]
-    fitted = SubspaceIdentification(*first_parts, max_order)
+    first_outputs, first_inputs = ([v[:cut] for v, cut in zip(values, cuts, strict=True)] for values in (outputs, inputs))
+    fitted = SubspaceIdentification(first_outputs, first_inputs, max_order)
     scale = _deviation(np.concatenate(outputs))
     errors: dict[int, float] = {}
     for order in range(1, min(max_order, len(fitted.singular_values) - 1) + 1):
@@ -240,7 +240,7 @@ def _regressors(a: Array, c: Array, y: Array, u: Array, *, feedthrough: bool) ->
 def _triangle(factor: Array | None, rows: Array) -> Array:
     """Return the triangular factor of rows that are added to those behind another factor."""
     for part in np.array_split(rows, max(1, len(rows) // _CHUNK)):
-        factor = np.linalg.qr(part if factor is None else np.concatenate([factor, part]), mode="r")
+        factor = np.asarray(np.linalg.qr(part if factor is None else np.concatenate([factor, part]), mode="r"))
     assert factor is not None
     return factor
 

@@ -27,8 +27,9 @@ from .subspace import choose_order, identify_subspace
 #: Largest number of modes that is chosen from the data.
 MAX_MODES = 12
 
-#: Penalties on S, a and Y_2 that are tried, one after the other.
-RIDGES = (3e-3, 1e-3, 3e-4)
+#: Penalties on S, a and Y_2 that are tried, one after the other, and those of a second attempt if the network gains nothing.
+RIDGES = (1e-3, 3e-4)
+FALLBACK_RIDGES = (1e-2, 3e-3)
 
 #: Penalties on S without the network: the first one that beats the linear model over the held-out ends is kept. A recording
 #: that is short at its full amplitude needs a larger one, or its model is unstable beyond the fitted part.
@@ -158,21 +159,24 @@ class Training:
         return unknowns, error
 
     def _ridge_path(self, problem: Problem, unknowns: Unknowns, best: Trained) -> Trained:
-        unknowns = self._with_network(problem.layout, unknowns)
-        damping = None
-        for ridge in RIDGES:
-            ridge = ridge * max(1.0, best.ridge / STAGE_RIDGES[0])
-            problem = self._problem(problem.layout, self.stages[-1], problem.substeps, ridge)
-            # The modes keep their units along the path: with new ones the damping would have to be found again.
-            found = self._minimise(
-                problem, unknowns, (*LINEAR, "coupling", *NETWORK), NETWORK_FACTOR * self.iterations, damping
-            )
-            unknowns, damping = found.unknowns, found.damping
-            error = self.held_out(problem, unknowns)
-            self._note("network", unknowns, error, problem, ridge)
-            if not error < best.error:
+        """Fit everything, with penalties that fall as long as the held-out error does; with larger ones if it does not at all."""
+        first, least = self._with_network(problem.layout, unknowns), best.error
+        for path in (RIDGES, FALLBACK_RIDGES):
+            unknowns, damping = first, None
+            for ridge in path:
+                problem = self._problem(problem.layout, self.stages[-1], problem.substeps, ridge)
+                # The modes keep their units along the path: with new ones the damping would have to be found again.
+                found = self._minimise(
+                    problem, unknowns, (*LINEAR, "coupling", *NETWORK), NETWORK_FACTOR * self.iterations, damping
+                )
+                unknowns, damping = found.unknowns, found.damping
+                error = self.held_out(problem, unknowns)
+                self._note("network", unknowns, error, problem, ridge)
+                if not error < best.error:
+                    break
+                best = replace(best, unknowns=unknowns, error=error, ridge=ridge)
+            if best.error < least:
                 break
-            best = replace(best, unknowns=unknowns, error=error, ridge=ridge)
         return replace(best, unknowns=self._rescaled(problem, best.unknowns))
 
     def _loud(self) -> list[int]:
