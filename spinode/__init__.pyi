@@ -21,6 +21,11 @@ from .errors import (
 from .surrogates.artifacts import load as load
 from .surrogates.neural_ode.embedding import Embedding as Embedding
 from .surrogates.neural_ode.evaluation.evaluate import Evaluation as Evaluation, evaluate as evaluate
+from .surrogates.neural_ode.evaluation.memory import (
+    MemoryFloor as MemoryFloor,
+    measure_memory_floor as measure_memory_floor,
+    memory_floor as memory_floor,
+)
 from .surrogates.neural_ode.fitting.config import FitConfig as FitConfig
 from .surrogates.neural_ode.fitting.fit import fit as fit
 from .surrogates.neural_ode.free_run import FreeRun as FreeRun

@@ -51,11 +51,10 @@ def fit_latent(traces: TraceSet | Sequence[Trace], config: FitConfig, progress: 
     ports = ports_of(traces)
     outputs, inputs = columns(traces, ports.output, "output"), input_columns(traces, ports)
     cuts = [round(len(values) * (1 - config.validation)) for values in outputs]
-    scales = _scales(
-        [y[:cut] for y, cut in zip(outputs, cuts, strict=True)], [u[:cut] for u, cut in zip(inputs, cuts, strict=True)]
-    )
+    fitted_outputs, fitted_inputs = ([part[:cut] for part, cut in zip(parts, cuts, strict=True)] for parts in (outputs, inputs))
+    scales = _scales(fitted_outputs, fitted_inputs, len(ports.drive))
     runs = [_run(trace, ports, scales, y, u) for trace, y, u in zip(traces, outputs, inputs, strict=True)]
-    noise = torch.as_tensor(np.max([[local_polynomial(column, 1)[2] for column in y.T] for y in outputs], 0))
+    noise = torch.as_tensor(np.max([[local_polynomial(column, 1)[2] for column in _without_gaps(y).T] for y in outputs], 0))
     results = _restarts(runs, cuts, noise / scales.output_scale, config, progress)
     order = sorted(range(len(results)), key=lambda index: results[index].error)
     # All members share the order of the embedding.
@@ -134,15 +133,24 @@ def _run(trace: Trace, ports: Ports, scales: Scales, outputs: Array, inputs: Arr
     stages = torch.cat([stages, stages[-1:]]).contiguous()
     recorded = torch.as_tensor(outputs)
     missing = ~torch.isfinite(recorded)
-    y = scales.output(recorded).masked_fill(missing, 0.0)
+    y = scales.output(torch.as_tensor(_without_gaps(outputs)))
     settled = settled_drive(u, kinds)[:, : len(ports.drive)].contiguous()
     return Run(stages, settled, y, (~missing).to(torch.float64))
 
 
-def _scales(outputs: list[Array], inputs: list[Array]) -> Scales:
+def _without_gaps(outputs: Array) -> Array:
+    """Return outputs with missing samples interpolated: they have no weight, but the first linear model needs all samples."""
+    filled = np.array(outputs)
+    for column in filled.T:
+        known = np.isfinite(column)
+        column[~known] = np.interp(np.flatnonzero(~known), np.flatnonzero(known), column[known])
+    return filled
+
+
+def _scales(outputs: list[Array], inputs: list[Array], drives: int) -> Scales:
     """Return scales whose zero is the mean of the smallest amplitude: that is where the device rests."""
     u, y = np.concatenate(inputs), np.concatenate(outputs)
-    stages = amplitude_stages([part - u.mean(0) for part in inputs])
+    stages = amplitude_stages([(part - u.mean(0))[:, :drives] for part in inputs])
     calm = np.concatenate([part[:stop] for part, stop in zip(inputs, stages[0], strict=True)])
     deviation = u.std(0)
     constant = np.ptp(u, 0) <= 1e-12 * np.abs(u).max(0)

@@ -41,6 +41,9 @@ LEAST_RIDGE = 1e-7
 #: Rotation of the fastest mode within a step of the integrator [rad]; faster modes take several steps per sample.
 MAX_ROTATION = 0.8
 
+#: A stage at a smaller amplitude is used if its outputs are this many times their noise.
+MIN_SIGNAL_TO_NOISE = 4.0
+
 #: Shares of the bilinear forces of the stage before from which a stage may start.
 SHARES = (1.0, 0.5, 0.25, 0.1, 0.0)
 
@@ -118,10 +121,9 @@ class Training:
         self.iterations, self.seed, self.progress = iterations, seed, progress
         self.feedthrough = feedthrough
         self._sizes = {"hidden": hidden, "readout": readout}
-        self.stages = [
-            [min(stop, cut) for stop, cut in zip(stops, self.cuts, strict=True)]
-            for stops in amplitude_stages([run.stages[:cut, 0].numpy() for run, cut in zip(runs, cuts, strict=True)])
-        ]
+        drives = [run.stages[:cut, 0, : run.settled.shape[-1]].numpy() for run, cut in zip(runs, cuts, strict=True)]
+        stages = amplitude_stages(drives)
+        self.stages = [stops for stops in stages[:-1] if _is_clear(runs, stops, noise)] + stages[-1:]
         self.runs = [_weighted(run, [stage[i] for stage in self.stages], noise) for i, run in enumerate(runs)]
         self.history: list[dict[str, Any]] = []
         self._requested = modes
@@ -159,7 +161,7 @@ class Training:
         return unknowns, error
 
     def _ridge_path(self, problem: Problem, unknowns: Unknowns, best: Trained) -> Trained:
-        """Fit everything, with penalties that fall as long as the held-out error does; with larger ones if it does not at all."""
+        """Fit everything, with penalties that fall as long as the held-out error does; with larger ones if it never does."""
         first, least = self._with_network(problem.layout, unknowns), best.error
         for path in (RIDGES, FALLBACK_RIDGES):
             unknowns, damping = first, None
@@ -302,6 +304,14 @@ class Training:
             f"latent modes: {stage}, {problem.layout.modes} modes, {samples} samples, ridge {ridge:g}: residual {fitted:.4f}, "
             f"validation NRMSE {error:.4f} ({seconds:.0f} s)"
         )
+
+
+def _is_clear(runs: Sequence[Run], stops: Sequence[int], noise: Tensor | None) -> bool:
+    """Return True if the outputs of a stage are clearly larger than the noise."""
+    if noise is None:
+        return True
+    outputs = torch.cat([run.outputs[:stop] for run, stop in zip(runs, stops, strict=True)])
+    return bool((outputs.std(0) > MIN_SIGNAL_TO_NOISE * noise).all())
 
 
 def _weighted(run: Run, stops: Sequence[int], noise: Tensor | None) -> Run:
