@@ -18,7 +18,6 @@ Source: Jamieson & Talwalkar, AISTATS 2016 (successive halving).
 from __future__ import annotations
 
 import itertools
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -236,8 +235,7 @@ class Search:
         while len(arms) < self.config.restarts and (self.spent < self.seconds or len(arms) < fewest):
             arm = self._arm(structure, "linear" if self.linear and len(arms) % 2 else "random")
             ladder = self._ladder(arm)
-            self._climb(arm, ladder[:-2], 4, SHORT_SAMPLES, SHORT_ITERATIONS)
-            self._climb(arm, ladder[-2:], 4, None, 1.0)
+            self._climb(arm, ladder, 4, None, 1.0)
             arms.append(arm)
         return arms
 
@@ -271,7 +269,6 @@ class Search:
 
     def _climb(self, arm: Arm, windows: Sequence[int], number: int, samples: int | None, share: float) -> None:
         """Run stages of an arm and record the result; a failed fit has an infinite error."""
-        begun = time.process_time()
         config = self.config
         most = config.max_samples if samples is None else min(samples, config.max_samples)
         iterations = max(2, round(share * config.iterations))
@@ -284,7 +281,8 @@ class Search:
         except FitError as error:
             self.progress(f"{arm.structure.name} failed: {error}")
             arm.diverged = True
-        self.spent += self._cost(arm, windows, samples, share)
+        seconds = self._cost(arm, windows, samples, share)
+        self.spent += seconds
         entry = {
             "structure": arm.structure.to_dict(),
             "name": arm.structure.name,
@@ -292,7 +290,7 @@ class Search:
             "rung": number,
             "error": arm.error if np.isfinite(arm.error) else None,
             "diverged": arm.diverged,
-            "seconds": round(time.process_time() - begun, 3),
+            "seconds": round(seconds, 3),
         }
         self.entries.append(entry)
         share_done = min(0.99, self.spent / self.seconds)

@@ -78,12 +78,6 @@ def member(prepared):
     return new_member(prepared, default_field(CONFIG), 0)
 
 
-@pytest.fixture
-def no_scan(monkeypatch):
-    """Skip the quick fits that scan the order; they are tested elsewhere."""
-    monkeypatch.setattr("spinode.surrogates.neural_ode.fitting.order.quick_error", lambda traces, order, config: 0.0)
-
-
 def adam(prepared, config=CONFIG, *, build=None, checkpoint=None, progress=lambda line: None, restart=0):
     checkpoint = checkpoint or Checkpoint(None, {})
     return fit_adam(prepared, config, build or default_field(config), restart, checkpoint, progress)
@@ -196,8 +190,8 @@ def test_scheduler_on_the_machine_changes_nothing(prepared, tmp_path, monkeypatc
     assert torch.equal(weights_of(adam(prepared, config).member), expected)
 
 
-def test_fit_returns_a_reproducible_surrogate(trace, no_scan):
-    config = {"order": 2, "hidden": (4,), "windows": (8,), "epochs": 1, "restarts": 2}
+def test_fit_returns_a_reproducible_surrogate(trace):
+    config = {"embedding": "derivative", "order": 2, "hidden": (4,), "windows": (8,), "epochs": 1, "restarts": 2}
     made = fit(trace, method="adam", **config)
     assert isinstance(made, Surrogate)
     assert made.record["config"]["method"] == "adam"
@@ -410,7 +404,7 @@ class Normed(nn.Module):
 
 
 @pytest.mark.parametrize("build", [Branching, Normed])
-def test_adam_takes_fields_that_gauss_newton_refuses(trace, no_scan, build):
+def test_adam_takes_fields_that_gauss_newton_refuses(trace, build):
     settings = {"order": 2, "windows": (8,), "epochs": 2, "restarts": 1}
     with pytest.raises(ConfigError, match="Use method='adam'"):
         fit(trace, vector_field=build, **settings)
@@ -438,7 +432,7 @@ def linear_physics(scales, step):
 
 
 @pytest.mark.parametrize(("method", "gain"), [("gauss-newton", 30), ("adam", 3)])
-def test_grey_box_learns_the_part_missing_from_the_physics(trace, no_scan, tmp_path, method, gain):
+def test_grey_box_learns_the_part_missing_from_the_physics(trace, tmp_path, method, gain):
     config = FitConfig(order=2, feedthrough=False, method=method, windows=(1, 8, 20), epochs=3, restarts=1)
     grey = prepare(on_common_grid(TraceSet([trace]), config), Embedding("derivative", 2), config)
     known = linear_physics(grey.scales, STEP)

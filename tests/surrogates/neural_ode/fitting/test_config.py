@@ -17,8 +17,8 @@ from spinode import ConfigError, FitConfig
         ({"activation": "sine"}, "activation is 'sine'"),
         ({"method": "magic"}, "method is 'magic'"),
         ({"resampling": "nearest"}, "resampling is 'nearest'"),
-        ({"order": 0}, "order is 0; expected a whole number from 1 to 6"),
-        ({"order": 7}, "order is 7"),
+        ({"embedding": "derivative", "order": 0}, "order is 0; expected a whole number from 1 to 6"),
+        ({"embedding": "derivative", "order": 7}, "order is 7"),
         ({"order": 2.0}, "order is 2.0"),
         ({"order": True}, "order is True"),
         ({"restarts": 0}, "restarts is 0; expected a whole number of at least 1"),
@@ -51,7 +51,7 @@ def test_values_outside_their_range_are_refused_by_name(settings, message):
 
 
 def test_unknown_setting_in_a_file_lists_the_known_ones():
-    with pytest.raises(ConfigError, match=r"fit has no setting 'ordr'; the settings are: sample_interval, .*seed.* 'order'"):
+    with pytest.raises(ConfigError, match=r"fit has no setting 'ordr'; the settings are: effort, sample_interval, .*seed.* 'order'"):
         FitConfig.from_dict({"ordr": 2})
 
 

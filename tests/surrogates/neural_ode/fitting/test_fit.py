@@ -10,6 +10,7 @@ import torch
 
 import spinode
 from spinode import ConfigError, FitError, MLPField, Trace, TraceError, TraceSet, evaluate, fit
+from spinode.surrogates.neural_ode.fitting.checkpoint import Checkpoint
 from spinode.surrogates.neural_ode.fitting.stages import stage_lengths
 
 #: Settings that leave nothing to search.
@@ -83,7 +84,7 @@ def test_two_drives_and_two_outputs_in_different_units(duffing, cheap):
         units={"a": "A/m", "b": "V", "y": "Hz", "z": "S"},
         interpolation={"a": "held", "b": "held"},
     )
-    fitted = fit(trace, **(cheap | {"order": 2, "iterations": 8}))
+    fitted = fit(trace, **(cheap | {"order": 2, "iterations": 15, "restarts": 2}))
     assert fitted.ports.units == {"time": "s", "a": "A/m", "b": "V", "y": "Hz", "z": "S"}
     error = evaluate(fitted, trace)
     assert error.nrmse < 0.25
@@ -178,7 +179,7 @@ def test_fit_does_not_depend_on_units(duffing):
 def test_shortest_recording_with_any_validation_share(duffing, cheap, share):
     fitted = fit(duffing(200), **(cheap | {"order": 2, "validation": share}))
     assert np.isfinite(fitted.record["validation"]).all()
-    assert np.isfinite([entry["error"] for entry in fitted.record["order_scan"]]).all()
+    assert np.isfinite([entry["error"] for entry in fitted.record["search"]]).all()
 
 
 def test_device_at_rest_during_validation_is_scored(duffing):
@@ -245,7 +246,8 @@ def test_killed_fit_resumes_to_the_same_result(duffing, tmp_path, monkeypatch, e
         assert same(tensors_of(uninterrupted), tensors_of(resumed)), kill_at
         assert resumed.record == uninterrupted.record
         if every == 0.0:
-            assert len(after) <= len(lines) - kill_at + 2  # finished steps are not repeated
+            steps = [line for line in lines[kill_at:] if "step" in line]
+            assert sum("step" in line for line in after) <= len(steps) + 1  # finished steps are not repeated
         assert [entry.name for entry in tmp_path.iterdir()] == [path.name]
         path.unlink()
 
@@ -345,7 +347,7 @@ def test_recording_that_cannot_be_fitted_is_refused(duffing, name):
             TraceError,
             r"is 1.0 s for a recording of 5.99e-07 s.*at most half its length",
         ),
-        ({"order": 9}, ConfigError, "order is 9"),
+        ({"order": 99}, ConfigError, "order is 99"),
         ({"nonsense": 1}, ConfigError, "fit has no setting 'nonsense'"),
     ],
 )
@@ -382,7 +384,7 @@ def test_field_that_is_never_finite_is_a_fit_error(duffing):
         def forward(self, state, drive):
             return super().forward(state, drive) * float("nan")
 
-    with pytest.raises(FitError, match="not finite"):
+    with pytest.raises(FitError, match="finite free run"):
         fit(duffing(), vector_field=lambda s, d, r, g: Broken(s, d, r, generator=g), **QUICK)
 
 
