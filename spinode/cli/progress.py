@@ -15,7 +15,7 @@ def show_progress(arguments: Any) -> Iterator[Progress]:
     """Yield a function that shows lines of progress on stderr.
 
     On a terminal, or with `--progress`, the newest line is live: tqdm cuts it to the width of the terminal and adds the elapsed
-    time. Elsewhere, as in the log of a batch job, only lines that end a restart are printed, since tqdm has no such mode. With
+    time. Elsewhere, as in the log of a batch job, only results are printed, since tqdm has no such mode. With
     `--quiet` nothing is shown.
     """
     if arguments.quiet:
@@ -24,7 +24,7 @@ def show_progress(arguments: Any) -> Iterator[Progress]:
         with _live_line("{desc} [{elapsed}]", keep=True) as show:
             yield show
     else:
-        yield lambda line: None if "step" in line else print(line, file=sys.stderr, flush=True)
+        yield lambda line: None if "step" in line or line.startswith("search") else print(line, file=sys.stderr, flush=True)
 
 
 @contextlib.contextmanager

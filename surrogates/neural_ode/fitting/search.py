@@ -18,6 +18,7 @@ Source: Jamieson & Talwalkar, AISTATS 2016 (successive halving).
 from __future__ import annotations
 
 import itertools
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -134,6 +135,7 @@ class Search:
         samples = sum(len(trace) for trace in traces)
         self.seconds = SECONDS[config.effort] * float(np.clip(samples / 10_000, 0.4, 2.0))
         self.spent = 0.0
+        self._begun = time.monotonic()
 
     def run(self) -> SearchResult:
         """Run all rounds.
@@ -293,8 +295,9 @@ class Search:
             "seconds": round(seconds, 3),
         }
         self.entries.append(entry)
-        share_done = min(0.99, self.spent / self.seconds)
-        self.progress(f"search {100 * share_done:.0f} %  {arm.structure.name}: validation NRMSE {arm.error:.4f}")
+        done = min(0.99, self.spent / self.seconds)
+        left = (time.monotonic() - self._begun) * (1 - done) / max(done, 1e-3)
+        self.progress(f"search {100 * done:.0f} %, about {left:.0f} s left  {arm.structure.name}: error {arm.error:.4f}")
 
     def _diverges(self, arm: Arm) -> bool:
         runs = probe_runs([arm.climb.member], arm.climb.prepared, seed=self.config.seed)
