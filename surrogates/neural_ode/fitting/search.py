@@ -51,12 +51,10 @@ MIN_FULL = 3
 #: Samples of a short fit, its shortest window from a linear start, and the share of the iterations of a full one.
 SHORT_SAMPLES, FIRST_WINDOW, SHORT_ITERATIONS = 6000, 4, 0.5
 
-#: A network must be better than the best linear model by this factor.
-LINEAR_MARGIN = 0.98
-
-#: Structures whose errors are within this factor are equally good; the one with the smallest state is taken. Embeddings of
-#: derivatives are preferred by more: they see the drive at one instant only, and so are valid for drives of another kind.
-EQUALLY_GOOD, EQUAL_OF_DERIVATIVES = 1.1, 1.5
+#: Structures whose errors are within this factor, or both below a thousandth, are equally good. The linear model is taken then,
+#: or the smallest state. Embeddings of derivatives are preferred by more: they see the drive at one instant only, and so are
+#: valid for drives of another kind.
+EQUALLY_GOOD, EQUAL_OF_DERIVATIVES, NEGLIGIBLE = 1.1, 1.5, 1e-3
 
 #: Ratio of the error after a variation to that before, below which the variation is kept.
 IMPROVED = 0.97
@@ -154,7 +152,7 @@ class Search:
             arms = self._race(embeddings)
         best = arms[0]
         linear = min(self.linear.values(), key=lambda arm: arm.rank) if self.linear else None
-        if linear is not None and not linear.rank[0] and (best.rank[0] or linear.error <= best.error * LINEAR_MARGIN):
+        if linear is not None and not linear.rank[0] and (best.rank[0] or linear.error <= _limit(EQUALLY_GOOD, best.error)):
             arms = [linear]
         elif best.rank[0]:
             raise FitError("no structure gave a finite free run; check the recording with `spinode inspect`.")
@@ -319,7 +317,7 @@ class Search:
 
         def equal(arm: Arm) -> bool:
             factor = EQUAL_OF_DERIVATIVES if arm.structure.embedding == "derivative" else EQUALLY_GOOD
-            return arm.error <= factor * lowest
+            return arm.error <= _limit(factor, lowest)
 
         return min(
             filter(equal, usable), key=lambda arm: (arm.structure.embedding != "derivative", arm.structure.order, arm.error)
@@ -348,6 +346,10 @@ class Search:
             second = min(others, key=lambda e: float(e["error"]))
             text += f", {second['structure']['embedding']} order {second['structure']['order']} {second['error']:.4f}"
         return text if linear is None or linear is best else f"{text}, linear {linear.error:.4f}"
+
+
+def _limit(factor: float, error: float) -> float:
+    return max(factor * error, NEGLIGIBLE)
 
 
 def _key(structure: Structure) -> tuple[str, int]:
