@@ -156,6 +156,7 @@ def choose_order(
     validation: float = 0.25,
     gain: float = 0.15,
     enough: float = 0.0,
+    noise: Array | None = None,
 ) -> tuple[StateSpace, dict[int, float]]:
     """Identify models of all orders on the first part of each recording, and choose by free runs over the rest.
 
@@ -168,6 +169,7 @@ def choose_order(
         validation: Share at the end of each recording that is held out.
         gain: Relative improvement that a higher order must bring.
         enough: Error that is low enough in any case.
+        noise: Standard deviation of the measurement noise, shape (outputs,), beyond which the errors are compared.
 
     Returns:
         The model of the chosen order, identified on the whole recordings, and the held-out error of each order: the rms
@@ -187,7 +189,10 @@ def choose_order(
         ]
         errors[order] = float((np.sqrt(np.mean(np.concatenate(residuals) ** 2, 0)) / scale).max())
     lowest = min(errors.values())
-    chosen = next(order for order, error in errors.items() if error <= max(enough, (1 + gain) * lowest))
+    # No model falls below the noise, and the noise of the held-out samples is itself known to some per cent only.
+    floor = 0.0 if noise is None else min(float((noise / scale).max()), 0.99 * lowest)
+    limit = np.hypot(floor, max(enough, (1 + gain) * np.sqrt(lowest**2 - floor**2)))
+    chosen = next(order for order, error in errors.items() if error <= limit)
     return SubspaceIdentification(outputs, inputs, max_order).model(chosen), errors
 
 

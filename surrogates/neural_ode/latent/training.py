@@ -42,7 +42,7 @@ LEAST_RIDGE = 1e-7
 MAX_ROTATION = 0.8
 
 #: A stage at a smaller amplitude is used if its outputs are this many times their noise.
-MIN_SIGNAL_TO_NOISE = 4.0
+MIN_SIGNAL_TO_NOISE = 2.0
 
 #: Shares of the bilinear forces of the stage before from which a stage may start.
 SHARES = (1.0, 0.5, 0.25, 0.1, 0.0)
@@ -123,7 +123,12 @@ class Training:
         self._sizes = {"hidden": hidden, "readout": readout}
         drives = [run.stages[:cut, 0, : run.settled.shape[-1]].numpy() for run, cut in zip(runs, cuts, strict=True)]
         stages = amplitude_stages(drives)
-        self.stages = [stops for stops in stages[:-1] if _is_clear(runs, stops, noise)] + stages[-1:]
+        clear = [stops for stops in stages[:-1] if _is_clear(runs, stops, noise)]
+        buried = [stops for stops in stages[:-1] if stops not in clear]
+        self.stages = clear + stages[-1:]
+        #: Samples at the beginning of each recording that are below the noise.
+        self._buried = buried[-1] if buried else [0] * len(runs)
+        self._noise = noise
         self.runs = [_weighted(run, [stage[i] for stage in self.stages], noise) for i, run in enumerate(runs)]
         self.history: list[dict[str, Any]] = []
         self._requested = modes
@@ -192,10 +197,17 @@ class Training:
     def _linear(self) -> tuple[Problem, Unknowns]:
         """Return the linear problem and its solution, from the first stage, scaled to the whole."""
         first = [run.until(stop) for run, stop in zip(self.runs, self.stages[0], strict=True) if stop > 1]
-        outputs = [run.outputs.numpy() for run in first]
-        drives = [run.stages[:, 0].numpy() for run in first]
+        skipped = [start for start, stop in zip(self._buried, self.stages[0], strict=True) if stop > 1]
+        outputs = [run.outputs[start:].numpy() for run, start in zip(first, skipped, strict=True)]
+        drives = [run.stages[start:, 0].numpy() for run, start in zip(first, skipped, strict=True)]
         if self._requested is None:
-            model, errors = choose_order(outputs, drives, max_order=2 * MAX_MODES, enough=LINEAR_ERROR)
+            model, errors = choose_order(
+                outputs,
+                drives,
+                max_order=2 * MAX_MODES,
+                enough=LINEAR_ERROR,
+                noise=None if self._noise is None else self._noise.numpy(),
+            )
             self.history.append({"stage": "order", "errors": {str(order): error for order, error in errors.items()}})
         else:
             model = identify_subspace(outputs, drives, 2 * self._requested)
