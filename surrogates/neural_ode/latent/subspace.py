@@ -19,10 +19,10 @@ from .state_space import StateSpace, linear_states
 MAX_POLE = 1 - 1e-5
 
 #: Largest number of past or future samples that are compared, over all outputs. Beyond it, the identification becomes slow.
-MAX_ROWS = 150
+MAX_ROWS = 200
 
 #: Largest number of columns of the decomposed matrix for each of its rows; of longer recordings every second or third is used.
-MAX_COLUMNS = 8
+MAX_COLUMNS = 5
 
 #: Rows of which a triangular factor is computed at once.
 _CHUNK = 4096
@@ -122,9 +122,9 @@ class SubspaceIdentification:
     def _choose_horizon(self, order: int, channels: int) -> int:
         outputs = self._outputs[0].shape[1]
         # Modes that lie close to each other are only distinguished within a time of one over their distance, so the horizon
-        # is as long as the samples allow: at least one and a half columns for each row of the decomposed matrix.
+        # is as long as the samples allow: at least five columns for four rows of the decomposed matrix.
         allowed = min(
-            sum(map(len, self._outputs)) // (3 * channels + 2 * len(self._outputs)), max(map(len, self._outputs)) // 4
+            sum(map(len, self._outputs)) * 2 // (5 * channels + 4 * len(self._outputs)), max(map(len, self._outputs)) // 4
         )
         return int(max(2, min(allowed, max(MAX_ROWS // outputs, order // outputs + 2))))
 

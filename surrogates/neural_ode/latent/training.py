@@ -205,6 +205,7 @@ class Training:
                 outputs,
                 drives,
                 max_order=2 * MAX_MODES,
+                validation=0.2,
                 enough=LINEAR_ERROR,
                 noise=None if self._noise is None else self._noise.numpy(),
             )
