@@ -18,6 +18,7 @@ from ..free_run import FreeRun
 from ..surrogate import Surrogate
 from .linear_baseline import arx_baseline
 from .matching import MIN_SAMPLES, match_channels, resample_for_surrogate
+from .memory import memory_floor
 from .metrics import QUANTILE_90, divergence_time, horizon_curve, rms_ratio, spectrum_error
 from .noise_correction import ModelError, model_error, without_noise
 from .recorded_samples import at_recorded_samples, without_missing
@@ -50,6 +51,7 @@ class Evaluation:
         grid: The recording on the grid of the surrogate; missing samples are interpolated.
         model_error: The error less the measurement noise of the recording, with its interval; None if it was not estimated.
         baseline_model_error: NRMSE of the linear ARX model less the same noise, or None.
+        memory_floor: NRMSE that no run can beat, on average, without knowing the initial state, if `again` was given.
     """
 
     trace: Trace
@@ -70,6 +72,7 @@ class Evaluation:
     grid: Trace | None = None
     model_error: ModelError | None = None
     baseline_model_error: float | None = None
+    memory_floor: float | None = None
 
     @property
     def corrected_nrmse(self) -> float:
@@ -110,6 +113,7 @@ class Evaluation:
             "regime_change_at": _rounded(self.regime_change_at),
             "nrmse_before_change": self.nrmse_before_change,
             "baseline_nrmse": self.baseline_nrmse,
+            "memory_floor": self.memory_floor,
             "baseline_model_error": self.baseline_model_error,
             "start": _rounded(float(self.trace.time[0])),
             "stop": _rounded(float(self.trace.time[-1])),
@@ -130,6 +134,7 @@ def evaluate(
     drive: Sequence[str] = (),
     output: Sequence[str] = (),
     from_rest: bool = False,
+    again: Trace | None = None,
 ) -> Evaluation:
     """Score a free run of the surrogate against a recording.
 
@@ -141,6 +146,8 @@ def evaluate(
         drive: Channels to use as the drives of the surrogate, in its order, if the recording names them differently.
         output: Likewise for the outputs.
         from_rest: Start from the resting state instead.
+        again: The same drive recorded from another initial state: how much the two differ is the floor of the score (see
+            `memory_floor`).
 
     Raises:
         TraceError: a missing channel, another unit, NaN, too short a recording, or not a recording.
@@ -188,7 +195,9 @@ def evaluate(
         if before.sum() >= MIN_SAMPLES:
             nrmse_before_change = rms_ratio(error[before], _deviation(truth[before], None))
     baseline = arx_baseline(surrogate.record.get("arx"), grid, surrogate.ports)
+    floor = None if again is None else memory_floor(named, match_channels(surrogate, again, drive, output)).floor
     return Evaluation(
+        memory_floor=floor,
         trace=scored,
         run=run,
         nrmse=rms_ratio(error, scale),

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from spinode import Trace
+from spinode import Trace, evaluate
 from spinode.errors import TraceError
 from spinode.surrogates.neural_ode.evaluation.memory import measure_memory_floor, memory_floor
+from spinode.surrogates.testing import resonator
 
 
 def recording(output: np.ndarray, drive: np.ndarray | None = None) -> Trace:
@@ -60,3 +61,19 @@ def test_recordings_must_belong_together() -> None:
         memory_floor(recording(wave), recording(wave), start=95e-9)
     with pytest.raises(TraceError, match="constant"):
         memory_floor(recording(np.ones(100)), recording(np.ones(100)))
+
+
+def test_an_evaluation_gives_the_floor_beside_the_score() -> None:
+    device = resonator(damping=0.3)
+    drive = np.sin(0.2 * np.arange(300))
+
+    def record(state: list[float]) -> Trace:
+        start = torch.tensor(state, dtype=torch.float64)
+        output = device.simulate(torch.as_tensor(drive)[:, None], state=start).detach().numpy()[:, 0]
+        return Trace(1e-11 * np.arange(300), {"V": drive}, {"y": output}, interpolation={"V": "held"})
+
+    first, second = record([0.0, 0.0]), record([1.0, 0.0])
+    scores = evaluate(device, first, again=second)
+    assert scores.memory_floor == memory_floor(first, second).floor
+    assert scores.to_dict()["memory_floor"] > scores.nrmse
+    assert evaluate(device, first).memory_floor is None
