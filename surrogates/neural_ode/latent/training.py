@@ -146,8 +146,9 @@ class Training:
         best = Trained(problem.layout, problem.substeps, unknowns, linear_error, 0.0, linear_error, self._loud(), self.history)
         for stops in self.stages[1:-1]:
             unknowns, _ = self._bilinear(problem, unknowns, stops, STAGE_RIDGES[0])
+        calm = unknowns
         for ridge in STAGE_RIDGES:
-            unknowns, error = self._bilinear(problem, unknowns, self.stages[-1], ridge)
+            unknowns, error = self._bilinear(problem, calm, self.stages[-1], ridge)
             if error < best.error:
                 best = replace(best, unknowns=unknowns, error=error, ridge=ridge)
                 break
