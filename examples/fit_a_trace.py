@@ -9,7 +9,7 @@ from spinode.datasets import read_trace, sample_path
 trace = read_trace(sample_path("macrospin.csv"), drive="Ku", output="mz")
 
 # A real fit uses the default settings; these make the example run in a few seconds.
-quick = {"order": 2, "restarts": 1, "windows": (1, 8, 40), "iterations": 10}
+quick = {"embedding": "derivative", "order": 2, "ridge": 3e-7, "restarts": 1, "windows": (1, 8, 40), "iterations": 10}
 surrogate = spinode.fit(trace.between(0, 20e-9), **quick)
 
 scores = spinode.evaluate(surrogate, trace.between(20e-9, 30e-9))

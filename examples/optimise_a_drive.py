@@ -6,7 +6,8 @@ import spinode
 from spinode.datasets import read_trace, sample_path
 
 trace = read_trace(sample_path("macrospin.csv"), drive="Ku", output="mz")
-surrogate = spinode.fit(trace.between(0, 20e-9), order=2, restarts=1, windows=(1, 8, 40), iterations=10)
+quick = {"embedding": "derivative", "order": 2, "ridge": 3e-7, "restarts": 1, "windows": (1, 8, 40), "iterations": 10}
+surrogate = spinode.fit(trace.between(0, 20e-9), **quick)
 
 mean, deviation = trace.drive["Ku"].mean(), trace.drive["Ku"].std()
 resting_state = surrogate.resting_state(torch.tensor([mean]))

@@ -14,7 +14,8 @@ from spinode.datasets import sample_path
 
 TABLE = str(sample_path("macrospin.csv"))
 ROLES = ["--drive", "Ku", "--output", "mz"]
-FAST = ["--start", "0", "--stop", "4e-9", "-k", "2", "--restarts", "1", "--hidden", "3", "--quiet"]
+#: Options with which nothing is searched.
+FAST = "--start 0 --stop 4e-9 --effort quick --embedding derivative -k 2 --ridge 3e-7 --restarts 1 --hidden 3 --quiet".split()
 
 
 def listing(folder):
@@ -47,7 +48,7 @@ def test_closed_pipe_is_not_an_error(here):
 @pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="sends a signal")
 def test_interrupted_fit_resumes_to_the_identical_file(here):
-    small = ["--start", "0", "--stop", "2.2e-9", "-k", "2", "--restarts", "60", "--hidden", "8", "--quiet"]
+    small = "--start 0 --stop 2.2e-9 --embedding derivative -k 2 --ridge 3e-7 --restarts 60 --hidden 8 --quiet".split()
     words = command("fit", TABLE, *ROLES, *small, "--save")
     undisturbed = subprocess.run([*words, "undisturbed.safetensors"], capture_output=True, text=True)
     assert undisturbed.returncode == 0, undisturbed.stderr

@@ -33,6 +33,6 @@ def test_fitted_surrogate_is_a_driven_device(duffing, cheap):
 
 
 def test_delayed_embeddings_are_refused(duffing, cheap):
-    surrogate = spinode.fit(duffing(1500, hold=10), **cheap, embedding="delay", order=2)
+    surrogate = spinode.fit(duffing(1500, hold=10), **(cheap | {"embedding": "delay", "order": 2}))
     with pytest.raises(ConfigError, match="needs the drive 1 samples ahead, cannot be run block by block"):
         Reservoir(surrogate, 4)(torch.ones(3))

@@ -27,8 +27,8 @@ def recording(seed, samples=3000):
 
 
 @pytest.fixture(scope="module")
-def slow():
-    return spinode.fit(recording(0), order=1, restarts=1, iterations=4, hidden=(6,), windows=(1, 8, 40), max_samples=1500)
+def slow(cheap):
+    return spinode.fit(recording(0), **(cheap | {"order": 1}))
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +71,7 @@ def test_a_surrogate_without_a_fast_response_is_returned_unchanged(purely_slow):
 
 
 @pytest.fixture(scope="module")
-def purely_slow():
+def purely_slow(cheap):
     source = np.random.default_rng(3)
     u = np.repeat(source.uniform(-1, 1, 301), 10)[:3000]
     y = np.zeros(3000)
@@ -79,7 +79,7 @@ def purely_slow():
         y[k] = 0.9 * y[k - 1] + 0.1 * np.tanh(u[k - 1])
     y += 0.02 * source.standard_normal(3000)
     trace = Trace(1e-9 * np.arange(3000), {"u": u}, {"y": y}, units={"u": "V", "y": "T"}, interpolation={"u": "held"})
-    return trace, spinode.fit(trace, order=1, restarts=1, iterations=4, hidden=(6,), windows=(1, 8, 40), max_samples=1500)
+    return trace, spinode.fit(trace, **(cheap | {"order": 1}))
 
 
 def test_saving_and_loading_changes_nothing(both, tmp_path):

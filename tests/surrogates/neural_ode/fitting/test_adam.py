@@ -405,7 +405,7 @@ class Normed(nn.Module):
 
 @pytest.mark.parametrize("build", [Branching, Normed])
 def test_adam_takes_fields_that_gauss_newton_refuses(trace, build):
-    settings = {"order": 2, "windows": (8,), "epochs": 2, "restarts": 1}
+    settings = {"order": 2, "ridge": 3e-7, "windows": (8,), "epochs": 2, "restarts": 1}
     with pytest.raises(ConfigError, match="Use method='adam'"):
         fit(trace, vector_field=build, **settings)
     made = fit(trace, vector_field=build, method="adam", **settings)
@@ -433,7 +433,7 @@ def linear_physics(scales, step):
 
 @pytest.mark.parametrize(("method", "gain"), [("gauss-newton", 30), ("adam", 3)])
 def test_grey_box_learns_the_part_missing_from_the_physics(trace, tmp_path, method, gain):
-    config = FitConfig(order=2, feedthrough=False, method=method, windows=(1, 8, 20), epochs=3, restarts=1)
+    config = FitConfig(order=2, ridge=3e-7, feedthrough=False, method=method, windows=(1, 8, 20), epochs=3, restarts=1)
     grey = prepare(on_common_grid(TraceSet([trace]), config), Embedding("derivative", 2), config)
     known = linear_physics(grey.scales, STEP)
 

@@ -51,7 +51,9 @@ def test_values_outside_their_range_are_refused_by_name(settings, message):
 
 
 def test_unknown_setting_in_a_file_lists_the_known_ones():
-    with pytest.raises(ConfigError, match=r"fit has no setting 'ordr'; the settings are: effort, sample_interval, .*seed.* 'order'"):
+    with pytest.raises(
+        ConfigError, match=r"fit has no setting 'ordr'; the settings are: effort, sample_interval, .*seed.* 'order'"
+    ):
         FitConfig.from_dict({"ordr": 2})
 
 
