@@ -126,7 +126,7 @@ def macrospin() -> Trace:
 @pytest.fixture(scope="session")
 def fitted(macrospin):
     """A real, rough fit of the first 12 ns of the shipped recording (free-run NRMSE about 0.1 on what follows)."""
-    return spinode.fit(macrospin.between(None, 11.99e-9), order=2, **CHEAP)
+    return spinode.fit(macrospin.between(None, 11.99e-9), **(CHEAP | {"order": 2, "iterations": 10}))
 
 
 @pytest.fixture(scope="session")

@@ -19,7 +19,7 @@ from spinode.datasets.write import write_csv
 TABLE = str(sample_path("macrospin.csv"))
 ROLES = ["--drive", "Ku", "--output", "mz"]
 #: Options with which nothing is searched.
-FAST = "--start 0 --stop 4e-9 --effort quick --embedding derivative -k 2 --ridge 3e-7 --restarts 1 --hidden 3 --quiet".split()
+FAST = "--start 0 --stop 4e-9 --effort quick --embedding derivative -k 2 --ridge 3e-7 --restarts 1 --hidden 3 --quiet".split()  # noqa: SIM905
 
 
 def listing(folder):

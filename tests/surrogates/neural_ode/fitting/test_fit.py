@@ -50,7 +50,7 @@ def test_record_contains_data_settings_and_history(fitted, macrospin):
     record = fitted.record
     assert record["config"]["order"] == 2
     assert record["fingerprint"] == TraceSet(macrospin.between(None, 11.99e-9)).fingerprint()
-    assert [(entry["name"], entry["rung"]) for entry in record["search"]][0] == ("linear, derivative order 2", 0)
+    assert next((entry["name"], entry["rung"]) for entry in record["search"]) == ("linear, derivative order 2", 0)
     assert record["structure"] == {"embedding": "derivative", "order": 2, "hidden": [6], "ridge": 3e-7}
     assert record["linear_validation"] > record["validation"][0]
     assert [(entry["restart"], entry["window"]) for entry in record["history"]] == [(0, 1), (0, 8), (0, 40)]
