@@ -113,7 +113,9 @@ def small_surrogate(
     units = {"drive": "V", "output": "T", "parameters": "K"}
     return Surrogate(
         ports=Ports(
-            **channels,
+            drive=channels["drive"],
+            output=channels["output"],
+            parameters=channels["parameters"],
             units={name: units[role] for role, listed in channels.items() for name in listed},
             interpolation=dict.fromkeys(channels["drive"], "spline"),
         ),

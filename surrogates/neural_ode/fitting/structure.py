@@ -58,8 +58,7 @@ class Structure:
 
     def settle(self, config: FitConfig) -> FitConfig:
         """Return settings in which this structure is chosen."""
-        chosen = {"embedding": self.embedding, "order": self.order, "ridge": self.ridge}
-        return replace(config, **chosen, hidden=self.hidden or (1,))
+        return replace(config, embedding=self.embedding, order=self.order, ridge=self.ridge, hidden=self.hidden or (1,))
 
 
 def embeddings_to_try(config: FitConfig, outputs: int) -> list[Embedding]:
