@@ -45,6 +45,9 @@ SECONDS = {"quick": 8.0, "default": 24.0, "long": 200.0}
 #: Shares of the time for the rounds of many short fits, of few full ones, and of the winner's variants and restarts.
 SHORT, FULL, LAST = 0.35, 0.35, 0.3
 
+#: Fewest orders of each embedding in the short round.
+MIN_ORDERS = 2
+
 #: Fewest arms that are continued on all samples.
 MIN_FULL = 3
 
@@ -178,19 +181,29 @@ class Search:
         self.linear[embedding] = arm
 
     def _short_round(self, embeddings: list[Embedding]) -> list[Arm]:
-        """Run as many short fits as their share of the time allows, at least one of each embedding."""
+        """Run as many short fits as their share of the time allows; beyond it, higher orders only while they help."""
         limit = self.spent + SHORT * self.seconds
-        arms, fitted = [], set()
+        arms: list[Arm] = []
         for structure, start in starts_to_try(self.config, embeddings, linear=bool(self.linear)):
-            embedding = Embedding(structure.embedding, structure.order)
-            if self.spent > limit and embedding in fitted:
+            if self.spent > limit and not self._promising(structure, arms):
                 continue
             arm = self._arm(structure, start)
             ladder = self._ladder(arm)
             self._climb(arm, ladder[:-1] or ladder, 1, SHORT_SAMPLES, SHORT_ITERATIONS)
-            fitted.add(embedding)
             arms.append(arm)
         return sorted(arms, key=lambda arm: arm.rank)
+
+    def _promising(self, structure: Structure, arms: Sequence[Arm]) -> bool:
+        """Return True if the order is new for its embedding, and the last order tried was better than the ones before it."""
+        lowest: dict[int, float] = {}
+        for arm in arms:
+            if arm.structure.embedding == structure.embedding:
+                order = arm.structure.order
+                lowest[order] = min(lowest.get(order, np.inf), arm.error)
+        if structure.order in lowest:
+            return False
+        errors = [lowest[order] for order in sorted(lowest)]
+        return len(errors) < MIN_ORDERS or errors[-1] < min(errors[:-1])
 
     def _full_round(self, arms: Sequence[Arm]) -> list[Arm]:
         """Continue the best arms on all samples: three, the best of each kind of embedding, and more if there is time."""

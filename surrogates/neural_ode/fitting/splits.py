@@ -6,25 +6,25 @@ from dataclasses import replace
 
 from .prepare import Prepared
 
-#: Number of samples from which the validation segments at the ends of the recordings are enough to compare structures.
+#: Samples that all splits together may have: a recording of this length has one split, a third of it all.
 ENOUGH_SAMPLES = 6000
 
-#: Number of further blocks that together cover the fitted part of short recordings.
+#: Blocks of the fitted part, and which of them are left out in turn where there is time for one, two or three.
 BLOCKS = 3
+LEFT_OUT = ((), (1,), (0, 2), (0, 1, 2))
 
 #: Fewest samples between two blocks that are fitted.
 MIN_SEGMENT = 8
 
 
 def splits(prepared: Prepared) -> list[Prepared]:
-    """Return the split of a fit, and for short recordings further ones, whose validation blocks cover the fitted part in turn.
+    """Return the split of a fit, and for short recordings further ones, which leave out blocks of the fitted part in turn.
 
     Args:
         prepared: Recordings with validation segments at their ends.
     """
-    if len(prepared.samples.states) >= ENOUGH_SAMPLES:
-        return [prepared]
-    return [prepared, *(_without_block(prepared, number) for number in range(BLOCKS))]
+    further = min(BLOCKS, ENOUGH_SAMPLES // (len(prepared.samples.states) + 1))
+    return [prepared, *(_without_block(prepared, number) for number in LEFT_OUT[further])]
 
 
 def _without_block(prepared: Prepared, number: int) -> Prepared:

@@ -84,8 +84,24 @@ def test_splits_of_short_recordings_cover_the_fitted_part(duffing):
         assert not np.intersect1d(blocks, used).size
 
 
-def test_long_recordings_have_one_split(duffing):
-    assert len(splits(prepared_of([duffing(ENOUGH_SAMPLES + 10, hold=10)]))) == 1
+@pytest.mark.parametrize(("samples", "count"), [(ENOUGH_SAMPLES, 1), (ENOUGH_SAMPLES - 10, 2), (2500, 3), (1900, 4)])
+def test_long_recordings_have_fewer_splits(duffing, samples, count):
+    assert len(splits(prepared_of([duffing(samples, hold=10)]))) == count
+
+
+def test_higher_orders_are_tried_while_they_help(duffing):
+    search = search_of(duffing(300))
+
+    def arm(order, error):
+        made = search._arm(Structure("delay", order, (6,), 3e-7), "random")
+        made.climb.error = error
+        return made
+
+    next_one = Structure("delay", 4, (6,), 3e-7)
+    assert search._promising(next_one, [arm(1, 0.9)])
+    assert search._promising(next_one, [arm(1, 0.9), arm(2, 0.5), arm(3, 0.2)])
+    assert not search._promising(next_one, [arm(1, 0.9), arm(2, 0.2), arm(3, 0.3)])
+    assert not search._promising(next_one, [arm(3, 0.2), arm(4, 0.1)])
 
 
 def search_of(trace, **settings):
