@@ -31,7 +31,7 @@ OTHER = {
     "learning_rate": ("3e-3", 3e-3), "batch_size": ("32", 32), "ridge": ("1e-5", 1e-5), "restarts": ("6", 6),
     "members": ("2", 2), "validation": ("0.2", 0.2), "max_samples": ("999", 999), "seed": ("11", 11), "scale": ("log", "log"),
     "shape": ("2", 2), "rounds": ("3", 3), "tasks": ("4", 4), "shuffle": ("false", False), "evaluate": ("all", "all"),
-    "recent": ("3", 3), "test_batch": ("50", 50),
+    "effort": ("long", "long"), "output_map": ("y=abs", ("y=abs",)), "recent": ("3", 3), "test_batch": ("50", 50),
 }  # fmt: skip
 
 
