@@ -28,8 +28,12 @@ from .config import FitConfig
 from .consensus import Ranking, probe_runs, rank_restarts
 from .fit_latent import fit_latent
 from .prepare import Prepared, columns, input_columns, on_common_grid, prepare
-from .search import Search
+from .search import Search, SearchResult
 from .stages import Candidate, FieldBuilder, default_field
+
+#: Latent modes are tried where the best structure leaves more than this beyond the noise, and kept where they lower the error
+#: by this factor; with fewer samples than this their many unknowns are not determined.
+POOR, LATENT_GAIN, MIN_LATENT_SAMPLES = 0.1, 0.9, 4000
 
 
 def fit(
@@ -119,9 +123,49 @@ def _fit_fields(
     if vector_field is not None and config.embedding is None:
         config = replace(config, embedding="derivative")  # a field of the user's own is written for one kind of state
     found = Search(on_grid, config, vector_field, stored, progress).run()
+    if vector_field is None and _leaves_modes(found, config):
+        latent = _better_latent(on_grid, config, found, progress)
+        if latent is not None:
+            return latent
     surrogate = _assemble(found.prepared, config, found.candidates, progress)
     surrogate.record.update(found.record)
     return surrogate
+
+
+def _leaves_modes(found: SearchResult, config: FitConfig) -> bool:
+    """Return True if the best structure leaves so much beyond the noise that latent modes are worth their time."""
+    if config.embedding is not None or config.order is not None or config.effort == "quick" or not found.prepared.ports.drive:
+        return False
+    noise = float((found.prepared.noise / found.prepared.scales.output_scale).max())
+    beyond = max(found.candidates[0].validation ** 2 - noise**2, 0) ** 0.5
+    return len(found.prepared.samples.states) >= MIN_LATENT_SAMPLES and beyond > POOR
+
+
+def _better_latent(on_grid: TraceSet, config: FitConfig, found: SearchResult, progress: Progress) -> Surrogate | None:
+    """Fit latent modes, and return them if they validate better than the best structure of the search."""
+    error = found.candidates[0].validation
+    progress(f"{found.structure.name} leaves {error:.3f}; trying latent modes")
+    try:
+        latent = fit_latent(on_grid, config, progress)
+    except FitError as failure:
+        progress(f"latent modes failed: {failure}")
+        return None
+    reached = latent.record["validation"][latent.record["kept"][0]]
+    if reached is None or reached > LATENT_GAIN * error:
+        progress(f"latent modes reach {'nothing' if reached is None else f'{reached:.4f}'}; kept {found.structure.name}")
+        return None
+    structure = {
+        "embedding": "latent",
+        "order": latent.embedding.order,
+        "hidden": [1],
+        "ridge": latent.record["latent"]["ridge"],
+    }
+    name = f"latent order {latent.embedding.order}"
+    entry = {"structure": structure, "name": name, "start": "subspace", "rung": 5, "error": reached, "diverged": False}
+    search = [*found.record["search"], {**entry, "seconds": 0.0}]
+    linear = min(latent.record["linear_validation"] or error, found.record["linear_validation"] or error)
+    latent.record.update(found.record | {"search": search, "structure": structure, "linear_validation": linear})
+    return latent
 
 
 def _fit_adam_restarts(

@@ -347,7 +347,7 @@ class Search:
             "search_choice": reason,
             "effort": self.config.effort,
         }
-        candidates = [arm.climb.candidate for arm in arms]
+        candidates = [Candidate(arm.climb.member, arm.error, arm.climb.history) for arm in arms]
         return SearchResult(best.structure.settle(self.config), best.structure, best.climb.prepared, candidates, record)
 
     def _reason(self, best: Arm, linear: Arm | None) -> str:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
 import spinode
-from spinode import ConfigError, FitError, MLPField, Trace, TraceError, TraceSet, evaluate, fit
+from spinode import ConfigError, FitConfig, FitError, MLPField, Trace, TraceError, TraceSet, evaluate, fit
+from spinode.surrogates.neural_ode.fitting import fit as fitting
 from spinode.surrogates.neural_ode.fitting.checkpoint import Checkpoint
 from spinode.surrogates.neural_ode.fitting.stages import stage_lengths
+from spinode.surrogates.neural_ode.fitting.structure import Structure
+from spinode.surrogates.testing import resonator
 
 #: Settings that leave nothing to search.
 QUICK = {
@@ -395,3 +399,56 @@ def test_windows_fit_into_the_longest_segment():
     samples = type("Samples", (), {"segments": ((0, 100), (101, 300))})()
     assert stage_lengths((1, 8, 40, 160), samples) == [1, 8, 40, 49]
     assert stage_lengths((160, 1, 1), samples) == [1, 49]
+
+
+# --- latent modes as a candidate ----------------------------------------------------------------------------------------------
+
+
+def found_with(error, *, noise=0.0, samples=5000):
+    """A result of the search with a given validation error, in deviations of the output."""
+    scales = SimpleNamespace(output_scale=torch.tensor([2.0]))
+    prepared = SimpleNamespace(
+        ports=SimpleNamespace(drive=("u",)),
+        noise=2.0 * torch.tensor([noise]),
+        scales=scales,
+        samples=SimpleNamespace(states=torch.zeros(samples, 2)),
+    )
+    return SimpleNamespace(
+        prepared=prepared,
+        candidates=[SimpleNamespace(validation=error)],
+        structure=Structure("delay", 5, (16, 16), 3e-7),
+        record={"search": [], "linear_validation": 0.8, "structure": {}},
+    )
+
+
+@pytest.mark.parametrize(
+    ("found", "settings", "expected"),
+    [
+        (found_with(0.6), {}, True),
+        (found_with(0.05), {}, False),
+        (found_with(0.21, noise=0.2), {}, False),
+        (found_with(0.6, samples=500), {}, False),
+        (found_with(0.6), {"effort": "quick"}, False),
+        (found_with(0.6), {"embedding": "delay"}, False),
+    ],
+)
+def test_latent_modes_are_tried_where_much_beyond_the_noise_is_left(found, settings, expected):
+    assert fitting._leaves_modes(found, FitConfig(**settings)) is expected
+
+
+@pytest.mark.parametrize(("reached", "kept"), [(0.1, True), (0.58, False), (None, False)])
+def test_latent_modes_are_kept_where_they_validate_better(monkeypatch, reached, kept):
+    def fit_latent(on_grid, config, progress):
+        surrogate = resonator()
+        surrogate.record.update(validation=[reached], kept=[0], linear_validation=0.4, latent={"ridge": 1e-3})
+        return surrogate
+
+    monkeypatch.setattr(fitting, "fit_latent", fit_latent)
+    lines = []
+    latent = fitting._better_latent(None, FitConfig(), found_with(0.6), lines.append)
+    assert (latent is not None) is kept
+    assert "leaves 0.600; trying latent modes" in lines[0]
+    if latent is not None:
+        assert latent.record["linear_validation"] == 0.4
+        assert [entry["error"] for entry in latent.record["search"]] == [reached]
+        assert latent.record["structure"]["embedding"] == "latent"
