@@ -40,7 +40,7 @@ from .stages import Candidate, FieldBuilder, default_field, linear_field, stage_
 from .structure import RIDGE_FACTORS, Structure, embeddings_to_try, starts_to_try
 
 #: Seconds of one core that a search of 10 000 samples may take.
-SECONDS = {"quick": 8.0, "default": 24.0, "long": 200.0}
+SECONDS = {"quick": 8.0, "default": 20.0, "long": 200.0}
 
 #: Shares of the time for the rounds of many short fits, of few full ones, and of the winner's variants and restarts.
 SHORT, FULL, LAST = 0.35, 0.35, 0.3
