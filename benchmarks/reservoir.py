@@ -79,7 +79,7 @@ def drives(seed: int) -> Iterator[dict[str, Any]]:
     for kind in ("sine", "steps-50", "steps-10", "steps-mixed"):
         whole = film_trace(drive(kind, 40e-9, 1), interpolation=interpolation_of(kind))[0]
         for length in (5e-9, 10e-9, 20e-9, 40e-9):
-            surrogate = spinode.fit(whole.between(0.0, length), sample_interval=INTERVAL, seed=seed)
+            surrogate = spinode.fit(whole.between(0.0, length), sample_interval=INTERVAL, seed=seed, embedding="derivative")
             scores = {name: spinode.evaluate(surrogate, test) for name, test in tests.items()}
             yield {
                 "part": "drives",
@@ -94,7 +94,7 @@ def drives(seed: int) -> Iterator[dict[str, Any]]:
 
 def skyrmion(seed: int) -> Iterator[dict[str, Any]]:
     """Run the published Mackey-Glass protocol on surrogates of 40 ns under steps of 50 ps, without and with a fast response."""
-    slow = spinode.fit(film_trace(drive("steps-50", 40e-9, 1))[0], sample_interval=INTERVAL, seed=seed)
+    slow = spinode.fit(film_trace(drive("steps-50", 40e-9, 1))[0], sample_interval=INTERVAL, seed=seed, embedding="derivative")
     both = fast_response(slow, film_trace(drive("steps-10", 40e-9, 1))[0])
     for name, device in (("surrogate", slow), ("with the fast response of 40 ns under steps of 10 ps", both)):
         yield {"part": "skyrmion", "seed": seed, "device": name, **_mackey_glass(device, seed)}
@@ -162,7 +162,7 @@ def four(seed: int) -> Iterator[dict[str, Any]]:
     repeat = round(HOLD / INTERVAL)
     true = torch.from_numpy(test.output["mz"][repeat::repeat].copy())[: (points - 1) * NODES].reshape(-1, NODES)
     for order in (2, 4, 6):
-        surrogate = spinode.fit(trace, sample_interval=INTERVAL, seed=0, order=order)
+        surrogate = spinode.fit(trace, sample_interval=INTERVAL, seed=0, embedding="derivative", order=order)
         scores = spinode.evaluate(surrogate, test)
         # Start from the first samples: the resting state of a weakly damped device may not be found.
         applied, output = (torch.from_numpy(next(iter(each.values())).copy())[:, None] for each in (test.drive, test.output))
