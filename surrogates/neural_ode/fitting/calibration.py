@@ -98,10 +98,19 @@ def calibrate(surrogate: Surrogate, traces: TraceSet | Sequence[Trace], validati
     factors = [factors[0], *(_usual_factor(factors[0], factor.shape[1])[None] for factor in factors[1:])]
     columns = [_calibrate_output(surrogate, groups, factors, index) for index in range(len(surrogate.ports.output))]
     steps = columns[0][0]
-    curve = _luck_of_choice(surrogate) * torch.as_tensor(np.stack([column[1] for column in columns], -1))
+    curve = torch.as_tensor(_rounded(_luck_of_choice(surrogate) * np.stack([column[1] for column in columns], -1)))
+    usual, memory = float(_rounded(np.array(usual))), float(_rounded(np.array(memory)))
     surrogate.spread = SpreadModel(torch.as_tensor(steps), curve, usual, memory, _other_drive(surrogate))
-    surrogate.spread_floor.copy_(torch.as_tensor([column[2] for column in columns]))
-    surrogate.spread_factor.copy_(torch.as_tensor(max(column[3] for column in columns)))
+    surrogate.spread_floor.copy_(torch.as_tensor(_rounded(np.array([column[2] for column in columns]))))
+    surrogate.spread_factor.copy_(torch.as_tensor(_rounded(np.array(max(column[3] for column in columns)))))
+
+
+def _rounded(values: Array) -> Array:
+    """Round to nine digits: the last bit of the initial states depends on the memory layout of a linear solver."""
+    digits = 8 - np.floor(np.log10(np.maximum(np.abs(values), 1e-290)))
+    scale = 10.0 ** np.minimum(digits, 300)
+    rounded: Array = np.round(values * scale) / scale
+    return rounded
 
 
 def _usual_factor(factors: Array, length: int) -> Array:
@@ -128,7 +137,7 @@ def widen_domain(surrogate: Surrogate, traces: Sequence[Trace]) -> None:
     reached = float(np.quantile(np.concatenate(parts), 0.995))
     radius = surrogate.domain.radius
     largest = max(MAX_WIDENING * float(radius), SMALL_DISTANCE)
-    radius.fill_(max(float(radius), min(1.05 * reached, largest)))
+    radius.fill_(max(float(radius), float(_rounded(np.array(min(1.05 * reached, largest))))))
 
 
 def _part(trace: Trace, start: float, stop: float) -> Trace:
