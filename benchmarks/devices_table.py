@@ -36,7 +36,8 @@ Written by `python benchmarks/devices_table.py` from the lines of `python benchm
 Each model is fitted on the training recordings alone. Score: root mean square error of a free run over a test recording without
 its first W samples (50; 4 for CED, 10 for MR damper and buck converter, 200 for devices with many modes), whose outputs are the
 only ones that a model is given, to find the initial state. NRMSE: divided by the standard deviation of the test. Median over
-seeds, smallest .. largest in parentheses; "diverged" is a free run that is not finite. spinode runs with its defaults; seconds
+seeds, smallest .. largest in parentheses; a number without them is that of one seed, which shows a direction and not a size,
+or of a method without random numbers. "diverged" is a free run that is not finite. spinode runs with its defaults; seconds
 are processor time of one fit.
 
 ARX and subspace identification choose their order (to 16) by a free run over the last part of the training recordings (a

@@ -15,7 +15,7 @@ from ...errors import ConfigError
 from ...traces.unfold import MAX_NEGATIVE, smooth_signs
 from .ports import Ports
 
-_FORMS = "'abs', or ('clip', low, high)"
+_FORMS = "'abs', or 'clip:LOW:HIGH', e.g. 'clip:-10:10'"
 
 
 @dataclass(frozen=True)

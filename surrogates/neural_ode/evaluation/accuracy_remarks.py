@@ -179,6 +179,9 @@ def baseline_remarks(surrogate: Surrogate, evaluation: Evaluation) -> Iterator[R
             after_change=True,
             remedy=better_fit(surrogate.record),
         )
+    elif ratio >= NO_GAIN:
+        text = f"On this recording it cannot be distinguished from a linear model: {comparison}, the surrogate {score(own)}."
+        yield Remark(NOTE, text)
     elif ratio > WEAK_GAIN:
         yield Remark(NOTE, f"It is only a little better than a linear model: {comparison}, the surrogate {score(own)}.")
     else:

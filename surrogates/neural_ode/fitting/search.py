@@ -39,11 +39,12 @@ from .splits import splits
 from .stages import Candidate, FieldBuilder, default_field, linear_field, stage_lengths
 from .structure import RIDGE_FACTORS, Structure, embeddings_to_try, starts_to_try
 
-#: Seconds of one core that a search of 10 000 samples may take.
+#: Estimated seconds that a search of 10 000 samples may take. What each round runs at least, and the algebra beside the
+#: kernels, come on top: half to twice as much.
 SECONDS = {"quick": 8.0, "default": 20.0, "long": 200.0}
 
-#: Shares of the time for the rounds of many short fits, of few full ones, and of the winner's variants and restarts.
-SHORT, FULL, LAST = 0.35, 0.35, 0.3
+#: Shares of the time for the rounds of many short fits and of few full ones; variants and restarts of the winner take the rest.
+SHORT, FULL = 0.35, 0.35
 
 #: Fewest orders of each embedding in the short round.
 MIN_ORDERS = 2

@@ -174,6 +174,13 @@ def test_error_below_the_noise_is_an_upper_limit(evaluation_with_scores, sentenc
     assert sentences(evaluation=evaluation_with_scores(0.2, model_error=unknown))[0].startswith("Use it with care")
 
 
+def test_larger_error_than_that_of_a_linear_model_is_never_called_better(evaluation_with_scores, sentences):
+    error = ModelError(0.2, 0.1, 0.3, {"mz": 0.2}, np.array([0.0]), 0.0, "repeats")
+    remarks = sentences(evaluation=evaluation_with_scores(0.2, model_error=error, baseline_nrmse=0.15))[1]
+    assert "cannot be distinguished from a linear model" in remarks
+    assert "better than a linear" not in remarks
+
+
 @pytest.mark.parametrize("corrected", [0.03, 0.2, 0.5])
 def test_grade_is_that_of_the_corrected_error(surrogate_with_record, evaluation_with_scores, corrected):
     evaluation = evaluation_with_scores(0.6, model_error=without_noise_of(0.3, corrected), baseline_nrmse=None)
