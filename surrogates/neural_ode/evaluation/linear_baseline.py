@@ -14,6 +14,9 @@ from ..ports import Ports
 #: Orders of the ARX models that are compared.
 ORDERS = (2, 4, 8, 16)
 
+#: Mean squared error, of variance one, by which a larger order must be better: below it is rounding.
+ROUNDING = 1e-18
+
 
 def fit_arx(
     outputs: Sequence[Array], inputs: Sequence[Array], cuts: Sequence[int], orders: Sequence[int] = ORDERS
@@ -55,7 +58,7 @@ def fit_arx(
         target = np.concatenate([targets for _, targets in systems])
         coefficients = np.linalg.lstsq(design, target, rcond=None)[0]
         error = float(np.mean([np.mean((_free_run(coefficients, order, y, u) - y) ** 2) for y, u in tests]))
-        if best_model is None or error < best_error:
+        if best_model is None or error < best_error - ROUNDING:
             best_error = error
             best_model = {
                 "order": order,
