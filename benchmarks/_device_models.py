@@ -25,6 +25,7 @@ from spinode import Surrogate, Trace
 from spinode.surrogates.neural_ode.evaluation.assessment import assess
 from spinode.surrogates.neural_ode.evaluation.matching import match_channels, resample_for_surrogate
 from spinode.surrogates.neural_ode.free_run import WARM_UP, estimate_initial_state
+from spinode.surrogates.neural_ode.member import median_of_members
 from spinode.surrogates.neural_ode.output_map import possible_signs, with_signs
 
 Run = Callable[[Trace], Array]
@@ -91,7 +92,7 @@ def run_freely(surrogate: Surrogate, test: Trace, washout: int) -> Array:
     starts = torch.stack([_initial_state(surrogate, grid, known, member) for member in range(len(surrogate.members))])
     with torch.no_grad():
         outputs, _, _ = surrogate.run_members(drive, starts, grid.parameters, dict(grid.interpolation), "rk4", per_member=True)
-    run: Array = outputs.mean(0).numpy()
+    run: Array = median_of_members(outputs).numpy()
     if len(grid.time) == len(test) and np.allclose(grid.time, test.time, rtol=0, atol=1e-3 * surrogate.interval):
         return run
     if not np.isfinite(run).all():

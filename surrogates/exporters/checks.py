@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from ... import kernels
 from ...errors import ExportError
+from ..neural_ode.member import median_of_members
 from ..neural_ode.model import SurrogateModel
 
 #: Largest accepted difference of values and gradients, relative to their size plus one standard deviation. A run of two dozen
@@ -60,7 +61,7 @@ class Runs:
         kinds = dict(zip(surrogate.ports.drive, interpolation, strict=False))
         with kernels.use("torch"):
             outputs, _, _ = surrogate.run_members(self.drive, self.state, self.parameters, kinds, "rk4", per_member=True)
-        return outputs.mean(0)
+        return median_of_members(outputs)
 
     def run_step(self, step: Callable[..., Any], surrogate: SurrogateModel, interpolation: tuple[str, ...]) -> Tensor:
         """Call an exported step repeatedly; returns outputs of shape (batch, time, outputs)."""

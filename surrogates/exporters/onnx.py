@@ -7,7 +7,7 @@
 * `state`: in deviations, shape (batch, members * values); the members of an ensemble are side by side. `Surrogate.state_from`
   and `resting_state` compute states of one member; without them start from the resting state in the file, or from zeros.
 * `parameters`: in SI units, shape (batch, parameters); only if the surrogate has parameters.
-* `output`: in SI units, shape (batch, time, outputs), the mean of the members. `last_state`: state at the last sample.
+* `output`: in SI units, shape (batch, time, outputs), the median of the members. `last_state`: state at the last sample.
 
 Numbers have the type of the surrogate, float64 or, after `surrogate.float()`, float32. The interpolation of the drives is part
 of the model. The metadata property "spinode" contains facts as JSON: inputs and outputs, names, units, sample interval [s],

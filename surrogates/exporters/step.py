@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ...dynamics.integrate import STATE_LIMIT, rk4_step
-from ..neural_ode.member import Member
+from ..neural_ode.member import Member, median_of_members
 from ..neural_ode.model import SurrogateModel
 from ..neural_ode.output_map import apply_output_map
 
@@ -54,7 +54,7 @@ class Step(nn.Module):
         return torch.cat(advanced, -1).clamp(-STATE_LIMIT, STATE_LIMIT)
 
     def read(self, state: Tensor, drive: Tensor) -> Tensor:
-        """Compute the outputs in SI units, averaged over the members.
+        """Compute the outputs in SI units, the median of the members.
 
         Args:
             state: In deviations, shape (..., members * values).
@@ -62,8 +62,8 @@ class Step(nn.Module):
         """
         parts = state.chunk(len(self.members), -1)
         outputs = [part[..., : self.outputs] + drive @ m.feedthrough.T for m, part in zip(self.members, parts, strict=True)]
-        # As in `simulate`, the mean of the members is that of what the instrument records.
-        return apply_output_map(self.ports, self.scales.output_si(torch.stack(outputs))).mean(0)
+        # As in `simulate`, the median of the members is that of what the instrument records.
+        return median_of_members(apply_output_map(self.ports, self.scales.output_si(torch.stack(outputs))))
 
 
 class StateStep(nn.Module):

@@ -18,6 +18,7 @@ from ...traces.trace import Trace, check_trace
 from ...typing import Array
 from .drive_interpolation import settled_drive
 from .embedding import BLOCK_FLOOR
+from .member import median_of_members
 from .model import SurrogateModel
 from .output_map import apply_limits, possible_signs, with_signs
 from .predicted_spread import distances
@@ -41,7 +42,7 @@ class FreeRun:
         spread: Calibrated standard deviation of recorded samples around the response, shape (time, outputs).
         outside: True at steps outside the domain of validity, shape (time,).
         diverged_at: Time at which the state reached its numerical limit [s], or None.
-        points: States (mean over members) and drives in deviations, shape (time, state + drive).
+        points: States (median over members) and drives in deviations, shape (time, state + drive).
     """
 
     time: Tensor
@@ -97,11 +98,11 @@ def run_along(surrogate: SurrogateModel, trace: Trace, *, from_rest: bool = Fals
     escaped = (states.abs() >= STATE_LIMIT).any(-1).any(0)
     time = torch.as_tensor(np.array(trace.time))
     inputs = surrogate.assemble_inputs(drive, trace.parameters, interpolation)[0]
-    points = torch.cat([states.mean(0), surrogate.scales.drive(inputs)], -1)
+    points = torch.cat([median_of_members(states), surrogate.scales.drive(inputs)], -1)
     other_drive = any(interpolation.get(name, kind) != kind for name, kind in surrogate.ports.interpolation.items())
     return FreeRun(
         time=time,
-        output=outputs.mean(0),
+        output=median_of_members(outputs),
         members=outputs,
         spread=predicted_spread(surrogate, outputs, points, other_drive=other_drive),
         outside=outside | escaped,
@@ -184,7 +185,7 @@ def _fit_initial_state(surrogate: SurrogateModel, embedded: _Embedded, member: i
 
 
 def short_run_errors(surrogate: SurrogateModel, trace: Trace, steps: int) -> Array:
-    """Compute the errors of free runs of a few samples from every measured state (mean over members), in deviations.
+    """Compute the errors of free runs of a few samples from every measured state (median over members), in deviations.
 
     Args:
         surrogate: The model.
@@ -211,7 +212,7 @@ def _errors_of_short_runs(surrogate: SurrogateModel, trace: Trace, steps: int, s
             ends = member.rollout(states[:count], stages[windows])[:, -1]
             predicted = member.read(ends, settled[steps : steps + count])
         errors.append(_within_limits(surrogate, predicted) - outputs[steps : steps + count])
-    return torch.stack(errors).mean(0)
+    return median_of_members(torch.stack(errors))
 
 
 def _within_limits(surrogate: SurrogateModel, outputs: Tensor) -> Tensor:

@@ -97,3 +97,21 @@ def roll_members(members: Sequence[Member], states: Tensor, stages: Tensor) -> T
     if all(type(member).rollout is Member.rollout for member in members):
         return rollouts([member.field for member in members], states, stages)
     return torch.stack([member.rollout(state, stages) for member, state in zip(members, states, strict=True)])
+
+
+def median_of_members(values: Tensor) -> Tensor:
+    """Return the median over members, by which one that leaves the others is outvoted; of an even number the mean of the two in
+    the middle.
+
+    Args:
+        values: Shape (members, ...).
+
+    Example:
+        >>> import torch
+        >>> median_of_members(torch.tensor([[1.0], [2.0], [4.0], [90.0]]))
+        tensor([3.])
+    """
+    ordered = values.sort(0).values
+    count = len(values)
+    middle: Tensor = 0.5 * (ordered[(count - 1) // 2] + ordered[count // 2])
+    return middle

@@ -20,7 +20,7 @@ from .domain import Domain
 from .drive_interpolation import settled_drive, stage_drive
 from .embedding import Embedding
 from .inputs import assemble_inputs, broadcast_batches
-from .member import Member, roll_members
+from .member import Member, median_of_members, roll_members
 from .output_map import apply_output_map
 from .ports import Ports
 from .predicted_spread import SpreadModel
@@ -116,7 +116,7 @@ class SurrogateModel(nn.Module):
         check_generator(generator)
         outputs, _, outside = self.run_members(drive, state, parameters, interpolation, solver)
         self._check_domain(outside, strict)
-        result = outputs.mean(0)
+        result = median_of_members(outputs)
         if noise:
             result = result + self.noise * torch.randn(
                 result.shape, generator=generator, dtype=result.dtype, device=result.device
@@ -293,7 +293,7 @@ class SurrogateModel(nn.Module):
         extended = torch.cat([drive, drive[..., -1:, :]], -2)
         held = dict.fromkeys(self.ports.drive, "held")
         outputs, states, outside = self.run_members(extended, memory, None, held, "rk4", per_member=True)
-        mean = outputs.mean(0)[..., 1:, :]
+        mean = median_of_members(outputs)[..., 1:, :]
         if generator is not None:
             mean = mean + self.noise * torch.randn(mean.shape, generator=generator, dtype=mean.dtype, device=mean.device)
         return Response(mean, states[..., -1, :], outside[..., 1:])
@@ -383,7 +383,7 @@ class SurrogateModel(nn.Module):
         outputs = apply_output_map(self.ports, outputs)
         if not bool(torch.isfinite(outputs).all()):
             raise DomainError("the run produced NaN or infinite values: the vector field is not finite along it.")
-        mean = states.mean(0)
+        mean = median_of_members(states)
         return outputs, states, self.domain.outside(torch.cat([mean, u.expand(*mean.shape[:-1], u.shape[-1])], -1))
 
     def _starts(self, inputs: Tensor, state: Tensor | None, per_member: bool) -> list[Tensor]:

@@ -147,7 +147,7 @@ def _calibrate_output(
     count = independent_errors(scores[0], groups[0].independent)
     widening = few_errors_factor(count) * best_of_factor(_equally_good(surrogate, count), count)
     curve = np.maximum(widening * curve, 1e-3 * typical)
-    if len(surrogate.members) == 1:
+    if not groups[0].deviation.any():  # single members have made the errors, and all their causes are in the curve
         return steps, curve, noise, 1.0
     curve = COMMON_SHARE * curve
     ratios = []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,13 +20,15 @@ from ..embedding import Embedding
 from ..evaluation.linear_baseline import fit_arx
 from ..evaluation.short_runs import choose_short_run_steps, short_run_steps
 from ..free_run import short_run_errors
+from ..member import Member
 from ..output_map import apply_output_map
 from ..surrogate import Surrogate
-from .calibration import calibrate, visited_states
+from .calibration import calibrate
 from .checkpoint import Checkpoint
 from .config import FitConfig
 from .consensus import Ranking, probe_runs, rank_restarts
 from .fit_latent import fit_latent
+from .left_out import segments_left_out, visited_states
 from .prepare import Prepared, columns, input_columns, on_common_grid, prepare
 from .search import Search, SearchResult
 from .stages import Candidate, FieldBuilder, default_field
@@ -95,9 +97,9 @@ def fit(
     stored = Checkpoint(checkpoint, _identity(traces, config, build))
     if config.embedding == "latent":
         surrogate = fit_latent(on_grid, config, report)
+        calibrate(surrogate, on_grid, config.validation)
     else:
         surrogate = _fit_fields(on_grid, config, vector_field, stored, report)
-    calibrate(surrogate, on_grid, config.validation)
     recorded = np.concatenate(columns(on_grid, surrogate.ports.output, "output"))
     surrogate.record["residual_steps"] = choose_short_run_steps(recorded, surrogate.noise.numpy())
     surrogate.record["residual_level"] = residual_level(surrogate, on_grid, config)
@@ -126,8 +128,9 @@ def _fit_fields(
     if vector_field is None and _leaves_modes(found, config):
         latent = _better_latent(on_grid, config, found, progress)
         if latent is not None:
+            calibrate(latent, on_grid, config.validation)
             return latent
-    surrogate = _assemble(found.prepared, config, found.candidates, progress)
+    surrogate = _assemble(found.prepared, on_grid, config, found.candidates, progress, found.members)
     surrogate.record.update(found.record)
     return surrogate
 
@@ -185,7 +188,7 @@ def _fit_adam_restarts(
     assert config.order is not None
     prepared = prepare(on_grid, Embedding(config.embedding, config.order), config)
     candidates = _run_adam(prepared, config, vector_field or default_field(config), stored, progress)
-    surrogate = _assemble(prepared, config, candidates, progress)
+    surrogate = _assemble(prepared, on_grid, config, candidates, progress, lambda index: candidates[index].members)
     surrogate.record.update(record)
     return surrogate
 
@@ -229,21 +232,31 @@ def _run_adam(
     return candidates
 
 
-def _assemble(prepared: Prepared, config: FitConfig, candidates: list[Candidate], progress: Progress) -> Surrogate:
-    """Choose among the restarts, calibrate the spread, and determine the domain of validity."""
+def _assemble(
+    prepared: Prepared,
+    on_grid: TraceSet,
+    config: FitConfig,
+    candidates: list[Candidate],
+    progress: Progress,
+    members_of: Callable[[int], list[Member]],
+) -> Surrogate:
+    """Choose among the restarts, determine the domain of validity, and calibrate the spread."""
     probes = probe_runs([candidate.member for candidate in candidates], prepared, seed=config.seed)
     ranking = rank_restarts([candidate.validation for candidate in candidates], probes)
     if not np.isfinite(candidates[ranking.order[0]].validation):
         raise FitError("no restart gave a finite free run over the validation segment; try more restarts or a larger ridge.")
     kept = ranking.order[: config.members]
-    members = [candidates[index].member for index in kept]
+    members = [member for index in kept for member in members_of(index)]
     for index in kept:
         reason = f"; {ranking.reason}" if index == kept[0] and len(candidates) > 1 else ""
         progress(f"kept restart {index + 1}: validation NRMSE {candidates[index].validation:.4f}{reason}")
     points = torch.cat([visited_states(members, prepared), prepared.drive], -1)
     fitted = torch.cat([points[first : last + 1] for first, last in prepared.samples.segments])
     unseen = torch.cat([points[first : last + 1] for first, last in prepared.validation])
-    return Surrogate(
+    splits = candidates[kept[0]].splits
+    if len(splits) > 1:  # all samples are fitted in the end
+        fitted, unseen = torch.cat([fitted, unseen]), unseen[:0]
+    surrogate = Surrogate(
         ports=prepared.ports,
         embedding=prepared.embedding,
         interval=prepared.interval,
@@ -253,6 +266,11 @@ def _assemble(prepared: Prepared, config: FitConfig, candidates: list[Candidate]
         noise=prepared.noise,
         record=_choice_record(candidates, ranking, config),
     )
+    fits = [
+        (split, [candidates[index].members[number] for index in kept]) for number, split in enumerate(splits) if len(splits) > 1
+    ]
+    calibrate(surrogate, on_grid, config.validation, list(segments_left_out(fits, on_grid)))
+    return surrogate
 
 
 def _choice_record(candidates: list[Candidate], ranking: Ranking, config: FitConfig) -> dict[str, Any]:

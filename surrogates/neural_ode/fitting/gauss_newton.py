@@ -63,6 +63,7 @@ class Climb:
         start: Member | None = None,
     ) -> None:
         self.prepared, self.config, self.number, self.checkpoint = prepared, config, number, checkpoint
+        self.build = build
         self.member = new_member(prepared, build, config.seed * 1000 + number)
         if start is not None:
             start_linear(self.member, start)
@@ -107,10 +108,21 @@ class Climb:
         """Let the next stage start from the weights of the best one."""
         self.theta = self.best_theta
 
+    def continued(self, prepared: Prepared, number: int) -> Climb:
+        """Return another fit that starts from the weights of the best stage.
+
+        Args:
+            prepared: Recordings in the same embedding and scales.
+            number: Number of the other fit.
+        """
+        other = Climb(prepared, self.config, self.build, number, self.checkpoint)
+        other.theta = other.best_theta = self.best_theta
+        return other
+
     @property
     def candidate(self) -> Candidate:
         """The member with its validation error and history."""
-        return Candidate(self.member, self.error, self.history)
+        return Candidate([self.member], self.error, self.history, [self.prepared])
 
     def _write(self, theta: Tensor) -> None:
         self.layout.write(theta)

@@ -6,20 +6,21 @@ validation segments, which is also the one by which the verdict judges the fit.
 1. Linear models of all embeddings. The best is the bar that a network must clear, and the point where it can start.
 2. Networks, from the linear model of their embedding and from random weights, through short windows on a part of the samples.
 3. The best of them on all samples, up to the longest window.
-4. The winner with other penalties, widths and longer windows, and restarts of it.
+4. The winner with other penalties and longer windows, restarts of it, and further iterations while they help.
 
 The number of candidates in a round follows from the time that `effort` grants. It is counted in estimated operations, not by
 the clock, so that a search ends with the same result on a slow machine. Short recordings are split in several ways
-(cross-validation), since one validation segment of a few hundred samples ranks structures by chance.
+(cross-validation), since one validation segment of a few hundred samples ranks structures by chance. The fits of all splits
+become the members of the surrogate (see `committee`).
 
-Source: Jamieson & Talwalkar, AISTATS 2016 (successive halving).
+Sources: Jamieson & Talwalkar, AISTATS 2016 (successive halving); Krogh & Vedelsby, NIPS 1994 (ensembles by cross-validation).
 """
 
 from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -30,18 +31,22 @@ from ....errors import FitError
 from ....traces.trace import TraceSet
 from ....typing import Progress
 from ..embedding import Embedding
+from ..member import Member
 from .checkpoint import Checkpoint
+from .committee import committee
 from .config import FitConfig
 from .consensus import probe_runs
 from .gauss_newton import Climb
 from .prepare import Prepared, prepare
 from .splits import splits
-from .stages import Candidate, FieldBuilder, default_field, linear_field, stage_lengths
+from .stages import MIN_FREE_WINDOW, Candidate, FieldBuilder, default_field, linear_field, stage_lengths
 from .structure import RIDGE_FACTORS, Structure, embeddings_to_try, starts_to_try
 
-#: Estimated seconds that a search of 10 000 samples may take. What each round runs at least, and the algebra beside the
-#: kernels, come on top: half to twice as much.
-SECONDS = {"quick": 8.0, "default": 20.0, "long": 200.0}
+#: Estimated seconds that a search of 10 000 samples may take, apart from what each round runs at least.
+SECONDS = {"quick": 8.0, "default": 25.0, "long": 200.0}
+
+#: Share of these seconds beyond which the winner is no longer improved by further iterations.
+POLISH = 1.5
 
 #: Shares of the time for the rounds of many short fits and of few full ones; variants and restarts of the winner take the rest.
 SHORT, FULL = 0.35, 0.35
@@ -66,13 +71,14 @@ IMPROVED = 0.97
 #: Largest magnitude of a run under the probe drive, in deviations of the output, that does not count as divergence.
 MAX_PROBE = 30.0
 
-#: Estimated seconds of one Gauss-Newton iteration by sample, for 357 weights and two state values.
-SECONDS_PER_SAMPLE = 6e-6
+#: Estimated seconds of one Gauss-Newton iteration: n samples, w weights, d state values of which c are compared take
+#: n (PRODUCTS c w^2 + SLOPES w d^2) + SOLUTION w^3 + OVERHEAD.
+PRODUCTS, SLOPES, SOLUTION, OVERHEAD = 1e-10, 7e-10, 6e-11, 5e-3
 
 
 @dataclass
 class Arm:
-    """One candidate of the race: fits of one structure to all splits of the recordings, the first of which is kept."""
+    """One candidate of the race: fits of one structure to all splits of the recordings."""
 
     structure: Structure
     start: str
@@ -81,13 +87,16 @@ class Arm:
 
     @property
     def climb(self) -> Climb:
-        """The fit that is kept if this arm wins."""
+        """The fit of the first split, whose validation segments are the ends of the recordings."""
         return self.climbs[0]
 
     @property
     def error(self) -> float:
-        """Root mean square of the validation errors of all splits."""
-        return float(np.sqrt(np.mean([climb.error**2 for climb in self.climbs])))
+        """Geometric mean of the validation errors of all splits.
+
+        The block that is least like the others, of which no fit can know much, would decide a mean of squares.
+        """
+        return float(np.exp(np.mean(np.log([max(climb.error, 1e-300) for climb in self.climbs]))))
 
     @property
     def rank(self) -> tuple[bool, float]:
@@ -105,6 +114,7 @@ class SearchResult:
         prepared: Recordings in its embedding.
         candidates: One fit per restart.
         record: Entries for the record of the fit: "search", "structure", "linear_validation", "search_choice".
+        members: Returns the members that a candidate contributes to the surrogate, by its number.
     """
 
     config: FitConfig
@@ -112,6 +122,7 @@ class SearchResult:
     prepared: Prepared
     candidates: list[Candidate]
     record: dict[str, Any]
+    members: Callable[[int], list[Member]]
 
 
 class Search:
@@ -154,6 +165,7 @@ class Search:
             arms = sorted(self._restarts(only, []), key=lambda arm: arm.rank)
         else:
             arms = self._race(embeddings)
+        arms = self._polish(arms)
         best = arms[0]
         linear = min(self.linear.values(), key=lambda arm: arm.rank) if self.linear else None
         if linear is not None and not linear.rank[0] and (best.rank[0] or linear.error <= _limit(EQUALLY_GOOD, best.error)):
@@ -236,9 +248,19 @@ class Search:
                 arm = self._variant(arm, arm.structure, longer)
         return arm
 
-    def _variant(self, arm: Arm, structure: Structure, windows: Sequence[int]) -> Arm:
+    def _polish(self, arms: list[Arm]) -> list[Arm]:
+        """Run further iterations of the best arm while they lower its error and there is time."""
+        best, *others = sorted(arms, key=lambda arm: arm.rank)
+        while not best.rank[0] and best.error > NEGLIGIBLE and self.spent < POLISH * self.seconds:
+            variant = self._variant(best, best.structure, [max(entry["window"] for entry in best.climb.history)], 1.0)
+            if variant is best:
+                break
+            best = variant
+        return [best, *others]
+
+    def _variant(self, arm: Arm, structure: Structure, windows: Sequence[int], share: float = SHORT_ITERATIONS) -> Arm:
         variant = self._arm(structure, "winner", template=arm)
-        self._climb(variant, windows, 3, None, SHORT_ITERATIONS)
+        self._climb(variant, windows, 3, None, share)
         better = not variant.rank[0] and variant.error < IMPROVED * arm.error
         return variant if better else arm
 
@@ -286,16 +308,17 @@ class Search:
         config = self.config
         most = config.max_samples if samples is None else min(samples, config.max_samples)
         iterations = max(2, round(share * config.iterations))
+        seconds = 0.0
         try:
             for climb in arm.climbs:
                 climb.config = replace(climb.config, max_samples=most, iterations=iterations)
                 for window in windows:
                     climb.stage(window, lambda line: self.progress(f"{arm.structure.name}  {line}"))
+                    seconds += climb.history[-1]["steps"] * self._iteration_seconds(climb, window, most)
             arm.diverged = self._diverges(arm)
         except FitError as error:
             self.progress(f"{arm.structure.name} failed: {error}")
             arm.diverged = True
-        seconds = self._cost(arm, windows, samples, share)
         self.spent += seconds
         entry = {
             "structure": arm.structure.to_dict(),
@@ -316,12 +339,21 @@ class Search:
         return not bool(torch.isfinite(runs).all()) or float(runs.abs().max()) > MAX_PROBE
 
     def _cost(self, arm: Arm, windows: Sequence[int], samples: int | None, share: float) -> float:
-        """Return the estimated seconds of some stages."""
-        climb, available = arm.climb, len(arm.climb.prepared.samples.states)
-        most = min(available, self.config.max_samples if samples is None else samples)
-        by_window = [most / (8 if window == 1 else 4 if window < 20 else 1) for window in windows]
-        size = len(climb.theta) / 357 * climb.prepared.samples.states.shape[-1] / 2
-        return len(arm.climbs) * SECONDS_PER_SAMPLE * size * sum(by_window) * share * self.config.iterations
+        """Return the estimated seconds of some stages, if they take all their iterations."""
+        most = self.config.max_samples if samples is None else samples
+        by_window = [self._iteration_seconds(arm.climb, window, most) for window in windows]
+        return len(arm.climbs) * sum(by_window) * share * self.config.iterations
+
+    @staticmethod
+    def _iteration_seconds(climb: Climb, window: int, samples: int) -> float:
+        """Return the estimated seconds of one iteration of a stage that may use a number of samples."""
+        prepared, weights = climb.prepared, len(climb.theta)
+        states, outputs = prepared.samples.states.shape[-1], prepared.samples.outputs
+        available = sum(last - first for first, last in prepared.samples.segments)
+        used = min(available, samples / (8 if window == 1 else 4 if window < MIN_FREE_WINDOW else 1))
+        compared = outputs if window >= MIN_FREE_WINDOW else states
+        products = used * (PRODUCTS * compared * weights**2 + SLOPES * weights * states**2)
+        return products + SOLUTION * weights**3 + OVERHEAD
 
     def _simplest_of_equals(self, arms: Sequence[Arm]) -> Arm | None:
         usable = [arm for arm in arms if not arm.rank[0]]
@@ -348,8 +380,21 @@ class Search:
             "search_choice": reason,
             "effort": self.config.effort,
         }
-        candidates = [Candidate(arm.climb.member, arm.error, arm.climb.history) for arm in arms]
-        return SearchResult(best.structure.settle(self.config), best.structure, best.climb.prepared, candidates, record)
+        candidates = [
+            Candidate(
+                [climb.member for climb in arm.climbs], arm.error, arm.climb.history, [climb.prepared for climb in arm.climbs]
+            )
+            for arm in arms
+        ]
+
+        def members(index: int) -> list[Member]:
+            climbs = arms[index].climbs
+            found = committee(climbs, [next(self._numbers) for _ in climbs], self.progress)
+            return found[:1] if arms[index].structure.linear else found  # there is one minimum
+
+        return SearchResult(
+            best.structure.settle(self.config), best.structure, best.climb.prepared, candidates, record, members
+        )
 
     def _reason(self, best: Arm, linear: Arm | None) -> str:
         count = len({entry["name"] for entry in self.entries})

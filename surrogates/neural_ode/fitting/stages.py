@@ -37,14 +37,21 @@ class Candidate:
     """The result of one restart.
 
     Attributes:
-        member: Vector field and feedthrough.
-        validation: NRMSE of its free run over the validation segments.
-        history: One entry per stage, in plain JSON.
+        members: Vector field and feedthrough of the fit to each split of the recordings.
+        validation: NRMSE of free runs over the validation segments, each by the member that has not seen it.
+        history: One entry per stage of the first member, in plain JSON.
+        splits: What each member has fitted, and its validation segments.
     """
 
-    member: Member
+    members: list[Member]
     validation: float
     history: list[dict[str, Any]] = field(default_factory=list)
+    splits: list[Prepared] = field(default_factory=list)
+
+    @property
+    def member(self) -> Member:
+        """The fit of the first split."""
+        return self.members[0]
 
 
 def default_field(config: FitConfig) -> FieldBuilder:

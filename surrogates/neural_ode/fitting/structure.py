@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -13,8 +14,15 @@ from .config import FitConfig
 #: Largest number of state values that the search tries.
 MAX_STATE = 24
 
-#: Penalties over the first one, and widths, that the search tries where data are few or noisy.
+#: Penalties over the first one that the search tries.
 RIDGE_FACTORS = (1.0, 30.0, 1000.0)
+
+#: Hidden layers that the search tries. Small networks cost a fifth, and few data do not determine more weights.
+WIDTHS: dict[str, tuple[tuple[int, ...], ...]] = {
+    "quick": ((8, 8),),
+    "default": ((8, 8), (16, 16)),
+    "long": ((8, 8), (16, 16), (32, 32)),
+}
 
 
 @dataclass(frozen=True)
@@ -99,7 +107,6 @@ def starts_to_try(config: FitConfig, embeddings: list[Embedding], *, linear: boo
     """
     starts = ("linear", "random") if linear else ("random",)
     ridges = [config.first_ridge * factor for factor in RIDGE_FACTORS] if config.ridge is None else [config.first_ridge]
-    for ridge in ridges:
-        for embedding in embeddings:
-            for start in starts:
-                yield Structure(embedding.kind, embedding.order, config.first_hidden, ridge), start
+    widths = WIDTHS[config.effort] if config.hidden is None else (config.hidden,)
+    for ridge, embedding, hidden, start in itertools.product(ridges, embeddings, widths, starts):
+        yield Structure(embedding.kind, embedding.order, hidden, ridge), start
