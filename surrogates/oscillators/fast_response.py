@@ -81,10 +81,9 @@ class WithFastResponse(nn.Module):
 
     def step_block(self, memory: Tensor, drive: Tensor, *, generator: torch.Generator | None = None) -> Response:
         """Continue by a block of samples; see `spinode.contracts.driven_device.DrivenDevice`."""
-        width = self.surrogate.state_size
         taps, _, drives = self.kernel.shape
-        response = self.surrogate.step_block(memory[..., :width], drive, generator=generator)
-        past = memory[0, ..., width:].unflatten(-1, (taps, drives))
+        own, past = memory[..., : -taps * drives], memory[0, ..., -taps * drives :].unflatten(-1, (taps, drives))
+        response = self.surrogate.step_block(own, drive, generator=generator)
         line = torch.cat([past, self._scaled(drive).expand(*past.shape[:-2], *drive.shape[-2:])], -2)
         output = response.output + _filtered(line, self.kernel)[..., 1:, :]
         return Response(output, self._packed(response.memory, line[..., -taps:, :]), response.outside)
