@@ -100,19 +100,6 @@ class Domain(nn.Module):
         margin = 0.05 * (high - low) + 1e-6
         return far | ((requested < low - margin) | (requested > high + margin)).any(-1)
 
-    def outside_inputs(self, inputs: Tensor) -> Tensor:
-        """Return True for each input that is outside the domain whatever the state.
-
-        Args:
-            inputs: The last columns of points, shape (..., drive).
-
-        Returns:
-            Shape (...,), bool.
-        """
-        fitted = self.points[:, self.points.shape[-1] - inputs.shape[-1] :]
-        low, high = fitted.amin(0) - self.radius, fitted.amax(0) + self.radius
-        return ((inputs < low) | (inputs > high)).any(-1)
-
     def _far(self, points: Tensor) -> Tensor:
         """Return True for each point that is farther than the radius from all fitted ones.
 

@@ -120,10 +120,6 @@ class Embedding:
         """Return what the vector field sees of a drive that stays constant, shape (..., drive_size(channels))."""
         return self.method.constant_field_drive(drive, self.order)
 
-    def latest(self, state: Tensor, state_scale: Tensor) -> Tensor:
-        """Return what is read of a state at its latest sample, `lookahead` after the present one; see `EmbeddingKind.latest`."""
-        return self.method.latest(state, state_scale, self.order)
-
     def rates(self, outputs: int) -> int:
         """Return the number of rates that the learned part has to return."""
         return outputs if self.chain else self.order * outputs

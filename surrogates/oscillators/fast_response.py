@@ -131,7 +131,7 @@ def fast_response(
     cross-validation over segments of time.
 
     Args:
-        surrogate: A fitted surrogate with the derivative embedding and without parameters.
+        surrogate: A fitted surrogate without parameters.
         traces: Recordings under piecewise constant drives, as fast as those of later use; those of the fit may be among them.
         taps: Filter lengths that are tried, in samples; 0 stands for no filter.
 
@@ -142,8 +142,8 @@ def fast_response(
         ConfigError: lengths that are negative, or a surrogate that cannot be run in blocks.
         TraceError: recordings that are too short, or have other channels.
     """
-    if surrogate.embedding.lookahead or surrogate.ports.parameters:
-        raise ConfigError("a fast response needs a surrogate with the derivative embedding and without parameters.")
+    if surrogate.ports.parameters:
+        raise ConfigError("a fast response needs a surrogate without parameters, which runs in blocks.")
     lengths = sorted(set(whole_numbers("taps", taps, 0, MAX_TAPS, example=TAPS)))
     traces = [traces] if isinstance(traces, Trace) else list(traces)
     errors, drives = [], []

@@ -117,27 +117,6 @@ class EmbeddingKind(ABC):
         """Return what the vector field sees of a drive that stays constant, shape (..., drive_size)."""
         return drive
 
-    def latest(self, state: Tensor, state_scale: Tensor, order: int) -> Tensor:
-        """Return b_0 at the latest sample that the state contains, `lookahead` samples after the present one.
-
-        Args:
-            state: In deviations, shape (..., state).
-            state_scale: Standard deviation of each state block, shape (order, outputs).
-            order: Number of blocks.
-
-        Returns:
-            What `Member.read` takes as a state; for a causal embedding the state itself.
-
-        Raises:
-            ConfigError: a kind that looks ahead and does not define this.
-        """
-        if self.lookahead(order):
-            raise ConfigError(
-                f"the embedding {self.name!r} does not say how its state is read {self.lookahead(order)} samples ahead, which "
-                "runs block by block need; define `latest` in its class, or fit with embedding='derivative'."
-            )
-        return state
-
     def pack_member(self, member: Member) -> dict[str, Any] | None:
         """Return the layout of a member as plain JSON, where it is not the default network of a vector field."""
         return None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from types import MappingProxyType
 
 import numpy as np
@@ -19,8 +18,7 @@ class DelayEmbedding(EmbeddingKind):
     """b_j = j-th forward difference of b_0 over one sample.
 
     These are the forward samples y(t), y(t + dt), ... of Chen et al. in a basis whose members have comparable deviation. The
-    drive is embedded alike, so it must be known order - 1 samples ahead of the sample that is read. Block by block the state
-    is read at its last forward sample instead, which needs no later drive (`latest`).
+    drive is embedded alike, so it must be known order - 1 samples ahead.
 
     Source: Chen et al., Nat. Commun. 13, 1016 (2022).
     """
@@ -56,12 +54,6 @@ class DelayEmbedding(EmbeddingKind):
     def field_drive(self, stages: Tensor, order: int) -> Tensor:
         """Return the stages of the present step and of the `order - 1` steps after it."""
         return forward_samples(stages, order)
-
-    def latest(self, state: Tensor, state_scale: Tensor, order: int) -> Tensor:
-        """Return b_0 of the last forward sample, the binomial sum of all differences; shape (..., outputs)."""
-        blocks = state.unflatten(-1, tuple(state_scale.shape))
-        binomial = state.new_tensor([math.comb(order - 1, j) for j in range(order)])
-        return torch.einsum("...jn,jn->...n", blocks, binomial[:, None] * state_scale / state_scale[0])
 
     def constant_field_drive(self, drive: Tensor, order: int) -> Tensor:
         """Return the drive `order` times."""

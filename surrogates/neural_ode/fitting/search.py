@@ -56,8 +56,8 @@ MIN_FULL = 3
 SHORT_SAMPLES, FIRST_WINDOW, SHORT_ITERATIONS = 6000, 4, 0.5
 
 #: Structures whose errors are within this factor, or both below a thousandth, are equally good. The linear model is taken then,
-#: or the smallest state. Embeddings of derivatives are preferred by a little more: they need no drive of later samples, and run
-#: block by block in reservoirs.
+#: or the smallest state. Embeddings of derivatives are preferred by a little more: they need no drive of later samples, and
+#: no further steps block by block in reservoirs.
 EQUALLY_GOOD, EQUAL_OF_DERIVATIVES, NEGLIGIBLE = 1.1, 1.2, 1e-3
 
 #: Ratio of the error after a variation to that before, below which the variation is kept.
