@@ -1,4 +1,4 @@
-"""`frozen_devices`: devices as reservoirs and networks keep them, so that training these leaves the caller's devices as they were."""
+"""`frozen_devices`: devices as reservoirs and networks keep them, so that training changes nothing of the caller's."""
 
 from __future__ import annotations
 
