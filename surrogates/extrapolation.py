@@ -4,23 +4,43 @@ from __future__ import annotations
 
 import warnings
 
-from ..errors import DomainWarning
+from ..errors import DomainError, DomainWarning
 
 FITTED_DOMAIN = "the domain the surrogate was fitted on"
 REDUCE_DRIVE = "Reduce the drive, or fit on a trace that covers it."
 
 
-def warn_of_extrapolation(owner: object, share: float, what: str, remedy: str, *, stacklevel: int = 3) -> None:
-    """Warn that part of a run is an extrapolation; once for each owner, and not if the share is 0.
+def warn_of_extrapolation(
+    owner: object, share: float, what: str, remedy: str, *, strict: bool = False, first: str = "", stacklevel: int = 3
+) -> bool:
+    """Warn that part of a run is an extrapolation; not if the share is 0.
+
+    An owner that has warned warns again if more than twice the largest share of which it has warned lies outside: one run after
+    another of a training loop stays quiet, a run that is much farther outside does not.
 
     Args:
-        owner: The object that is run; it remembers that it has warned.
+        owner: The object that is run; it remembers of which share it has warned.
         share: Share of the steps outside the domain.
         what: Name of the domain, such as "the domain the device was fitted on".
         remedy: What to do about it, one sentence.
+        strict: Raise an error instead, at every run.
+        first: Where the run leaves the domain first, if known.
         stacklevel: As in `warnings.warn`, counted from this function; 3 is the caller of the method that calls it.
+
+    Returns:
+        True if it has warned.
+
+    Raises:
+        DomainError: `strict` is set and the share is not 0.
     """
-    if share > 0 and not getattr(owner, "_warned", False):
-        object.__setattr__(owner, "_warned", True)
-        message = f"{share:.1%} of the steps lie outside {what}: the result there is an extrapolation. {remedy}"
-        warnings.warn(message, DomainWarning, stacklevel=stacklevel)
+    if not share > 0:
+        return False
+    where = f", {first}" if first else ""
+    message = f"{share:.1%} of the steps lie outside {what}{where}: the result there is an extrapolation. {remedy}"
+    if strict:
+        raise DomainError(f"{message} Or pass strict=False.")
+    if share <= 2 * getattr(owner, "_warned", 0.0):
+        return False
+    object.__setattr__(owner, "_warned", share)
+    warnings.warn(message, DomainWarning, stacklevel=stacklevel)
+    return True

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
-from ...contracts.driven_device import Response
 from ...dynamics.fixed_points import fixed_point
 from ...dynamics.integrate import adaptive_rollout
 from ...dynamics.scales import Scales
-from ...errors import ConfigError, DomainError, DomainWarning, TraceError
+from ...errors import DomainError, TraceError
 from ...random import check_generator
 from ...tensors import real_tensor
+from ..extrapolation import FITTED_DOMAIN, REDUCE_DRIVE, warn_of_extrapolation
 from .domain import Domain
 from .drive_interpolation import settled_drive, stage_drive
 from .embedding import Embedding
@@ -253,51 +252,6 @@ class SurrogateModel(nn.Module):
         seen = self.embedding.constant_field_drive(u)
         return fixed_point(self.members[member].field, self.domain.points, seen, self.state_size)
 
-    # --- block by block, as reservoirs need it: `spinode.contracts.driven_device.DrivenDevice` --------------------------
-
-    @property
-    def drives(self) -> tuple[str, ...]:
-        """Names of the drives."""
-        return self.ports.drive
-
-    @property
-    def outputs(self) -> tuple[str, ...]:
-        """Names of the outputs."""
-        return self.ports.output
-
-    def initial_state(self, drive: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
-        """Return resting states under a drive, shape (members, ..., state); see `DrivenDevice`."""
-        inputs, _ = self.assemble_inputs(drive.unsqueeze(-2), None, None)
-        return torch.stack([self._resting_states(inputs, member) for member in range(len(self.members))])
-
-    def step_block(self, memory: Tensor, drive: Tensor, *, generator: torch.Generator | None = None) -> Response:
-        """Continue by a block of held samples; see `DrivenDevice`.
-
-        With a generator, the measurement noise of the fitted recordings is added.
-
-        Raises:
-            ConfigError: an embedding that needs the drive ahead, or a surrogate with parameters.
-            TraceError: a drive of another shape, or with NaN.
-        """
-        if self.embedding.lookahead or self.ports.parameters:
-            reason = (
-                f"a {self.embedding.kind} embedding, which needs the drive {self.embedding.lookahead} samples ahead,"
-                if self.embedding.lookahead
-                else f"parameters ({', '.join(self.ports.parameters)})"
-            )
-            raise ConfigError(
-                f"a surrogate with {reason} cannot be run block by block; fit one with embedding='derivative' and without "
-                "parameters."
-            )
-        # One more sample, of which only the start counts: the end of the block.
-        extended = torch.cat([drive, drive[..., -1:, :]], -2)
-        held = dict.fromkeys(self.ports.drive, "held")
-        outputs, states, outside = self.run_members(extended, memory, None, held, "rk4", per_member=True)
-        mean = median_of_members(outputs)[..., 1:, :]
-        if generator is not None:
-            mean = mean + self.noise * torch.randn(mean.shape, generator=generator, dtype=mean.dtype, device=mean.device)
-        return Response(mean, states[..., -1, :], outside[..., 1:])
-
     def describe(self) -> str:
         """Return a few lines of text: ports with units, state, step, members.
 
@@ -365,26 +319,53 @@ class SurrogateModel(nn.Module):
         """
         inputs, kinds = self.assemble_inputs(drive, parameters, interpolation)
         u = self.scales.drive(inputs)
-        stages = self.drive_stages(u, kinds)
         settled = settled_drive(u, kinds)[..., : len(self.ports.drive)]
-        starts = self._starts(inputs, state, per_member)
-        stacked = torch.stack(starts)
-        fields = [member.field for member in self.members]
+        starts = torch.stack(self._starts(inputs, state, per_member))
+        states = self.integrate(starts, self.drive_stages(u, kinds), solver)
+        return self.read_members(states, settled), states, self.outside_domain(states, u)
+
+    def integrate(self, starts: Tensor, stages: Tensor, solver: str = "rk4") -> Tensor:
+        """Return the states of all members, shape (members, ..., steps + 1, state).
+
+        Args:
+            starts: Initial states, shape (members, ..., state).
+            stages: What the vector field sees of the drive in each step, from `drive_stages`.
+            solver: As in `simulate`.
+        """
         if not stages.shape[-3]:
-            states = stacked.unsqueeze(-2)  # one sample: no step to take
-        elif solver == "rk4":
-            states = roll_members(self.members, stacked, stages)
-        else:
-            wide = stages.expand(*stacked.shape[1:-1], *stages.shape[-3:])
-            runs = [adaptive_rollout(field, start, wide, method=solver) for field, start in zip(fields, starts, strict=True)]
-            states = torch.stack(runs)
+            return starts.unsqueeze(-2)  # one sample: no step to take
+        if solver == "rk4":
+            return roll_members(self.members, starts, stages)
+        wide = stages.expand(*starts.shape[1:-1], *stages.shape[-3:])
+        fields = [member.field for member in self.members]
+        runs = [adaptive_rollout(field, start, wide, method=solver) for field, start in zip(fields, starts, strict=True)]
+        return torch.stack(runs)
+
+    def read_members(self, states: Tensor, settled: Tensor) -> Tensor:
+        """Return the outputs of all members in SI units, shape (members, ..., time, outputs).
+
+        Args:
+            states: Shape (members, ..., time, state).
+            settled: Drives to which the samples have responded, in deviations, shape (..., time, drives).
+
+        Raises:
+            DomainError: outputs that are NaN or infinite.
+        """
         read = [member.read(each, settled) for member, each in zip(self.members, states, strict=True)]
-        outputs = torch.stack([self.scales.output_si(each) for each in read])
-        outputs = apply_output_map(self.ports, outputs)
+        outputs = apply_output_map(self.ports, torch.stack([self.scales.output_si(each) for each in read]))
         if not bool(torch.isfinite(outputs).all()):
             raise DomainError("the run produced NaN or infinite values: the vector field is not finite along it.")
+        return outputs
+
+    def outside_domain(self, states: Tensor, u: Tensor) -> Tensor:
+        """Return True at the samples outside the domain of validity, shape (..., time).
+
+        Args:
+            states: Shape (members, ..., time, state).
+            u: Inputs in deviations, shape (..., time, inputs).
+        """
         mean = median_of_members(states)
-        return outputs, states, self.domain.outside(torch.cat([mean, u.expand(*mean.shape[:-1], u.shape[-1])], -1))
+        return self.domain.outside(torch.cat([mean, u.expand(*mean.shape[:-1], u.shape[-1])], -1))
 
     def _starts(self, inputs: Tensor, state: Tensor | None, per_member: bool) -> list[Tensor]:
         """Return the initial state of each member, shape (..., state); resting states if none is given."""
@@ -422,16 +403,15 @@ class SurrogateModel(nn.Module):
 
     def _check_domain(self, outside: Tensor, strict: bool) -> None:
         """Warn once, or raise, if steps lie outside the domain of validity."""
-        share = float(outside.double().mean())
-        if share == 0:
+        if not bool(outside.any()):
             return
         first = int(outside.reshape(-1, outside.shape[-1]).any(0).nonzero()[0])
-        message = (
-            f"{share:.1%} of the steps lie outside the domain the surrogate was fitted on, the first at sample {first} "
-            f"(t = {first * self.interval:.4g} s): the result there is an extrapolation."
+        warn_of_extrapolation(
+            self,
+            float(outside.double().mean()),
+            FITTED_DOMAIN,
+            REDUCE_DRIVE,
+            strict=strict,
+            first=f"the first at sample {first} (t = {first * self.interval:.4g} s)",
+            stacklevel=4,
         )
-        if strict:
-            raise DomainError(message + " Reduce the drive, fit on a trace that covers it, or pass strict=False.")
-        if not getattr(self, "_warned", False):
-            self._warned = True
-            warnings.warn(message, DomainWarning, stacklevel=3)

@@ -11,11 +11,11 @@ from torch import nn
 from ...traces.trace import Trace
 from .. import artifacts
 from ..exporters import export
+from .driven_model import DrivenModel
 from .free_run import FreeRun, run_along
-from .model import SurrogateModel
 
 
-class Surrogate(SurrogateModel):
+class Surrogate(DrivenModel):
     """A Neural-ODE model of a device: dx/dt = f(x, u), y = b_0 + D u, one fourth-order Runge-Kutta step per sample.
 
     The state x is the embedded output (`spinode.Embedding`), in deviations. Outputs, drives and parameters of all public

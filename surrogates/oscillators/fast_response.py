@@ -81,10 +81,9 @@ class WithFastResponse(nn.Module):
 
     def step_block(self, memory: Tensor, drive: Tensor, *, generator: torch.Generator | None = None) -> Response:
         """Continue by a block of samples; see `spinode.contracts.driven_device.DrivenDevice`."""
-        width = self.surrogate.state_size
         taps, _, drives = self.kernel.shape
-        response = self.surrogate.step_block(memory[..., :width], drive, generator=generator)
-        past = memory[0, ..., width:].unflatten(-1, (taps, drives))
+        own, past = memory[..., : -taps * drives], memory[0, ..., -taps * drives :].unflatten(-1, (taps, drives))
+        response = self.surrogate.step_block(own, drive, generator=generator)
         line = torch.cat([past, self._scaled(drive).expand(*past.shape[:-2], *drive.shape[-2:])], -2)
         output = response.output + _filtered(line, self.kernel)[..., 1:, :]
         return Response(output, self._packed(response.memory, line[..., -taps:, :]), response.outside)
@@ -132,7 +131,7 @@ def fast_response(
     cross-validation over segments of time.
 
     Args:
-        surrogate: A fitted surrogate with the derivative embedding and without parameters.
+        surrogate: A fitted surrogate without parameters.
         traces: Recordings under piecewise constant drives, as fast as those of later use; those of the fit may be among them.
         taps: Filter lengths that are tried, in samples; 0 stands for no filter.
 
@@ -143,8 +142,8 @@ def fast_response(
         ConfigError: lengths that are negative, or a surrogate that cannot be run in blocks.
         TraceError: recordings that are too short, or have other channels.
     """
-    if surrogate.embedding.lookahead or surrogate.ports.parameters:
-        raise ConfigError("a fast response needs a surrogate with the derivative embedding and without parameters.")
+    if surrogate.ports.parameters:
+        raise ConfigError("a fast response needs a surrogate without parameters, which runs in blocks.")
     lengths = sorted(set(whole_numbers("taps", taps, 0, MAX_TAPS, example=TAPS)))
     traces = [traces] if isinstance(traces, Trace) else list(traces)
     errors, drives = [], []

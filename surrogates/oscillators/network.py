@@ -12,8 +12,9 @@ from ...contracts.driven_device import DrivenDevice
 from ...errors import ConfigError
 from ...random import check_generator, seeded_generator
 from ...tensors import real_tensor
-from ...validation import array_size, is_number, number, whole_number
+from ...validation import array_size, flag, is_number, number, whole_number
 from ..extrapolation import warn_of_extrapolation
+from ..frozen_device import frozen_devices
 
 
 class OscillatorNetwork(nn.Module):
@@ -24,9 +25,11 @@ class OscillatorNetwork(nn.Module):
     J_i(t) = bias_i + sum_k W_ik x_k(t) + sum_j K_ij (y_j(t - dt) - rest),
 
     constant for `hold` samples, where y_j is the output of device j one hold before. For a self-sustained oscillator the bias
-    sets the frequency and the damping. Gradients pass through the devices, whose fitted weights are not changed.
+    sets the frequency and the damping. Gradients pass through the devices. A surrogate is copied and its weights are not
+    trained, unless `train_device` is set.
 
-    Devices that leave the domain they were fitted on cause one `DomainWarning` for each network.
+    A run in which devices leave the domain they were fitted on causes one `DomainWarning`, later ones only if more than twice
+    the share lies outside.
 
     Args:
         device: A fitted surrogate, or any other `DrivenDevice`, with one drive.
@@ -40,6 +43,7 @@ class OscillatorNetwork(nn.Module):
         output: Output that couples and is returned; the only one if omitted.
         hold: Number of device samples in each step.
         limits: Lowest and highest drive; larger values are limited smoothly by a tanh. None for no limits.
+        train_device: Run the given device itself instead of a copy, so that an optimizer of `parameters()` trains it.
         seed: Seed of the weights.
 
     Raises:
@@ -70,6 +74,7 @@ class OscillatorNetwork(nn.Module):
         output: str | None = None,
         hold: int = 1,
         limits: tuple[float, float] | None = None,
+        train_device: bool = False,
         seed: int = 0,
     ) -> None:
         super().__init__()
@@ -90,12 +95,11 @@ class OscillatorNetwork(nn.Module):
             raise ConfigError(f"output is {output!r}; the device has {', '.join(device.outputs)}: pass output= one of them.")
         if limits is not None and not _encloses(limits, bias):
             raise ConfigError(f"limits are {limits!r}; expected a lower and a higher drive around the bias, {bias:g}.")
-        self.device, self.hold = device, whole_number("hold", hold, 1)
+        [self.device] = frozen_devices([device], flag("train_device", train_device))
+        self.hold = whole_number("hold", hold, 1)
         self.rest, self.limits = number("rest", rest), limits
         self._outside = 0.0
         self._output = device.outputs.index(output)
-        if isinstance(device, nn.Module):
-            device.requires_grad_(False)
         generator = seeded_generator(seed)
 
         def normal(*shape: int) -> Tensor:
@@ -105,21 +109,23 @@ class OscillatorNetwork(nn.Module):
         self.input_weight = nn.Parameter(input_scale * normal(size, inputs) / math.sqrt(inputs))
         self.coupling = nn.Parameter(coupling_scale * normal(size, size) / math.sqrt(size))
 
-    def forward(self, x: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
+    def forward(self, x: Tensor, *, generator: torch.Generator | None = None, strict: bool = False) -> Tensor:
         """Return the outputs of all devices.
 
         Args:
             x: Input, shape (..., time, inputs).
             generator: Source of the devices' noise; their mean response if omitted.
+            strict: Raise an error where devices leave the domain they were fitted on, instead of a warning.
 
         Returns:
             Outputs, shape (..., time, size), in the output's unit.
 
         Raises:
             ConfigError: an input of another shape, or with NaN.
+            DomainError: `strict` is set and devices left the domain they were fitted on.
 
         Warns:
-            DomainWarning: devices left the domain they were fitted on; once for each network.
+            DomainWarning: devices left the domain they were fitted on.
         """
         check_generator(generator)
         x = real_tensor("the input", x)
@@ -145,6 +151,7 @@ class OscillatorNetwork(nn.Module):
             self._outside,
             "the domain that the device of the network was fitted on",
             "Pass limits=, or fit the device on a trace that covers the drive.",
+            strict=strict,
             stacklevel=5,
         )
         return torch.stack(outputs, -2)

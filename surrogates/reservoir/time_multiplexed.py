@@ -14,8 +14,9 @@ from ...contracts.driven_device import DrivenDevice
 from ...errors import ConfigError
 from ...random import check_generator
 from ...tensors import real_tensor
-from ...validation import number, whole_number
+from ...validation import flag, number, whole_number
 from ..extrapolation import warn_of_extrapolation
+from ..frozen_device import frozen_devices
 from .device_run import DeviceRun, Feedback, Wiring
 from .masks import device_masks
 
@@ -31,10 +32,11 @@ class Reservoir(nn.Module):
 
     For the input x(t) the drive is J_k = offset + scale sum_j mask_kj x_j(t), each k held for a time `hold` in turn. The output
     of the device at the end of each hold is the state of a virtual node; the state of the reservoir is that of all nodes.
-    Several devices run in parallel, each with its own mask. Differentiable in mask, scale and offset where the device is.
+    Several devices run in parallel, each with its own mask. Differentiable in mask, scale and offset where the device is. A
+    surrogate is copied and its weights are not trained, unless `train_device` is set.
 
-    A device that leaves the domain it was fitted on causes one `DomainWarning` for each reservoir; `outside` and `outside_mask`
-    describe the last run.
+    A run in which a device leaves the domain it was fitted on causes one `DomainWarning`, later ones only if more than twice
+    the share lies outside; `outside` and `outside_mask` describe the last run.
 
     Args:
         device: A fitted `Surrogate`, any other `DrivenDevice`, or a list of them.
@@ -49,6 +51,7 @@ class Reservoir(nn.Module):
         others: Constant values of the other drives by name.
         feedback: Feedback of each device onto itself.
         trained: Which of "mask", "scale" and "offset" are trainable parameters.
+        train_device: Run the given devices themselves instead of copies, so that an optimizer of `parameters()` trains them.
         seed: Seed of the mask; device k takes seed + k.
 
     Raises:
@@ -84,6 +87,7 @@ class Reservoir(nn.Module):
         others: dict[str, float] | None = None,
         feedback: Feedback | None = None,
         trained: Sequence[str] = (),
+        train_device: bool = False,
         seed: int = 0,
     ) -> None:
         super().__init__()
@@ -92,6 +96,7 @@ class Reservoir(nn.Module):
             raise ConfigError(
                 f"device is {device!r}; expected a fitted Surrogate, or a model with initial_state and step_block."
             )
+        devices = frozen_devices(devices, flag("train_device", train_device))
         self.devices: list[DrivenDevice] = devices
         self.fitted = nn.ModuleList([each for each in devices if isinstance(each, nn.Module)])
         if not isinstance(feedback, Feedback | None):
@@ -142,43 +147,50 @@ class Reservoir(nn.Module):
         """
         return self._outside_mask
 
-    def forward(self, x: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
+    def forward(self, x: Tensor, *, generator: torch.Generator | None = None, strict: bool = False) -> Tensor:
         """Return the states under an input.
 
         Args:
             x: Input, shape (..., time, inputs), or (time,) for one channel.
             generator: Source of the devices' noise; their mean response if omitted.
+            strict: Raise an error where a device leaves the domain it was fitted on, instead of a warning.
 
         Returns:
             States, shape (..., time, devices * nodes), in the outputs' units.
 
         Raises:
             ConfigError: an input of another shape, or with NaN.
+            DomainError: `strict` is set and a device left the domain it was fitted on.
 
         Warns:
-            DomainWarning: a device left the domain it was fitted on; once for each reservoir.
+            DomainWarning: a device left the domain it was fitted on.
         """
         states, outside = [], []
         for block in self._blocks(x, generator, None):
             states.append(block)
             outside.append(self._outside_mask)
         self._outside_mask = torch.cat(outside, -2)
-        warn_of_extrapolation(self, self._outside_share, _DOMAIN, _REMEDY, stacklevel=5)
+        warn_of_extrapolation(self, self._outside_share, _DOMAIN, _REMEDY, strict=strict, stacklevel=5)
         return torch.cat(states, -2)
 
-    def stream(self, x: Tensor, *, generator: torch.Generator | None = None, block: int | None = None) -> Iterator[Tensor]:
+    def stream(
+        self, x: Tensor, *, generator: torch.Generator | None = None, block: int | None = None, strict: bool = False
+    ) -> Iterator[Tensor]:
         """Yield the states in blocks of some inputs, so that a long run is never in memory as a whole.
 
         Args:
             x: As in `forward`.
             generator: As in `forward`.
             block: Number of inputs in a block; about 100 000 samples of the drive if omitted.
+            strict: As in `forward`; the error comes with the block that leaves the domain.
 
         Warns:
             DomainWarning: as `forward`, with the share of the steps so far.
         """
+        warned = False
         for states in self._blocks(x, generator, block):
-            warn_of_extrapolation(self, self._outside_share, _DOMAIN, _REMEDY, stacklevel=3)
+            if not warned:
+                warned = warn_of_extrapolation(self, self._outside_share, _DOMAIN, _REMEDY, strict=strict, stacklevel=3)
             yield states
 
     def start(self, generator: torch.Generator | None = None) -> list[DeviceRun]:
@@ -186,15 +198,16 @@ class Reservoir(nn.Module):
         check_generator(generator)
         return [DeviceRun(wiring, self.feedback, self.offset, generator) for wiring in self.wirings]
 
-    def continue_runs(self, runs: list[DeviceRun], x: Tensor) -> Tensor:
+    def continue_runs(self, runs: list[DeviceRun], x: Tensor, *, strict: bool = False) -> Tensor:
         """Return the states under the next inputs of some runs.
 
         Args:
             runs: As `start` returned them; they are updated.
             x: Next inputs, shape (..., time, inputs).
+            strict: As in `forward`.
         """
         states = self._continue(runs, self._checked(x))
-        warn_of_extrapolation(self, self._outside_share, _DOMAIN, _REMEDY, stacklevel=3)
+        warn_of_extrapolation(self, self._outside_share, _DOMAIN, _REMEDY, strict=strict, stacklevel=3)
         return states
 
     def drive_range(self, x: Tensor) -> tuple[float, float]:

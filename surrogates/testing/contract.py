@@ -182,6 +182,27 @@ class SurrogateContract:
             rows.append(surrogate.read(x, u))
         _assert_close(torch.stack(rows), whole, surrogate, 1e-11)
 
+    def test_blocks_continue_one_run(self) -> None:
+        """Run in blocks of any size, each output is that of `simulate` under a held drive that ends with its sample."""
+        surrogate = self.make()
+        drive, _, _ = self._inputs(surrogate, ())
+        if surrogate.ports.parameters or not self.rests:
+            error = ConfigError if surrogate.ports.parameters else DomainError
+            assert_refuses(error, lambda: surrogate.initial_state(drive[0]))
+            return
+        kinds = dict.fromkeys(surrogate.ports.drive, "held")
+        ends = []
+        for end in range(1, len(drive) + 1):
+            extended = torch.cat([drive[:1].expand(surrogate.embedding.lookahead, -1), drive[:end], drive[end - 1 : end]])
+            ends.append(_run(surrogate, extended, None, None, interpolation=kinds)[-1])
+        for size in (1, 5, len(drive)):
+            memory, outputs = surrogate.initial_state(drive[0]), []
+            for block in drive.split(size):
+                response = surrogate.step_block(memory, block)
+                memory = response.memory
+                outputs.append(response.output)
+            _assert_close(torch.cat(outputs), torch.stack(ends), surrogate, 1e-11)
+
     def test_adaptive_solver_agrees_with_fixed_steps(self) -> None:
         """An adaptive solver gives the same run up to the error of one Runge-Kutta step per sample."""
         surrogate = self.make()
@@ -378,7 +399,7 @@ class SurrogateContract:
 
 
 def _run(
-    surrogate: Surrogate, drive: Tensor, state: Tensor | None, parameters: Tensor | Mapping[str, float], **options: Any
+    surrogate: Surrogate, drive: Tensor, state: Tensor | None, parameters: Tensor | Mapping[str, float] | None, **options: Any
 ) -> Tensor:
     """Run `simulate` without warnings about the domain."""
     with warnings.catch_warnings():

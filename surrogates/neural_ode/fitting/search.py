@@ -61,9 +61,8 @@ MIN_FULL = 3
 SHORT_SAMPLES, FIRST_WINDOW, SHORT_ITERATIONS = 6000, 4, 0.5
 
 #: Structures whose errors are within this factor, or both below a thousandth, are equally good. The linear model is taken then,
-#: or the smallest state. Embeddings of derivatives are preferred by a little more: they need no drive of later samples, and run
-#: block by block in reservoirs.
-EQUALLY_GOOD, EQUAL_OF_DERIVATIVES, NEGLIGIBLE = 1.1, 1.2, 1e-3
+#: or the smallest state, of equal size that of derivatives, which needs no drive of later samples.
+EQUALLY_GOOD, NEGLIGIBLE = 1.1, 1e-3
 
 #: Ratio of the error after a variation to that before, below which the variation is kept.
 IMPROVED = 0.97
@@ -359,15 +358,9 @@ class Search:
         usable = [arm for arm in arms if not arm.rank[0]]
         if not usable:
             return None
-        lowest = min(arm.error for arm in usable)
-
-        def equal(arm: Arm) -> bool:
-            factor = EQUAL_OF_DERIVATIVES if arm.structure.embedding == "derivative" else EQUALLY_GOOD
-            return arm.error <= _limit(factor, lowest)
-
-        return min(
-            filter(equal, usable), key=lambda arm: (arm.structure.embedding != "derivative", arm.structure.order, arm.error)
-        )
+        limit = _limit(EQUALLY_GOOD, min(arm.error for arm in usable))
+        equal = [arm for arm in usable if arm.error <= limit]
+        return min(equal, key=lambda arm: (arm.structure.order, arm.structure.embedding != "derivative", arm.error))
 
     def _result(self, arms: Sequence[Arm], linear: Arm | None) -> SearchResult:
         best = arms[0]

@@ -234,9 +234,8 @@ def test_surrogate_is_a_layer():
     assert bool(voltage.grad[:, :-1].any())
 
 
-def test_block_of_a_device_that_needs_the_future_is_refused():
-    device = small_surrogate(kind="delay", order=3)
-    with pytest.raises(ConfigError, match="which needs the drive 2 samples ahead, cannot be run block by block"):
-        device.step_block(torch.zeros(1, 3), torch.zeros(4, 1))
+def test_block_that_cannot_be_run_is_refused():
+    with pytest.raises(TraceError, match="memory has 3 values; expected 5, 3 of the state and the last 2 drives"):
+        small_surrogate(kind="delay", order=3).step_block(torch.zeros(1, 3), torch.zeros(4, 1))
     with pytest.raises(ConfigError, match=r"parameters \(p0\) cannot be run block by block"):
         small_surrogate(parameters=1).step_block(torch.zeros(1, 2), torch.zeros(4, 1))

@@ -109,17 +109,20 @@ def search_of(trace, **settings):
     return Search(on_common_grid(TraceSet([trace]), config), config, None, Checkpoint(None, {}), lambda line: None)
 
 
-def test_diverging_arms_lose_and_derivatives_win_ties(duffing):
+def test_diverging_arms_lose_and_the_smallest_of_equals_wins(duffing):
     search = search_of(duffing(300))
-    derivative, delay, wild = (
+    derivative, delay, larger, wild = (
         search._arm(Structure(kind, order, (6,), 3e-7), "random")
-        for kind, order in (("derivative", 2), ("delay", 2), ("delay", 3))
+        for kind, order in (("derivative", 2), ("delay", 2), ("delay", 3), ("delay", 1))
     )
-    derivative.climb.error, delay.climb.error, wild.climb.error = 0.115, 0.10, 0.01
+    for arm, error in ((derivative, 0.109), (delay, 0.105), (larger, 0.10), (wild, 0.01)):
+        for climb in arm.climbs:
+            climb.error = error
     wild.diverged = True
-    assert search._simplest_of_equals([wild, delay, derivative]) is derivative
-    derivative.climb.error = 0.125  # more than a fifth above
-    assert search._simplest_of_equals([wild, delay, derivative]) is delay
+    assert search._simplest_of_equals([wild, delay, larger, derivative]) is derivative
+    for climb in derivative.climbs:
+        climb.error = 0.115  # more than a tenth above
+    assert search._simplest_of_equals([wild, larger, delay, derivative]) is delay
     assert search._simplest_of_equals([wild]) is None
 
 
