@@ -131,7 +131,7 @@ def _fit_fields(
             calibrate(latent, on_grid, config.validation)
             return latent
     surrogate = _assemble(found.prepared, on_grid, config, found.candidates, progress, found.members)
-    surrogate.record.update(found.record)
+    surrogate.record.update(found.record | {"structure": found.structures[surrogate.record["kept"][0]].to_dict()})
     return surrogate
 
 
@@ -147,7 +147,7 @@ def _leaves_modes(found: SearchResult, config: FitConfig) -> bool:
 def _better_latent(on_grid: TraceSet, config: FitConfig, found: SearchResult, progress: Progress) -> Surrogate | None:
     """Fit latent modes, and return them if they validate better than the best structure of the search."""
     error = found.candidates[0].validation
-    progress(f"{found.structure.name} leaves {error:.3f}; trying latent modes")
+    progress(f"{found.structures[0].name} leaves {error:.3f}; trying latent modes")
     try:
         latent = fit_latent(on_grid, config, progress)
     except FitError as failure:
@@ -155,7 +155,7 @@ def _better_latent(on_grid: TraceSet, config: FitConfig, found: SearchResult, pr
         return None
     reached = latent.record["validation"][latent.record["kept"][0]]
     if reached is None or reached > LATENT_GAIN * error:
-        progress(f"latent modes reach {'nothing' if reached is None else f'{reached:.4f}'}; kept {found.structure.name}")
+        progress(f"latent modes reach {'nothing' if reached is None else f'{reached:.4f}'}; kept {found.structures[0].name}")
         return None
     structure = {
         "embedding": "latent",
@@ -181,7 +181,7 @@ def _fit_adam_restarts(
         quick = replace(config, method="gauss-newton", embedding=kind, effort="quick", hidden=None, windows=None, members=1)
         found = Search(on_grid, quick, None, stored, progress).run()
         record = {name: found.record[name] for name in ("search", "linear_validation", "effort")}
-        config = replace(config, embedding=found.structure.embedding, order=found.structure.order)
+        config = replace(config, embedding=found.structures[0].embedding, order=found.structures[0].order)
     else:
         config = replace(config, embedding=kind)
     assert config.embedding is not None

@@ -40,10 +40,13 @@ from .gauss_newton import Climb
 from .prepare import Prepared, prepare
 from .splits import splits
 from .stages import MIN_FREE_WINDOW, Candidate, FieldBuilder, default_field, linear_field, stage_lengths
-from .structure import RIDGE_FACTORS, Structure, embeddings_to_try, starts_to_try
+from .structure import RIDGE_FACTORS, WIDTHS, Structure, embeddings_to_try, variants_to_try
 
-#: Estimated seconds that a search of 10 000 samples may take, apart from what each round runs at least.
-SECONDS = {"quick": 8.0, "default": 25.0, "long": 200.0}
+#: Estimated seconds that the networks of a search of 10 000 samples may take, apart from what each round runs at least.
+SECONDS = {"quick": 8.0, "default": 32.0, "long": 200.0}
+
+#: Smallest and largest share of these seconds, for shorter and longer recordings.
+MIN_SCALE, MAX_SCALE = 0.6, 2.0
 
 #: Share of these seconds beyond which the winner is no longer improved by further iterations.
 POLISH = 1.5
@@ -54,8 +57,14 @@ SHORT, FULL = 0.35, 0.35
 #: Fewest orders of each embedding in the short round.
 MIN_ORDERS = 2
 
-#: Fewest arms that are continued on all samples.
-MIN_FULL = 3
+#: Share of the time beyond which one short fit is costly.
+COSTLY = 0.08
+
+#: Fewest embeddings in which further variants are tried.
+MIN_EMBEDDINGS = 2
+
+#: Fewest arms that are continued on all samples, and the error over the lowest beyond which no others are.
+MIN_FULL, HOPELESS = 3, 3.0
 
 #: Samples of a short fit, its shortest window from a linear start, and the share of the iterations of a full one.
 SHORT_SAMPLES, FIRST_WINDOW, SHORT_ITERATIONS = 6000, 4, 0.5
@@ -109,15 +118,15 @@ class SearchResult:
 
     Attributes:
         config: Settings with the structure filled in.
-        structure: The structure.
-        prepared: Recordings in its embedding.
-        candidates: One fit per restart.
-        record: Entries for the record of the fit: "search", "structure", "linear_validation", "search_choice".
+        structures: The structure of each candidate.
+        prepared: Recordings in their embedding.
+        candidates: One fit per restart, the best one first.
+        record: Entries for the record of the fit: "search", "linear_validation", "search_choice", "effort".
         members: Returns the members that a candidate contributes to the surrogate, by its number.
     """
 
     config: FitConfig
-    structure: Structure
+    structures: list[Structure]
     prepared: Prepared
     candidates: list[Candidate]
     record: dict[str, Any]
@@ -145,7 +154,7 @@ class Search:
         self.splits: dict[Embedding, list[Prepared]] = {}
         self._numbers = itertools.count()
         samples = sum(len(trace) for trace in traces)
-        self.seconds = SECONDS[config.effort] * float(np.clip(samples / 10_000, 0.4, 2.0))
+        self.seconds = SECONDS[config.effort] * float(np.clip(samples / 10_000, MIN_SCALE, MAX_SCALE))
         self.spent = 0.0
         self._begun = time.monotonic()
 
@@ -159,9 +168,10 @@ class Search:
         if self.build is None:
             for embedding in embeddings:
                 self._fit_linear(embedding)
+            self.spent = 0.0  # the time is for networks
         if len(embeddings) == 1 and self.config.ridge is not None:
             only = Structure(embeddings[0].kind, embeddings[0].order, self.config.first_hidden, self.config.ridge)
-            arms = sorted(self._restarts(only, []), key=lambda arm: arm.rank)
+            arms = self._restarts(only, [])
         else:
             arms = self._race(embeddings)
         arms = self._polish(arms)
@@ -189,21 +199,34 @@ class Search:
         structure = Structure(embedding.kind, embedding.order, (), self.config.first_ridge)
         arm = self._arm(structure, "linear")
         lengths = stage_lengths(self.config.first_windows, arm.climb.prepared.samples)
-        self._climb(arm, lengths, 0, SHORT_SAMPLES, 1.0)
+        self._climb(arm, sorted({lengths[0], lengths[-1]}), 0, SHORT_SAMPLES, 1.0)
         self.linear[embedding] = arm
 
     def _short_round(self, embeddings: list[Embedding]) -> list[Arm]:
-        """Run as many short fits as their share of the time allows; beyond it, higher orders only while they help."""
+        """Run as many short fits as their share of the time allows.
+
+        The first variant is tried in all embeddings, where they are costly or the time is over only in higher orders that
+        help; each further one in the better half of those that the one before it was tried in.
+        """
         limit = self.spent + SHORT * self.seconds
         arms: list[Arm] = []
-        for structure, start in starts_to_try(self.config, embeddings, linear=bool(self.linear)):
-            if self.spent > limit and not self._promising(structure, arms):
-                continue
-            arm = self._arm(structure, start)
-            ladder = self._ladder(arm)
-            self._climb(arm, ladder[:-1] or ladder, 1, SHORT_SAMPLES, SHORT_ITERATIONS)
-            arms.append(arm)
-        return sorted(arms, key=lambda arm: arm.rank)
+        for number, variant in enumerate(variants_to_try(self.config, linear=bool(self.linear))):
+            tried: list[Arm] = []
+            for embedding in embeddings:
+                structure = variant.structure(embedding)
+                if self.spent > limit and (number or not self._promising(structure, tried)):
+                    continue
+                arm = self._arm(structure, variant.start)
+                windows = self._ladder(arm)[:-1] or self._ladder(arm)
+                costly = self._cost(arm, windows, SHORT_SAMPLES, SHORT_ITERATIONS) > COSTLY * self.seconds
+                if costly and not self._promising(structure, tried):
+                    continue
+                self._climb(arm, windows, 1, SHORT_SAMPLES, SHORT_ITERATIONS)
+                tried.append(arm)
+            arms = sorted([*arms, *tried], key=lambda arm: arm.rank)
+            ranked = list(dict.fromkeys(arm.climb.prepared.embedding for arm in arms))
+            embeddings = ranked[: max(MIN_EMBEDDINGS, len(embeddings) // 2)]
+        return arms
 
     def _promising(self, structure: Structure, arms: Sequence[Arm]) -> bool:
         """Return True if the order is new for its embedding, and the last order tried was better than the ones before it."""
@@ -218,15 +241,13 @@ class Search:
         return len(errors) < MIN_ORDERS or errors[-1] < min(errors[:-1])
 
     def _full_round(self, arms: Sequence[Arm]) -> list[Arm]:
-        """Continue the best arms on all samples: three, the best of each kind of embedding, and more if there is time."""
+        """Continue the best arms on all samples: three, and more while there is time and hope."""
         limit = self.spent + FULL * self.seconds
         continued: list[Arm] = []
-        kinds: set[str] = set()
         for arm in arms:
             over = self.spent + self._cost(arm, self._ladder(arm)[-2:], None, 1.0) > limit
-            if over and (len(continued) >= MIN_FULL or arm.rank[0]) and arm.structure.embedding in kinds:
+            if len(continued) >= MIN_FULL and (over or arm.rank[0] or arm.error > HOPELESS * arms[0].error):
                 continue
-            kinds.add(arm.structure.embedding)
             self._climb(arm, self._ladder(arm)[-2:], 2, None, 1.0)
             continued.append(arm)
         return sorted(continued, key=lambda arm: arm.rank)
@@ -264,15 +285,26 @@ class Search:
         return variant if better else arm
 
     def _restarts(self, structure: Structure, arms: list[Arm]) -> list[Arm]:
-        """Add fits of a structure from other starts, as many as the settings name and the time allows."""
+        """Add fits from other starts and of other widths, as many as the settings name and the time allows.
+
+        Returns:
+            All of them, the best one first.
+        """
         arms = arms[: self.config.restarts]
         fewest = max(2, self.config.members)
+        widths = [structure.hidden, *(hidden for hidden in self._widths() if hidden != structure.hidden)]
+        starts = ("random", "linear") if self.linear else ("random",)
+        cycle = itertools.cycle((hidden, start) for hidden in widths for start in starts)
         while len(arms) < self.config.restarts and (self.spent < self.seconds or len(arms) < fewest):
-            arm = self._arm(structure, "linear" if self.linear and len(arms) % 2 else "random")
-            ladder = self._ladder(arm)
-            self._climb(arm, ladder, 4, None, 1.0)
+            hidden, start = next(cycle) if arms else (structure.hidden, starts[-1])
+            arm = self._arm(replace(structure, hidden=hidden), start)
+            self._climb(arm, self._ladder(arm), 4, None, 1.0)
             arms.append(arm)
-        return arms
+        return sorted(arms, key=lambda arm: arm.rank)
+
+    def _widths(self) -> Sequence[tuple[int, ...]]:
+        """Return the widths of restarts; the members of an ensemble have one."""
+        return WIDTHS[self.config.effort] if self.config.hidden is None and self.config.members == 1 else ()
 
     # --- parts of a round ------------------------------------------------------------------------------------------------
 
@@ -368,7 +400,6 @@ class Search:
         self.progress(reason)
         record = {
             "search": self.entries,
-            "structure": best.structure.to_dict(),
             "linear_validation": None if linear is None else linear.error,
             "search_choice": reason,
             "effort": self.config.effort,
@@ -385,9 +416,8 @@ class Search:
             found = committee(climbs, [next(self._numbers) for _ in climbs], self.progress)
             return found[:1] if arms[index].structure.linear else found  # there is one minimum
 
-        return SearchResult(
-            best.structure.settle(self.config), best.structure, best.climb.prepared, candidates, record, members
-        )
+        structures = [arm.structure for arm in arms]
+        return SearchResult(best.structure.settle(self.config), structures, best.climb.prepared, candidates, record, members)
 
     def _reason(self, best: Arm, linear: Arm | None) -> str:
         count = len({entry["name"] for entry in self.entries})

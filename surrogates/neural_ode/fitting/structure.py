@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -97,16 +96,37 @@ def _orders(config: FitConfig, name: str) -> tuple[int, ...]:
     return kind.search_orders.get(config.effort) or (1, 2, 3)
 
 
-def starts_to_try(config: FitConfig, embeddings: list[Embedding], *, linear: bool) -> Iterator[tuple[Structure, str]]:
-    """Yield structures and ways to start them, in the order in which they are worth their time.
+@dataclass(frozen=True)
+class Variant:
+    """What distinguishes fits in one embedding.
+
+    Attributes:
+        hidden: Widths of the hidden layers.
+        ridge: Penalty on the squared weights.
+        start: "linear" (from the linear model) or "random" (from random weights).
+    """
+
+    hidden: tuple[int, ...]
+    ridge: float
+    start: str
+
+    def structure(self, embedding: Embedding) -> Structure:
+        """Return the structure in an embedding."""
+        return Structure(embedding.kind, embedding.order, self.hidden, self.ridge)
+
+
+def variants_to_try(config: FitConfig, *, linear: bool) -> list[Variant]:
+    """Return variants in the order in which they are worth their time; what the settings give is not varied.
 
     Args:
-        config: Settings; what they give is not varied.
-        embeddings: From `embeddings_to_try`.
+        config: Settings.
         linear: True if fits can start from a linear model.
+
+    Example:
+        >>> [(each.hidden, each.start) for each in variants_to_try(FitConfig(hidden=5, ridge=1e-6), linear=True)]
+        [((5,), 'linear'), ((5,), 'random')]
     """
     starts = ("linear", "random") if linear else ("random",)
     ridges = [config.first_ridge * factor for factor in RIDGE_FACTORS] if config.ridge is None else [config.first_ridge]
     widths = WIDTHS[config.effort] if config.hidden is None else (config.hidden,)
-    for ridge, embedding, hidden, start in itertools.product(ridges, embeddings, widths, starts):
-        yield Structure(embedding.kind, embedding.order, hidden, ridge), start
+    return [Variant(hidden, ridge, start) for ridge, hidden, start in itertools.product(ridges, widths, starts)]

@@ -14,7 +14,7 @@ from spinode.surrogates.neural_ode.fitting.checkpoint import Checkpoint
 from spinode.surrogates.neural_ode.fitting.prepare import on_common_grid, prepare
 from spinode.surrogates.neural_ode.fitting.search import Search
 from spinode.surrogates.neural_ode.fitting.splits import BLOCKS, ENOUGH_SAMPLES, splits
-from spinode.surrogates.neural_ode.fitting.structure import Structure, embeddings_to_try, starts_to_try
+from spinode.surrogates.neural_ode.fitting.structure import Structure, embeddings_to_try, variants_to_try
 
 #: Settings with which a search of a few hundred samples takes seconds.
 SMALL = {"effort": "quick", "hidden": (6,), "windows": (1, 8, 40), "iterations": 6, "restarts": 1}
@@ -45,7 +45,7 @@ def test_given_settings_are_not_searched():
     kinds = {embedding.kind for embedding in embeddings_to_try(FitConfig(order=2), 1)}
     assert {"derivative", "delay"} <= kinds
     config = FitConfig(embedding="delay", order=2, hidden=5, ridge=1e-4)
-    tried = list(starts_to_try(config, embeddings_to_try(config, 1), linear=True))
+    tried = [(each.structure(Embedding("delay", 2)), each.start) for each in variants_to_try(config, linear=True)]
     assert tried == [(Structure("delay", 2, (5,), 1e-4), "linear"), (Structure("delay", 2, (5,), 1e-4), "random")]
 
 
