@@ -99,12 +99,11 @@ def run_along(surrogate: SurrogateModel, trace: Trace, *, from_rest: bool = Fals
     time = torch.as_tensor(np.array(trace.time))
     inputs = surrogate.assemble_inputs(drive, trace.parameters, interpolation)[0]
     points = torch.cat([median_of_members(states), surrogate.scales.drive(inputs)], -1)
-    other_drive = any(interpolation.get(name, kind) != kind for name, kind in surrogate.ports.interpolation.items())
     return FreeRun(
         time=time,
         output=median_of_members(outputs),
         members=outputs,
-        spread=predicted_spread(surrogate, outputs, points, other_drive=other_drive),
+        spread=predicted_spread(surrogate, outputs, points, other_drive=has_other_drive(surrogate, trace)),
         outside=outside | escaped,
         diverged_at=float(time[int(escaped.nonzero()[0])]) if bool(escaped.any()) else None,
         points=points,
@@ -258,6 +257,12 @@ def _columns(surrogate: SurrogateModel, trace: Trace, role: str) -> Tensor:
         )
     columns = [np.array(channels[name]) for name in names]
     return torch.as_tensor(np.stack(columns, -1) if columns else np.zeros((len(trace), 0)))
+
+
+def has_other_drive(surrogate: SurrogateModel, trace: Trace) -> bool:
+    """Return True if a drive of a recording runs otherwise between its samples (held, smooth) than in the fit."""
+    here = _interpolation(surrogate, trace)
+    return any(here.get(name, kind) != kind for name, kind in surrogate.ports.interpolation.items())
 
 
 def _interpolation(surrogate: SurrogateModel, trace: Trace) -> dict[str, str]:

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from ....errors import ConfigError, TraceError
 from ....traces.trace import Trace, check_trace
@@ -18,6 +16,7 @@ from ..free_run import FreeRun
 from ..surrogate import Surrogate
 from .linear_baseline import arx_baseline
 from .matching import MIN_SAMPLES, match_channels, resample_for_surrogate
+from .measurement_noise import ComparedRun
 from .memory import memory_floor
 from .metrics import QUANTILE_90, divergence_time, horizon_curve, rms_ratio, spectrum_error
 from .noise_correction import ModelError, model_error, without_noise
@@ -41,7 +40,7 @@ class Evaluation:
         diverged_at: Time from which on the error exceeds one standard deviation, or at which the state escaped [s]; None
             if neither happens.
         outside_domain: Share of steps outside the domain of validity.
-        coverage: Share of recorded samples within the predicted 90 % interval.
+        coverage: Share of recorded samples within the predicted 90 % interval, which knows nothing of this recording's noise.
         regime_change_at: Time from which on the device no longer behaves like the fitted one [s]; None if it always does.
         nrmse_before_change: NRMSE up to that time; None without a change.
         baseline_nrmse: NRMSE of the free run of a linear ARX model fitted to the same data, or None.
@@ -185,8 +184,7 @@ def evaluate(
     scale = _deviation(truth, scored)
     stride = max(1, round(surrogate.interval / float(np.median(np.diff(time)))))
     drives = np.stack([*(scored.drive[name] for name in surrogate.ports.drive), np.zeros(len(time))], -1)
-    corrected = model_error(surrogate.ports.output, truth, predicted, drives[:, :-1], stride=stride)
-    run = replace(run, spread=_spread_with_noise(run.spread, surrogate, corrected.noise))
+    corrected = model_error(surrogate.ports.output, ComparedRun(truth, predicted, drives[:, :-1], stride))
     residuals = without_missing(short_run_residuals(surrogate, grid), grid, named)
     change = detect_residual_change(surrogate, grid, residuals)
     nrmse_before_change = None
@@ -220,13 +218,6 @@ def evaluate(
         # The low-pass of a decimation has removed a part of the noise from the grid, on which the baseline runs.
         baseline_model_error=None if baseline is None else without_noise(baseline, corrected.floor / np.sqrt(stride)),
     )
-
-
-def _spread_with_noise(spread: Tensor, surrogate: Surrogate, noise: Array) -> Tensor:
-    """Return the predicted spread of the samples of a recording that is noisier than the fitted ones."""
-    known = surrogate.spread_floor.square()
-    excess = torch.as_tensor(noise**2).to(known) - known
-    return (spread.square() + excess.clamp_min(0)).sqrt()
 
 
 def _deviation(truth: Array, trace: Trace | None) -> Array:

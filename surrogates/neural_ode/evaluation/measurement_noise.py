@@ -48,7 +48,24 @@ class MeasurementNoise:
     method: tuple[str, ...]
 
 
-def measurement_noise(truth: Array, predicted: Array, inputs: Array, *, stride: int = 1) -> MeasurementNoise:
+@dataclass(frozen=True, eq=False)
+class ComparedRun:
+    """A free run beside the recording that it is compared with.
+
+    Attributes:
+        truth: Recorded outputs, shape (time, outputs).
+        predicted: Outputs of the free run, shape (time, outputs).
+        inputs: Drives, shape (time, drives).
+        stride: Samples of the recording in a step of the surrogate.
+    """
+
+    truth: Array
+    predicted: Array
+    inputs: Array
+    stride: int = 1
+
+
+def measurement_noise(run: ComparedRun) -> MeasurementNoise:
     """Estimate the measurement noise of a recording with the help of a free run.
 
     A drive that repeats itself shows the noise without a model: the outputs of its periods differ by it. Otherwise noise is
@@ -58,28 +75,23 @@ def measurement_noise(truth: Array, predicted: Array, inputs: Array, *, stride: 
     not counted as noise.
 
     Args:
-        truth: Recorded outputs, shape (time, outputs).
-        predicted: Outputs of the free run, shape (time, outputs).
-        inputs: Drives, shape (time, drives).
-        stride: Samples of the recording in a step of the surrogate.
+        run: The run and the recording.
 
     Example:
         >>> rng = np.random.default_rng(0)
         >>> wave = np.sin(np.arange(3000) ** 1.2 / 40)[:, None]
-        >>> noise = measurement_noise(wave + 0.1 * rng.standard_normal((3000, 1)), 0.9 * wave, wave[:, :0])
+        >>> noise = measurement_noise(ComparedRun(wave + 0.1 * rng.standard_normal((3000, 1)), 0.9 * wave, wave[:, :0]))
         >>> round(float(noise.variance[0]) ** 0.5, 3), noise.method[0]
         (0.1, "the flat part of the error's spectrum")
     """
-    period = drive_period(inputs)
-    results = [_of_output(truth[:, i], predicted, i, inputs, period, stride) for i in range(truth.shape[1])]
-    variance, error, method = zip(*results, strict=True)
+    period = drive_period(run.inputs)
+    variance, error, method = zip(*(_of_output(run, index, period) for index in range(run.truth.shape[1])), strict=True)
     return MeasurementNoise(np.array(variance), np.array(error), tuple(method))
 
 
-def _of_output(
-    truth: Array, predicted: Array, index: int, inputs: Array, period: int | None, stride: int
-) -> tuple[float, float, str]:
-    error = np.clip(predicted[:, index] - truth, -1e3 * np.ptp(truth), 1e3 * np.ptp(truth))
+def _of_output(run: ComparedRun, index: int, period: int | None) -> tuple[float, float, str]:
+    truth = run.truth[:, index]
+    error = np.clip(run.predicted[:, index] - truth, -1e3 * np.ptp(truth), 1e3 * np.ptp(truth))
     if not np.isfinite(error).all() or not np.ptp(truth) > 0:
         return 0.0, 0.0, SPECTRUM
     total = float(np.mean(error**2))
@@ -87,7 +99,7 @@ def _of_output(
         between, count = _variance_between_periods(truth, period)
         return min(between, total), between * np.sqrt(2 / count), REPEATS
     flat, relative_error = flat_spectrum_level(error, truth)
-    unexplained = unexplained_variance(error, np.concatenate([inputs, predicted], 1), stride)
+    unexplained = unexplained_variance(error, np.concatenate([run.inputs, run.predicted], 1), run.stride)
     if unexplained < flat:
         return unexplained, unexplained * max(relative_error, np.sqrt(2 / len(error))), UNEXPLAINED
     return min(flat, total), flat * relative_error, SPECTRUM

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ....typing import Array
-from .measurement_noise import measurement_noise
+from .measurement_noise import ComparedRun, measurement_noise
 from .metrics import QUANTILE_90
 
 #: Smallest share of the variance of a recording that counts as its signal.
@@ -56,7 +56,7 @@ class ModelError:
         }
 
 
-def model_error(names: tuple[str, ...], truth: Array, predicted: Array, inputs: Array, *, stride: int = 1) -> ModelError:
+def model_error(names: tuple[str, ...], run: ComparedRun) -> ModelError:
     """Separate the error of a free run into model error and measurement noise.
 
     The interval is that of the mean of squared errors, whose effective number follows from their autocorrelation, and of the
@@ -64,23 +64,20 @@ def model_error(names: tuple[str, ...], truth: Array, predicted: Array, inputs: 
 
     Args:
         names: Names of the outputs.
-        truth: Recorded outputs, shape (time, outputs).
-        predicted: Outputs of the free run, shape (time, outputs).
-        inputs: Drives, shape (time, drives).
-        stride: Samples of the recording in a step of the surrogate.
+        run: The run and the recording.
 
     Example:
         >>> rng = np.random.default_rng(0)
         >>> wave = np.sin(np.arange(3000) ** 1.2 / 40)[:, None]
         >>> noisy = wave + 0.2 * rng.standard_normal((3000, 1))
-        >>> error = model_error(("y",), noisy, 0.95 * wave, wave[:, :0])
+        >>> error = model_error(("y",), ComparedRun(noisy, 0.95 * wave, wave[:, :0]))
         >>> round(error.nrmse, 2), error.low < 0.05 < error.high, round(error.floor, 2)
         (0.05, True, 0.27)
     """
-    noise = measurement_noise(truth, predicted, inputs, stride=stride)
-    variance = np.maximum(truth.var(0), 1e-300)
+    noise = measurement_noise(run)
+    variance = np.maximum(run.truth.var(0), 1e-300)
     signal = np.maximum(variance - noise.variance, MIN_SIGNAL * variance)
-    squared = np.minimum((predicted - truth) ** 2, 1e12 * variance)
+    squared = np.minimum((run.predicted - run.truth) ** 2, 1e12 * variance)
     mean = squared.mean(0)
     shares = np.maximum(mean - noise.variance, 0) / signal
     deviation = np.hypot([_deviation_of_mean(column) for column in squared.T], noise.deviation_of_variance)

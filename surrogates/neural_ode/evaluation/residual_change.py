@@ -12,6 +12,7 @@ import numpy as np
 from ....traces.trace import Trace
 from ....traces.two_levels import two_level_split
 from ....typing import Array
+from ..free_run import has_other_drive
 from ..surrogate import Surrogate
 from .short_runs import short_run_steps
 
@@ -26,6 +27,9 @@ MIN_RISE, MIN_LEVEL = 4.0, 5.0
 #: Share of the blocks after a change that must stay above the geometric mean of the two levels, and of those before it that
 #: must stay below: a temporary excursion is not a change of regime.
 MIN_PERSISTENCE = 0.8
+
+#: Beginning of a recording, as a share, that must be described badly, too, if the device is another one from its start.
+START = 0.25
 
 
 @dataclass(frozen=True)
@@ -47,9 +51,10 @@ def detect_residual_change(surrogate: Surrogate, trace: Trace, residuals: Array)
     """Return the change from which on the device no longer behaves like the fitted one, or None.
 
     The logarithms of the block medians of the residuals are split into two levels. The split counts as a change if the level
-    rises by `MIN_RISE`, to at least `MIN_LEVEL`, and nearly all blocks stay on their side of the middle. If the residuals
-    of the whole recording exceed the error of the prediction "the output stays constant", it is of another device from
-    the start.
+    rises by `MIN_RISE`, to at least `MIN_LEVEL`, and nearly all blocks stay on their side of the middle. The recording is of
+    another device from its start if nearly all blocks exceed `MIN_LEVEL`, and their median the error of the prediction "the
+    output stays constant", in the first quarter as in the whole. That needs a drive of the fitted kind: how large the
+    residuals of the fitted device are under another kind is not known.
 
     Args:
         surrogate: The model.
@@ -69,11 +74,22 @@ def detect_residual_change(surrogate: Surrogate, trace: Trace, residuals: Array)
     middle = 0.5 * np.log(before * after)
     persistent = np.mean(levels[:split] < middle) >= MIN_PERSISTENCE and np.mean(levels[split:] > middle) >= MIN_PERSISTENCE
     if after >= MIN_RISE * before and after >= MIN_LEVEL and persistent:
-        return ResidualChange(_onset(time, size, split * length, length, middle), float(before), float(after))
-    overall = float(np.exp(np.median(levels)))
-    if overall >= MIN_LEVEL and overall >= _constant_prediction_error(surrogate, trace):
+        at = _onset(time, size, split * length, length, middle)
+        if at > time[0] + length * (time[1] - time[0]):
+            return ResidualChange(at, float(before), float(after))
+    if has_other_drive(surrogate, trace):
+        return None
+    constant = _constant_prediction_error(surrogate, trace)[: len(size)]
+    parts = [(levels[:blocks], constant[: blocks * length]) for blocks in (max(1, round(START * count)), count)]
+    if all(np.mean(np.exp(part) >= MIN_LEVEL) >= MIN_PERSISTENCE and _exceeds(part, still) for part, still in parts):
+        overall = float(np.exp(np.median(levels)))
         return ResidualChange(float(trace.time[0]), overall, overall)
     return None
+
+
+def _exceeds(levels: Array, constant: Array) -> bool:
+    """Return True if the median residual exceeds that of the prediction "the output stays constant"."""
+    return bool(np.exp(np.median(levels)) >= np.median(constant))
 
 
 def _onset(time: Array, size: Array, split: int, length: int, middle: float) -> float:
@@ -85,10 +101,10 @@ def _onset(time: Array, size: Array, split: int, length: int, middle: float) -> 
     return float(time[min(low + int(np.argmax(gain)), len(time) - 1)])
 
 
-def _constant_prediction_error(surrogate: Surrogate, trace: Trace) -> float:
-    """Return the median error of the prediction "the output stays constant" over the short runs, scaled as the residuals."""
+def _constant_prediction_error(surrogate: Surrogate, trace: Trace) -> Array:
+    """Return the errors of the prediction "the output stays constant" over the short runs, scaled as the residuals."""
     values = np.stack([trace.output[name] for name in surrogate.ports.output], -1)
     scaled = values / surrogate.scales.output_scale.numpy()
     steps = short_run_steps(surrogate)
     change = (scaled[steps:] - scaled[:-steps]) / np.asarray(surrogate.record.get("residual_level", 1.0))
-    return float(np.median(np.sqrt(np.mean(change**2, -1))))
+    return np.asarray(np.sqrt(np.mean(change**2, -1)))

@@ -11,6 +11,7 @@ from ....traces.held_drives import infer_interpolation
 from ....units import readable
 from ..surrogate import Surrogate
 from .evaluate import Evaluation
+from .metrics import QUANTILE_90
 from .remedies import COVERING_FIT, held_out_part, more_restarts, wider_intervals
 from .scores import nrmse_of_steps, restart_disagreement
 from .structure_remarks import expected_error
@@ -78,7 +79,18 @@ def coverage_remarks(surrogate: Surrogate, evaluation: Evaluation) -> Iterator[R
     coverage, members = evaluation.coverage, len(surrogate.members)
     calibrated = float(surrogate.spread.distance) > 0
     text = f"The predicted 90 % interval contains {percent(coverage)} of the recorded samples"
-    if coverage < NARROW:
+    with_noise = coverage_with_noise(surrogate, evaluation)
+    lowest = COVERAGE - TOLERANCE if coverage >= NARROW else NARROW
+    if coverage < lowest <= with_noise:
+        yield Remark(
+            NOTE,
+            f"{text}, since this recording contains more measurement noise than the fitted ones: with its noise added the "
+            f"interval would contain {percent(with_noise)}.",
+            f"the 90 % interval contains only {percent(coverage)}, since this recording is noisier than the fitted ones",
+            after_change=True,
+            remedy=COVERING_FIT,
+        )
+    elif coverage < NARROW:
         yield Remark(
             CARE,
             f"{text}: it is {'much ' if coverage < MISLEADING else ''}too narrow.",
@@ -98,6 +110,18 @@ def coverage_remarks(surrogate: Surrogate, evaluation: Evaluation) -> Iterator[R
             "The predicted spread is the same at every step: it does not grow where the model extrapolates. A new fit "
             "(spinode fit) gives a spread that does.",
         )
+
+
+def coverage_with_noise(surrogate: Surrogate, evaluation: Evaluation) -> float:
+    """Return the coverage that the interval would have with the measurement noise of the recording, if that is larger."""
+    if evaluation.model_error is None:
+        return evaluation.coverage
+    known = surrogate.spread_floor.numpy(force=True)
+    excess = np.sqrt(np.maximum(evaluation.model_error.noise**2 - known**2, 0))
+    if not excess.any():
+        return evaluation.coverage
+    spread = np.hypot(evaluation.run.spread.numpy(force=True), excess)
+    return float(np.mean(np.abs(evaluation.prediction - evaluation.truth) <= QUANTILE_90 * spread))
 
 
 def restart_remarks(surrogate: Surrogate, evaluation: Evaluation) -> Iterator[Remark]:

@@ -65,7 +65,7 @@ def best_of_factor(candidates: int, count: float) -> float:
     """Return by how much the error of the best of several equal fits is underestimated, as the smallest of many estimates.
 
     The rms of n independent errors has a relative standard error of 1 / sqrt(2 n), and the smallest of k lies m(k) of these
-    below the mean, where m is the expected maximum of k normal variables (Blom's approximation).
+    below the mean, where m is the expected maximum of k normal variables (Blom's approximation): 1 + m(k) / sqrt(2 n).
 
     Args:
         candidates: Number of fits that cannot be distinguished, k.

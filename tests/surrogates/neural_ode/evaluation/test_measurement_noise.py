@@ -10,6 +10,7 @@ from scipy import signal
 from spinode.surrogates.neural_ode.evaluation.measurement_noise import (
     REPEATS,
     UNEXPLAINED,
+    ComparedRun,
     drive_period,
     measurement_noise,
     unexplained_variance,
@@ -56,7 +57,7 @@ def test_noise_and_model_error_are_separated(kind, noise, correlation):
     drive = DRIVES[kind]
     clean, predicted = response(drive, kind), response(drive, kind, damping=0.06)
     truth = clean + noise * clean.std() * coloured(1, correlation, clean.shape)
-    found = model_error(("y",), truth, predicted, drive[:, None])
+    found = model_error(("y",), ComparedRun(truth, predicted, drive[:, None]))
     true_error = np.sqrt(np.mean((predicted - clean) ** 2)) / clean.std()
     added = np.std(truth - clean)
     assert float(found.noise[0]) == pytest.approx(added, rel=0.08 if correlation == 0 else 0.3)
@@ -72,22 +73,22 @@ def test_motion_of_the_device_is_not_noise(kind, period, wrong):
     """Kinks of held steps, and motion within a few samples, under a good and under a wrong model: at most 3 % of the error."""
     drive = DRIVES[kind]
     truth, predicted = response(drive, kind, period=period), response(drive, kind, **({"period": period} | wrong))
-    noise = measurement_noise(truth, predicted, drive[:, None])
+    noise = measurement_noise(ComparedRun(truth, predicted, drive[:, None]))
     assert np.sqrt(noise.variance[0]) <= 0.03 * truth.std()
-    found = model_error(("y",), truth, predicted, drive[:, None])
+    found = model_error(("y",), ComparedRun(truth, predicted, drive[:, None]))
     assert found.nrmse >= 0.97 * np.sqrt(np.mean((predicted - truth) ** 2)) / truth.std()
 
 
 def test_constant_prediction_is_not_excused_by_noise():
     truth = response(DRIVES["held"], "held")
-    assert model_error(("y",), truth, np.zeros_like(truth), DRIVES["held"][:, None]).nrmse > 0.95
+    assert model_error(("y",), ComparedRun(truth, np.zeros_like(truth), DRIVES["held"][:, None])).nrmse > 0.95
 
 
 def test_error_as_broad_as_noise_is_attributed_to_the_drive():
     """A feedthrough of the wrong size under a white drive: the error is white, and the drive explains all of it."""
     drive = np.random.default_rng(0).standard_normal((2000, 1))
     truth = drive + 0.1 * np.random.default_rng(1).standard_normal((2000, 1))
-    found = measurement_noise(truth, 0.5 * drive, drive)
+    found = measurement_noise(ComparedRun(truth, 0.5 * drive, drive))
     assert found.method == (UNEXPLAINED,)
     assert np.sqrt(found.variance[0]) == pytest.approx(0.1, rel=0.05)
 
@@ -103,7 +104,7 @@ def test_repeats_of_a_periodic_drive_need_no_model():
     wave = np.tile(held_steps(3, samples=240), 6)
     clean = response(wave, "held", damping=0.2)
     truth = clean + 0.2 * clean.std() * np.random.default_rng(0).standard_normal(clean.shape)
-    found = measurement_noise(truth, np.zeros_like(truth), wave[:, None])
+    found = measurement_noise(ComparedRun(truth, np.zeros_like(truth), wave[:, None]))
     assert drive_period(wave[:, None]) == 240
     assert found.method == (REPEATS,)
     assert np.sqrt(found.variance[0]) == pytest.approx(0.2 * clean.std(), rel=0.08)
@@ -120,7 +121,7 @@ def test_outputs_have_noise_of_their_own():
     clean = response(drive, "spline")
     both = np.concatenate([clean, 1e-3 * clean], 1)
     noise = np.random.default_rng(0).standard_normal(both.shape) * both.std(0) * [0.1, 0.02]
-    found = model_error(("a", "b"), both + noise, both, drive[:, None])
+    found = model_error(("a", "b"), ComparedRun(both + noise, both, drive[:, None]))
     assert found.noise / both.std(0) == pytest.approx([0.1, 0.02], rel=0.1)
     assert max(found.by_output.values()) < 0.03
 
@@ -131,7 +132,7 @@ def test_interval_covers_the_model_error():
     clean, predicted = response(drive, "spline"), response(drive, "spline", damping=0.06)
     true_error = np.sqrt(np.mean((predicted - clean) ** 2)) / clean.std()
     noises = [0.1 * clean.std() * np.random.default_rng(seed).standard_normal(clean.shape) for seed in range(20)]
-    found = [model_error(("y",), clean + noise, predicted, drive[:, None]) for noise in noises]
+    found = [model_error(("y",), ComparedRun(clean + noise, predicted, drive[:, None])) for noise in noises]
     assert sum(error.low <= true_error <= error.high for error in found) >= 16
 
 
@@ -139,7 +140,7 @@ def test_short_recording_is_estimated():
     drive = smooth(5, samples=120)
     clean = response(drive, "spline")
     truth = clean + 0.1 * clean.std() * np.random.default_rng(0).standard_normal(clean.shape)
-    found = model_error(("y",), truth, clean, drive[:, None])
+    found = model_error(("y",), ComparedRun(truth, clean, drive[:, None]))
     assert float(found.noise[0]) == pytest.approx(0.1 * clean.std(), rel=0.35)
 
 
@@ -147,7 +148,7 @@ def test_escaped_run_has_no_noise():
     truth = response(DRIVES["held"], "held")
     predicted = truth.copy()
     predicted[100:] = 1e8
-    found = model_error(("y",), truth, predicted, DRIVES["held"][:, None])
+    found = model_error(("y",), ComparedRun(truth, predicted, DRIVES["held"][:, None]))
     assert found.nrmse > 1e5
     assert np.isfinite([found.low, found.high]).all()
 

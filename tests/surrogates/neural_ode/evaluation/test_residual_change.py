@@ -79,6 +79,32 @@ def test_recording_of_another_device_is_detected_from_its_start(device, other_de
         assert scores.nrmse_before_change is None
 
 
+def residuals_of(trace, levels):
+    """Short-run residuals that scatter by a fifth around a level for each part of a recording."""
+    rows = np.repeat(np.array(levels), -(-len(trace) // len(levels)))[: len(trace) - 4]
+    return (rows * np.exp(0.2 * np.random.default_rng(0).standard_normal(len(rows))))[:, None]
+
+
+def test_error_that_begins_late_is_not_another_device_from_its_start(device, recorder):
+    """It rises too little for a change, and exceeds that of "the output stays constant", since the output rests there."""
+    trace = recorder.record(device, 1200, 0)
+    resting = replace(trace, output={"y": np.where(np.arange(1200) < 400, trace.output["y"], 0.1)})
+    assert detect_residual_change(device, resting, residuals_of(resting, [3.0, 10.0, 10.0])) is None
+
+
+def test_another_device_from_its_start_needs_a_drive_of_the_fitted_kind(device, other_device, recorder):
+    trace = recorder.record(other_device, 600, 0)
+    large = 1e3 * residuals_of(trace, [1.0])
+    assert detect_residual_change(device, trace, large).at == trace.time[0]
+    held = replace(trace, interpolation={"V": "held"})
+    assert detect_residual_change(device, held, large) is None
+
+
+def test_calm_stretch_does_not_excuse_another_device(device, other_device, recorder):
+    trace = recorder.record(other_device, 1000, 0)
+    assert detect_residual_change(device, trace, 1e3 * residuals_of(trace, [1.0] * 9 + [1e-4])).at == trace.time[0]
+
+
 @pytest.mark.parametrize(("noise", "steps"), [(0.0, 4), (0.05, 12), (0.2, 24)])
 def test_noisier_outputs_get_longer_runs(noise, steps):
     # A sine of 40 samples per period changes by 0.44, 1.14 and 1.34 (rms) in 4, 12 and 24 samples.

@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from scipy import signal
+from scipy.interpolate import CubicSpline
 
+from spinode.reporting.remarks import NOTE
 from spinode.surrogates.neural_ode.domain import Domain
+from spinode.surrogates.neural_ode.embedding import Embedding
 from spinode.surrogates.neural_ode.evaluation.evaluate import evaluate
+from spinode.surrogates.neural_ode.evaluation.validity_remarks import coverage_remarks
 from spinode.surrogates.neural_ode.fitting.calibration import calibrate
+from spinode.surrogates.neural_ode.fitting.config import FitConfig
+from spinode.surrogates.neural_ode.fitting.left_out import LeftOut, part_of, segments_left_out
+from spinode.surrogates.neural_ode.fitting.prepare import on_common_grid, prepare
+from spinode.surrogates.neural_ode.fitting.splits import splits
+from spinode.surrogates.neural_ode.fitting.stages import default_field, new_member
 from spinode.surrogates.neural_ode.free_run import run_along
 from spinode.surrogates.testing import resonator
-from spinode.traces.trace import Trace
+from spinode.traces.trace import Trace, TraceSet
 
 INTERVAL = 1e-11
 
@@ -140,15 +151,86 @@ def test_other_amplitude_and_frequency_are_outside(of_repeated_motion, drive):
     assert float(run_along(model, recording(drive, 2)).outside.double().mean()) > 0.25
 
 
-def test_interval_allows_for_the_luck_of_the_chosen_restart():
-    """The kept restart has half the validation error of a typical one; the noise, which is no matter of luck, stays."""
-    lucky = calibrated(0.1)
-    lucky.record.update({"validation": [0.2, 0.1, 0.21], "kept": [1]})
+def test_interval_allows_for_the_choice_among_equal_restarts_only():
+    """Of equally good restarts the best was lucky; one with twice the error was no competitor. The noise stays."""
+    model = calibrated(0.1)
     trace = recording(smooth_drive(3000, 1), 1, 0.1)
-    floor, plain = lucky.spread_floor.clone(), lucky.spread.curve.clone()
-    calibrate(lucky, [trace], 0.2)
-    assert torch.allclose(lucky.spread.curve, 2 * plain)
-    assert torch.equal(lucky.spread_floor, floor)
+    floor, plain = model.spread_floor.clone(), model.spread.curve.clone()
+    model.record.update({"validation": [2.0, 0.1, 2.1], "kept": [1]})
+    calibrate(model, [trace], 0.2)
+    assert torch.allclose(model.spread.curve, plain)
+    model.record.update({"validation": [0.1, 0.1, 0.1], "kept": [1]})
+    calibrate(model, [trace], 0.2)
+    assert float(model.spread.curve[-1]) > float(plain[-1])
+    assert torch.equal(model.spread_floor, floor)
+
+
+def test_segments_left_out_are_run_by_the_fit_that_has_not_seen_them():
+    model, worse = calibrated(), calibrated(period=23.0)
+    trace = recording(smooth_drive(3000, 1), 1)
+    blocks = [part_of(trace, 0.2, 0.4), part_of(trace, 0.8, 1.0)]
+    curves = []
+    for other in (model, worse):
+        calibrate(model, [trace], 0.2, [LeftOut(other, (block,)) for block in blocks])
+        curves.append(float(model.spread.curve[-1]))
+    assert curves[1] > 1.5 * curves[0]
+
+
+@pytest.mark.parametrize("embedding", [Embedding("derivative", 2), Embedding("delay", 3)])
+def test_every_split_leaves_out_its_validation_segments(embedding):
+    """The blocks of all splits together cover the recordings, and no fitted point is one of their samples."""
+    config = FitConfig(hidden=(4,))
+    grid = on_common_grid(TraceSet([recording(smooth_drive(n, n), n) for n in (500, 700)]), config)
+    parts = splits(prepare(grid, embedding, config))
+    fits = [(part, [new_member(part, default_field(config), 0)]) for part in parts]
+    found = list(segments_left_out(fits, grid))
+    assert len(found) == len(parts) == 4
+    for number, trace in enumerate(grid):
+        times = np.concatenate([each.traces[number].time for each in found])
+        assert len(np.unique(times)) == len(times)
+        assert len(trace) - embedding.lookahead == len(times)
+    for (part, _), each in zip(fits, found, strict=True):
+        first, last = part.validation[0]
+        points = torch.cat([part.samples.states, part.drive], -1)[first : last + 1]
+        assert each.surrogate.domain.distance(points[len(points) // 2]) > 0
+        expected = part.scales.output_si(part.outputs[first : last + 1]).numpy()[:, 0]
+        assert each.traces[0].output["y"] == pytest.approx(expected)
+
+
+def test_rectified_output_is_compared_with_its_magnitude():
+    """The grid of a fit has restored signs; the response of the surrogate is what the instrument records."""
+    model = calibrated()
+    curve = float(model.spread.curve[-1])
+    model.ports = replace(model.ports, output_map={"y": "abs"})
+    calibrate(model, [recording(smooth_drive(3000, 1), 1)], 0.2)
+    assert float(model.spread.curve[-1]) < 1.5 * curve
+
+
+def test_interval_is_that_of_recorded_samples_where_the_grid_is_coarser():
+    """A low-pass removes three quarters of the power of white noise on the way to a grid of a quarter of the samples."""
+    rng, noise = np.random.default_rng(0), 0.1
+    coarse = recording(smooth_drive(1000, 1), 1)
+    time = np.arange(3997) * INTERVAL / 4
+    fine = {name: CubicSpline(coarse.time, values)(time) for name, values in (coarse.drive | coarse.output).items()}
+    noisy = fine["y"] + noise * rng.standard_normal(len(time))
+    trace = Trace(time, {"V": fine["V"]}, {"y": noisy}, {}, coarse.units, {"V": "spline"})
+    grid = on_common_grid(TraceSet([trace]), FitConfig(sample_interval=INTERVAL, resampling="band-limited"))
+    model = calibrated(period=20.0, damping=0.05)
+    model.noise.fill_(noise / 2)
+    calibrate(model, grid, 0.2)
+    assert float(model.spread_floor) == pytest.approx(noise, rel=0.1)
+
+
+def test_interval_knows_nothing_of_the_noise_of_another_recording():
+    """A perfect model, and a recording with three times the fitted noise: erf(1.645 / 3 / sqrt(2)) = 42 % lie within."""
+    model = calibrated(0.05, period=20.0, damping=0.05)
+    scores = evaluate(model, recording(smooth_drive(3000, 2), 2, 0.15))
+    assert scores.coverage == pytest.approx(0.42, abs=0.08)
+    remark = next(each for each in coverage_remarks(model, scores))
+    assert remark.grade == NOTE
+    assert "noisier than the fitted" in remark.reason
+    own = evaluate(model, recording(smooth_drive(3000, 2), 2, 0.05))
+    assert "noise" not in next(each for each in coverage_remarks(model, own)).text
 
 
 def test_other_kind_of_drive_adds_the_difference_of_the_restarts():
