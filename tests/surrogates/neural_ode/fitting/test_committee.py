@@ -82,6 +82,7 @@ def test_median_outvotes_one_that_leaves_the_others():
     assert torch.autograd.gradcheck(median_of_members, inputs)
 
 
+@pytest.mark.filterwarnings("ignore::spinode.DomainWarning")
 def test_response_is_the_median_of_the_members(duffing):
     settings = {"embedding": "derivative", "order": 2, "hidden": 4, "windows": (1, 20), "iterations": 4, "restarts": 1}
     surrogate = fit(duffing(400), **settings)
