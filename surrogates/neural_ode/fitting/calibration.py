@@ -37,6 +37,9 @@ MAX_RADIUS_RATIO = 20.0
 #: With several members, share of the spread that does not depend on their differences.
 COMMON_SHARE = 0.5
 
+#: Weight of the errors on blocks left out against those on the fitted part, for members that have fitted all samples.
+UNSEEN_SHARE = 0.632
+
 #: The distance of the fitted part's own free run may widen the radius of the domain up to this factor, or to this distance.
 MAX_WIDENING, SMALL_DISTANCE = 3.0, 0.3
 
@@ -61,7 +64,7 @@ def calibrate(
             are given. See `spinode.surrogates.neural_ode.fitting.left_out`.
 
     Source: Lei et al., J. Am. Stat. Assoc. 113, 1094 (2018) (split conformal prediction with a local scale); Vovk, Ann. Math.
-    Artif. Intell. 74, 9 (2015) (cross-conformal prediction).
+    Artif. Intell. 74, 9 (2015) (cross-conformal prediction); Efron, J. Am. Stat. Assoc. 78, 316 (1983) (the weight 0.632).
     """
     tails = tuple(part_of(trace, 1 - validation, 1.0) for trace in traces)
     fitted = tuple(part_of(trace, 0.0, 1 - validation) for trace in traces)
@@ -77,7 +80,8 @@ def calibrate(
     factors = [np.stack([distance_factor(row, usual, memory, radius) for row in runs.distance]) for runs in groups]
     # Runs on the fitted part lie next to the fitted points. Their errors are taken for those at the distances left out.
     factors = [factors[0], *(_usual_factor(factors[0], factor.shape[1])[None] for factor in factors[1:])]
-    columns = [_calibrate_output(surrogate, groups, factors, index) for index in range(len(surrogate.ports.output))]
+    several = len(left_out) > 1
+    columns = [_calibrate_output(surrogate, groups, factors, index, several) for index in range(len(surrogate.ports.output))]
     steps = columns[0][0]
     curve = torch.as_tensor(_rounded(np.stack([column[1] for column in columns], -1)))
     usual, memory = float(_rounded(np.array(usual))), float(_rounded(np.array(memory)))
@@ -136,16 +140,16 @@ def widen_domain(surrogate: Surrogate, traces: Sequence[Trace]) -> None:
 
 
 def _calibrate_output(
-    surrogate: Surrogate, groups: Sequence[Runs], factors: Sequence[Array], index: int
+    surrogate: Surrogate, groups: Sequence[Runs], factors: Sequence[Array], index: int, several: bool
 ) -> tuple[Array, Array, float, float]:
     """Return knots in steps, curve of the model error, noise, and factor of the members' deviation of one output."""
     errors = [np.abs(runs.error[..., index]) / QUANTILE_90 for runs in groups]
     typical = max(float(np.nanquantile(error, COVERAGE)) for error in errors)
     noise = min(float(surrogate.noise[index]), 0.99 * typical)
     scores = [np.sqrt(np.maximum(e**2 - noise**2, 0)) / g for e, g in zip(errors, factors, strict=True)]
-    steps, curve = _quantile_curve(scores)
+    steps, curve = _quantile_curve(scores, several)
     count = independent_errors(scores[0], groups[0].independent)
-    widening = few_errors_factor(count) * best_of_factor(_equally_good(surrogate, count), count)
+    widening = few_errors_factor(count) * (1.0 if several else best_of_factor(_equally_good(surrogate, count), count))
     curve = np.maximum(widening * curve, 1e-3 * typical)
     if not groups[0].deviation.any():  # single members have made the errors, and all their causes are in the curve
         return steps, curve, noise, 1.0
@@ -160,19 +164,27 @@ def _calibrate_output(
     return steps, curve, noise, max(1.0, *(widening * ratio for ratio in ratios))
 
 
-def _quantile_curve(scores: Sequence[Array]) -> tuple[Array, Array]:
-    """Return the quantile of scores (runs, time) in octaves of the time since the start, the larger one of the groups.
+def _quantile_curve(scores: Sequence[Array], several: bool) -> tuple[Array, Array]:
+    """Return the quantile of scores (runs, time) in octaves of the time since the start.
 
     The last quarter of the runs is one bin whose value continues beyond them.
+
+    Args:
+        scores: Of the segments left out, and of the fitted part.
+        several: The first ones are those of several splits.
     """
     length = min(score.shape[1] for score in scores)
     edges = [0, 1, 2]
     while 2 * edges[-1] < length // 2:
         edges.append(2 * edges[-1])
     bins = [*itertools.pairwise(edges), (edges[-1], length)]
-    values = [max(float(np.nanquantile(score[:, a:b], COVERAGE)) for score in scores) for a, b in bins]
+    quantiles = np.array([[float(np.nanquantile(score[:, a:b], COVERAGE)) for score in scores] for a, b in bins])
+    values = quantiles.max(1)
+    if several and len(scores) > 1:
+        between = np.sqrt(UNSEEN_SHARE * quantiles[:, 0] ** 2 + (1 - UNSEEN_SHARE) * quantiles[:, 1] ** 2)
+        values = np.where(quantiles[:, 1] < quantiles[:, 0], between, values)
     knots = [0.5 * (a + b - 1) for a, b in bins[:-1]] + [float(edges[-1])]
-    return np.array(knots), np.array(values)
+    return np.array(knots), values
 
 
 def _equally_good(surrogate: Surrogate, count: float) -> int:
