@@ -271,6 +271,28 @@ def test_fit_killed_repeatedly_at_the_same_step_resumes(duffing, tmp_path, monke
     assert same(tensors_of(uninterrupted), tensors_of(fit(trace, checkpoint=path, **QUICK)))
 
 
+def test_fit_killed_while_its_members_go_on_resumes_to_the_same_result(duffing, tmp_path, monkeypatch):
+    """Of a short recording, the fits of all splits are continued on all samples after the search."""
+    monkeypatch.setattr(Checkpoint, "every", 0.0)
+    trace, path, lines, seen, after = duffing(400), tmp_path / "x", [], [], []
+    settings = QUICK | {"effort": "default", "restarts": 1, "windows": (1, 24)}
+    uninterrupted = fit(trace, progress=lines.append, **settings)
+    assert len(uninterrupted.members) > 1
+    last_step = max(number for number, line in enumerate(lines) if "step 1/" in line)
+    assert any("chose" in line for line in lines[:last_step])
+
+    def killer(line):
+        seen.append(line)
+        if len(seen) == last_step + 1:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fit(trace, checkpoint=path, progress=killer, **settings)
+    resumed = fit(trace, checkpoint=path, progress=after.append, **settings)
+    assert same(tensors_of(uninterrupted), tensors_of(resumed))
+    assert sum("step" in line for line in after) <= sum("step" in line for line in lines[last_step:])
+
+
 def test_finished_checkpoint_gives_the_result_without_steps(duffing, tmp_path):
     trace, path, lines = duffing(400), tmp_path / "x", []
     uninterrupted = fit(trace, checkpoint=path, **QUICK)
