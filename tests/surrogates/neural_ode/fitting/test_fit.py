@@ -97,7 +97,7 @@ def test_two_drives_and_two_outputs_in_different_units(duffing, cheap):
 
 def test_delay_embedding_of_the_paper(duffing, cheap):
     trace = duffing()
-    fitted = fit(trace, **(cheap | {"order": 2, "embedding": "delay"}))
+    fitted = fit(trace, **(cheap | {"order": 2, "embedding": "delay", "iterations": 10}))
     assert evaluate(fitted, trace).nrmse < 0.1
     assert float(fitted.members[0].feedthrough.detach().abs().max()) == 0
 
@@ -438,7 +438,7 @@ def found_with(error, *, noise=0.0, samples=5000):
     return SimpleNamespace(
         prepared=prepared,
         candidates=[SimpleNamespace(validation=error)],
-        structure=Structure("delay", 5, (16, 16), 3e-7),
+        structures=[Structure("delay", 5, (16, 16), 3e-7)],
         record={"search": [], "linear_validation": 0.8, "structure": {}},
     )
 
