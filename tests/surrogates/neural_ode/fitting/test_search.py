@@ -160,4 +160,6 @@ def test_same_seed_gives_the_same_search(duffing):
     first, again = (fit(trace, **SMALL, seed=5) for _ in range(2))
     assert first.record == again.record
     after = again.state_dict()
-    assert [(name, value, after[name]) for name, value in first.state_dict().items() if not torch.equal(value, after[name])] == []
+    assert [
+        (name, value, after[name]) for name, value in first.state_dict().items() if not torch.equal(value, after[name])
+    ] == []
