@@ -320,7 +320,7 @@ class Search:
             member = None if linear is None else linear.climbs[index].member
             climb = Climb(prepared, config, build, next(self._numbers), self.checkpoint, start=member)
             if template is not None:
-                climb.theta = climb.best_theta = template.climbs[index].best_theta
+                climb.go_on_from(template.climbs[index])
             climbs.append(climb)
         return Arm(structure, start, climbs)
 
@@ -406,7 +406,10 @@ class Search:
         }
         candidates = [
             Candidate(
-                [climb.member for climb in arm.climbs], arm.error, arm.climb.history, [climb.prepared for climb in arm.climbs]
+                [climb.member for climb in arm.climbs],
+                arm.error,
+                arm.climb.earlier + arm.climb.history,
+                [climb.prepared for climb in arm.climbs],
             )
             for arm in arms
         ]
