@@ -74,10 +74,10 @@ def measurement_noise(run: ComparedRun) -> MeasurementNoise:
 
     A drive that repeats itself shows the noise without a model: the outputs of its periods differ by it, as far as their
     difference is as broad as noise; a drift, an oscillation of the device's own or a doubled period are not noise. Otherwise
-    noise is what is flat, or nearly so, in the spectra of both recording and error: the steps of held drives are in both recording and
-    model, and a wrong model errs where the recording moves. The spectrum cannot distinguish an error as broad as noise; so
-    what delayed drives and predictions explain of the error (ridge regression on random features, cross-validated) is
-    not counted as noise.
+    noise is what is flat, or nearly so, in the spectra of both recording and error: the steps of held drives are in both
+    recording and model, and a wrong model errs where the recording moves. The spectrum cannot distinguish an error as broad
+    as noise; so what delayed drives and predictions explain of the error (ridge regression on random features,
+    cross-validated) is not counted as noise.
 
     Args:
         run: The run and the recording.
