@@ -258,15 +258,15 @@ class Trace:
         return digest.hexdigest()
 
 
-def check_trace(trace: Any) -> None:
-    """Check that an argument is one recording.
+def check_trace(trace: Any, name: str = "trace") -> None:
+    """Check that an argument, which messages call `name`, is one recording.
 
     Raises:
         TraceError: anything else, such as a list of recordings or a path.
     """
     if not isinstance(trace, Trace):
         raise TraceError(
-            f"trace is {describe_type(trace)}; expected one spinode.Trace, such as read_trace(path, ...) returns, or one "
+            f"{name} is {describe_type(trace)}; expected one spinode.Trace, such as read_trace(path, ...) returns, or one "
             "of a list of them."
         )
 

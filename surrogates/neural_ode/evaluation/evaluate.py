@@ -167,6 +167,8 @@ def evaluate(
             "`evaluate_synapse` scores surrogates of memory devices."
         )
     check_trace(trace)
+    if again is not None:
+        check_trace(again, "again")
     named = match_channels(surrogate, trace, drive, output)
     missing = [name for name in surrogate.ports.output if name not in named.output]
     if missing:

@@ -10,8 +10,9 @@ import numpy as np
 
 from ....errors import TraceError
 from ....traces.resample import resample_with_mask
-from ....traces.sampling import base_interval, check_samples
+from ....traces.sampling import base_interval
 from ....traces.trace import Trace
+from ....traces.usable import check_usable
 from ....typing import Array
 from ....units import readable
 from ..model import SurrogateModel
@@ -88,7 +89,7 @@ def resample_for_surrogate(surrogate: SurrogateModel, trace: Trace) -> tuple[Tra
     Raises:
         TraceError: NaN, a recording that is too short to be scored, or one sampled too coarsely.
     """
-    check_samples(trace, 8)
+    check_usable(trace, 8)
     step = base_interval(trace)
     count = trace.duration / surrogate.interval
     if count < MIN_SAMPLES:

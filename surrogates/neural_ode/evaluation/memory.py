@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from ....errors import TraceError
+from ....traces.sampling import median_interval
 from ....traces.trace import Trace, check_trace
+from ....traces.usable import check_usable
 from ....typing import Array
+from ....validation import number
 
 #: Number of parts of a recording in which the difference is given by the time since the start.
 PARTS = 8
+
+#: Largest difference of the times of a sample in two recordings, in sample intervals.
+MAX_SHIFT = 0.01
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,7 +56,8 @@ def memory_floor(first: Trace, second: Trace, *, start: float | None = None) -> 
         The floor; rms over the outputs, each over its standard deviation in both recordings.
 
     Raises:
-        TraceError: other channels, drives, or times; or a constant output.
+        TraceError: other channels, units, parameters, drives, or times; unusable samples, or a constant output.
+        ConfigError: `start` is not a number.
 
     Example:
         >>> import torch
@@ -61,18 +69,24 @@ def memory_floor(first: Trace, second: Trace, *, start: float | None = None) -> 
         >>> floor.by_time[0][1] > floor.by_time[-1][1] > 0
         True
     """
-    for trace in (first, second):
-        check_trace(trace)
     _check_alike(first, second)
     time = np.asarray(first.time)
-    chosen = np.ones(len(time), dtype=bool) if start is None else time >= start
+    chosen = first.present.all(1) & second.present.all(1)
+    if start is not None:
+        chosen &= time >= number("start", start, unit="s")
     if chosen.sum() < 2 * PARTS:
-        raise TraceError(f"{int(chosen.sum())} samples are left to compare; expected at least {2 * PARTS}. Start earlier.")
-    names = list(first.output)
-    one, other = (np.stack([trace.output[name] for name in names], -1)[chosen] for trace in (first, second))
-    deviation = np.sqrt(0.5 * (np.nanvar(one, 0) + np.nanvar(other, 0)))
-    if not (deviation > 1e-12 * np.nanmax(np.abs(one), 0)).all():
-        raise TraceError("an output is constant in both recordings; there is nothing to compare.")
+        raise TraceError(
+            f"{int(chosen.sum())} samples are left to compare, recorded in both; expected at least {2 * PARTS}. Start earlier."
+        )
+    one, other = (np.stack(list(trace.output.values()), -1)[chosen] for trace in (first, _in_order(second, first)))
+    # Scaled before squares are taken: those of large or small units may be beyond the range of float64.
+    size = np.maximum(np.maximum(np.abs(one).max(0), np.abs(other).max(0)), 1e-300)
+    one, other = one / size, other / size
+    deviation = np.sqrt(0.5 * (np.var(one, 0) + np.var(other, 0)))
+    constant = np.flatnonzero(deviation <= 1e-12)
+    if len(constant):
+        name = list(first.output)[constant[0]]
+        raise TraceError(f"output {name!r} is constant in both recordings; there is nothing to compare.")
     error = (one - other) / deviation
     elapsed = time[chosen] - time[chosen][0]
     parts = np.array_split(np.arange(len(error)), PARTS)
@@ -103,18 +117,55 @@ def measure_memory_floor(simulate: Callable[[Tensor], Trace], drive: Tensor, his
     return memory_floor(first, second)
 
 
+def _in_order(trace: Trace, other: Trace) -> Trace:
+    """Return a recording with the outputs in the order of another one."""
+    return replace(trace, output={name: trace.output[name] for name in other.output})
+
+
 def _check_alike(first: Trace, second: Trace) -> None:
-    if list(first.output) != list(second.output) or list(first.drive) != list(second.drive) or not first.output:
+    """Check that two recordings have the same channels, units, parameters, times and drives."""
+    for which, trace in (("first", first), ("second", second)):
+        check_trace(trace, f"the {which} recording")
+        try:
+            check_usable(trace, 2 * PARTS)
+        except TraceError as error:
+            raise TraceError(f"the {which} recording: {error}") from None
+    if set(first.output) != set(second.output) or set(first.drive) != set(second.drive) or not first.output:
         raise TraceError(
-            f"the recordings have outputs {', '.join(first.output) or '(none)'} and {', '.join(second.output) or '(none)'}; "
-            "expected the same drives and outputs."
+            f"the recordings have drives {_listed(first.drive)} and {_listed(second.drive)}, outputs {_listed(first.output)} "
+            f"and {_listed(second.output)}; expected the same drives and outputs. Give the channels their roles by `assign`."
         )
-    if len(first) != len(second) or not np.allclose(first.time, second.time, rtol=1e-6):
+    for name in ("time", *first.channels):
+        units = first.unit(name), second.unit(name)
+        if all(units) and units[0] != units[1]:
+            raise TraceError(f"{name!r} is in {units[0]} in the first recording and in {units[1]} in the second; convert one.")
+    if set(first.parameters) != set(second.parameters) or any(
+        not math.isclose(value, second.parameters[name], rel_tol=1e-9) for name, value in first.parameters.items()
+    ):
+        raise TraceError(
+            f"the recordings have parameters {dict(first.parameters)} and {dict(second.parameters)}; expected one device under "
+            "the same conditions. Leave out parameters that only number the recordings."
+        )
+    if len(first) != len(second):
         raise TraceError(f"the recordings have {len(first)} and {len(second)} samples; expected the same instants.")
+    step = median_interval(first)
+    apart = np.abs(first.time - second.time)
+    far = np.flatnonzero(apart > MAX_SHIFT * step + 4 * np.spacing(np.abs(first.time).max()))
+    if len(far):
+        index = int(far[0])
+        raise TraceError(
+            f"sample {index} is at {first.time[index]:.9g} s in the first recording and at {second.time[index]:.9g} s in the "
+            f"second, with samples every {step:.4g} s; expected the same instants. Cut both with `between`, or resample both."
+        )
     for name, values in first.drive.items():
-        if not np.allclose(values, second.drive[name], rtol=1e-6, atol=1e-9 * float(np.ptp(values))):
+        tolerance = 1e-6 * float(np.ptp(values)) + 1e-9 * float(np.abs(values).max())
+        if np.abs(values - second.drive[name]).max() > tolerance:
             raise TraceError(f"drive {name!r} differs between the recordings; expected one drive from two initial states.")
 
 
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(names) or "(none)"
+
+
 def _rms(error: Array) -> float:
-    return float(np.sqrt(np.nanmean(error**2)))
+    return float(np.sqrt(np.mean(error**2)))

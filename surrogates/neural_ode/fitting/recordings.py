@@ -13,8 +13,9 @@ from ....traces.held_drives import infer_interpolation
 from ....traces.interval import choose_interval
 from ....traces.recorded import recorded_beside
 from ....traces.resample import resample_with_mask
-from ....traces.sampling import base_interval, check_samples, median_interval
+from ....traces.sampling import base_interval, median_interval
 from ....traces.trace import Trace, TraceSet
+from ....traces.usable import check_usable
 from ....typing import Progress
 from .config import FitConfig
 from .recorded_outputs import output_maps, with_signs
@@ -81,7 +82,7 @@ def on_common_grid(traces: TraceSet, config: FitConfig, progress: Progress | Non
             finer than that of the recording.
     """
     for trace in traces:
-        check_samples(trace, MIN_SAMPLES)
+        check_usable(trace, MIN_SAMPLES)
         if not trace.output:
             raise TraceError("no output channel was chosen; name at least one, e.g. output=['mz'].")
     notes: list[str] = []
