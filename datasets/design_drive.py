@@ -123,6 +123,13 @@ def ramped_steps(
     if number("low", low) >= number("high", high):
         raise ConfigError(f"the levels run from low={low!r} to high={high!r}; expected the lower one first.")
     counts = [round(share * samples) for share in shares]
+    longest = number("hold", hold[-1] if isinstance(hold, tuple) else hold, 0, above=True, unit="s")
+    shortest_stretch = min(*counts, samples - sum(counts)) * interval if counts else samples * interval
+    if longest > shortest_stretch:
+        raise ConfigError(
+            f"a level may last {longest:g} s, but the shortest stretch of the ramp {shortest_stretch:g} s of the "
+            f"{duration:g} s; pass a longer duration or a shorter hold."
+        )
     middle, half = 0.5 * (low + high), 0.5 * (high - low)
     parts = [
         random_steps(

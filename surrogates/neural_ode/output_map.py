@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -77,6 +78,8 @@ def parse_output_maps(given: Any) -> tuple[str, ...]:
         >>> parse_output_maps({"speed": "abs", "V": ("clip", -10, 10)})
         ('speed=abs', 'V=clip:-10.0:10.0')
     """
+    if isinstance(given, np.ndarray):
+        given = given.tolist()
     if isinstance(given, Mapping):
         return tuple(f"{name}={OutputMap.parse(value).text}" for name, value in given.items())
     if given in ("none", ("none",), (None,), [None]):  # as the command line spells no map

@@ -51,7 +51,10 @@ def _validation(surrogate: Any) -> list[str]:
     from ...surrogates.neural_ode.evaluation.assessment import assess_fit
 
     kept = [surrogate.record["validation"][index] for index in surrogate.record["kept"]]
-    lines = ["validation: free-run NRMSE " + ", ".join(f"{value:.4f}" for value in kept) + " on the last part, not fitted"]
+    where = "on the last part, not fitted"
+    if surrogate.record.get("splits", 1) > 1:
+        where = "on parts left out in turn; the saved members went on through all samples"
+    lines = ["validation: free-run NRMSE " + ", ".join(f"{value:.4f}" for value in kept) + f" {where}"]
     if min(kept) > POOR and surrogate.record["config"]["embedding"] == "derivative":
         lines.append("That is poor. Where the drive moves the output within a sample, try --embedding delay.")
     return [*lines, *(remark.sentence for remark in assess_fit(surrogate))]

@@ -58,6 +58,7 @@ class EmbeddingKind(ABC):
 
     Attributes:
         name: Name by which `Embedding` and `FitConfig` select it.
+        summary: A few words on it, for the help of `FitConfig`.
         max_order: Largest order.
         chain: True if each block is the rate of the one before it, so that only the rate of the last block is learned.
         feedthrough: True if a fit learns the feedthrough D by default.
@@ -66,6 +67,7 @@ class EmbeddingKind(ABC):
     """
 
     name: ClassVar[str]
+    summary: ClassVar[str] = ""
     max_order: ClassVar[int]
     chain: ClassVar[bool] = False
     feedthrough: ClassVar[bool] = False

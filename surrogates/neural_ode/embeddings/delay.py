@@ -24,6 +24,7 @@ class DelayEmbedding(EmbeddingKind):
     """
 
     name = "delay"
+    summary = "the forward samples of Chen et al. 2022"
     max_order = 24
     search_orders = MappingProxyType(
         {"quick": (1, 2, 3, 5), "default": (1, 2, 3, 4, 5, 8), "long": (1, 2, 3, 4, 5, 6, 8, 10, 12)}

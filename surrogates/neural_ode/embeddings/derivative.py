@@ -25,6 +25,7 @@ class DerivativeEmbedding(EmbeddingKind):
     """
 
     name = "derivative"
+    summary = "causal, valid across drives"
     max_order = 6  # derivatives beyond the fifth drown in rounding
     chain = True
     feedthrough = True

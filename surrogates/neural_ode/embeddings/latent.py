@@ -28,6 +28,7 @@ class LatentEmbedding(EmbeddingKind):
     """
 
     name = "latent"
+    summary = "many modes behind one output"
     max_order = MAX_STATE // 2
     feedthrough = True
     recursive = True

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from ....dynamics.field import ACTIVATIONS
+from ....errors import ConfigError
 from ....validation import flag, merge_settings, number, one_of, seed_number, whole_number, whole_numbers
 from ..embeddings.base import embedding_kind, embedding_names
 from ..output_map import parse_output_maps
@@ -34,8 +35,7 @@ class FitConfig:
         resampling: "spline" or "band-limited", see `spinode.resample`.
         output_map: What an instrument does to an output, NAME=abs or NAME=clip:LOW:HIGH, in Python also {"NAME": "abs"} or
             {"NAME": ("clip", low, high)}: the model is that of the output before it. Detected if None; () for none.
-        embedding: "derivative" (causal, valid across drives) or "delay" (the forward samples of Chen et al. 2022); searched
-            if None.
+        embedding: {embeddings}; searched if None.
         order: Number of blocks of the embedding; searched if None.
         feedthrough: Learn a direct path from drive to output; None for the default of the embedding: True for "derivative",
             False for "delay".
@@ -58,7 +58,7 @@ class FitConfig:
         seed: Seed of everything random.
 
     Raises:
-        ConfigError: a value outside its range.
+        ConfigError: a value outside its range, or settings that exclude each other.
 
     Example:
         >>> FitConfig(order=2, hidden=32, members=6).restarts  # an ensemble needs as many restarts
@@ -98,6 +98,8 @@ class FitConfig:
         one_of("effort", self.effort, EFFORTS)
         if self.embedding is not None:
             one_of("embedding", self.embedding, embedding_names())
+        if self.embedding == "latent":
+            self._check_latent()
         one_of("activation", self.activation, ACTIVATIONS)
         one_of("method", self.method, METHODS)
         counts = ("iterations", "epochs", "batch_size", "restarts", "members", "max_samples")
@@ -119,6 +121,18 @@ class FitConfig:
         checked["restarts"] = max(checked["restarts"], checked["members"])
         for name, value in checked.items():
             object.__setattr__(self, name, value)
+
+    def _check_latent(self) -> None:
+        """Refuse settings that have no effect on latent modes."""
+        given = {name: getattr(self, name) for name in ("windows", "ridge") if getattr(self, name) is not None}
+        if self.method != "gauss-newton":
+            given["method"] = self.method
+        if given:
+            name, value = next(iter(given.items()))
+            raise ConfigError(
+                f"{name} is {value!r}, which has no effect on embedding='latent': latent modes are fitted by Gauss-Newton to "
+                f"whole recordings and choose their ridge. Leave {name} out, or use embedding='derivative'."
+            )
 
     @property
     def first_hidden(self) -> tuple[int, ...]:
@@ -151,3 +165,12 @@ class FitConfig:
             True
         """
         return merge_settings(cls, None, stored, what="fit")
+
+
+def _describe_embeddings() -> str:
+    """Return the names of the embeddings with a few words each, for the docstring."""
+    summaries = {name: embedding_kind(name).summary for name in embedding_names()}
+    return ", ".join(f'"{name}" ({summary})' if summary else f'"{name}"' for name, summary in summaries.items())
+
+
+FitConfig.__doc__ = (FitConfig.__doc__ or "").replace("{embeddings}", _describe_embeddings())

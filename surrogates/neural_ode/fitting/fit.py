@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ....errors import FitError
+from ....errors import ConfigError, FitError
 from ....traces.trace import Trace, TraceSet
 from ....typing import Progress
 from ....validation import merge_settings
@@ -62,7 +62,7 @@ def fit(
             returns a module f(x, u) in dimensionless units. For "derivative" embeddings it returns the rate of the last
             block only (rates = outputs); for "delay" all rates.
         checkpoint: File for the progress. If it exists and belongs to the same data and settings, the fit resumes from it
-            and ends with the same result. It is not deleted at the end.
+            and ends with the same result. It is not deleted at the end. Latent modes have no checkpoint.
         progress: Receives one line of text after each step.
         **settings: Fields of `FitConfig` that take precedence over `config`, e.g. `order=2, sample_interval=5e-12, seed=1`.
 
@@ -71,7 +71,7 @@ def fit(
 
     Raises:
         TraceError: a recording that cannot be fitted (too short, NaN, constant drive, ...).
-        ConfigError: an unknown setting, or one outside its range.
+        ConfigError: an unknown setting, one outside its range, or settings that exclude each other.
         FitError: no restart gave a finite free run; or the checkpoint belongs to another fit.
 
     Source: Chen et al., Nat. Commun. 13, 1016 (2022); the stages and their reasons are in docs/decisions.md.
@@ -90,6 +90,11 @@ def fit(
         (('V',), ('y',), 1)
     """
     config = merge_settings(FitConfig, config, settings, what="fit")
+    if config.embedding == "latent" and vector_field is not None:
+        raise ConfigError(
+            "vector_field was given with embedding='latent', whose field has a form of its own; leave one of them out, or use "
+            "embedding='derivative'."
+        )
     traces = data if isinstance(data, TraceSet) else TraceSet(data)
     report = progress or (lambda line: None)
     on_grid = on_common_grid(traces, config, report)
@@ -264,7 +269,7 @@ def _assemble(
         members=members,
         domain=Domain.around(fitted, unseen, seed=config.seed, constants=len(prepared.ports.parameters)),
         noise=prepared.noise,
-        record=_choice_record(candidates, ranking, config),
+        record=_choice_record(candidates, ranking, config) | {"splits": len(splits)},
     )
     fits = [
         (split, [candidates[index].members[number] for index in kept]) for number, split in enumerate(splits) if len(splits) > 1

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ....dynamics.scales import Scales
-from ....errors import FitError
+from ....errors import FitError, TraceError
 from ....traces.trace import Trace, TraceSet
 from ....typing import Array, Progress
 from ..domain import Domain
@@ -45,10 +45,16 @@ def fit_latent(traces: TraceSet | Sequence[Trace], config: FitConfig, progress: 
         The surrogate, not yet calibrated; its record has "history", "validation", "kept", "choice" and "latent".
 
     Raises:
+        TraceError: no drive.
         FitError: no restart gave finite runs.
     """
     traces = traces if isinstance(traces, TraceSet) else TraceSet(traces)
     ports = ports_of(traces)
+    if not ports.drive:
+        raise TraceError(
+            "the recording has no drive; latent modes are identified from the response to one. Name a drive (--drive / "
+            "drive=), or use embedding='derivative' for a device that moves by itself."
+        )
     outputs, inputs = columns(traces, ports.output, "output"), input_columns(traces, ports)
     cuts = [round(len(values) * (1 - config.validation)) for values in outputs]
     fitted_outputs, fitted_inputs = ([part[:cut] for part, cut in zip(parts, cuts, strict=True)] for parts in (outputs, inputs))

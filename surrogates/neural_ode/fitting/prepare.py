@@ -127,7 +127,7 @@ def prepare(traces: TraceSet, embedding: Embedding, config: FitConfig) -> Prepar
     def fitted(parts: list[Array]) -> Array:
         return np.concatenate([part[:cut] for part, cut in zip(parts, cuts, strict=True)])
 
-    scales = _scales(fitted(outputs), fitted([block.values for block in blocks]), fitted(inputs))
+    scales = _scales(fitted(outputs), fitted([block.values for block in blocks]), fitted(inputs), ports.output)
     feedthrough = config.feedthrough if config.feedthrough is not None else embedding.method.feedthrough
     stages, jacobians, scaled_inputs = [], [], []
     for trace, values, length in zip(traces, inputs, lengths, strict=True):
@@ -142,6 +142,8 @@ def prepare(traces: TraceSet, embedding: Embedding, config: FitConfig) -> Prepar
     floor = np.full(noise.shape, BLOCK_FLOOR)
     floor[0] = OUTPUT_FLOOR
     status, startable = sample_status(traces, embedding, lengths)
+    segments = tuple((offset, offset + cut - 1) for offset, cut in zip(offsets, cuts, strict=True))
+    _check_startable(startable, segments, ports.output)
     recorded = [
         scales.output(apply_output_map(ports, torch.as_tensor(values)))[:length]
         for values, length in zip(outputs, lengths, strict=True)
@@ -156,7 +158,7 @@ def prepare(traces: TraceSet, embedding: Embedding, config: FitConfig) -> Prepar
             stages=torch.cat(stages),
             feedthrough_jacobian=torch.cat(jacobians),
             state_noise=torch.as_tensor(np.hypot(noise / scales.state_scale.numpy(), floor)).flatten(),
-            segments=tuple((offset, offset + cut - 1) for offset, cut in zip(offsets, cuts, strict=True)),
+            segments=segments,
             outputs=len(ports.output),
             status=status,
             startable=startable,
@@ -188,8 +190,17 @@ def _embedded_drive(trace: Trace, ports: Ports, embedding: Embedding, scales: Sc
     return embedding.field_drive(stage_drive(inputs, of_inputs)), scales.feedthrough_blocks(drive_blocks)
 
 
-def _scales(outputs: Array, blocks: Array, inputs: Array) -> Scales:
-    """Return means and standard deviations of the fitted segments."""
+def _check_startable(startable: Tensor | None, segments: tuple[tuple[int, int], ...], outputs: tuple[str, ...]) -> None:
+    """Refuse recordings in whose fitted segments no window can start."""
+    if startable is not None and not any(bool(startable[first:last].any()) for first, last in segments):
+        raise TraceError(
+            f"the outputs {', '.join(outputs)} are missing or at a limit so often that the fitted segment has no few samples "
+            "in a row that are known; record more of them, take a longer sample interval, or correct --output-map."
+        )
+
+
+def _scales(outputs: Array, blocks: Array, inputs: Array, names: tuple[str, ...]) -> Scales:
+    """Return means and standard deviations of the fitted segments; `names` are those of the outputs."""
     deviation = inputs.std(0)
     # A constant carries no information, and its computed deviation is rounding. With a hundredth of its value as the scale,
     # another value lies outside the domain.
@@ -198,7 +209,7 @@ def _scales(outputs: Array, blocks: Array, inputs: Array) -> Scales:
     resting = np.ptp(outputs, 0) <= 1e-12 * np.abs(outputs).max(0)
     if resting.any():
         raise TraceError(
-            f"output {int(np.flatnonzero(resting)[0])} moves only in the validation segment at the end; "
+            f"output {names[int(np.flatnonzero(resting)[0])]!r} moves only in the validation segment at the end; "
             "take a segment in which it moves throughout, or a smaller validation share."
         )
     state = blocks.std(0)

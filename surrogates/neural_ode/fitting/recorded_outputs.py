@@ -11,7 +11,7 @@ from ....errors import TraceError
 from ....traces.checks import clipped_rails
 from ....traces.held_drives import infer_interpolation
 from ....traces.trace import Trace, TraceSet
-from ....traces.unfold import is_rectified, unfold
+from ....traces.unfold import MAX_NEGATIVE, is_rectified, unfold
 from ....typing import Array
 from ....units import readable
 from ..output_map import OutputMap
@@ -29,13 +29,14 @@ def output_maps(traces: TraceSet, declared: tuple[str, ...] | None, notes: list[
         notes: Receives a sentence about each map that was detected.
 
     Raises:
-        TraceError: a map of a channel that is not an output.
+        TraceError: a map of a channel that is not an output, or one that contradicts the recorded values.
     """
     if declared is not None:
         given = dict(text.rpartition("=")[::2] for text in declared)
         for name in given:
             if name not in traces[0].output:
                 raise TraceError(f"output_map names {name!r}; the outputs are: {', '.join(traces[0].output)}.")
+            _check_possible(name, OutputMap.parse(given[name]), traces)
         return given
     found = {}
     for name in traces[0].output:
@@ -53,6 +54,28 @@ def output_maps(traces: TraceSet, declared: tuple[str, ...] | None, notes: list[
             found[name] = "abs"
             notes.append(f"{name} looks rectified: the model has a signed output, and |{name}| was recorded (--output-map)")
     return found
+
+
+def _check_possible(name: str, declared: OutputMap, traces: TraceSet) -> None:
+    """Refuse a map that cannot have produced the recorded values of an output.
+
+    Raises:
+        TraceError: limits between which no value lies, or negative magnitudes.
+    """
+    values = np.concatenate([trace.output[name][np.isfinite(trace.output[name])] for trace in traces])
+    low, high = float(values.min()), float(values.max())
+    unit = traces[0].unit(name)
+    span = f"{name!r} lies between {readable(low, unit)} and {readable(high, unit)}"
+    if declared.kind == "abs" and low < -MAX_NEGATIVE * (high - low):
+        raise TraceError(
+            f"output_map says that |{name}| was recorded, but {span}, and a magnitude is not negative; leave this map out "
+            "(--output-map none)."
+        )
+    if declared.kind == "clip" and not np.any((values > declared.low) & (values < declared.high)):
+        raise TraceError(
+            f"output_map says that {name!r} was clipped to {declared.low:g} .. {declared.high:g}, but {span}: no sample is "
+            "within these limits. Pass the limits in SI units, or leave this map out (--output-map none)."
+        )
 
 
 def with_signs(traces: TraceSet, maps: dict[str, str]) -> TraceSet:

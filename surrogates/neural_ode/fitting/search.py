@@ -137,6 +137,8 @@ class Search:
         linear = min(self.linear.values(), key=lambda arm: arm.rank) if self.linear else None
         if linear is not None and not linear.rank[0] and (best.rank[0] or linear.error <= _limit(EQUALLY_GOOD, best.error)):
             arms = [linear]
+            if self.config.members > 1:
+                self.progress(f"kept 1 member of {self.config.members}: all fits of the linear model have the same minimum")
         elif best.rank[0]:
             raise FitError("no structure gave a finite free run; check the recording with `spinode inspect`.")
         return self._result(arms, linear)

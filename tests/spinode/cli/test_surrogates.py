@@ -13,8 +13,10 @@ import torch
 
 import spinode
 from spinode.cli import commands
+from spinode.cli.commands.fit import _validation
 from spinode.datasets import read_trace, sample_path
 from spinode.datasets.write import write_csv
+from spinode.surrogates.testing import resonator
 
 TABLE = str(sample_path("macrospin.csv"))
 ROLES = ["--drive", "Ku", "--output", "mz"]
@@ -31,6 +33,7 @@ def test_from_a_table_to_a_report(run, here):
     assert (code, err) == (0, "")
     assert "saved m.safetensors" in out
     assert "validation: free-run NRMSE" in out
+    assert "on the last part, not fitted" in out
     assert listing(here) == ["m.safetensors"]
     code, out, err = run("evaluate", "m.safetensors", TABLE, "--start", "4e-9", "--stop", "8e-9", "--json")
     assert (code, err) == (0, "")
@@ -164,6 +167,20 @@ def test_designed_drive_is_read_back(run, here):
     code, _, err = run("design-drive", *words, "--longest", "1")
     assert code == 2
     assert "pass a longer duration" in err
+
+
+def test_ramp_with_holds_longer_than_a_stretch_is_refused(run, here):
+    words = ["--low", "-1", "--high", "1", "--duration", "6e-7", "--interval", "1e-9", "--ramp", "--save", "drive.csv"]
+    code, _, err = run("design-drive", *words, "--hold", "2e-7")
+    assert code == 2
+    assert "the shortest stretch of the ramp 1e-07 s of the 6e-07 s" in err
+
+
+@pytest.mark.parametrize(("splits", "expected"), [(1, "on the last part, not fitted"), (4, "on parts left out in turn")])
+def test_validation_line_says_what_was_not_fitted(splits, expected):
+    surrogate = resonator()
+    surrogate.record.update(validation=[0.1], kept=[0], splits=splits, config={"embedding": None})
+    assert expected in _validation(surrogate)[0]
 
 
 def test_negative_levels_in_scientific_notation(run, here):

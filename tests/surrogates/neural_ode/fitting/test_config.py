@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 
 from spinode import ConfigError, FitConfig
+from spinode.cli.settings import field_docs
+from spinode.surrogates.neural_ode.embeddings.base import embedding_names
 
 
 @pytest.mark.parametrize(
@@ -41,6 +43,11 @@ from spinode import ConfigError, FitConfig
         ({"sample_interval": float("inf")}, "sample_interval is inf"),
         ({"sample_interval": float("nan")}, "sample_interval is nan"),
         ({"sample_interval": "5e-12"}, "sample_interval is '5e-12'"),
+        ({"embedding": "latent", "ridge": 1e-3}, "ridge is 0.001, which has no effect on embedding='latent'"),
+        ({"embedding": "latent", "windows": 8}, "windows is 8, which has no effect"),
+        ({"embedding": "latent", "method": "adam"}, "method is 'adam', which has no effect"),
+        ({"output_map": np.array(["y"])}, "output_map is ['y']; expected"),
+        ({"output_map": np.array(1.5)}, "output_map is 1.5; expected"),
         ({"feedthrough": "yes"}, "feedthrough is 'yes'; expected True or False"),
     ],
 )
@@ -84,6 +91,15 @@ def test_numpy_scalars_become_plain_numbers():
     )
     assert config == plain
     assert json.dumps(config.to_dict()) == json.dumps(plain.to_dict())
+
+
+def test_maps_may_be_an_array():
+    assert FitConfig(output_map=np.array(["y=abs", "z=clip:0:1"])) == FitConfig(output_map={"y": "abs", "z": ("clip", 0, 1)})
+
+
+def test_every_embedding_is_in_the_help():
+    text = field_docs(FitConfig)["embedding"]
+    assert all(f'"{name}"' in text for name in embedding_names())
 
 
 def test_lists_and_single_numbers_become_tuples():

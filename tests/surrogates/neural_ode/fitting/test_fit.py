@@ -342,7 +342,7 @@ BAD = {
     "output that moves late": (
         lambda t: changed(t, output={"y": np.r_[np.full(560, 0.3), np.sin(np.arange(40))]}),
         TraceError,
-        "moves only in the validation segment at the end",
+        "output 'y' moves only in the validation segment at the end",
     ),
     "NaN": (
         lambda t: changed(t, output={"y": np.where(np.arange(600) == 7, np.nan, t.output["y"])}),

@@ -184,6 +184,34 @@ def test_output_map_of_another_channel_is_refused():
         on_grid(record(), output_map={"z": "abs"})
 
 
+def test_output_map_that_contradicts_the_data_is_refused():
+    trace = record()
+    with pytest.raises(TraceError, match=r"clipped to 100 .. 200, but 'y' lies between -.* T and .* T: no sample is within"):
+        on_grid(trace, output_map={"y": ("clip", 100, 200)})
+    with pytest.raises(TraceError, match=r"says that \|y\| was recorded, but 'y' lies between -"):
+        on_grid(trace, output_map={"y": "abs"})
+
+
+def test_magnitude_with_a_little_noise_is_accepted():
+    trace = record()
+    noise = 0.003 * np.ptp(trace.output["y"]) * np.random.default_rng(0).normal(size=len(trace))
+    magnitude = replace(trace, output={"y": np.abs(trace.output["y"]) + noise})
+    assert magnitude.output["y"].min() < 0
+    assert on_grid(magnitude, output_map={"y": "abs"})[0].output_map == {"y": "abs"}
+
+
+def test_recording_of_which_no_state_is_known_is_refused():
+    trace = record()
+    low = float(np.quantile(trace.output["y"], 0.5))
+    with pytest.raises(TraceError, match="the outputs y are missing or at a limit so often"):
+        prepared(trace, output_map={"y": ("clip", low, low + 1e-3)})
+
+
+def test_missing_outputs_are_reported_with_what_is_left():
+    with pytest.raises(TraceError, match="'y' has 0 recorded samples, the other 900 are missing; at least 200"):
+        on_grid(record().masked(np.zeros(900, dtype=bool)))
+
+
 # --- whole fits ------------------------------------------------------------------------------------------------------------
 
 

@@ -143,6 +143,22 @@ def test_linear_device_gets_the_linear_model():
 
 
 @pytest.mark.slow
+def test_a_linear_model_has_one_member_and_says_so():
+    lines = []
+    settings = {**SMALL, "embedding": "derivative", "order": 2, "ridge": 1e-8, "members": 2}
+    surrogate = fit(linear_device(), **settings, progress=lines.append)
+    assert len(surrogate.members) == 1
+    assert "kept 1 member of 2: all fits of the linear model have the same minimum" in lines
+
+
+def test_the_number_of_splits_is_recorded():
+    settings = {**SMALL, "embedding": "derivative", "order": 2, "ridge": 1e-8, "hidden": (2,), "windows": (8,), "iterations": 2}
+    assert [fit(linear_device(), **{**settings, "effort": effort}).record["splits"] for effort in ("quick", "default")] == [
+        1,
+        4,
+    ]
+
+
 def test_resonator_gets_an_order_of_at_least_two(duffing):
     trace = duffing(800, damping=0.05)
     surrogate = fit(trace, **SMALL)

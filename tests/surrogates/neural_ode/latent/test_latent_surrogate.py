@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -11,7 +12,7 @@ from torch import Tensor
 import spinode
 from spinode.datasets import ManyModes, ramped_steps
 from spinode.dynamics.scales import Scales
-from spinode.errors import ConfigError, ExportError, FileFormatError
+from spinode.errors import ConfigError, ExportError, FileFormatError, TraceError
 from spinode.kernels import native
 from spinode.surrogates.neural_ode.domain import Domain
 from spinode.surrogates.neural_ode.embedding import Embedding
@@ -120,6 +121,18 @@ def test_a_file_with_other_sizes_is_refused(tmp_path: Path) -> None:
 def test_an_export_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ExportError, match="latent"):
         two_outputs().export(tmp_path / "device.pt2")
+
+
+def test_latent_modes_need_a_drive_and_no_field() -> None:
+    wave = np.sin(0.3 * np.arange(400))
+    with pytest.raises(TraceError, match="has no drive; latent modes"):
+        spinode.fit(spinode.Trace(1e-11 * np.arange(400), output={"y": wave}), embedding="latent")
+    with pytest.raises(ConfigError, match="vector_field was given with embedding='latent'"):
+        spinode.fit(
+            spinode.Trace(1e-11 * np.arange(400), {"u": wave}, {"y": wave}),
+            embedding="latent",
+            vector_field=lambda *sizes: spinode.MLPField(2, 1, 1),
+        )
 
 
 @needs_kernel
