@@ -39,8 +39,7 @@ class Difference:
         """Return the difference in words."""
         if self.before != self.now:
             return f"{self.path} is {self.before} in the checkpoint and {self.now} here"
-        place, _, name = self.path.rpartition(".")
-        return f"{place or self.path} has other code" if name == "code" else f"{self.path} has other values"
+        return f"{self.path} has other {'code' if self.is_code else 'values'}"
 
 
 def differences(before: Any, now: Any) -> list[Difference]:
@@ -64,6 +63,8 @@ def _compare(before: Any, now: Any, path: str) -> list[Difference]:
     if isinstance(before, dict) and isinstance(now, dict):
         if any(isinstance(before.get(name), str) and before[name] != now.get(name) for name in ("class", "function")):
             return [_difference(path, before, now, True)]  # another class or function: its parts do not compare
+        if "function" in now:
+            path = f"{path} ({now['function']})"
         names = [*now, *(name for name in before if name not in now)]
         pairs = [(name, before.get(name, _Absent), now.get(name, _Absent)) for name in names]
     elif isinstance(before, list) and isinstance(now, list):
@@ -81,11 +82,11 @@ class _Absent:
 
 
 def _difference(path: str, before: Any, now: Any, is_code: bool) -> Difference:
-    texts = [value for value in (before, now) if isinstance(value, str)]
     parts = path.split(".")
     is_code = is_code or "class" in parts or parts[-1] in _CODE
-    is_readable = not is_code and not any(_DIGEST in text for text in texts)
-    return Difference(path or "it", _in_words(before), _in_words(now), is_code, is_readable, before is _Absent)
+    is_readable = not is_code and not any(_DIGEST in str(value) for value in (before, now))
+    path = path.removesuffix(".code") or "it"
+    return Difference(path, _in_words(before), _in_words(now), is_code, is_readable, before is _Absent)
 
 
 def _is_same(before: Any, now: Any) -> bool:

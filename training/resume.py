@@ -84,7 +84,7 @@ def find_start(
         if stored is not None and target is not None:
             return _resume(stored, identity, target, source)
         parent = _read(source)
-    if not differences(json.loads(parent["stream"]["identity"]), identity):
+    if not differences(parent["stream"]["identity"], identity):
         return _resume(parent, identity, source, source)
     return _continue(parent, learner, stream, config, identity, source)
 
@@ -108,12 +108,16 @@ def _read(path: Path) -> dict[str, Any]:
             f"{path} is of an earlier version of spinode, which did not record data, seeds and code, so that it may belong to "
             "another run. Pass another folder, or delete it to start again."
         )
+    try:
+        stored["stream"]["identity"] = json.loads(stored["stream"]["identity"])
+    except (TypeError, ValueError, RecursionError):
+        raise ConfigError(f"the identity in {path} cannot be read; the file is damaged. Delete it to start again.") from None
     return stored
 
 
 def _resume(stored: dict[str, Any], identity: Any, path: Path, source: Path | None) -> Start:
     state = stored["stream"]
-    if different := differences(json.loads(state["identity"]), identity):
+    if different := differences(state["identity"], identity):
         raise ConfigError(
             f"the checkpoint {path} belongs to another run: {describe_differences(different)}. Use the same arguments, pass "
             "another folder, delete the checkpoint to start again, or continue it on purpose with continue_from=..."
@@ -135,7 +139,7 @@ def _continue(
     stored: dict[str, Any], learner: Learner, stream: TaskStream, config: StreamConfig, identity: Any, source: Path
 ) -> Start:
     state = stored["stream"]
-    different = differences(json.loads(state["identity"]), identity)
+    different = differences(state["identity"], identity)
     if fixed := [each for each in different if not _may_change(each)]:
         raise ConfigError(
             f"the run of {source} cannot be continued as another one: {describe_differences(fixed)}. Settings may change, and "

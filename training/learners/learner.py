@@ -18,8 +18,8 @@ from ...validation import seed_number
 
 #: Batches between two logged losses: logging each would take as long as learning it.
 LOG_INTERVAL = 50
-#: Attributes of Lightning, of `Learner` itself, and settings that `settings` returns.
-_NOT_IDENTITY = frozenset(vars(LightningModule())) | {"origin", "_settings"}
+#: Attributes of Lightning (its hyperparameters from the first use on), of `Learner` itself, and what `settings` returns.
+_NOT_IDENTITY = frozenset(vars(LightningModule())) | {"_hparams", "_hparams_initial", "_hparams_name", "origin", "_settings"}
 
 
 class Learner(LightningModule):
