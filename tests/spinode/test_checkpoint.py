@@ -50,9 +50,7 @@ def test_another_identity_is_refused(path, identity):
 
 
 def test_message_names_what_differs(path):
-    with pytest.raises(
-        FitError, match=r"data is 'a1' in the checkpoint and 'a2' here; config\.seed is 0 in the checkpoint and"
-    ):
+    with pytest.raises(FitError, match=r"data is 'a1' in the checkpoint and 'a2' here; config\.seed is 0 in"):
         CheckpointFile(path, {**IDENTITY, "data": "a2", "config": {**IDENTITY["config"], "seed": 7}})
 
 
