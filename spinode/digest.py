@@ -34,8 +34,8 @@ def tensor_digest(tensor: Tensor) -> str:
     return f"{tensor.dtype} {tuple(tensor.shape)} sha256 {values}".removeprefix("torch.")
 
 
-def _bytes(tensor: Tensor) -> memoryview:
+def _bytes(tensor: Tensor) -> bytes:
     dense = tensor.detach().to_dense() if tensor.layout != torch.strided else tensor.detach()
     # A copy, because a view as bytes needs a stride of 1, which `contiguous` does not give to a single value.
     copy = dense.cpu().resolve_conj().clone(memory_format=torch.contiguous_format).reshape(-1)
-    return memoryview(copy.view(torch.uint8).numpy())
+    return copy.view(torch.uint8).numpy().tobytes()
