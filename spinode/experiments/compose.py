@@ -6,7 +6,6 @@ import inspect
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ConfigError
@@ -99,7 +98,7 @@ def run_recipe(
     seed: int,
     *,
     images: str | None = None,
-    checkpoint: str | Path | None = None,
+    started: Callable[[], None] | None = None,
     progress: Progress | None = None,
     **arguments: Any,
 ) -> StreamResult:
@@ -109,14 +108,14 @@ def run_recipe(
         recipe: What is run.
         seed: Seed of learner, stream and order.
         images: Folder of the image files.
-        checkpoint: Folder of the checkpoint.
+        started: Called when all arguments and the checkpoint were accepted, before anything is learned.
         progress: Receives a line after each task.
-        **arguments: Further ones of `spinode.training.train`: checkpoint_every, processes, trainer.
+        **arguments: Further ones of `spinode.training.train`: checkpoint, continue_from, checkpoint_every, processes, trainer.
 
     Raises:
         ConfigError: unknown names, settings that do not fit, and what `train` raises.
     """
-    from ..training import train
+    from ..training.run import prepare
 
     config = replace(recipe.config, seed=seed)
     stream = make_stream(recipe.stream, recipe.stream_settings, tasks=config.tasks, seed=seed, images=images)
@@ -125,4 +124,7 @@ def run_recipe(
         tasks = config.tasks or len(stream)
         ood = make_ood_stream(recipe.ood, recipe.stream_settings, tasks=tasks, seed=seed, images=images)
     learner = make_learner(recipe, stream, seed)
-    return train(learner, stream, config, ood=ood, checkpoint=checkpoint, progress=progress, **arguments)
+    run = prepare(learner, stream, config, ood=ood, **arguments)
+    if started is not None:
+        started()
+    return run.start(progress)

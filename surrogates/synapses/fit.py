@@ -14,7 +14,6 @@ from ...errors import FitError
 from ...traces.trace import Trace, TraceSet
 from ...typing import Array, Progress
 from ...validation import merge_settings
-from ...version import __version__
 from .config import SynapseConfig
 from .fit_checkpoint import FitCheckpoint
 from .flat_weights import as_tensor
@@ -73,15 +72,7 @@ def fit_synapse(
             "no pulse was applied in these recordings; for pauses alone use `fit_retention`, or add pulsed recordings."
         )
     waiting = None if retention is None else TraceSet(retention)
-    steps = FitCheckpoint(
-        checkpoint,
-        {
-            "fit": "synapse",
-            "version": __version__,
-            "data": recordings.fingerprint(),
-            "config": asdict(settings_used),
-        },
-    )
+    steps = FitCheckpoint(checkpoint, {"config": settings_used, "data": recordings})
     schedule = Schedule(pulsed, settings_used, progress or _ignore, steps)
     fit = schedule.fit()
     full = schedule.refine_noise(fit)

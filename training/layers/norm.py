@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, distributed, nn
 
@@ -38,6 +40,14 @@ class TaskNorm(nn.Module):
         """Store the current gain and shift for a task."""
         self.bank[task] = torch.stack([self.weight.detach(), self.bias.detach()])
         self.is_stored[task] = True
+
+    def _load_from_state_dict(self, state_dict: Any, prefix: str, *rest: Any) -> None:
+        """Load the stored norms of fewer tasks as well: a stream may be continued with more."""
+        for name, own in (("bank", self.bank), ("is_stored", self.is_stored)):
+            stored = state_dict.get(prefix + name)
+            if stored is not None and stored.shape[1:] == own.shape[1:] and len(stored) < len(own):
+                state_dict[prefix + name] = torch.cat([stored, torch.zeros_like(own[len(stored) :])])
+        super()._load_from_state_dict(state_dict, prefix, *rest)
 
     def forward(self, x: Tensor, task: int | None = None, *, detach_moments: bool = False) -> Tensor:
         """Return the normalised batch.
