@@ -13,6 +13,7 @@ from torch import Tensor
 from ...contracts.task_stream import Task, TaskStream
 from ...errors import ConfigError
 from ...validation import seed_number
+from .diverged import likely_cause
 
 #: Batches between two logged losses: logging each would take as long as learning it.
 LOG_INTERVAL = 50
@@ -90,6 +91,14 @@ class Learner(LightningModule):
     def settings(self) -> dict[str, Any]:
         """Return the settings, plain numbers and names, with which a checkpoint must agree."""
         return {}
+
+    def likely_cause(self, inputs: Tensor) -> str:
+        """Return a sentence that names the setting to change after a loss that was not finite.
+
+        Args:
+            inputs: Inputs of the batch.
+        """
+        return likely_cause(self.settings(), inputs)
 
     def generators(self) -> Iterator[tuple[str, torch.Generator]]:
         """Yield the generators that a checkpoint contains, by name."""
