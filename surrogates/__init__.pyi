@@ -11,6 +11,7 @@ from .layers import (
     WriteResult as WriteResult,
     WriteVerify as WriteVerify,
 )
+from .layers.binary_vgg import binary_vgg as binary_vgg
 from .layers.convert import WriteError as WriteError, to_devices as to_devices
 from .layers.device_layers import DeviceConv2d as DeviceConv2d, DeviceLayer as DeviceLayer, DeviceLinear as DeviceLinear
 from .layers.ideal import IdealSynapse as IdealSynapse

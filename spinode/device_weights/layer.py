@@ -37,7 +37,11 @@ class DeviceWeightLayer(Protocol):
 
 def is_device_layer(module: object) -> TypeGuard[DeviceWeightLayer]:
     """Return True for a module with weights in devices and a handle to them."""
-    return isinstance(module, nn.Module) and isinstance(getattr(module, "weights", None), DeviceWeights) and hasattr(module, "sync")
+    return (
+        isinstance(module, nn.Module)
+        and isinstance(getattr(module, "weights", None), DeviceWeights)
+        and hasattr(module, "sync")
+    )
 
 
 def device_layers(model: nn.Module | Iterable[nn.Module]) -> dict[str, DeviceWeightLayer]:

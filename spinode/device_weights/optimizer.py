@@ -10,12 +10,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .magnitudes import max_magnitude
-from .programming import Programmer, ProportionalProgrammer, StochasticProgrammer, check_programmer
-from .write_verify import WriteVerify
 from ..errors import ConfigError, DeviceWarning
 from ..validation import flag
 from .layer import DeviceWeightLayer, device_layers
+from .magnitudes import max_magnitude
+from .programming import Programmer, ProportionalProgrammer, StochasticProgrammer, check_programmer
+from .write_verify import WriteVerify
 
 #: Number of first steps without a pulse after which there is a warning.
 MAX_SILENT_STEPS = 20
@@ -156,7 +156,9 @@ class DeviceOptimizer(torch.optim.Optimizer):
 
     def _plan(self, name: str, layer: DeviceWeightLayer, old: Tensor) -> Callable[[], int]:
         """Return a function that programs a layer with the update of its handle and returns the number of pulses."""
-        programmer = self.programmer or (StochasticProgrammer(layer.weights.step) if self._is_latent(layer) else layer.programmer)
+        programmer = self.programmer or (
+            StochasticProgrammer(layer.weights.step) if self._is_latent(layer) else layer.programmer
+        )
         label = f"the update of {name}.weight" if name else "the update of weight"
         if isinstance(programmer, WriteVerify):
             layer.weights.check(layer.weight, label)

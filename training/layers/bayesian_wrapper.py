@@ -43,7 +43,9 @@ class Bayesian(nn.Module):
     def __init__(self, layer: nn.Linear | nn.Conv2d, *, spread: float = 0.5) -> None:
         super().__init__()
         if not isinstance(layer, nn.Linear | nn.Conv2d):
-            raise ConfigError(f"the layer is a {type(layer).__name__}; expected nn.Linear, nn.Conv2d, or one of them in devices.")
+            raise ConfigError(
+                f"the layer is a {type(layer).__name__}; expected nn.Linear, nn.Conv2d, or one of them in devices."
+            )
         if is_device_layer(layer) and layer.weights.kind == "sign":
             raise ConfigError("signs in devices have no mean to learn; use kind='pair' or 'single' for Bayesian weights.")
         spread = number("spread", spread, 0, above=True)

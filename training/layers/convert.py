@@ -44,8 +44,8 @@ def replace_layers(network: nn.Module, convert: Convert, skip: Sequence[str] = (
                 continue
         elif type(layer) not in (nn.Linear, nn.Conv2d):
             raise ConfigError(
-                f"{name or 'the network'} is a {type(layer).__name__}: its own forward would be lost. Add it to skip=({name!r},), "
-                "or use the layers of torch."
+                f"{name or 'the network'} is a {type(layer).__name__}: its own forward would be lost. Add it to "
+                f"skip=({name!r},), or use the layers of torch."
             )
         if id(layer) not in replaced:
             replaced[id(layer)] = convert(name, layer)

@@ -63,7 +63,9 @@ class QuantisedConv2d(Quantised):
     def extra_repr(self) -> str:
         """Return the arguments that `print` shows."""
         outputs, channels, *kernel = self.weight.shape
-        return f"{channels * self.groups}, {outputs}, {tuple(kernel)}, levels={2 if self.interval is None else self.interval[1]}"
+        return (
+            f"{channels * self.groups}, {outputs}, {tuple(kernel)}, levels={2 if self.interval is None else self.interval[1]}"
+        )
 
 
 def to_quantised(network: nn.Module, *, levels: int = 2, skip: Sequence[str] = (), seed: int = 0) -> nn.Module:

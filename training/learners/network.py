@@ -103,13 +103,13 @@ class NetworkLearner(SteppingLearner):
         for plugin in self.plugins:
             if plugin.needs_boundaries and not stream.boundaries:
                 raise ConfigError(
-                    f"{plugin.name} consolidates where a task ends, and the stream {stream.name!r} has no boundaries; use replay, "
-                    "mesu or bgd, which need none."
+                    f"{plugin.name} consolidates where a task ends, and the stream {stream.name!r} has no boundaries; use "
+                    "replay, mesu or bgd, which need none."
                 )
             if plugin.on_weights and self._method.consolidates:
                 raise ConfigError(
-                    f"{self._method.name} preserves the past by its distributions of weights, on which {plugin.name} cannot act; "
-                    "leave it out, or add replay or lwf."
+                    f"{self._method.name} preserves the past by its distributions of weights, on which {plugin.name} cannot "
+                    "act; leave it out, or add replay or lwf."
                 )
 
     def _check_network(self) -> None:
@@ -137,7 +137,7 @@ class NetworkLearner(SteppingLearner):
         if given != (2, expected):
             why = f"{self.classes} classes" if self.heads.kind == "single" else f"the heads of {len(self.heads.offset)} tasks"
             raise ConfigError(
-                f"the network returns {given} for two inputs; expected logits of shape (2, {expected}), for {why} of the stream."
+                f"the network returns {given} for two inputs; expected logits of shape (2, {expected}), for {why}."
             )
 
     def _new_optimisers(self) -> None:

@@ -18,8 +18,8 @@ class Replay(Plugin):
     """Learn old samples with each batch, from a buffer that is a uniform sample of all data seen so far.
 
     The n-th sample enters a full buffer with probability buffer / n, in place of a random one (reservoir sampling). Where the
-    stream has boundaries the samples of a task enter when it ends, so that the buffer contains earlier tasks only; else those of
-    each batch enter after it. The loss is that of the joined batch.
+    stream has boundaries the samples of a task enter when it ends, so that the buffer contains earlier tasks only; else those
+    of each batch enter after it. The loss is that of the joined batch.
 
     Attributes:
         buffer: Number of samples of the buffer.
@@ -66,7 +66,9 @@ class Replay(Plugin):
         source = torch.full((size,), -1)
         for index in (place < self.buffer).nonzero()[:, 0].tolist():  # in order: a later sample replaces an earlier one
             source[place[index]] = index
-        self._stored = Batch(*(_merged(old, new.cpu(), source) for old, new in zip(self._stored or (None,) * 3, batch, strict=True)))
+        self._stored = Batch(
+            *(_merged(old, new.cpu(), source) for old, new in zip(self._stored or (None,) * 3, batch, strict=True))
+        )
         self._seen += count
 
     def state_dict(self) -> dict[str, Any]:

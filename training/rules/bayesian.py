@@ -190,7 +190,9 @@ class BGD(_GaussianOptimizer):
     Source: Zeno et al., Neural Computation 33, 3139 (2021).
     """
 
-    def __init__(self, pairs: Iterable[Pair], *, mean_rate: float = 1.0, clamp: float = 1.0, published_code: bool = False) -> None:
+    def __init__(
+        self, pairs: Iterable[Pair], *, mean_rate: float = 1.0, clamp: float = 1.0, published_code: bool = False
+    ) -> None:
         defaults = {
             "mean_rate": number("mean_rate of BGD", mean_rate, 0),
             "clamp": number("clamp of BGD", clamp, 0),
