@@ -1,4 +1,4 @@
-"""Train a convolutional network of your own, its weights in devices, on one class after another; MESU remembers by uncertainty."""
+"""Train a convolutional network of your own, its weights in devices, on one class after another, by MESU and replay."""
 
 from torch import nn
 

@@ -23,8 +23,8 @@ def replace_layers(network: nn.Module, convert: Convert, skip: Sequence[str] = (
         devices: Replace layers in devices too.
 
     Raises:
-        ConfigError: not a module, nothing to convert, an unknown name, or a layer of a derived class, whose own forward would be
-            lost.
+        ConfigError: not a module, nothing to convert, an unknown name, or a layer of a derived class, whose own
+            forward would be lost.
     """
     if not isinstance(network, nn.Module):
         raise ConfigError(f"the network is a {type(network).__name__}; expected an nn.Module, such as nn.Sequential(...).")

@@ -266,7 +266,7 @@ def test_invalid_arguments_are_refused(arguments, message):
 
 
 def test_what_does_not_fit_the_stream_or_the_rule_is_refused():
-    with pytest.raises(ConfigError, match="lwf consolidates where a task ends, and the stream .* has no boundaries"):
+    with pytest.raises(ConfigError, match=r"lwf consolidates where a task ends, and the stream .* has no boundaries"):
         NetworkLearner(cnn(), WHOLE, plugins=["lwf"])
     with pytest.raises(ConfigError, match="several heads need to know the task"):
         NetworkLearner(cnn(), WHOLE, heads="multi")
