@@ -68,7 +68,10 @@ def train(
     """
     config = merge_settings(StreamConfig, config, settings, what="train")
     if not isinstance(learner, Learner):
-        raise ConfigError(f"the learner is a {type(learner).__name__}; expected a learner, such as MetaplasticBNN(stream).")
+        raise ConfigError(
+            f"the learner is a {type(learner).__name__}; expected a learner, such as MetaplasticBNN(stream), or for a network "
+            "of your own NetworkLearner(network, stream)."
+        )
     processes = whole_number("processes", processes, 1, MAX_PROCESSES)
     options = RunOptions(ood, checkpoint, number("checkpoint_every", checkpoint_every, 0, finite=False), dict(trainer or {}))
     if processes > 1:
