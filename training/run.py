@@ -137,7 +137,10 @@ def prepare(
         ConfigError: as `train`.
     """
     if not isinstance(learner, Learner):
-        raise ConfigError(f"the learner is a {type(learner).__name__}; expected a learner, such as MetaplasticBNN(stream).")
+        raise ConfigError(
+            f"the learner is a {type(learner).__name__}; expected a learner, such as MetaplasticBNN(stream), or for a network "
+            "of your own NetworkLearner(network, stream)."
+        )
     processes = whole_number("processes", processes, 1, MAX_PROCESSES)
     arguments = dict(trainer or {})
     check_trainer_arguments(arguments)

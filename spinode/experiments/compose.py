@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import ConfigError
 from ..typing import Progress
 from ..validation import one_of
+from .networks import make_network_learner
 from .registry import make_ood_stream, make_stream, make_synapse
 from .rules import RULES, Rule
 
@@ -50,7 +51,8 @@ def without_publication(recipe: Recipe) -> Recipe:
 def make_learner(recipe: Recipe, stream: TaskStream, seed: int) -> Learner:
     """Return the learner of a recipe.
 
-    It is the compiled `OnlineLearner` where single samples meet one hidden layer of exact weights.
+    It is the compiled `OnlineLearner` where single samples meet one hidden layer of exact weights, and a `NetworkLearner` for
+    its rules and where the settings contain `network`.
 
     Raises:
         ConfigError: there is no such rule or synapse, or the rule does not have such settings.
@@ -65,6 +67,8 @@ def make_learner(recipe: Recipe, stream: TaskStream, seed: int) -> Learner:
                 f"{name} is not a setting of {recipe.rule}; rule, stream, synapse and seed have options of their own."
             )
     synapse = make_synapse(recipe.synapse)
+    if rule.learner == "NetworkLearner" or "network" in recipe.settings:
+        return make_network_learner(rule.fixed, recipe.settings, stream, synapse, seed)
     hidden = recipe.settings.get("hidden", [0])
     single = isinstance(hidden, int) or (isinstance(hidden, Sequence) and len(hidden) == 1)
     if rule.online and single and recipe.config.batch_size == 1 and synapse is None:

@@ -15,6 +15,7 @@ from ...contracts.task_stream import Task, TaskStream
 from ...errors import ConfigError
 from ...identity import module_parts
 from ...validation import seed_number
+from .diverged import likely_cause
 
 #: Batches between two logged losses: logging each would take as long as learning it.
 LOG_INTERVAL = 50
@@ -100,6 +101,14 @@ class Learner(LightningModule):
     def identity_parts(self) -> dict[str, Any]:
         """Return what a checkpoint must agree with: rule, settings and all attributes, weights and parts but Lightning's."""
         return {"rule": self.rule, "settings": self.settings(), **module_parts(self, _NOT_IDENTITY)}
+
+    def likely_cause(self, inputs: Tensor) -> str:
+        """Return a sentence that names the setting to change after a loss that was not finite.
+
+        Args:
+            inputs: Inputs of the batch.
+        """
+        return likely_cause(self.settings(), inputs)
 
     def generators(self) -> Iterator[tuple[str, torch.Generator]]:
         """Yield the generators that a checkpoint contains, by name."""

@@ -105,7 +105,8 @@ class Scores:
                 batch = batch.to(learner.device)
                 log_p = learner.log_probabilities(batch, generator=generator, task=index, view=view)
                 if bool(log_p.isnan().any()):
-                    raise FitError(f"{learner.rule} diverged: its response to task {index} is NaN. Use smaller rates.")
+                    cause = learner.likely_cause(batch)
+                    raise FitError(f"{learner.rule} diverged: its response to task {index} is NaN. {cause}")
                 yield log_p
         learner.train(was_training)
 
