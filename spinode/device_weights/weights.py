@@ -60,6 +60,7 @@ class DeviceWeights(nn.Module):
         wear: Number of pulses that each device has received, shape (devices per weight, *shape).
         energy: Energy [J] of all pulses so far; None if the synapse does not know it. Set it to None to save time.
         version: Increases with each change of the devices.
+        rested: The version at which the devices rested and drifted; None if they did not.
 
     Raises:
         ConfigError: an unknown kind, policy or noise; something that is not a synapse; a range that is not positive; a
@@ -108,6 +109,7 @@ class DeviceWeights(nn.Module):
         self.reference = number("reference", (synapse.low + synapse.high) / 2 if reference is None else reference)
         self.energy: float | None = 0.0
         self.version = 0
+        self.rested: int | None = None
         self._generator = make_generator(seed)
         self._shape = torch.Size(whole_numbers("shape", shape, 1, empty=True, example=(10, 784)))
         state = synapse.initial((KINDS[kind], *self._shape), generator=self._source("devices"), dtype=dtype)
@@ -183,9 +185,26 @@ class DeviceWeights(nn.Module):
 
         They are the weights themselves except for "sign". Arguments are those of `read`.
         """
+        return latent_weight(self.conductance(noisy=noisy, indices=indices), self.kind, self.scale, self.reference)
+
+    def conductance(self, *, noisy: bool | None = None, indices: Tensor | None = None) -> Tensor:
+        """Read the conductances [unit], shape (devices per weight, weights...), with G+ first. Arguments are those of `read`."""
         source = self._source("read") if (self.noisy if noisy is None else noisy) else None
-        conductance = self.synapse.read(self._select(indices), generator=source)
-        return latent_weight(conductance, self.kind, self.scale, self.reference)
+        return self.synapse.read(self._select(indices), generator=source)
+
+    def replace_state(self, state: State) -> None:
+        """Take over states of the devices that did not come from pulses, such as after a pause; their wear stays.
+
+        Raises:
+            ConfigError: entries of other names, shapes or types.
+        """
+        for name, old in self.state.items():
+            new = state.get(name)
+            if new is None or new.shape != old.shape or new.dtype != old.dtype:
+                raise ConfigError(f"the state has no entry {name} of {old.dtype} and shape {tuple(old.shape)}; pass all of them.")
+        self.version += 1
+        for name in self._names:
+            self._buffers[f"state_{name}"] = state[name]
 
     def from_latent(self, latent: Tensor) -> Tensor:
         """Return the weights of latent weights; for "sign" +-w_max, whose derivative is that of the latent weight."""
