@@ -52,6 +52,10 @@ class IdealSynapse(SynapseModel):
         own = {"number of pulses": replace(self, step=self.step / FINENESS)}
         return own | ({"range": replace(self, bounded=False)} if self.bounded else {})
 
+    def at(self, conductance: Tensor, *, generator: torch.Generator | None = None) -> State:
+        """Return devices of these conductances, clamped to the range if it is bounded."""
+        return {"g": conductance.clamp(self.low, self.high) if self.bounded else conductance.clone()}
+
     def _initial(self, shape: tuple[int, ...], generator: torch.Generator | None, dtype: torch.dtype) -> State:
         return {"g": torch.full(shape, (self.low + self.high) / 2, dtype=dtype)}
 

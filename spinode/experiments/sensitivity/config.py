@@ -13,7 +13,7 @@ class SensitivityConfig:
     """Settings of `spinode.experiments.sensitivity.study.sensitivity`.
 
     The same network is trained on each variant of the device: layers of weights in devices, each followed by batch
-    normalisation, with hardtanh between them; Adam, whose steps become pulses.
+    normalisation, with hardtanh between them; Adam, whose steps become pulses, with a rate that falls linearly to zero.
 
     Attributes:
         network: Units of each hidden layer.
@@ -39,11 +39,11 @@ class SensitivityConfig:
         ConfigError: a value out of range.
     """
 
-    network: tuple[int, ...] = (64,)
+    network: tuple[int, ...] = (32,)
     data: str = "made-digits"
-    train: int = 2000
+    train: int = 1500
     test: int = 500
-    epochs: int = 6
+    epochs: int = 5
     batch_size: int = 50
     kind: str | None = None
     rate: float | None = None

@@ -21,6 +21,7 @@ from .variants import Variant, reduced
 if TYPE_CHECKING:
     from ...datasets import Images
     from ...surrogates.layers.crossbar import Crossbar
+    from ...surrogates.layers.optimizer import DeviceOptimizer
 
 #: Learning rates where none is given: in pulses for "sign", as published for weak RESET; in weights for "pair".
 RATES = {"sign": 100.0, "pair": 0.002}
@@ -77,6 +78,8 @@ def run_trial(device: str, config: SensitivityConfig, variant: Variant, seed: in
     generator = torch.Generator().manual_seed(seed)
     sizes = (inputs.shape[1], *config.network, images.classes)
     model, optimiser = _build(original, synapse, crossbar, sizes, config, generator)
+    steps = config.epochs * -(-len(inputs) // config.batch_size)
+    schedule = torch.optim.lr_scheduler.LinearLR(optimiser.inner, 1.0, 0.0, total_iters=steps)
     for _ in range(config.epochs):
         for batch in torch.randperm(len(inputs), generator=generator).split(config.batch_size):
             if len(batch) < 2:  # batch normalisation needs two
@@ -87,6 +90,7 @@ def run_trial(device: str, config: SensitivityConfig, variant: Variant, seed: in
                 raise ConfigError(f"the loss of {variant.name!r} is not finite; choose a smaller --rate.")
             loss.backward()
             optimiser.step()
+            schedule.step()
     if config.seconds:
         model = drift(model, config.seconds, seed=seed)
     model.eval()
@@ -97,7 +101,7 @@ def run_trial(device: str, config: SensitivityConfig, variant: Variant, seed: in
 
 def _build(
     original: Synapse, synapse: Synapse, crossbar: Any, sizes: Any, config: SensitivityConfig, generator: torch.Generator
-) -> tuple[nn.Sequential, torch.optim.Optimizer]:
+) -> tuple[nn.Sequential, DeviceOptimizer]:
     """Return network and optimiser."""
     from ...surrogates.layers.device_layers import DeviceLinear
     from ...surrogates.layers.optimizer import DeviceOptimizer
