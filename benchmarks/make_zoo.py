@@ -15,9 +15,9 @@ which the fit has not seen:
 The assessment is "close" if all of them are within the limits in `CLOSE`, which were set before any score was known, and
 "loose" with the reasons otherwise.
 
-"reram-retention" is "soft-bounds", whose constants are those of IBM's pulse measurements (Gong et al. 2018), with the retention of
-another resistive memory: technology C of the relaxation measurements of Stanford (16 000 cells at 32 levels, 10 ms to 1e5 s). The
-law of `spinode.surrogates.synapses.retention` was fitted to its changes of conductance in units of the range, 0 .. 40 uS;
+"reram-retention" is "soft-bounds", whose constants are those of IBM's pulse measurements (Gong et al. 2018), with the retention
+of another resistive memory: technology C of the relaxation measurements of Stanford (16 000 cells, 32 levels, 10 ms to 1e5 s).
+The law of `spinode.surrogates.synapses.retention` was fitted to its changes of conductance in units of the range, 0 .. 40 uS;
 `RETENTION` contains the result, and with --relaxation FILE (techC_relaxdata.min.tsv.gz) it is fitted again and compared.
 
 Not included: a domain wall of few levels (`spinode.datasets.DomainWall`). Each of its writes places the wall independently, so
@@ -219,9 +219,7 @@ def make_retention(folder: Path, *, quick: bool, seed: int = 0) -> None:
     width = (surrogate.high - surrogate.low) / surrogate.scale.spread
     start = (surrogate.low - surrogate.scale.centre) / surrogate.scale.spread
     law = RETENTION
-    surrogate.retention = replace(
-        law, mean=width * law.mean - law.slope * start, deviation=width * law.deviation
-    )
+    surrogate.retention = replace(law, mean=width * law.mean - law.slope * start, deviation=width * law.deviation)
     save(surrogate, folder / "reram-retention.safetensors")
     fitted = {**card["fitted_on"], "retention": {"source": RETENTION_SOURCE, **asdict(law)}}
     results = {**card["scores"], "retention_deviation_ratio": RETENTION_RATIO}

@@ -96,7 +96,13 @@ class DomainWall(SynapseModel):
         if not isinstance(self.sigma, tuple):
             finer = replace(self, states=(self.states - 1) * FINENESS + 1, start=self.start * FINENESS)
         exact = replace(self, sigma=0.0) if self.sigma else None
-        return {"cycle-to-cycle": exact, "number of pulses": finer, "device-to-device": None, "nonlinearity": None, "asymmetry": None}
+        return {
+            "cycle-to-cycle": exact,
+            "number of pulses": finer,
+            "device-to-device": None,
+            "nonlinearity": None,
+            "asymmetry": None,
+        }
 
     # --- levels and weights ------------------------------------------------------------------------------------------
 

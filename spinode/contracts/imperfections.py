@@ -6,8 +6,8 @@ A synapse names its own imperfections with one optional method, `imperfections()
         return {"telegraph noise": replace(self, rtn=False)}
 
 or None for one of the general imperfections that is meaningless for it.
-What follows from the contract alone needs no method, see `GENERAL`: noise is drawn only where a generator is passed, so a device
-without cycle-to-cycle noise is one whose `program` receives none. A device of the user's own takes part as it is.
+What follows from the contract alone needs no method, see `GENERAL`: noise is drawn only where a generator is passed, so a
+device without cycle-to-cycle noise is one whose `program` receives none. A device of the user's own takes part as it is.
 """
 
 from __future__ import annotations

@@ -104,8 +104,10 @@ class ReducedSynapse:
 
     def _program_parts(self, state: State, pulses: Pulses, generator: torch.Generator | None) -> State:
         """Apply a number of pulses that is not whole: the whole ones, and then a part of one more."""
-        # The device itself checks what was given, and refuses it before anything else is done.
-        count = Pulses(pulses.count).count.to(next(iter(state.values())))
+        devices = next(iter(state.values()))
+        if pulses.count.shape != devices.shape:  # the device itself says what is wrong
+            return self.inner.program(state, pulses, generator=generator)
+        count = Pulses(pulses.count).count.to(devices)
         if self._profile is None:
             exact = count / self._fine
         else:

@@ -188,7 +188,7 @@ class DeviceWeights(nn.Module):
         return latent_weight(self.conductance(noisy=noisy, indices=indices), self.kind, self.scale, self.reference)
 
     def conductance(self, *, noisy: bool | None = None, indices: Tensor | None = None) -> Tensor:
-        """Read the conductances [unit], shape (devices per weight, weights...), with G+ first. Arguments are those of `read`."""
+        """Read the conductances [unit], shape (devices per weight, weights...), G+ first. Arguments are those of `read`."""
         source = self._source("read") if (self.noisy if noisy is None else noisy) else None
         return self.synapse.read(self._select(indices), generator=source)
 
@@ -201,7 +201,9 @@ class DeviceWeights(nn.Module):
         for name, old in self.state.items():
             new = state.get(name)
             if new is None or new.shape != old.shape or new.dtype != old.dtype:
-                raise ConfigError(f"the state has no entry {name} of {old.dtype} and shape {tuple(old.shape)}; pass all of them.")
+                raise ConfigError(
+                    f"the state has no entry {name} of {old.dtype} and shape {tuple(old.shape)}; pass all of them."
+                )
         self.version += 1
         for name in self._names:
             self._buffers[f"state_{name}"] = state[name]

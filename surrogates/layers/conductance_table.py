@@ -138,7 +138,9 @@ def _lines(path: Path, header: list[str]) -> Iterator[tuple[int, str, int, int, 
     except (OSError, UnicodeDecodeError) as error:
         raise FileFormatError(f"cannot read {path}: {error}.") from None
     if not lines or [word.strip() for word in lines[0]] != header:
-        raise FileFormatError(f"{path} begins with {','.join(lines[0]) if lines else 'nothing'!r}; expected {','.join(header)}.")
+        raise FileFormatError(
+            f"{path} begins with {','.join(lines[0]) if lines else 'nothing'!r}; expected {','.join(header)}."
+        )
     for number, words in enumerate(lines[1:], 2):
         try:
             name, row, column, *values = words
@@ -147,4 +149,6 @@ def _lines(path: Path, header: list[str]) -> Iterator[tuple[int, str, int, int, 
                 raise ValueError("values are missing or not finite")
             yield number, name, int(row), int(column), numbers
         except ValueError as error:
-            raise FileFormatError(f"{path}, line {number}: {','.join(words)!r}: {error}; expected {','.join(header)}.") from None
+            raise FileFormatError(
+                f"{path}, line {number}: {','.join(words)!r}: {error}; expected {','.join(header)}."
+            ) from None

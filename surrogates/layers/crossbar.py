@@ -103,15 +103,18 @@ class Crossbar:
             return
         rows, columns = self.tile_size(weights.shape[1:].numel(), weights.shape[0])
         if weights.kind == "sign":
-            raise ConfigError("kind='sign' compares the two devices of each weight, without currents of a whole line; use 'pair'.")
+            raise ConfigError(
+                "kind='sign' compares the two devices of each weight, without currents of a whole line; use 'pair'."
+            )
         if weights.synapse.unit != "S" or weights.synapse.low < 0:
             raise ConfigError(
-                f"line_resistance is {self.line_resistance:g} ohm, but the conductances of {type(weights.synapse).__name__} are "
-                "not in siemens; use a device with unit 'S', or line_resistance=0."
+                f"line_resistance is {self.line_resistance:g} ohm, but the conductances of {type(weights.synapse).__name__} "
+                "are not in siemens; use a device with unit 'S', or line_resistance=0."
             )
         if max(rows, columns) > MAX_TILE:
             raise ConfigError(
-                f"a tile has {rows} x {columns} cells; expected at most {MAX_TILE} x {MAX_TILE} with a line resistance. Set tile=128."
+                f"a tile has {rows} x {columns} cells; expected at most {MAX_TILE} x {MAX_TILE} with a line resistance. "
+                "Set tile=128."
             )
 
     def stuck_cells(self, weights: DeviceWeights, generator: torch.Generator) -> Tensor | None:

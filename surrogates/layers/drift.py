@@ -52,7 +52,7 @@ def drift(model: nn.Module, seconds: float, *, seed: int | None) -> nn.Module:
             continue
         if weights.rested == weights.version:
             raise ConfigError(
-                "the devices have drifted already; call drift on the model as it was programmed, with the whole time since then."
+                "the devices have drifted already; call drift on the model as it was programmed, with the time since then."
             )
         assert isinstance(weights.synapse, Relaxing)
         source = None if seed is None else make_generator(seed + position)

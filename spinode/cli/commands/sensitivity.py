@@ -51,7 +51,9 @@ def run(arguments: Any) -> None:
             progress=None if quiet else _print_line,
         )
     except KeyboardInterrupt:
-        advice = "with --save FOLDER the same command would continue from here" if folder is None else "run it again to continue"
+        advice = (
+            "with --save FOLDER the same command would continue from here" if folder is None else "run it again to continue"
+        )
         print(f"\nspinode: {advice}.", file=sys.stderr)
         raise
     if arguments.json:

@@ -175,5 +175,3 @@ def _json(file: Path) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise ConfigError(f"cannot read {file}: {error}. Remove it, and its run is repeated.") from None
     return content
-
-

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache, partial
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -115,7 +116,7 @@ def _build(
         ratio = finer(original) / finer(synapse)
         programmer = ProportionalProgrammer(ratio, max(MAX_PULSES * ratio, 1.0))
     layers: list[nn.Module] = []
-    for inputs, outputs in zip(sizes[:-1], sizes[1:], strict=True):
+    for inputs, outputs in pairwise(sizes):
         linear = DeviceLinear(
             inputs, outputs, synapse, kind=kind, bias=False, programmer=programmer, crossbar=crossbar, seed=generator
         )

@@ -59,9 +59,7 @@ def _others(name: str, names: Sequence[str]) -> tuple[str, ...]:
     return (*main, *(each for each in names if is_part(each) and is_part(name) and each != name))
 
 
-def reduced(
-    synapse: Synapse, crossbar: Crossbar | None, removed: Sequence[str]
-) -> tuple[Synapse, Crossbar | None]:
+def reduced(synapse: Synapse, crossbar: Crossbar | None, removed: Sequence[str]) -> tuple[Synapse, Crossbar | None]:
     """Return device and crossbar without some imperfections."""
     of_crossbar = own_imperfections(crossbar)
     for name in removed:

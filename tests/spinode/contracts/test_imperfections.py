@@ -60,7 +60,15 @@ def reads(device, counts, devices=50):
 
 def test_a_device_without_the_method_takes_part():
     names = imperfections(Bounded())
-    assert names == ("device-to-device", "cycle-to-cycle", "read noise", "asymmetry", "nonlinearity", "range", "number of pulses")
+    assert names == (
+        "device-to-device",
+        "cycle-to-cycle",
+        "read noise",
+        "asymmetry",
+        "nonlinearity",
+        "range",
+        "number of pulses",
+    )
     quiet = without(Bounded(), "device-to-device", "cycle-to-cycle", "read noise")
     found = reads(quiet, [3, -2, 5])
     assert torch.equal(found, found[:, :1].expand_as(found))
@@ -76,14 +84,16 @@ def test_each_noise_is_removed_alone(name):
     assert not torch.equal(found, reads(Bounded(), [3, 3]))
 
 
-@pytest.mark.parametrize("device", [Bounded(), TiO2(), STEP_PRESETS["ReRamSB"], WeakReset()])
+@pytest.mark.parametrize("device", [Bounded(), TiO2(smooth=True), STEP_PRESETS["ReRamSB"], WeakReset()])
 def test_compensated_steps_are_equal_over_the_range(device):
     before = StepProfile.measure(device)
     linear = StepProfile.measure(without(device, "nonlinearity"))
-    assert linear.nonlinearity < 0.1 * before.nonlinearity
+    # Compensated pulses may carry a device beyond the range that was swept; there, nothing is known.
+    within = {name: linear.at(steps, before.conductance) for name, steps in linear.steps.items()}
+    assert StepProfile(before.conductance, within).nonlinearity < 0.1 * before.nonlinearity
 
 
-@pytest.mark.parametrize("device", [Bounded(), TiO2(), STEP_PRESETS["ReRamSB"]])
+@pytest.mark.parametrize("device", [Bounded(), TiO2(smooth=True), STEP_PRESETS["ReRamSB"]])
 def test_symmetric_devices_have_the_same_step_in_both_directions(device):
     found = StepProfile.measure(without(device, "asymmetry"))
     assert found.asymmetry < 0.3 * StepProfile.measure(device).asymmetry

@@ -169,7 +169,9 @@ def test_a_trial_is_repeatable_and_depends_on_the_seed():
 def test_all_variants_of_a_device_run(device):
     config = SensitivityConfig(**{**TINY, "train": 20}, adc_bits=6, stuck_high=0.01)
     names = all_imperfections(study.open_device(device), make_crossbar(config))
-    chosen = [variant for variant in variants(names) if variant.name.startswith(("only", "nothing")) and "[" not in variant.name]
+    chosen = [
+        variant for variant in variants(names) if variant.name.startswith(("only", "nothing")) and "[" not in variant.name
+    ]
     for variant in chosen:
         assert 0 <= run_trial(device, config, variant, 0, None) <= 1
 

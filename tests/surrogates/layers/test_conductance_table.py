@@ -16,7 +16,9 @@ from spinode.surrogates import DeviceConv2d, DeviceLinear, IdealSynapse, read_co
 def network(synapse, seed: int, **settings) -> nn.Sequential:
     generator = torch.Generator().manual_seed(seed)
     return nn.Sequential(
-        DeviceConv2d(1, 2, 3, synapse, seed=generator, **settings), nn.Flatten(), DeviceLinear(8, 3, synapse, seed=generator, **settings)
+        DeviceConv2d(1, 2, 3, synapse, seed=generator, **settings),
+        nn.Flatten(),
+        DeviceLinear(8, 3, synapse, seed=generator, **settings),
     )
 
 
@@ -36,7 +38,7 @@ def test_measured_conductances_come_into_a_surrogate(tmp_path):
     device = zoo.open_synapse("soft-bounds").only(c2c=False, rtn=False, d2d=False)
     layer = DeviceLinear(3, 2, device, initial="devices", seed=0)
     write_conductances(layer, tmp_path / "t.csv")
-    rows = list(csv.reader((tmp_path / "t.csv").open()))
+    rows = list(csv.reader((tmp_path / "t.csv").read_text().splitlines()))
     assert rows[0] == ["layer", "row", "column", "G+", "G-"]
     measured = torch.linspace(-0.2, 0.2, 12).reshape(6, 2)
     with (tmp_path / "t.csv").open("w", newline="") as file:
