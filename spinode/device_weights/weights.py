@@ -193,11 +193,7 @@ class DeviceWeights(nn.Module):
         return self.synapse.read(self._select(indices), generator=source)
 
     def replace_state(self, state: State) -> None:
-        """Take over states of the devices that did not come from pulses, such as after a pause; their wear stays.
-
-        Raises:
-            ConfigError: entries of other names, shapes or types.
-        """
+        """Take over states that did not come from pulses, such as after a pause; of the same entries, shapes and types."""
         for name, old in self.state.items():
             new = state.get(name)
             if new is None or new.shape != old.shape or new.dtype != old.dtype:
@@ -205,8 +201,7 @@ class DeviceWeights(nn.Module):
                     f"the state has no entry {name} of {old.dtype} and shape {tuple(old.shape)}; pass all of them."
                 )
         self.version += 1
-        for name in self._names:
-            self._buffers[f"state_{name}"] = state[name]
+        self._buffers.update({f"state_{name}": state[name] for name in self._names})
 
     def from_latent(self, latent: Tensor) -> Tensor:
         """Return the weights of latent weights; for "sign" +-w_max, whose derivative is that of the latent weight."""
@@ -285,7 +280,7 @@ class DeviceWeights(nn.Module):
     def _apply_pulses(self, requested: Pulses, indices: Tensor | None) -> int:
         before = self._select(indices)
         # The counts of the weights were checked, and those of both devices of a pair follow from them.
-        pulses = Pulses.unchecked(self._device_pulses(requested.count), requested.voltage, requested.width)
+        pulses = Pulses.unchecked(device_pulses(requested.count, self.kind, self.policy), requested.voltage, requested.width)
         after = self.synapse.program(before, pulses, generator=self._source("pulses"))
         if self.energy is not None:
             energy = self.synapse.energy(before, pulses)
@@ -346,7 +341,7 @@ class DeviceWeights(nn.Module):
             pulses_per_unit = 1.0 if self.kind == "sign" else 1 / self.step
         exact = update * pulses_per_unit
         count = exact.detach().round() + (exact - exact.detach())
-        pulses = Pulses(self._device_pulses(count), voltage, width)
+        pulses = Pulses(device_pulses(count, self.kind, self.policy), voltage, width)
         source = self._source("pulses") if noisy else None
         after = self.synapse.program(self.state if state is None else state, pulses, generator=source)
         read = self.synapse.read(after, generator=self._source("read") if noisy else None)
@@ -378,9 +373,6 @@ class DeviceWeights(nn.Module):
             yield
         finally:
             self._generator = own
-
-    def _device_pulses(self, counts: Tensor) -> Tensor:
-        return device_pulses(counts, self.kind, self.policy)
 
     def _select(self, indices: Tensor | None) -> State:
         if indices is None:

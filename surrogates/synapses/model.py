@@ -19,7 +19,7 @@ from ...validation import whole_number
 from .. import artifacts
 from .drift import Drift
 from .noise import NoiseModel
-from .noise_sampler import NoiseSampler, safe_sqrt, standard_normal
+from .noise_sampler import NoiseSampler, imperfection_switches, safe_sqrt, standard_normal
 from .population import MIN_DEVICES, Population
 from .pulse_data import Inputs, Scale
 from .retention import Retention
@@ -150,18 +150,9 @@ class SynapseSurrogate(SynapseModel, nn.Module):
         return variant
 
     def imperfections(self) -> dict[str, SynapseSurrogate]:
-        """Return the device without each kind of randomness, see `spinode.contracts.imperfections`.
-
-        The spread of a surrogate that was fitted on one device is one of its cycles, and goes with "cycle-to-cycle".
-        """
-        off = {
-            "device-to-device": ("with_spread",) if self.of_devices else (),
-            "cycle-to-cycle": ("with_noise",) if self.of_devices else ("with_noise", "with_spread"),
-            "telegraph noise": ("with_telegraph",),
-            "read noise": ("with_read",),
-        }
+        """Return the device without each kind of randomness, see `spinode.contracts.imperfections`."""
         variants = {}
-        for name, switches in off.items():
+        for name, switches in imperfection_switches(self.of_devices).items():
             if any(getattr(self, switch) for switch in switches):
                 variants[name] = copy.copy(self)
                 vars(variants[name]).update(dict.fromkeys(switches, False))
