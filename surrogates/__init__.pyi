@@ -12,8 +12,14 @@ from .layers import (
     WriteVerify as WriteVerify,
 )
 from .layers.binary_vgg import binary_vgg as binary_vgg
+from .layers.conductance_table import (
+    read_conductances as read_conductances,
+    write_conductances as write_conductances,
+)
 from .layers.convert import WriteError as WriteError, to_devices as to_devices
+from .layers.crossbar import Crossbar as Crossbar
 from .layers.device_layers import DeviceConv2d as DeviceConv2d, DeviceLayer as DeviceLayer, DeviceLinear as DeviceLinear
+from .layers.drift import drift as drift
 from .layers.ideal import IdealSynapse as IdealSynapse
 from .oscillators.fast_response import WithFastResponse as WithFastResponse, fast_response as fast_response
 from .oscillators.network import OscillatorNetwork as OscillatorNetwork

@@ -19,7 +19,7 @@ from ...validation import whole_number
 from .. import artifacts
 from .drift import Drift
 from .noise import NoiseModel
-from .noise_sampler import NoiseSampler, safe_sqrt, standard_normal
+from .noise_sampler import NoiseSampler, imperfection_switches, safe_sqrt, standard_normal
 from .population import MIN_DEVICES, Population
 from .pulse_data import Inputs, Scale
 from .retention import Retention
@@ -52,7 +52,8 @@ class SynapseSurrogate(SynapseModel, nn.Module):
         inputs: Scaling of voltage and width.
         state_range: Smallest and largest state of the fitted recordings. States are clamped a quarter of its span beyond it.
         chunk: Largest number of pulses in one midpoint step.
-        with_noise, with_telegraph, with_spread: Kinds of randomness that are simulated, see `only`.
+        with_noise, with_read, with_telegraph, with_spread: Kinds of randomness that are simulated: noise of pulses, of reads,
+            telegraph noise, spread of devices; see `only` and `imperfections`.
         record: Fitted data, settings, scores and uncertainties (plain JSON).
 
     Example:
@@ -108,7 +109,7 @@ class SynapseSurrogate(SynapseModel, nn.Module):
             zero = torch.zeros(size, size, dtype=torch.float64)
             self.register_buffer(name, zero if covariance is None else covariance.clone())
         self.record: dict[str, Any] = dict(record or {})
-        self.with_noise, self.with_telegraph = True, telegraph is not None
+        self.with_noise, self.with_read, self.with_telegraph = True, True, telegraph is not None
         self.with_spread = population is not None and len(population.weights) >= MIN_DEVICES
         ends = self.conductance(torch.tensor(self.state_range, dtype=torch.float64))
         self.low, self.high = sorted(float(value) for value in ends)
@@ -144,8 +145,18 @@ class SynapseSurrogate(SynapseModel, nn.Module):
         if d2d:
             self._check_spread()
         variant = copy.copy(self)
-        variant.with_noise, variant.with_telegraph, variant.with_spread = c2c, rtn and self.telegraph is not None, d2d
+        variant.with_noise, variant.with_read, variant.with_telegraph = c2c, c2c, rtn and self.telegraph is not None
+        variant.with_spread = d2d
         return variant
+
+    def imperfections(self) -> dict[str, SynapseSurrogate]:
+        """Return the device without each kind of randomness, see `spinode.contracts.imperfections`."""
+        variants = {}
+        for name, switches in imperfection_switches(self.of_devices).items():
+            if any(getattr(self, switch) for switch in switches):
+                variants[name] = copy.copy(self)
+                vars(variants[name]).update(dict.fromkeys(switches, False))
+        return variants
 
     def posterior(self, generator: torch.Generator) -> SynapseSurrogate:
         """Return a copy whose drift, noise and population are sampled from their posterior; it is wide for few data.
@@ -254,7 +265,7 @@ class SynapseSurrogate(SynapseModel, nn.Module):
         if self.population is not None:
             latents = self.population.given(x.reshape(-1), generator if self.with_spread else None)
         state = self._state(torch.cat([x.reshape(-1, 1).double(), latents], 1), shape, generator, dtype)
-        if generator is not None and self.with_noise:
+        if generator is not None and self.with_read:
             x = x - self._sampler.read_deviation(x) * standard_normal(tuple(x.shape), generator, dtype)
         for name in ("flicker", "trap"):
             if name in state:
@@ -318,7 +329,7 @@ class SynapseSurrogate(SynapseModel, nn.Module):
         for name in ("flicker", "trap"):
             if name in state:
                 x = x + state[name]
-        if generator is not None and self.with_noise:
+        if generator is not None and self.with_read:
             noise = standard_normal(tuple(x.shape), generator, x.dtype)
             x = torch.addcmul(x, self._sampler.read_deviation(x), noise)
         return self.conductance(x)
