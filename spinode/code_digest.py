@@ -30,6 +30,8 @@ def library_version(module: str | None) -> str | None:
     package = (module or "builtins").partition(".")[0]
     if package == "spinode":
         return __version__
+    if package == "__main__":  # also where a profiler or debugger of a library runs the user's script
+        return None
     file = getattr(sys.modules.get(module or "builtins"), "__file__", None)
     if file is None:
         return "" if package in sys.stdlib_module_names else None
