@@ -347,10 +347,7 @@ class SynapseSurrogate(SynapseModel, nn.Module):
         return after
 
     def saturated(self, state: State) -> Tensor:
-        """Return True for devices outside the fitted range of states, where the drift is an extrapolation.
-
-        The result has the shape (devices...).
-        """
+        """Return True for devices outside the fitted range, where the drift extrapolates, shape (devices...)."""
         low, high = self.state_range
         return (state["state"] < low) | (state["state"] > high)
 
