@@ -36,7 +36,7 @@ class StepProfile:
     Example:
         >>> from spinode.surrogates import IdealSynapse
         >>> profile = StepProfile.measure(IdealSynapse(step=0.01))
-        >>> round(float(profile.steps["SET"].mean()), 6), profile.asymmetry < 1e-6
+        >>> round(float(profile.steps["SET"].median()), 6), profile.asymmetry < 1e-6
         (0.01, True)
     """
 

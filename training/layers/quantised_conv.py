@@ -85,10 +85,10 @@ def to_quantised(network: nn.Module, *, levels: int = 2, skip: Sequence[str] = (
             zeros.
 
     Example:
-        >>> to_quantised(nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(16, 2)))
+        >>> to_quantised(nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(16, 2)))
         Sequential(
           (0): QuantisedConv2d(1, 4, (3, 3), levels=2)
-          (1): BatchNorm2d(4, eps=1e-05, momentum=0.1, affine=True, track_running_stats=True)
+          (1): ReLU()
           (2): Flatten(start_dim=1, end_dim=-1)
           (3): QuantisedLinear(16, 2, levels=2)
         )

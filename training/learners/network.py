@@ -62,7 +62,7 @@ class NetworkLearner(SteppingLearner):
         >>> network = nn.Sequential(nn.Conv2d(1, 4, 5, stride=4), nn.ReLU(), nn.Flatten(), nn.Linear(144, 10))
         >>> learner = NetworkLearner(network, stream, rule="adam", plugins=["replay"], buffer=20)
         >>> learner.settings()["rate"], learner.settings()["plugins"]
-        (0.001, ["replay(buffer=20, replayed=None)"])
+        (0.001, ['replay(buffer=20, replayed=None)'])
 
     Source: the classes named above; scenarios: van de Ven et al., Nat. Mach. Intell. 4, 1185 (2022).
     """
