@@ -23,6 +23,7 @@ from .noise_sampler import NoiseSampler, imperfection_switches, safe_sqrt, stand
 from .population import MIN_DEVICES, Population
 from .pulse_data import Inputs, Scale
 from .retention import Retention
+from .single_precision import SinglePrecision
 from .telegraph import TelegraphNoise
 from .uncertainty import noise_intervals, sample_normal
 
@@ -120,7 +121,7 @@ class SynapseSurrogate(SynapseModel, nn.Module):
             self.voltage = inputs.usual["voltage"]
         if "width" in inputs.usual:
             self.width = math.sqrt(inputs.usual["width"][0] * inputs.usual["width"][1])
-        self._single: tuple[tuple[int, ...], Drift] | None = None
+        self._single = SinglePrecision()
 
     # --- variants ----------------------------------------------------------------------------------------------------
 
@@ -167,7 +168,7 @@ class SynapseSurrogate(SynapseModel, nn.Module):
         sample = copy.copy(self)
         sample._modules = dict(self._modules)
         sample._buffers = dict(self._buffers)
-        sample.drift, sample._single = copy.deepcopy(self.drift), None
+        sample.drift, sample._single = copy.deepcopy(self.drift), SinglePrecision()
         shift = sample_normal(self.posterior_weights, generator)
         position = 0
         with torch.no_grad():
@@ -300,7 +301,7 @@ class SynapseSurrogate(SynapseModel, nn.Module):
             in_double = Pulses.unchecked(count.double(), pulses.voltage, pulses.width)
             result = self._program({name: value.double() for name, value in state.items()}, in_double, generator)
             return {name: value.to(x.dtype) for name, value in result.items()}
-        drift, sampler = self._drift(x.dtype), self._sampler
+        drift, sampler = self._single.of(self.drift, x.dtype), self._sampler
         polarity = torch.where(count < 0, -1.0, 1.0).to(x.dtype) if len(self.polarities) > 1 else self._sign
         extra = self._extra(pulses, x)
         # Each device takes the number of steps that its own pulses need; further steps have zero pulses for it.
@@ -366,16 +367,6 @@ class SynapseSurrogate(SynapseModel, nn.Module):
     @property
     def _sampler(self) -> NoiseSampler:
         return NoiseSampler(self.noise_model, self.noise, self.state_range, self.telegraph)
-
-    def _drift(self, dtype: torch.dtype) -> Drift:
-        """Return the drift in the precision of the state; the copy in single precision is cached."""
-        if dtype == torch.float64:
-            return self.drift
-        versions = tuple(p._version for p in self.drift.parameters())
-        if self._single is None or self._single[0] != versions:  # weights were loaded or trained since
-            object.__setattr__(self, "_single", (versions, copy.deepcopy(self.drift).to(dtype).requires_grad_(False)))
-        assert self._single is not None
-        return self._single[1]
 
     @property
     def _weights_need_gradient(self) -> bool:

@@ -15,14 +15,16 @@ from typing import Any
 
 import torch
 
+from ...differences import describe_differences, differences
 from ...errors import ConfigError
 from ...files import write_atomically
+from ...identity import identity_of
 from ...typing import Progress
 from ...validation import merge_settings, whole_number
 from ...version import __version__
 from .config import SensitivityConfig
 from .table import SensitivityTable
-from .trial import make_crossbar, open_device, run_trial
+from .trial import make_crossbar, open_device, open_images, run_trial
 from .variants import Variant, all_imperfections, variants
 
 #: Settings that may change from one call to the next: what was done stays valid.
@@ -55,7 +57,8 @@ def sensitivity(
         Accuracies, and what each imperfection costs.
 
     Raises:
-        ConfigError: there is no such device, a setting out of range, or a folder with results of other settings.
+        ConfigError: there is no such device, a setting out of range, or a folder with results of another device, or of other
+            settings or images.
 
     Example:
         >>> table = sensitivity("ideal", network=4, train=40, test=20, epochs=1, seeds=0)
@@ -68,7 +71,7 @@ def sensitivity(
     names = all_imperfections(open_device(device), make_crossbar(config))
     place = None if folder is None else Path(folder)
     if place is not None:
-        _check_settings(place, _identity(device, config, names))
+        _check_settings(place, _identity(device, config, images))
     table = SensitivityTable(device, names)
     tasks = [(variant, seed) for seed in config.seeds for variant in variants(names)]
     missing = []
@@ -125,18 +128,16 @@ def _single_thread() -> None:
     torch.set_num_threads(1)
 
 
-def _identity(device: str, config: SensitivityConfig, names: tuple[str, ...]) -> dict[str, Any]:
-    """Return what determines the results."""
+def _identity(device: str, config: SensitivityConfig, images: str | None) -> Any:
+    """Return what determines the results: settings, device with the user's own code, images."""
     fixed = {name: value for name, value in asdict(config).items() if name not in _FREE}
-    path = Path(device)
-    content = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None
-    identity = {"device": device, "content": content, "imperfections": names, "version": __version__, **fixed}
-    plain: dict[str, Any] = json.loads(json.dumps(identity))
-    return plain
+    used = open_images(config.data, images, config.train, config.test)
+    parts = {**fixed, "version": __version__, "device": open_device(device), "images": used}
+    return json.loads(json.dumps(identity_of(parts)))
 
 
-def _check_settings(folder: Path, identity: dict[str, Any]) -> None:
-    """Store the settings in a new folder; in an existing one compare them.
+def _check_settings(folder: Path, identity: Any) -> None:
+    """Store the identity in a new folder; in an existing one compare it.
 
     Raises:
         ConfigError: they differ.
@@ -146,15 +147,10 @@ def _check_settings(folder: Path, identity: dict[str, Any]) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         write_atomically(file, json.dumps(identity, indent=1).encode())
         return
-    stored = _json(file)
-    differences = [
-        f"{name} was {stored.get(name)!r} and is {identity.get(name)!r}"
-        for name in sorted({*stored, *identity})
-        if stored.get(name) != identity.get(name)
-    ]
-    if differences:
+    if different := differences(_json(file), identity):
         raise ConfigError(
-            f"{folder} has results of another experiment: {'; '.join(differences)}. Choose another folder, or remove this one."
+            f"{folder} has results of another experiment: {describe_differences(different)}. Choose another folder, or remove "
+            "this one."
         )
 
 

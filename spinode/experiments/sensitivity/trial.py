@@ -11,6 +11,7 @@ from torch import nn
 from torch.nn import functional
 
 from ...contracts.synapse import Synapse
+from ...device_weights.optimizer import DeviceOptimizer
 from ...device_weights.programming import ProportionalProgrammer
 from ...device_weights.typical_device import pulse_step
 from ...errors import ConfigError
@@ -22,7 +23,6 @@ from .variants import Variant, reduced
 if TYPE_CHECKING:
     from ...datasets import Images
     from ...surrogates.layers.crossbar import Crossbar
-    from ...device_weights.optimizer import DeviceOptimizer
 
 #: Learning rates where none is given: in pulses for "sign", as published for weak RESET; in weights for "pair".
 RATES = {"sign": 100.0, "pair": 0.002}
@@ -105,7 +105,6 @@ def _build(
 ) -> tuple[nn.Sequential, DeviceOptimizer]:
     """Return network and optimiser."""
     from ...surrogates.layers.device_layers import DeviceLinear
-    from ...device_weights.optimizer import DeviceOptimizer
 
     kind = config.kind or ("pair" if len(set(original.polarities)) > 1 else "sign")
     rate = RATES[kind] if config.rate is None else config.rate

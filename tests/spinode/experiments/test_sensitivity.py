@@ -10,7 +10,7 @@ import pytest
 from spinode import ConfigError
 from spinode.cli import main
 from spinode.contracts.imperfections import imperfections
-from spinode.datasets import WeakReset
+from spinode.datasets import WeakReset, made_digits
 from spinode.experiments.sensitivity import study
 from spinode.experiments.sensitivity.config import SensitivityConfig
 from spinode.experiments.sensitivity.plot import plot_sensitivity
@@ -142,10 +142,18 @@ def test_an_interrupted_call_keeps_its_results(monkeypatch, trials, tmp_path):
 
 def test_results_of_other_settings_are_refused_with_the_difference(trials, tmp_path):
     study.sensitivity("ideal", folder=tmp_path, seeds=(0,))
-    with pytest.raises(ConfigError, match="epochs was 5 and is 9"):
+    with pytest.raises(ConfigError, match="epochs is 5 in the checkpoint and 9 here"):
         study.sensitivity("ideal", folder=tmp_path, epochs=9)
-    with pytest.raises(ConfigError, match="device was 'ideal' and is 'tio2'"):
+    with pytest.raises(ConfigError, match=r"device is .*IdealSynapse .* in the checkpoint and .*TiO2 .* here"):
         study.sensitivity("tio2", folder=tmp_path)
+    assert len(trials) == 6
+
+
+def test_results_of_other_images_are_refused(trials, monkeypatch, tmp_path):
+    study.sensitivity("ideal", folder=tmp_path, seeds=(0,))
+    monkeypatch.setattr(study, "open_images", lambda *given: made_digits(train=1500, test=500, seed=1))
+    with pytest.raises(ConfigError, match=r"images.* has other values"):
+        study.sensitivity("ideal", folder=tmp_path, seeds=(0,))
     assert len(trials) == 6
 
 
