@@ -20,6 +20,9 @@ from ...random import make_generator
 from ...validation import array_size, describe_type, flag, number, one_of, whole_number, whole_numbers
 from .crossbar import Crossbar, seen_latent
 
+#: Entries of a state dict: change of the conductances by line resistance, and programmings since it was solved.
+_DROP, _DROP_AGE = "line_drop", "line_drop_age"
+
 
 class _StraightThrough(torch.autograd.Function):
     """Return the weights that were read; pass their gradient to the handle, times a mask."""
@@ -181,7 +184,17 @@ class DeviceLayer(nn.Module):
                 )
             self._versions = (self.weight._version, devices)
 
+    def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
+        super()._save_to_state_dict(destination, prefix, keep_vars)
+        if self._drop is not None and self._drop[1] is not None and self.crossbar is not None and self.crossbar.refresh > 1:
+            # Without it, training that goes on from the dict would solve it again at another time.
+            age = torch.tensor(self.weights.version - self._drop[0])
+            destination[f"{prefix}{_DROP}"], destination[f"{prefix}{_DROP_AGE}"] = self._drop[1], age
+
     def _load_from_state_dict(self, state_dict: Any, prefix: str, *rest: Any) -> None:
+        drop, age = (state_dict.pop(f"{prefix}{name}", None) for name in (_DROP, _DROP_AGE))
+        if drop is not None and age is not None:
+            check_entry(f"{prefix}{_DROP}", drop, self.weights.conductance(noisy=False))
         # Check everything before torch copies the bias: the devices are loaded after it.
         own = {f"{prefix}{name}": value for name, value in self._parameters.items()}
         devices = f"{prefix}weights."
@@ -193,6 +206,8 @@ class DeviceLayer(nn.Module):
                 if value is not None:
                     check_entry(name, state_dict[name], value)
             check_loaded(self.weights, state_dict, devices)
+            # Until the devices are loaded it counts from their present version, see `_sync_loaded`.
+            self._drop = None if drop is None or age is None else (-int(age), drop.clone())
         super()._load_from_state_dict(state_dict, prefix, *rest)
 
     def reset_parameters(self) -> None:
@@ -222,7 +237,10 @@ def _check_sizes(dtype: torch.dtype, **sizes: Any) -> None:
 
 
 def _sync_loaded(module: nn.Module, keys: Any) -> None:
-    cast(DeviceLayer, module).sync()
+    layer = cast(DeviceLayer, module)
+    layer.sync()
+    if layer._drop is not None and layer._drop[0] <= 0:
+        layer._drop = (layer.weights.version + layer._drop[0], layer._drop[1])
 
 
 class DeviceLinear(DeviceLayer, nn.Linear):

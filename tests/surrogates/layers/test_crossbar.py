@@ -145,3 +145,25 @@ def test_line_resistance_needs_siemens_and_small_tiles():
         DeviceLinear(300, 2, TiO2(), crossbar=Crossbar(line_resistance=1.0), initial="devices", seed=0)
     with pytest.raises(ConfigError, match="expected a Crossbar"):
         linear({"adc_bits": 4})
+
+
+def test_training_goes_on_from_a_state_dict_with_the_same_line_resistance():
+    def step(layer):
+        layer.weights.program(torch.full((4, 6), 0.01, dtype=torch.float64))
+        return layer(inputs(5, 6)).detach()
+
+    whole, resumed = (linear(Crossbar(line_resistance=300.0, refresh=4)) for _ in range(2))
+    for _ in range(6):  # solved again at the fourth
+        step(whole)
+    resumed(inputs(5, 6))
+    resumed.load_state_dict(whole.state_dict())
+    assert all(torch.equal(step(resumed), step(whole)) for _ in range(6))
+
+
+def test_other_devices_have_another_line_resistance():
+    first, second = (linear(Crossbar(line_resistance=300.0, refresh=100)) for _ in range(2))
+    first(inputs(5, 6))
+    second.weights.program(torch.full((4, 6), 0.1, dtype=torch.float64))
+    stored = {name: value for name, value in second.state_dict().items() if not name.startswith("line_drop")}
+    first.load_state_dict(stored)
+    assert torch.equal(first(inputs(5, 6)), second(inputs(5, 6)))
