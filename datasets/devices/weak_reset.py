@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -100,7 +101,7 @@ class WeakReset(SynapseModel):
 
     def imperfections(self) -> dict[str, WeakReset]:
         """Return the device without each of its own imperfections, see `spinode.contracts.imperfections`."""
-        off = {
+        off: dict[str, dict[str, Any]] = {
             "device-to-device": {"d2d": False},
             "cycle-to-cycle": {"pink": False},
             "telegraph noise": {"rtn": False},

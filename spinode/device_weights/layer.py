@@ -34,6 +34,9 @@ class DeviceWeightLayer(Protocol):
     def reading(self) -> Tensor:
         """Return the weights of one forward pass, read with noise."""
 
+    def output(self, given: Tensor, weight: Tensor) -> Tensor:
+        """Return the layer's output for weights that were read before."""
+
 
 def is_device_layer(module: object) -> TypeGuard[DeviceWeightLayer]:
     """Return True for a module with weights in devices and a handle to them."""

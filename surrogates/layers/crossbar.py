@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -77,7 +78,7 @@ class Crossbar:
 
     def imperfections(self) -> dict[str, Crossbar]:
         """Return the crossbar without each of its imperfections; empty if it has none."""
-        off = {
+        off: dict[str, dict[str, Any]] = {
             "input converters": {"dac_bits": None},
             "output converters": {"adc_bits": None},
             "line resistance": {"line_resistance": 0.0},
@@ -189,4 +190,5 @@ def convert(values: Tensor, bits: int, limit: float | None) -> Tensor:
         return values
     step = largest / (2 ** (bits - 1) - 1)
     clipped = values.clamp(-largest, largest)
-    return clipped + ((clipped / step).round() * step - clipped).detach()
+    rounding: Tensor = ((clipped / step).round() * step - clipped).detach()
+    return clipped + rounding

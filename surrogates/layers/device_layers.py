@@ -144,10 +144,14 @@ class DeviceLayer(nn.Module):
         assert self._drop is not None
         return self._drop[1]
 
-    def _product(self, given: Tensor, multiply: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
-        """Return the product of inputs and weights through the array, without the bias."""
-        assert self.crossbar is not None
-        return self.crossbar.product(given, self.reading(), multiply)
+    def output(self, given: Tensor, weight: Tensor) -> Tensor:
+        """Return the layer's output for weights that were read before, through the converters of the array.
+
+        Args:
+            given: Inputs of the layer.
+            weight: Weights, shape of `weight`.
+        """
+        raise NotImplementedError
 
     def _check_input(self, given: Any, shape: tuple[Any, ...], axis: int) -> None:
         """Check an input whose size along an axis is that in `shape`.
@@ -304,9 +308,13 @@ class DeviceLinear(DeviceLayer, nn.Linear):
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002 - the name of nn.Linear
         """Return the layer's output, shape (..., out_features)."""
         self._check_input(input, (..., self.in_features), -1)
+        return self.output(input, self.reading())
+
+    def output(self, given: Tensor, weight: Tensor) -> Tensor:
+        """Return the output for weights that were read before, see `DeviceLayer.output`."""
         if self.crossbar is None:
-            return functional.linear(input, self.reading(), self.bias)
-        product = self._product(input, functional.linear)
+            return functional.linear(given, weight, self.bias)
+        product = self.crossbar.product(given, weight, functional.linear)
         return product if self.bias is None else product + self.bias
 
 
@@ -390,7 +398,11 @@ class DeviceConv2d(DeviceLayer, nn.Conv2d):
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002 - the name of nn.Conv2d
         """Return the layer's output, shape (..., out_channels, height, width)."""
         self._check_input(input, (..., self.in_channels, "height", "width"), -3)
+        return self.output(input, self.reading())
+
+    def output(self, given: Tensor, weight: Tensor) -> Tensor:
+        """Return the output for weights that were read before, see `DeviceLayer.output`."""
         if self.crossbar is None:
-            return cast(Tensor, self._conv_forward(input, self.reading(), self.bias))
-        product = self._product(input, lambda x, weight: cast(Tensor, self._conv_forward(x, weight, None)))
+            return cast(Tensor, self._conv_forward(given, weight, self.bias))
+        product = self.crossbar.product(given, weight, lambda x, part: cast(Tensor, self._conv_forward(x, part, None)))
         return product if self.bias is None else product + self.bias[:, None, None]

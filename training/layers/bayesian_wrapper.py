@@ -56,14 +56,15 @@ class Bayesian(nn.Module):
     @property
     def mean(self) -> nn.Parameter:
         """The means of the weights."""
-        return self.layer.weight
+        return cast(nn.Parameter, self.layer.weight)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the output for one draw of the weights."""
-        weight = self._from_devices(self.layer) if is_device_layer(self.layer) else self._draw()
+        if is_device_layer(self.layer):
+            return self.layer.output(x, self._from_devices(self.layer))
         if isinstance(self.layer, nn.Conv2d):
-            return self.layer._conv_forward(x, weight, self.layer.bias)
-        return nn.functional.linear(x, weight, self.layer.bias)
+            return cast(Tensor, self.layer._conv_forward(x, self._draw(), self.layer.bias))
+        return nn.functional.linear(x, self._draw(), self.layer.bias)
 
     def _draw(self) -> Tensor:
         return self.mean + self.sigma * torch.randn_like(self.sigma)

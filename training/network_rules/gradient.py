@@ -37,8 +37,8 @@ class PlainSGD(NetworkRule):
 
     def inner_optimisers(self, network: nn.Module) -> Sequence[torch.optim.Optimizer]:
         """Return torch.optim.SGD."""
-        arguments = {"momentum": self.momentum, "weight_decay": self.weight_decay}
-        return [torch.optim.SGD(trained_parameters(network), lr=self.rate, **arguments)]
+        weights = trained_parameters(network)
+        return [torch.optim.SGD(weights, lr=self.rate, momentum=self.momentum, weight_decay=self.weight_decay)]
 
 
 @register_rule

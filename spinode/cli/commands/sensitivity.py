@@ -72,7 +72,7 @@ def _save(folder: Path, table: Any) -> None:
 
     write_atomically(folder / "sensitivity.csv", table.as_csv().encode())
     write_atomically(folder / "sensitivity.json", json.dumps(table.as_dict(), indent=1).encode())
-    plot_sensitivity(table).figure.savefig(folder / "sensitivity.png", dpi=150)
+    plot_sensitivity(table).figure.savefig(folder / "sensitivity.png", dpi=150)  # type: ignore[union-attr]
 
 
 def _print_line(line: str) -> None:

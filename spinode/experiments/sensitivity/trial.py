@@ -92,11 +92,10 @@ def run_trial(device: str, config: SensitivityConfig, variant: Variant, seed: in
             loss.backward()
             optimiser.step()
             schedule.step()
-    if config.seconds:
-        model = drift(model, config.seconds, seed=seed)
-    model.eval()
+    tested = drift(model, config.seconds, seed=seed) if config.seconds else model
+    tested.eval()
     with torch.no_grad():
-        answers = model(_rows(images.test_images)).argmax(1)
+        answers = tested(_rows(images.test_images)).argmax(1)
     return float((answers == images.test_labels).double().mean())
 
 

@@ -195,7 +195,7 @@ def _equally_good(surrogate: Surrogate, count: float) -> int:
         return 1
     # The standard error of the difference of two rms values.
     limit = min(own) * (1 + 1 / np.sqrt(count))
-    return max(1, sum(error is not None and error <= limit for error in errors))
+    return max(1, sum(1 for error in errors if error is not None and error <= limit))
 
 
 def _memory(error: Array) -> float:

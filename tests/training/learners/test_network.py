@@ -11,7 +11,7 @@ from torch import nn
 
 from spinode.datasets import ClassSplit, PermutedTasks, Subsets, WeakReset, images_from_arrays, made_digits
 from spinode.errors import ConfigError, FitError
-from spinode.surrogates import DeviceConv2d, DeviceLinear, IdealSynapse
+from spinode.surrogates import Crossbar, DeviceConv2d, DeviceLinear, IdealSynapse
 from spinode.training import NetworkLearner, Replay, StreamConfig, to_bayesian, to_quantised, train
 from spinode.training.layers.bayesian_wrapper import Bayesian
 from spinode.training.learners.heads import Heads
@@ -103,6 +103,18 @@ def test_rules_program_the_devices_of_a_network(rule, network):
     assert result.footprint["pulses"] > before
     assert result.footprint["devices"] == 2 * (4 * 9 + 36 * 4)
     assert result.accuracy.newest > 0.5
+
+
+@pytest.mark.parametrize("bias", [False, True])
+def test_bayesian_layers_in_devices_pass_the_converters_of_their_crossbar(bias):
+    crossbar, arguments = Crossbar(dac_bits=4, adc_bits=4, tile=4), {"bias": bias, "seed": 0}
+    for layer, shape in (
+        (DeviceLinear(9, 4, IdealSynapse(), crossbar=crossbar, **arguments), (5, 9)),
+        (DeviceConv2d(1, 4, 3, IdealSynapse(), crossbar=crossbar, **arguments), (5, 1, 6, 6)),
+    ):
+        x = torch.randn(shape, generator=torch.Generator().manual_seed(0))
+        bayesian = Bayesian(deepcopy(layer), spread=1e-12)
+        torch.testing.assert_close(bayesian(x), layer(x), rtol=0, atol=1e-5)
 
 
 def test_metaplasticity_acts_on_the_latent_weights_of_signs_in_devices():
