@@ -11,7 +11,7 @@ from scipy import signal
 from ..typing import Array
 from ..units import readable
 from .held_drives import change_times, infer_interpolation
-from .sampling import base_interval
+from .sampling import base_interval, check_grid
 from .trace import Trace, TraceSet
 
 #: Samples per period of the fastest motion: at most this many are left as they are, and decimation aims at the second.
@@ -167,6 +167,7 @@ def _fastest(trace: Trace, interval: float) -> float:
 
 def _uniform(time: Array, values: Array, interval: float) -> Array:
     """Return a channel on a uniform grid, by linear interpolation of its finite samples."""
+    check_grid(time, interval)
     finite = np.isfinite(values)
     count = round(float(time[-1] - time[0]) / interval) + 1
     if finite.all() and count == len(time):

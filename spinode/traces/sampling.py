@@ -9,6 +9,9 @@ from ..typing import Array
 from .held_drives import grid_interval
 from .trace import Trace
 
+#: Points of a regular grid for each sample of a recording, beyond which its times must be wrong.
+MAX_GROWTH = 1000.0
+
 
 def check_samples(trace: Trace, minimum: int = 2) -> None:
     """Check that numerical methods can use the samples of a trace.
@@ -67,7 +70,30 @@ def is_uniform(trace: Trace, interval: float, tolerance: float = 1e-4) -> bool:
     return bool(np.max(np.abs(trace.time - grid)) <= tolerance * interval)
 
 
+def check_grid(time: Array, interval: float) -> None:
+    """Refuse a grid of many more points than there are samples, as one wrong time or logarithmic times would need.
+
+    Raises:
+        TraceError: more than `MAX_GROWTH` points for each sample.
+    """
+    points = float(time[-1] - time[0]) / interval
+    if points <= MAX_GROWTH * len(time):
+        return
+    gaps = np.diff(time)
+    widest = int(np.argmax(gaps))
+    raise TraceError(
+        f"{len(time)} samples would need a regular grid of {points:.3g} points, one every {interval:.3g} s; the widest gap is "
+        f"{gaps[widest]:.3g} s, from sample {widest + 1} at {time[widest]:.6g} s to the next. Correct a wrong time, cut the "
+        "recording there (start=, stop=), or give a larger sample_interval."
+    )
+
+
 def uniform_grid(trace: Trace, interval: float) -> Array:
-    """Return the times start, start + interval, ... up to the end of the recording, to within 1e-4 intervals."""
+    """Return the times start, start + interval, ... up to the end of the recording, to within 1e-4 intervals.
+
+    Raises:
+        TraceError: a grid of many more points than samples.
+    """
+    check_grid(trace.time, interval)
     count = int(np.floor(trace.duration / interval + 1e-4)) + 1
     return np.asarray(trace.time[0] + interval * np.arange(count), dtype=np.float64)

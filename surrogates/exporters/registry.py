@@ -99,7 +99,7 @@ def export(
     """Write a surrogate as a program that runs without this package; atomically, and only if it agrees with the surrogate.
 
     Args:
-        surrogate: The model; an ensemble is exported as the mean of its members.
+        surrogate: The model; an ensemble is exported as the median of its members.
         path: File to write; its suffix selects the target: .pt2 (`torch_program`) or .onnx (`onnx`).
         interpolation: Interpolation of each drive between samples, by name, as in `Surrogate.simulate`.
         **options: Options of the target.

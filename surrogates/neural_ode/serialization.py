@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from copy import deepcopy
 from typing import Any
 
 import torch
@@ -58,7 +59,8 @@ def unpack(meta: Mapping[str, Any], tensors: Tensors, *, field: nn.Module | None
     Args:
         meta: From `pack`.
         tensors: From `pack`.
-        field: Module of the same layout as the learned part, where it is not the default network; one member only.
+        field: Module of the same layout as the learned part, where it is not the default network; further members
+            are copies of it with their own weights.
 
     Raises:
         ConfigError: the file contains a vector field of the user's own and `field` was not given; or its embedding is not
@@ -111,8 +113,6 @@ def _check_field(meta: Mapping[str, Any], field: nn.Module | None) -> None:
             "the file contains a vector field of your own, of which only the weights are stored; "
             "pass load(path, field=module) with a module of the same layout."
         )
-    if is_custom and meta.get("members") != 1:
-        raise ConfigError("an ensemble of custom fields cannot be loaded; save its members one by one.")
 
 
 def _embedding(stored: Mapping[str, Any]) -> Embedding:
@@ -190,7 +190,7 @@ def _member(
         return member
     if meta["network"] is None:
         assert field is not None  # see _check_field
-        learned = field
+        learned = deepcopy(field) if index else field
         bind_physics(learned, scales, float(meta["interval"]))
     else:
         learned = _default_network(meta["network"], tensors, index, embedding, ports)

@@ -19,7 +19,7 @@ class Surrogate(DrivenModel):
     """A Neural-ODE model of a device: dx/dt = f(x, u), y = b_0 + D u, one fourth-order Runge-Kutta step per sample.
 
     The state x is the embedded output (`spinode.Embedding`), in deviations. Outputs, drives and parameters of all public
-    methods are in SI units. Several members make an ensemble: the response is their mean, their spread is calibrated on
+    methods are in SI units. Several members make an ensemble: the response is their median, their spread is calibrated on
     samples that the fit did not see. `simulate` runs it under any drive, `run` along a recording.
 
     Attributes:

@@ -13,7 +13,7 @@ from .noise_correction import ModelError, without_noise
 from .remedies import MORE_DATA, OTHER_FIT, better_fit
 from .scores import accurate_horizon, corrected_by_output, worst_nrmse
 from .structure_remarks import is_linear
-from .wording import CLEAN, CLOSE, OUTLINE, ROUGH, closeness, duration_of, percent, score, time_of
+from .wording import CLEAN, CLOSE, NOISE_ALONE, OUTLINE, ROUGH, closeness, duration_of, percent, score, time_of
 
 #: The error whose horizon is reported: below it the two curves can hardly be distinguished in print.
 HORIZON_ERROR = 0.05
@@ -78,6 +78,16 @@ def error_remarks(surrogate: Surrogate, evaluation: Evaluation) -> Iterator[Rema
     noise = evaluation.model_error
     if grade == GOOD and noise is not None and noise.high > OUTLINE:
         grade = CARE  # the recording is too short for its noise: the error may be large
+    if is_noise_alone(evaluation):
+        yield Remark(
+            BAD,
+            f"Nothing in the recording can be distinguished from noise ({percent(min(evaluation.noise_floor, 1.0))} of its "
+            f"standard deviation, estimated from {noise.method if noise else 'the error'}): it says nothing about the model.",
+            "the recording contains nothing but noise",
+            after_change=True,
+            remedy=MORE_DATA,
+        )
+        return
     followed = f"A free run over {duration_of(evaluation)} follows the recording {describe_closeness(evaluation)}"
     error = f"its rms error is {percent(evaluation.nrmse)} of the standard deviation of the recording"
     if noise is None or noise.floor <= CLEAN:
@@ -112,7 +122,13 @@ def describe_score(evaluation: Evaluation) -> str:
 
 def _is_within_noise(evaluation: Evaluation) -> bool:
     noise = evaluation.model_error
-    return noise is not None and noise.floor > CLEAN and not noise.resolved and worst_nrmse(evaluation) <= CLOSE
+    below = noise is not None and noise.floor > CLEAN and not noise.resolved and worst_nrmse(evaluation) <= CLOSE
+    return below and not is_noise_alone(evaluation)
+
+
+def is_noise_alone(evaluation: Evaluation) -> bool:
+    """Return True if the recording contains so much noise that no run can be seen to follow it."""
+    return evaluation.noise_floor >= NOISE_ALONE
 
 
 def describe_error(error: ModelError) -> str:

@@ -26,6 +26,10 @@ NOISE_BAND, FIRST_SHARE, COLOUR_SHARE = 1.7, 0.25, 0.3
 #: Largest difference between periods of a drive that repeats itself, in its standard deviations.
 PERIODIC = 1e-3
 
+#: Share of the differences between periods that must be flat in the spectrum for all of them to be noise. The estimate of the
+#: flat part scatters by a tenth, and motion of the device is a few lines or slow.
+BROAD = 0.7
+
 #: Delays of drive and prediction, in steps of the surrogate, and number of random features that may explain an error.
 DELAYS, RANDOM_FEATURES = (0, 1, 2, 3, 5, 8, 13, 21, 34), 60
 
@@ -68,11 +72,12 @@ class ComparedRun:
 def measurement_noise(run: ComparedRun) -> MeasurementNoise:
     """Estimate the measurement noise of a recording with the help of a free run.
 
-    A drive that repeats itself shows the noise without a model: the outputs of its periods differ by it. Otherwise noise is
-    what is flat, or nearly so, in the spectra of both recording and error: the steps of held drives are in both recording and
-    model, and a wrong model errs where the recording moves. The spectrum cannot distinguish an error as broad as noise; so
-    what delayed drives and predictions explain of the error (ridge regression on random features, cross-validated) is
-    not counted as noise.
+    A drive that repeats itself shows the noise without a model: the outputs of its periods differ by it, as far as their
+    difference is as broad as noise; a drift, an oscillation of the device's own or a doubled period are not noise. Otherwise
+    noise is what is flat, or nearly so, in the spectra of both recording and error: the steps of held drives are in both
+    recording and model, and a wrong model errs where the recording moves. The spectrum cannot distinguish an error as broad
+    as noise; so what delayed drives and predictions explain of the error (ridge regression on random features,
+    cross-validated) is not counted as noise.
 
     Args:
         run: The run and the recording.
@@ -130,11 +135,20 @@ def drive_period(inputs: Array) -> int | None:
 
 
 def _variance_between_periods(values: Array, period: int) -> tuple[float, int]:
-    """Return the variance of periods around their mean, without the first, a transient, and its degrees of freedom."""
+    """Return the variance of periods around their mean, without the first, a transient, and its degrees of freedom.
+
+    Where the flat part of the spectrum of the differences is much less than that, they are motion of the device, and the flat
+    part is the noise.
+    """
     count = len(values) // period
     folded = values[period : count * period].reshape(count - 1, period)
     degrees = (count - 2) * period
-    return float(np.sum((folded - folded.mean(0)) ** 2) / degrees), degrees
+    differences = folded - folded.mean(0)
+    variance = float(np.sum(differences**2) / degrees)
+    if not variance > 0:
+        return 0.0, degrees
+    flat = flat_spectrum_level(differences.ravel(), differences.ravel())[0] * (count - 1) / (count - 2)
+    return (variance if flat >= BROAD * variance else flat), degrees
 
 
 def flat_spectrum_level(error: Array, truth: Array) -> tuple[float, float]:

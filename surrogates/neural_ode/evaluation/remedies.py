@@ -51,7 +51,7 @@ def more_restarts(record: Mapping[str, Any]) -> str:
     if isinstance(members, int) and members > 1:
         return "Fit a recording under a drive like that of the application, too: spinode fit OLD NEW --save FILE."
     return (
-        "Keep several fits, whose mean is closer and whose spread shows the difference: "
+        "Keep several fits, whose median is closer and whose spread shows the difference: "
         "spinode fit TABLE --members 3 --save FILE; or fit a recording under a drive like that of the application, too."
     )
 

@@ -52,8 +52,8 @@ def detect_residual_change(surrogate: Surrogate, trace: Trace, residuals: Array)
 
     The logarithms of the block medians of the residuals are split into two levels. The split counts as a change if the level
     rises by `MIN_RISE`, to at least `MIN_LEVEL`, and nearly all blocks stay on their side of the middle. The recording is of
-    another device from its start if nearly all blocks exceed `MIN_LEVEL`, and their median the error of the prediction "the
-    output stays constant", in the first quarter as in the whole. That needs a drive of the fitted kind: how large the
+    another device from its start if nearly all blocks and the median of its first quarter exceed `MIN_LEVEL`, and the median
+    of the whole the error of the prediction "the output stays constant". That needs a drive of the fitted kind: how large the
     residuals of the fitted device are under another kind is not known.
 
     Args:
@@ -79,17 +79,11 @@ def detect_residual_change(surrogate: Surrogate, trace: Trace, residuals: Array)
             return ResidualChange(at, float(before), float(after))
     if has_other_drive(surrogate, trace):
         return None
-    constant = _constant_prediction_error(surrogate, trace)[: len(size)]
-    parts = [(levels[:blocks], constant[: blocks * length]) for blocks in (max(1, round(START * count)), count)]
-    if all(np.mean(np.exp(part) >= MIN_LEVEL) >= MIN_PERSISTENCE and _exceeds(part, still) for part, still in parts):
-        overall = float(np.exp(np.median(levels)))
+    overall, beginning = (float(np.exp(np.median(levels[:blocks]))) for blocks in (count, max(1, round(START * count))))
+    nearly_all = np.mean(np.exp(levels) >= MIN_LEVEL) >= MIN_PERSISTENCE
+    if nearly_all and beginning >= MIN_LEVEL and overall >= _constant_prediction_error(surrogate, trace):
         return ResidualChange(float(trace.time[0]), overall, overall)
     return None
-
-
-def _exceeds(levels: Array, constant: Array) -> bool:
-    """Return True if the median residual exceeds that of the prediction "the output stays constant"."""
-    return bool(np.exp(np.median(levels)) >= np.median(constant))
 
 
 def _onset(time: Array, size: Array, split: int, length: int, middle: float) -> float:
@@ -101,10 +95,10 @@ def _onset(time: Array, size: Array, split: int, length: int, middle: float) -> 
     return float(time[min(low + int(np.argmax(gain)), len(time) - 1)])
 
 
-def _constant_prediction_error(surrogate: Surrogate, trace: Trace) -> Array:
-    """Return the errors of the prediction "the output stays constant" over the short runs, scaled as the residuals."""
+def _constant_prediction_error(surrogate: Surrogate, trace: Trace) -> float:
+    """Return the median error of the prediction "the output stays constant" over the short runs, scaled as the residuals."""
     values = np.stack([trace.output[name] for name in surrogate.ports.output], -1)
     scaled = values / surrogate.scales.output_scale.numpy()
     steps = short_run_steps(surrogate)
     change = (scaled[steps:] - scaled[:-steps]) / np.asarray(surrogate.record.get("residual_level", 1.0))
-    return np.asarray(np.sqrt(np.mean(change**2, -1)))
+    return float(np.median(np.sqrt(np.mean(change**2, -1))))

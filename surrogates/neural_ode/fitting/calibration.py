@@ -105,8 +105,11 @@ def _noise_between_steps(surrogate: Surrogate, traces: TraceSet | Sequence[Trace
 
 
 def _rounded(values: Array) -> Array:
-    """Round to nine digits: the last bit of the initial states depends on the memory layout of a linear solver."""
-    digits = 8 - np.floor(np.log10(np.maximum(np.abs(values), 1e-290)))
+    """Round to six digits: the last bit of the initial states depends on the memory layout of a linear solver.
+
+    Differences of squares multiply it: that of errors and noise by a thousand and more.
+    """
+    digits = 5 - np.floor(np.log10(np.maximum(np.abs(values), 1e-290)))
     scale = 10.0 ** np.minimum(digits, 300)
     rounded: Array = np.round(values * scale) / scale
     return rounded

@@ -51,7 +51,8 @@ class FitConfig:
         ridge: Penalty on the squared weights over the mean squared residual. Larger is smoother outside the data. Searched if
             None, from `DEFAULT_RIDGE` on.
         restarts: Number of fits from different initial weights, among which the consensus chooses.
-        members: Size of the ensemble that is kept; 1 keeps the best fit.
+        members: Number of restarts that are kept; 1 keeps the best one. Below 6000 samples each contributes its fits of
+            all splits as members of the surrogate.
         validation: Share of each recording, at its end, that is kept from the fit for stopping, choice and calibration.
         max_samples: Largest number of samples of one Gauss-Newton step.
         seed: Seed of everything random.

@@ -261,7 +261,11 @@ def _assemble(
 
 def _choice_record(candidates: list[Candidate], ranking: Ranking, config: FitConfig) -> dict[str, Any]:
     return {
-        "history": [{**entry, "restart": i} for i, candidate in enumerate(candidates) for entry in candidate.history],
+        "history": [
+            {**entry, "restart": restart, "stage": stage}
+            for restart, candidate in enumerate(candidates)
+            for stage, entry in enumerate(candidate.history)
+        ],
         "validation": [candidate.validation for candidate in candidates],
         "disagreement": ranking.disagreement,
         "kept": ranking.order[: config.members],

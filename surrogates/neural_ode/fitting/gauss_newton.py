@@ -47,6 +47,7 @@ class Climb:
         member: Vector field and feedthrough, at the weights of the best stage.
         error: NRMSE of its free runs over the validation segments; infinite before the first stage.
         history: One entry per stage, in plain JSON.
+        earlier: Those of the fits that this one goes on from.
 
     Raises:
         ConfigError: a field with too many weights, or one that `torch.func` cannot differentiate.
@@ -78,6 +79,7 @@ class Climb:
         self.theta = self.best_theta = self.layout.start
         self.error = float("inf")
         self.history: list[dict[str, Any]] = []
+        self.earlier: list[dict[str, Any]] = []
 
     def stage(self, window: int, progress: Progress) -> float:
         """Run one stage, or load it from the checkpoint, and return the lowest validation error so far.
@@ -104,10 +106,6 @@ class Climb:
         self._write(self.best_theta)
         return self.error
 
-    def return_to_best(self) -> None:
-        """Let the next stage start from the weights of the best one."""
-        self.theta = self.best_theta
-
     def continued(self, prepared: Prepared, number: int) -> Climb:
         """Return another fit that starts from the weights of the best stage.
 
@@ -116,8 +114,13 @@ class Climb:
             number: Number of the other fit.
         """
         other = Climb(prepared, self.config, self.build, number, self.checkpoint)
-        other.theta = other.best_theta = self.best_theta
+        other.go_on_from(self)
         return other
+
+    def go_on_from(self, other: Climb) -> None:
+        """Start from the weights of the best stage of another fit."""
+        self.theta = self.best_theta = other.best_theta
+        self.earlier = [*other.earlier, *other.history]
 
     @property
     def candidate(self) -> Candidate:

@@ -20,18 +20,22 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
+from .... import kernels
+from ....dynamics.layout import Layout, kernel_layout
 from ....errors import FitError
 from ....traces.trace import TraceSet
 from ....typing import Progress
 from ..embedding import Embedding
 from ..member import Member
+from .arm import Arm, SearchResult
 from .checkpoint import Checkpoint
 from .committee import committee
 from .config import FitConfig
@@ -83,54 +87,8 @@ MAX_PROBE = 30.0
 #: n (PRODUCTS c w^2 + SLOPES w d^2) + SOLUTION w^3 + OVERHEAD.
 PRODUCTS, SLOPES, SOLUTION, OVERHEAD = 1e-10, 7e-10, 6e-11, 5e-3
 
-
-@dataclass
-class Arm:
-    """One candidate of the race: fits of one structure to all splits of the recordings."""
-
-    structure: Structure
-    start: str
-    climbs: list[Climb]
-    diverged: bool = False
-
-    @property
-    def climb(self) -> Climb:
-        """The fit of the first split, whose validation segments are the ends of the recordings."""
-        return self.climbs[0]
-
-    @property
-    def error(self) -> float:
-        """Geometric mean of the validation errors of all splits.
-
-        The block that is least like the others, of which no fit can know much, would decide a mean of squares.
-        """
-        return float(np.exp(np.mean(np.log([max(climb.error, 1e-300) for climb in self.climbs]))))
-
-    @property
-    def rank(self) -> tuple[bool, float]:
-        """Key by which arms are sorted: those that do not diverge first, then by error."""
-        return self.diverged or not np.isfinite(self.error), self.error
-
-
-@dataclass(frozen=True)
-class SearchResult:
-    """The structure that was chosen, with its fits.
-
-    Attributes:
-        config: Settings with the structure filled in.
-        structures: The structure of each candidate.
-        prepared: Recordings in their embedding.
-        candidates: One fit per restart, the best one first.
-        record: Entries for the record of the fit: "search", "linear_validation", "search_choice", "effort".
-        members: Returns the members that a candidate contributes to the surrogate, by its number.
-    """
-
-    config: FitConfig
-    structures: list[Structure]
-    prepared: Prepared
-    candidates: list[Candidate]
-    record: dict[str, Any]
-    members: Callable[[int], list[Member]]
+#: Time in plain torch, as fields of the user's own need it, over that of the kernels.
+TORCH_SLOWNESS = 80.0
 
 
 class Search:
@@ -320,7 +278,7 @@ class Search:
             member = None if linear is None else linear.climbs[index].member
             climb = Climb(prepared, config, build, next(self._numbers), self.checkpoint, start=member)
             if template is not None:
-                climb.theta = climb.best_theta = template.climbs[index].best_theta
+                climb.go_on_from(template.climbs[index])
             climbs.append(climb)
         return Arm(structure, start, climbs)
 
@@ -384,7 +342,8 @@ class Search:
         used = min(available, samples / (8 if window == 1 else 4 if window < MIN_FREE_WINDOW else 1))
         compared = outputs if window >= MIN_FREE_WINDOW else states
         products = used * (PRODUCTS * compared * weights**2 + SLOPES * weights * states**2)
-        return products + SOLUTION * weights**3 + OVERHEAD
+        slowness = 1.0 if runs_in_kernel(climb.member.field) else TORCH_SLOWNESS
+        return slowness * products + SOLUTION * weights**3 + OVERHEAD
 
     def _simplest_of_equals(self, arms: Sequence[Arm]) -> Arm | None:
         usable = [arm for arm in arms if not arm.rank[0]]
@@ -406,7 +365,10 @@ class Search:
         }
         candidates = [
             Candidate(
-                [climb.member for climb in arm.climbs], arm.error, arm.climb.history, [climb.prepared for climb in arm.climbs]
+                [climb.member for climb in arm.climbs],
+                arm.error,
+                arm.climb.earlier + arm.climb.history,
+                [climb.prepared for climb in arm.climbs],
             )
             for arm in arms
         ]
@@ -428,6 +390,11 @@ class Search:
             second = min(others, key=lambda e: float(e["error"]))
             text += f", {second['structure']['embedding']} order {second['structure']['order']} {second['error']:.4f}"
         return text if linear is None or linear is best else f"{text}, linear {linear.error:.4f}"
+
+
+def runs_in_kernel(field: nn.Module) -> bool:
+    """Return True if the kernels set up the equations of a vector field."""
+    return isinstance(kernel_layout(field), Layout) and kernels.available()
 
 
 def _limit(factor: float, error: float) -> float:

@@ -48,8 +48,8 @@ def test_closed_pipe_is_not_an_error(here):
 @pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="sends a signal")
 def test_interrupted_fit_resumes_to_the_identical_file(here):
-    small = "--start 0 --stop 2.2e-9 --embedding derivative -k 2 --ridge 3e-7 --restarts 20 --hidden 8 --quiet".split()  # noqa: SIM905
-    words = command("fit", TABLE, *ROLES, *small, "--save")
+    small = "--start 0 --stop 2.2e-9 --embedding derivative -k 2 --ridge 3e-7 --restarts 8 --hidden 8".split()  # noqa: SIM905
+    words = command("fit", TABLE, *ROLES, *small, "--effort", "quick", "--quiet", "--save")
     undisturbed = subprocess.run([*words, "undisturbed.safetensors"], capture_output=True, text=True)
     assert undisturbed.returncode == 0, undisturbed.stderr
     process = subprocess.Popen(

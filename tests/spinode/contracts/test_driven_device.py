@@ -32,7 +32,12 @@ def test_fitted_surrogate_is_a_driven_device(duffing, cheap):
         Reservoir(surrogate, 4, hold=1.5e-9)
 
 
-def test_delayed_embeddings_are_refused(duffing, cheap):
+def test_fitted_delay_embedding_runs_in_blocks_of_any_size(duffing, cheap):
+    """Its step needs the drive of the next sample, which a block does not contain."""
     surrogate = spinode.fit(duffing(1500, hold=10), **(cheap | {"embedding": "delay", "order": 2}))
-    with pytest.raises(ConfigError, match="needs the drive 1 samples ahead, cannot be run block by block"):
-        Reservoir(surrogate, 4)(torch.ones(3))
+    assert surrogate.embedding.lookahead == 1
+    reservoir = Reservoir(surrogate, 4, hold=10e-9, scale=0.5)
+    x = torch.rand(12, generator=generator(), dtype=torch.float64)
+    small, whole = (torch.cat(list(reservoir.stream(x, block=block))) for block in (5, 12))
+    torch.testing.assert_close(small, whole, rtol=0, atol=1e-12)
+    assert float(whole.std()) > 0

@@ -150,3 +150,11 @@ def test_invalid_arguments_and_samples_are_refused(time, options, message):
 def test_one_sample_is_refused():
     with pytest.raises(TraceError, match="has 1 samples; at least 2 are needed"):
         resample(make_trace([0.0], [1.0]))
+
+
+@pytest.mark.filterwarnings("ignore::spinode.TraceWarning")
+@pytest.mark.parametrize("times", [np.append(np.arange(239) * 1e-9, 1.0), np.geomspace(1e-12, 10, 240)])
+def test_wrong_or_logarithmic_times_are_refused_before_a_grid_is_made(times):
+    trace = Trace(times, {"u": np.arange(240.0) % 7}, {"y": np.arange(240.0) % 5})
+    with pytest.raises(TraceError, match=r"240 samples would need a regular grid of .* points.*the widest gap is"):
+        resample(trace, float(np.median(np.diff(times))))

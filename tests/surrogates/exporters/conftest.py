@@ -17,7 +17,7 @@ from spinode.surrogates.testing import resonator, small_surrogate
 LAYOUTS = {
     "relaxation": {"order": 1, "drives": 1},
     "three drives": {"order": 2, "drives": 3, "outputs": 2},
-    "ensemble with parameters": {"order": 2, "drives": 3, "members": 2, "parameters": 1},
+    "ensemble with parameters": {"order": 2, "drives": 3, "members": 3, "parameters": 1},
     "delay": {"kind": "delay", "order": 3, "drives": 3, "outputs": 2, "parameters": 1},
     "autonomous": {"order": 2, "drives": 0},
 }

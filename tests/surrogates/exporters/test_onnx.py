@@ -53,8 +53,8 @@ def test_model_is_one_scan_with_names_units_and_free_sizes(model):
     def sizes(values):
         return {v.name: [d.dim_param or d.dim_value for d in v.type.tensor_type.shape.dim] for v in values}
 
-    assert sizes(stored.graph.input) == {"drive": ["batch", "time", 3], "state": ["batch", 4], "parameters": ["batch", 1]}
-    assert sizes(stored.graph.output) == {"output": ["batch", "time", 1], "last_state": ["batch", 4]}
+    assert sizes(stored.graph.input) == {"drive": ["batch", "time", 3], "state": ["batch", 6], "parameters": ["batch", 1]}
+    assert sizes(stored.graph.output) == {"output": ["batch", "time", 1], "last_state": ["batch", 6]}
     assert stored.graph.input[0].doc_string == "(batch, time, 3), every 2e-12 s: u0 [V], u1 [V], u2 [V]"
     facts = json.loads({entry.key: entry.value for entry in stored.metadata_props}["spinode"])
     assert facts["interpolation"] == kinds

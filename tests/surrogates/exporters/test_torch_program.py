@@ -48,7 +48,8 @@ def test_gradients_of_a_loaded_step_match_finite_differences(exports, tmp_path):
     surrogate = exports.build_surrogate("ensemble with parameters")
     surrogate.export(tmp_path / "x.pt2")
     step = exports.load_program(tmp_path / "x.pt2")[0].module()
-    state, *inputs = torch.randn(4, 2, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    generator = torch.Generator().manual_seed(0)
+    state, *inputs = (torch.randn(2, size, generator=generator, dtype=torch.float64) for size in (6, 4, 4, 4))
 
     def run(state, *inputs):
         return step(state, *(z * surrogate.scales.drive_scale + surrogate.scales.drive_mean for z in inputs))
@@ -109,7 +110,7 @@ def test_file_describes_its_content(exports, tmp_path):
     surrogate.export(tmp_path / "x.pt2", interpolation={"u1": "held"})
     program, facts = exports.load_program(tmp_path / "x.pt2")
     assert facts["arguments"] == {
-        "state": "(batch, 4): in deviations",
+        "state": "(batch, 6): in deviations",
         **dict.fromkeys(("start", "middle", "end"), "(batch, 4): u0 [V], u1 [V], u2 [V], p0 [K]"),
     }
     assert list(facts["results"]) == ["next_state", "output_at_start", "output_at_end"]

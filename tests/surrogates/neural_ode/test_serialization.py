@@ -367,10 +367,15 @@ def test_field_of_your_own_is_loaded_into_its_module(tmp_path):
         spinode.load(tmp_path / "x", field=torch.nn.Linear(3, 1, dtype=torch.float64))
 
 
-def test_ensemble_of_your_own_fields_is_refused_with_a_remedy(tmp_path):
-    springy(members=2).save(tmp_path / "x")
-    with pytest.raises(ConfigError, match="save its members one by one"):
-        spinode.load(tmp_path / "x", field=Spring())
+def test_every_member_with_a_field_of_your_own_gets_its_weights(tmp_path):
+    made = springy(members=3)
+    for member, stiffness in zip(made.members, (0.11, 0.12, 0.14), strict=True):
+        torch.nn.init.constant_(member.field.top.stiffness, stiffness)
+    made.save(tmp_path / "x")
+    back = spinode.load(tmp_path / "x", field=Spring())
+    assert [float(member.field.top.stiffness.detach()) for member in back.members] == [0.11, 0.12, 0.14]
+    drive = torch.linspace(-1, 1, 30, dtype=torch.float64)[:, None]
+    assert torch.equal(back.simulate(drive), made.simulate(drive))
 
 
 # --- writing ----------------------------------------------------------------------------------------------------------

@@ -109,14 +109,14 @@ def test_diverging_run_stays_finite_and_reports_its_time():
     assert bool(run.outside[first:].all())
 
 
-def test_run_of_an_ensemble_returns_mean_and_spread():
+def test_run_of_an_ensemble_returns_median_and_spread():
     device = small_surrogate(members=3)
     count = 50
     drive = device.scales.drive_mean * torch.ones(count, 1)
     trace = Trace(2e-12 * np.arange(count), {"u0": drive[:, 0].numpy()}, {}, interpolation={"u0": "held"})
     run = device.run(trace)
     assert run.members.shape == (3, count, 1)
-    assert torch.allclose(run.output, run.members.mean(0))
+    assert torch.equal(run.output, run.members.median(0).values)
     expected = (1.5**2 * run.members.var(0) + (0.02 * device.scales.output_scale) ** 2).sqrt()
     assert torch.allclose(run.spread, expected)
 

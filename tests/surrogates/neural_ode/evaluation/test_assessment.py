@@ -328,3 +328,11 @@ def test_evaluation_of_a_run_is_assessed(surrogate_with_record):
     time = 5e-12 * np.arange(200)
     trace = Trace(time, drive={"Ku": 7e5 + 1e4 * np.sin(2e10 * time)}, output={"mz": 0.1 * np.cos(2e10 * time)})
     assert len(assess(surrogate, spinode.evaluate(surrogate, trace)).sentences) > 5
+
+
+def test_noise_alone_says_nothing_about_the_model(evaluation_with_scores, sentences):
+    error = ModelError(0.0, 0.0, 2.0, {"mz": 0.0}, np.array([1.0]), 0.995, "the flat part of the error's spectrum")
+    headline, remarks = sentences(evaluation=evaluation_with_scores(1.0, model_error=error))[:2]
+    assert headline.startswith("Do not rely on it")
+    assert "follows the recording to within" not in headline + remarks
+    assert "noise" in headline

@@ -156,3 +156,17 @@ def test_escaped_run_has_no_noise():
 def test_correction_is_that_of_variances():
     assert without_noise(np.sqrt(0.3**2 * (1 - 0.4**2) + 0.4**2), 0.4) == pytest.approx(0.3)
     assert without_noise(0.1, 0.2) == 0
+
+
+@pytest.mark.parametrize("motion", ["doubled period", "own oscillation", "drift"])
+def test_motion_between_repeats_is_not_noise(motion):
+    rng = np.random.default_rng(3)
+    steps = np.tile(np.repeat(rng.uniform(-1, 1, 8), 15), 20)
+    time = np.arange(len(steps))
+    response = signal.lfilter([0.2], [1, -0.8], steps)
+    period = {"doubled period": 240.0, "own oscillation": 47.3, "drift": 900.0}[motion]
+    extra = 0.5 * response.std() * np.sqrt(2) * np.sin(2 * np.pi * time / period)
+    noise = 0.02 * response.std() * rng.standard_normal(len(time))
+    found = measurement_noise(ComparedRun((response + extra + noise)[:, None], response[:, None], steps[:, None]))
+    assert found.method == (REPEATS,)
+    assert 0.5 * noise.std() < found.variance[0] ** 0.5 < 2 * noise.std()

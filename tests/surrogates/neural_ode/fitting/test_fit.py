@@ -57,7 +57,9 @@ def test_record_contains_data_settings_and_history(fitted, macrospin):
     assert next((entry["name"], entry["rung"]) for entry in record["search"]) == ("linear, derivative order 2", 0)
     assert record["structure"] == {"embedding": "derivative", "order": 2, "hidden": [6], "ridge": 3e-7}
     assert record["linear_validation"] > record["validation"][0]
-    assert [(entry["restart"], entry["window"]) for entry in record["history"]] == [(0, 1), (0, 8), (0, 40)]
+    stages = [(entry["restart"], entry["stage"], entry["window"]) for entry in record["history"]]
+    assert stages[:3] == [(0, 0, 1), (0, 1, 8), (0, 2, 40)]
+    assert stages[3:] == [(0, stage, 40) for stage in range(3, len(stages))]  # further iterations of the winner
     assert record["data"][0]["samples"] == 1200
     assert record["kept"] == [0]
     assert record["choice"] == "its validation error is the lowest"
@@ -97,7 +99,7 @@ def test_two_drives_and_two_outputs_in_different_units(duffing, cheap):
 
 def test_delay_embedding_of_the_paper(duffing, cheap):
     trace = duffing()
-    fitted = fit(trace, **(cheap | {"order": 2, "embedding": "delay"}))
+    fitted = fit(trace, **(cheap | {"order": 2, "embedding": "delay", "iterations": 10}))
     assert evaluate(fitted, trace).nrmse < 0.1
     assert float(fitted.members[0].feedthrough.detach().abs().max()) == 0
 
@@ -133,8 +135,9 @@ def test_vector_field_of_your_own(duffing, tmp_path):
     def narrow(state, drive, rates, generator):
         return Pair(Seeded(state + drive, 3, generator), torch.nn.Tanh(), Seeded(3, rates, generator))
 
-    fitted = fit(duffing(), vector_field=narrow, **QUICK)
-    assert evaluate(fitted, duffing()).nrmse < 0.5
+    trace = duffing(300)
+    fitted = fit(trace, vector_field=narrow, **(QUICK | {"restarts": 1}))
+    assert evaluate(fitted, trace).nrmse < 0.5
     fitted.save(tmp_path / "x")
     with pytest.raises(ConfigError, match="field=module"):
         spinode.load(tmp_path / "x")
@@ -269,6 +272,28 @@ def test_fit_killed_repeatedly_at_the_same_step_resumes(duffing, tmp_path, monke
         with pytest.raises(KeyboardInterrupt):
             fit(trace, checkpoint=path, progress=killer, **QUICK)
     assert same(tensors_of(uninterrupted), tensors_of(fit(trace, checkpoint=path, **QUICK)))
+
+
+def test_fit_killed_while_its_members_go_on_resumes_to_the_same_result(duffing, tmp_path, monkeypatch):
+    """Of a short recording, the fits of all splits are continued on all samples after the search."""
+    monkeypatch.setattr(Checkpoint, "every", 0.0)
+    trace, path, lines, seen, after = duffing(400), tmp_path / "x", [], [], []
+    settings = QUICK | {"effort": "default", "restarts": 1, "windows": (1, 24)}
+    uninterrupted = fit(trace, progress=lines.append, **settings)
+    assert len(uninterrupted.members) > 1
+    last_step = max(number for number, line in enumerate(lines) if "step 1/" in line)
+    assert any("chose" in line for line in lines[:last_step])
+
+    def killer(line):
+        seen.append(line)
+        if len(seen) == last_step + 1:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fit(trace, checkpoint=path, progress=killer, **settings)
+    resumed = fit(trace, checkpoint=path, progress=after.append, **settings)
+    assert same(tensors_of(uninterrupted), tensors_of(resumed))
+    assert sum("step" in line for line in after) <= sum("step" in line for line in lines[last_step:])
 
 
 def test_finished_checkpoint_gives_the_result_without_steps(duffing, tmp_path):
@@ -448,7 +473,7 @@ def found_with(error, *, noise=0.0, samples=5000):
     return SimpleNamespace(
         prepared=prepared,
         candidates=[SimpleNamespace(validation=error)],
-        structure=Structure("delay", 5, (16, 16), 3e-7),
+        structures=[Structure("delay", 5, (16, 16), 3e-7)],
         record={"search": [], "linear_validation": 0.8, "structure": {}},
     )
 

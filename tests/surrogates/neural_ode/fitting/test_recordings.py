@@ -21,7 +21,16 @@ from spinode.surrogates.testing import resonator
 pytestmark = pytest.mark.filterwarnings("ignore::spinode.DomainWarning")
 
 INTERVAL = 1e-11
-QUICK = {"embedding": "derivative", "order": 2, "hidden": (2,), "restarts": 1, "windows": (1, 8, 40), "iterations": 8}
+QUICK = {
+    "effort": "quick",
+    "embedding": "derivative",
+    "order": 2,
+    "ridge": 1e-7,
+    "hidden": (2,),
+    "restarts": 1,
+    "windows": (1, 8, 40),
+    "iterations": 8,
+}
 
 
 def record(count=900, seed=0, finer=1):
