@@ -15,7 +15,8 @@ from spinode.cli.commands import train as command
 
 #: Plain gradient descent on small generated images: a second.
 SMALL = ["--stream", "made-digits", "--tasks", "3", "--batch-size", "20"]
-SMALL += ["--set-stream", "train=400", "--set-stream", "test=100"]
+IMAGES = ["--set-stream", "train=400", "--set-stream", "test=100"]
+SMALL += IMAGES
 
 
 def small_with(*words):
@@ -83,10 +84,10 @@ def test_finished_run_is_returned_and_other_settings_are_refused(small, tmp_path
     ("words", "message"),
     [
         (["--set", "rate=0.5"], "rate is 0.002 in the checkpoint and 0.5 here"),
-        (["--set-stream", "scale=standard"], "stream.scale is 'unit' in the checkpoint and 'standard' here"),
+        ([*IMAGES, "--set-stream", "scale=unit"], "stream.scale is 'standard' in the checkpoint and 'unit' here"),
         (["--set-stream", "seed=3"], "stream.seed is 0 in the checkpoint and 3 here"),
         (["--seed", "1", "--set", "rate=0.5"], "contains runs of another recipe: settings.rate is 0.002 in the checkpoint"),
-        (["--tasks", "4", "--continue-from", "FOLDER", "--set-stream", "scale=standard"], "task 0 of the stream"),
+        (["--tasks", "4", "--continue-from", "FOLDER", *IMAGES, "--set-stream", "scale=unit"], "task 0 of the stream"),
     ],
 )
 def test_a_refused_run_leaves_the_folder_as_it_was(small, tmp_path, words, message):
@@ -174,7 +175,7 @@ def test_rules_that_forget_by_design_are_marked(small):
         (["sgd", "--recipe", "mesu-size"], "both the rule sgd and --recipe mesu-size were given"),
         (["--recipe", "nope"], "there is no recipe 'nope'; pass a .yaml file, or one of: "),
         (["--recipe", "mesu-size:nope"], "has no variant 'nope'"),
-        (["sgd", "--stream", "nope"], "stream is 'nope'; expected one of class-mnist, continuous-mnist, "),
+        (["sgd", "--stream", "nope"], "stream is 'nope'; expected one of cifar-10, class-cifar-10, "),
         (["sgd", *small_with("--tasks", "0")], "tasks is 0"),
         (["sgd", *SMALL, "--epochs", "x"], "epochs is 'x'; expected a whole number"),
         (["sgd", *SMALL, "--set", "rate"], "--settings 'rate' has no '='; expected NAME=VALUE"),
