@@ -27,7 +27,7 @@ class FitConfig:
     """Settings of `fit`. The structure search chooses those that are None, by how well fits predict validation segments.
 
     Attributes:
-        effort: Time spent on the search: "quick" (15 to 30 s of one core for 10 000 samples), "default" (30 to 60 s) or "long"
+        effort: Time spent on the search: "quick" (10 to 20 s of one core for 10 000 samples), "default" (30 to 60 s) or "long"
             (about 4 min).
         sample_interval: Interval of the grid that recordings are resampled to, and of one Runge-Kutta step [s]; the median
             interval of the recordings if None. About ten to forty samples per period of the fastest motion that matters.

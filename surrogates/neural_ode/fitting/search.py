@@ -126,7 +126,7 @@ class Search:
         if self.build is None:
             for embedding in embeddings:
                 self._fit_linear(embedding)
-            self.spent = 0.0  # the time is for networks
+            self.spent, self._begun = 0.0, time.monotonic()  # the time is for networks
         if len(embeddings) == 1 and self.config.ridge is not None:
             only = Structure(embeddings[0].kind, embeddings[0].order, self.config.first_hidden, self.config.ridge)
             arms = self._restarts(only, [])
@@ -319,6 +319,9 @@ class Search:
             "seconds": round(seconds, 3),
         }
         self.entries.append(entry)
+        if not number:
+            self.progress(f"{arm.structure.name}: error {arm.error:.4f}")
+            return
         done = min(0.99, self.spent / self.seconds)
         left = (time.monotonic() - self._begun) * (1 - done) / max(done, 1e-3)
         self.progress(f"search {100 * done:.0f} %, about {left:.0f} s left  {arm.structure.name}: error {arm.error:.4f}")
