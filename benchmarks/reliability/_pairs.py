@@ -269,7 +269,7 @@ def run_synapse(folder: Path, seed_of_data: int = 0, waiting: int | None = None,
     retention = None
     if waiting is not None:
         times, reads = np.linspace(1, 100, 20), 1e-6 * (1 - 0.001 * np.arange(20) - 1e-4 * waiting)
-        retention = Trace(times, output={"G": reads}, units={"G": "S", "time": "s"})
+        retention = Trace(times, {"SET": np.zeros(20), "RESET": np.zeros(20)}, {"conductance": reads})
     arguments = {"hidden": 2, "rounds": 1, "iterations": 1, **settings}
     return fit_synapse(pulsed(seed_of_data), retention=retention, checkpoint=folder / CHECKPOINT, **arguments)
 
