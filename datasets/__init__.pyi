@@ -33,10 +33,12 @@ from .film import (
 )
 from .images import (
     Images as Images,
+    cifar10 as cifar10,
     fashion_mnist as fashion_mnist,
     images_from_arrays as images_from_arrays,
     made_digits as made_digits,
     mnist as mnist,
+    read_cifar10 as read_cifar10,
     read_idx as read_idx,
     read_npz as read_npz,
 )

@@ -12,15 +12,15 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as to_bytes
 from torch import Tensor
 
+from .differences import describe_differences, differences
 from .digest import content_digest
 from .errors import FitError
 from .files import as_path, check_writable, write_atomically
+from .identity import identity_of
 
-#: Version of the layout of the file.
-SCHEMA = 1
+#: Version of the layout of the file; files of version 1 do not record code and channels, and are refused.
+SCHEMA = 2
 _REMEDY = "Delete it to start again, or pass another checkpoint path."
-#: Longest text of a value that a message shows; digests are longer.
-_MAX_SHOWN = 30
 
 
 class CheckpointFile:
@@ -33,10 +33,11 @@ class CheckpointFile:
 
     Args:
         path: File to write and, if it exists, to resume from; None to keep everything in memory.
-        identity: Fingerprints of data and settings (plain JSON). A file with another identity is refused.
+        identity: What shapes the result, by name: data, settings, fields of the user's own, see `spinode.identity`. A file with
+            another identity is refused.
 
     Raises:
-        FitError: the file is damaged, or belongs to other data or settings.
+        FitError: the file is damaged, or belongs to other data, settings or code.
         TraceError: the path cannot be written.
 
     Example:
@@ -50,15 +51,16 @@ class CheckpointFile:
         >>> CheckpointFile(path, {"seed": 1})  # doctest: +ELLIPSIS
         Traceback (most recent call last):
         ...
-        spinode.errors.FitError: the checkpoint ... belongs to other data or settings. Delete it to start again, or ...
+        spinode.errors.FitError: the checkpoint ... belongs to another fit: seed is 0 in the checkpoint and 1 here. Delete ...
     """
 
     def __init__(self, path: str | Path | None, identity: Mapping[str, Any]) -> None:
         self.path = None if path is None else as_path(path, "checkpoint")
         self.notes: dict[str, Any] = {}
         self.tensors: dict[str, Tensor] = {}
-        self._identity = json.dumps(dict(identity), sort_keys=True)
+        self._identity: Any = None
         if self.path is not None:
+            self._identity = identity_of(identity)
             if self.path.exists():
                 self._read(self.path)
             check_writable(self.path)
@@ -73,7 +75,7 @@ class CheckpointFile:
             return
         meta = {
             "schema": str(SCHEMA),
-            "identity": self._identity,
+            "identity": json.dumps(self._identity),
             "notes": json.dumps(self.notes),
             "digest": _digest(self.notes, self.tensors),
         }
@@ -90,42 +92,17 @@ class CheckpointFile:
             with safe_open(path, "pt") as stored:
                 meta = stored.metadata() or {}
                 tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118 - not a mapping
-            notes = json.loads(meta.get("notes", "null"))
+            notes, identity = json.loads(meta.get("notes", "null")), json.loads(meta.get("identity", "null"))
         except (SafetensorError, OSError, ValueError, RecursionError) as error:
             raise FitError(f"the checkpoint {path} cannot be read ({error}). {_REMEDY}") from None
         if meta.get("schema") != str(SCHEMA) or not isinstance(notes, dict):
             raise FitError(f"{path} is not a checkpoint of this version (schema {meta.get('schema')}). {_REMEDY}")
-        if meta.get("identity") != self._identity:
-            different = _differences(meta.get("identity"), self._identity)
-            raise FitError(f"the checkpoint {path} belongs to other data or settings. {_REMEDY} What differs: {different}.")
+        if different := differences(identity, self._identity):
+            raise FitError(f"the checkpoint {path} belongs to another fit: {describe_differences(different)}. {_REMEDY}")
         tensors.pop("empty", None)
         if meta.get("digest") != _digest(notes, tensors):
             raise FitError(f"the checkpoint {path} is damaged: its contents do not match their digest. {_REMEDY}")
         self.notes, self.tensors = notes, tensors
-
-
-def _differences(stored: str | None, current: str) -> str:
-    """Return the entries in which two identities differ, with their values where these are short."""
-    try:
-        before, now = json.loads(stored or "null"), json.loads(current)
-    except (ValueError, RecursionError):
-        before, now = None, {}
-    if not isinstance(before, dict):
-        return "everything (the checkpoint has no readable identity)"
-    found = []
-    for key in sorted(before.keys() | now.keys()):
-        old, new = before.get(key), now.get(key)
-        if isinstance(old, dict) and isinstance(new, dict):
-            names = [name for name in sorted(old.keys() | new.keys()) if old.get(name) != new.get(name)]
-            found += [f"{key}.{name}{_values(old.get(name), new.get(name))}" for name in names]
-        elif old != new:
-            found.append(f"{key}{_values(old, new)}")
-    return ", ".join(found) or "entries without a value"
-
-
-def _values(old: Any, new: Any) -> str:
-    texts = [json.dumps(old), json.dumps(new)]
-    return f" ({texts[0]} then, {texts[1]} now)" if max(map(len, texts)) <= _MAX_SHOWN else ""
 
 
 def _digest(notes: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> str:

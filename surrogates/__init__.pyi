@@ -2,6 +2,7 @@
 
 from . import testing as testing, zoo as zoo
 from .layers import (
+    DeviceOptimizer as DeviceOptimizer,
     DeviceWeights as DeviceWeights,
     Programmer as Programmer,
     ProportionalProgrammer as ProportionalProgrammer,
@@ -10,10 +11,16 @@ from .layers import (
     WriteResult as WriteResult,
     WriteVerify as WriteVerify,
 )
+from .layers.binary_vgg import binary_vgg as binary_vgg
+from .layers.conductance_table import (
+    read_conductances as read_conductances,
+    write_conductances as write_conductances,
+)
 from .layers.convert import WriteError as WriteError, to_devices as to_devices
+from .layers.crossbar import Crossbar as Crossbar
 from .layers.device_layers import DeviceConv2d as DeviceConv2d, DeviceLayer as DeviceLayer, DeviceLinear as DeviceLinear
+from .layers.drift import drift as drift
 from .layers.ideal import IdealSynapse as IdealSynapse
-from .layers.optimizer import DeviceOptimizer as DeviceOptimizer
 from .oscillators.fast_response import WithFastResponse as WithFastResponse, fast_response as fast_response
 from .oscillators.network import OscillatorNetwork as OscillatorNetwork
 from .oscillators.stochastic import (

@@ -6,7 +6,15 @@ from pathlib import Path
 import pytest
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
-NAMES = ("fit_a_trace", "optimise_a_drive", "known_physics", "train_on_devices", "learn_in_sequence", "noisy_reservoir")
+NAMES = (
+    "fit_a_trace",
+    "optimise_a_drive",
+    "known_physics",
+    "train_on_devices",
+    "learn_in_sequence",
+    "noisy_reservoir",
+    "own_network",
+)
 
 
 @pytest.mark.parametrize("name", NAMES)

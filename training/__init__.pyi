@@ -7,8 +7,10 @@ from .layers.bayesian import (
     GateActivation as GateActivation,
     gaussian_pairs as gaussian_pairs,
 )
+from .layers.bayesian_wrapper import Bayesian as Bayesian, to_bayesian as to_bayesian
 from .layers.norm import TaskNorm as TaskNorm
 from .layers.quantised import BinaryLinear as BinaryLinear, QuantisedLinear as QuantisedLinear, SignActivation as SignActivation
+from .layers.quantised_conv import QuantisedConv2d as QuantisedConv2d, to_quantised as to_quantised
 from .learners.bayesian import BayesianLearner as BayesianLearner
 from .learners.learner import Learner as Learner
 from .learners.metaplastic import (
@@ -16,8 +18,11 @@ from .learners.metaplastic import (
     MetaplasticQNN as MetaplasticQNN,
     MetaplasticReal as MetaplasticReal,
 )
+from .learners.network import NetworkLearner as NetworkLearner
 from .learners.online import OnlineLearner as OnlineLearner
 from .learners.plain import PlainLearner as PlainLearner
+from .plugins.lwf import LwF as LwF
+from .plugins.replay import Replay as Replay
 from .results.metrics import AccuracyMatrix as AccuracyMatrix
 from .results.result import StreamResult as StreamResult
 from .results.uncertainty import Uncertainty as Uncertainty, roc_auc as roc_auc, uncertainty as uncertainty

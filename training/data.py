@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict
 from typing import Any
 
 import torch
@@ -13,6 +12,7 @@ from torch import Tensor
 from ..contracts.task_stream import Task, TaskStream, check_task
 from ..errors import ConfigError
 from .config import StreamConfig
+from .passes import Passes
 
 
 class _Epoch:
@@ -43,28 +43,28 @@ class _Epoch:
 
 
 class StreamData(LightningDataModule):
-    """Epochs of a stream: epoch e is a pass over task e // epochs.
+    """Epochs of a stream, each of which is a pass over a task.
 
     Several processes share each batch evenly: each takes every n-th sample.
 
     Args:
         stream: The tasks.
         tasks: Number of tasks.
-        config: Number of epochs, size of batches and order of samples.
+        config: Size of batches and order of samples.
+        passes: Passes over each task.
         block: Consecutive batches that are passed on together.
     """
 
-    def __init__(self, stream: TaskStream, tasks: int, config: StreamConfig, block: int = 1) -> None:
+    def __init__(self, stream: TaskStream, config: StreamConfig, passes: Passes, block: int = 1) -> None:
         super().__init__()
-        self.stream, self.tasks, self.config, self.block = stream, tasks, config, block
-        self.epochs, self.batch_size = config.epochs, config.batch_size
+        self.stream, self.config, self.passes, self.block = stream, config, passes, block
+        self.batch_size = config.batch_size
         self._newest: tuple[int, Task] | None = None
 
     @property
-    def settings(self) -> dict[str, Any]:
-        """Settings with which a checkpoint must agree."""
-        stream = {"stream": self.stream.name, "shape": str(tuple(self.stream.shape)), "classes": self.stream.classes}
-        return {**stream, "block": self.block, **asdict(self.config), "tasks": self.tasks}
+    def tasks(self) -> int:
+        """Number of tasks."""
+        return len(self.passes.counts)
 
     def task(self, index: int) -> Task:
         """Return a checked task; the newest one is cached while its epochs last."""
@@ -82,8 +82,8 @@ class StreamData(LightningDataModule):
         trainer = self.trainer
         if trainer is None:
             raise ConfigError("StreamData needs a running Trainer; use spinode.training.train(learner, stream).")
-        epoch = min(trainer.current_epoch, self.tasks * self.epochs - 1)
-        task = self.task(epoch // self.epochs)
+        epoch = min(trainer.current_epoch, self.passes.total - 1)
+        task = self.task(self.passes.locate(epoch)[0])
         order = None
         if self.config.shuffle:
             # Seed and epoch in one number: a resumed run uses the same order as an uninterrupted one.

@@ -182,8 +182,7 @@ def _plain_result(result: StreamResult) -> dict[str, Any]:
         view: (torch.from_numpy(matrix.values.copy()), torch.from_numpy(matrix.untrained.copy()))
         for view, matrix in result.accuracies.items()
     }
-    names = {name: getattr(result, name) for name in ("rule", "stream", "seed", "recent", "seconds", "detection", "footprint")}
-    return {**names, "accuracies": matrices}
+    return {**{name: value for name, value in vars(result).items() if name != "accuracies"}, "accuracies": matrices}
 
 
 def _result_from_plain(stored: dict[str, Any]) -> StreamResult:
@@ -191,4 +190,4 @@ def _result_from_plain(stored: dict[str, Any]) -> StreamResult:
         view: AccuracyMatrix(values.numpy().astype(np.float64), untrained.numpy().astype(np.float64))
         for view, (values, untrained) in stored["accuracies"].items()
     }
-    return StreamResult(**{**stored, "accuracies": matrices, "seconds": tuple(stored["seconds"])})
+    return StreamResult(**{**stored, "accuracies": matrices})

@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ..contracts.task_stream import TaskStream
+from ..contracts.task_stream import TaskStream, check_tasks
 from ..errors import ConfigError
-from ..files import as_path
+from ..files import as_path, check_writable
+from ..identity import identity_of
 from ..typing import Progress
 from ..validation import merge_settings, number, seed_number, whole_number
 from .config import StreamConfig
 from .learners.learner import Learner
 from .processes import MAX_PROCESSES, run_in_processes
 from .results.result import StreamResult
+from .resume import CHECKPOINT_FILE, find_start
 from .stream_run import RunOptions, run_stream
+from .trainer_arguments import check_trainer_arguments
+
+#: Arguments of the Trainer that shape the result.
+_SHAPING = ("precision", "limit_train_batches")
 
 
 def train(
@@ -26,6 +32,7 @@ def train(
     *,
     ood: TaskStream | None = None,
     checkpoint: str | Path | None = None,
+    continue_from: str | Path | None = None,
     checkpoint_every: float = 60.0,
     progress: Progress | None = None,
     processes: int = 1,
@@ -41,7 +48,12 @@ def train(
         ood: A stream of as many out-of-distribution tasks. After each of the last `recent` tasks, the uncertainties of its test
             inputs are compared with those of the newest task.
         checkpoint: Folder of the checkpoint. An interrupted run resumes from there when it is called again, with the same
-            result; a finished one returns its result. None for no checkpoint.
+            result; a finished one returns its result. The checkpoint of a run with other data, seeds, settings or code of your
+            own is refused. None for no checkpoint.
+        continue_from: Folder of the checkpoint of another run, which this one continues with more tasks, more epochs, another
+            learning rate or other settings; the result names the changes. Seeds, data and code must be the same. It may be the
+            folder `checkpoint`. The optimisers keep their moments and get the new rates. With more epochs, unfinished tasks get
+            them, and so does the last task if it was finished and the rule does not consolidate.
         checkpoint_every: Seconds between two checkpoints: the most that a killed run loses.
         progress: Receives one line of text after each task.
         processes: Number of processes on this machine that share each batch; all arguments are then pickled, and a script that
@@ -55,7 +67,8 @@ def train(
 
     Raises:
         ConfigError: a setting that does not exist or is out of range; a stream shorter than requested, or whose tasks do not
-            fit its shape; a checkpoint of another learner, stream or other settings; a batch that the processes cannot share.
+            fit its shape; a checkpoint of another run, with what differs; arguments of the Trainer that cannot act; a batch
+            that the processes cannot share.
 
     Example:
         >>> from spinode.datasets import PermutedTasks, made_digits
@@ -67,13 +80,112 @@ def train(
         True
     """
     config = merge_settings(StreamConfig, config, settings, what="train")
+    run = prepare(
+        learner,
+        stream,
+        config,
+        ood=ood,
+        checkpoint=checkpoint,
+        continue_from=continue_from,
+        checkpoint_every=checkpoint_every,
+        processes=processes,
+        trainer=trainer,
+    )
+    return run.start(progress)
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run whose arguments are checked and whose checkpoint is accepted; nothing of it is written or learned yet.
+
+    Attributes:
+        learner: The learner.
+        stream: What it learns.
+        config: How it goes through the stream, with the number of tasks.
+        processes: Number of processes that share each batch.
+        options: Further arguments of `train`.
+    """
+
+    learner: Learner
+    stream: TaskStream
+    config: StreamConfig
+    processes: int
+    options: RunOptions
+
+    def start(self, progress: Progress | None = None) -> StreamResult:
+        """Train, and return the result; see `train`."""
+        if self.processes > 1:
+            return run_in_processes(self.processes, self.learner, self.stream, self.config, progress, self.options)
+        return run_stream(self.learner, self.stream, self.config, progress, self.options)
+
+
+def prepare(
+    learner: Learner,
+    stream: TaskStream,
+    config: StreamConfig,
+    *,
+    ood: TaskStream | None = None,
+    checkpoint: str | Path | None = None,
+    continue_from: str | Path | None = None,
+    checkpoint_every: float = 60.0,
+    processes: int = 1,
+    trainer: Mapping[str, Any] | None = None,
+) -> Run:
+    """Check the arguments of `train` and the checkpoint, and return the run.
+
+    Raises:
+        ConfigError: as `train`.
+    """
     if not isinstance(learner, Learner):
-        raise ConfigError(f"the learner is a {type(learner).__name__}; expected a learner, such as MetaplasticBNN(stream).")
+        raise ConfigError(
+            f"the learner is a {type(learner).__name__}; expected a learner, such as MetaplasticBNN(stream), or for a network "
+            "of your own NetworkLearner(network, stream)."
+        )
     processes = whole_number("processes", processes, 1, MAX_PROCESSES)
-    options = RunOptions(ood, checkpoint, number("checkpoint_every", checkpoint_every, 0, finite=False), dict(trainer or {}))
-    if processes > 1:
-        return run_in_processes(processes, learner, stream, config, progress, options)
-    return run_stream(learner, stream, config, progress, options)
+    arguments = dict(trainer or {})
+    check_trainer_arguments(arguments)
+    config = replace(config, tasks=check_tasks(stream, config.tasks))
+    learner.check(stream)
+    if ood is not None:
+        check_tasks(ood, config.tasks)
+        if tuple(ood.shape) != tuple(stream.shape):
+            raise ConfigError(
+                f"the inputs of the out-of-distribution stream have shape {tuple(ood.shape)}, those of the stream "
+                f"{tuple(stream.shape)}; expected the same shape."
+            )
+    interval = number("checkpoint_every", checkpoint_every, 0, finite=False)
+    source = None if continue_from is None else as_path(continue_from, "continue_from") / CHECKPOINT_FILE
+    target = None if checkpoint is None else as_path(checkpoint, "checkpoint") / CHECKPOINT_FILE
+    identity = None if source is None and target is None else _identity(learner, stream, config, ood, arguments, target)
+    start = find_start(learner, stream, config, identity, target, source)
+    if target is not None:
+        _check_folder(target)
+    return Run(learner, stream, config, processes, RunOptions(ood, target, interval, arguments, start))
+
+
+def _identity(
+    learner: Learner,
+    stream: TaskStream,
+    config: StreamConfig,
+    ood: TaskStream | None,
+    trainer: Mapping[str, Any],
+    target: Path | None,
+) -> Any:
+    """Return what shapes the result. A learner that a run has changed already counts as it was when that run began."""
+    if target is not None and (learner.origin is None or learner.origin[0] != target or not target.exists()):
+        learner.origin = (target, identity_of(learner))
+    own = identity_of(learner) if target is None or learner.origin is None else learner.origin[1]
+    parts = {"config": asdict(config), "stream": stream, "ood": ood}
+    shaping = {name: trainer[name] for name in _SHAPING if name in trainer}
+    return {"learner": own, **identity_of(parts), "trainer": identity_of(shaping)}
+
+
+def _check_folder(target: Path) -> None:
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"cannot create the folder {target.parent}: {error.strerror}. Choose a writable one.") from None
+    check_writable(target)
 
 
 def train_seeds(
@@ -82,6 +194,7 @@ def train_seeds(
     *,
     seeds: Sequence[int] = (0, 1, 2, 3, 4),
     checkpoint: str | Path | None = None,
+    continue_from: str | Path | None = None,
     **arguments: Any,
 ) -> list[StreamResult]:
     """Call `train` for several seeds, one after the other.
@@ -91,6 +204,7 @@ def train_seeds(
         config: As for `train`; its seed is replaced by each of `seeds`.
         seeds: The seeds.
         checkpoint: Folder with one folder of a checkpoint per seed, "seed-0" and so on.
+        continue_from: Folder of the same form, of runs that these continue.
         **arguments: Further arguments of `train`, and fields of `StreamConfig` except seed.
 
     Returns:
@@ -101,7 +215,10 @@ def train_seeds(
     results = []
     for seed in seeds:
         learner, stream = make(seed_number("seed", seed))
-        folder = None if checkpoint is None else as_path(checkpoint, "checkpoint") / f"seed-{seed}"
+        target, source = (
+            None if folder is None else as_path(folder, name) / f"seed-{seed}"
+            for name, folder in (("checkpoint", checkpoint), ("continue_from", continue_from))
+        )
         seeded = replace(config or StreamConfig(), seed=seed)
-        results.append(train(learner, stream, seeded, checkpoint=folder, **arguments))
+        results.append(train(learner, stream, seeded, checkpoint=target, continue_from=source, **arguments))
     return results

@@ -4,27 +4,27 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from lightning.pytorch import Callback, Trainer
-from lightning.pytorch.callbacks import Checkpoint
+from lightning.pytorch import Trainer
+from lightning.pytorch.callbacks import Checkpoint, EarlyStopping
 
-from ..contracts.task_stream import TaskStream, check_tasks
-from ..errors import ConfigError
-from ..files import as_path, check_writable
-from ..lightning_environment import local_trainer, ordinary_interrupts, quiet_lightning
+from ..contracts.task_stream import TaskStream
+from ..identity import identity_of
+from ..lightning_environment import ordinary_interrupts, quiet_lightning
 from ..typing import Progress
 from .config import StreamConfig
 from .data import StreamData
-from .learners.learner import Learner, check_checkpoint, check_same
+from .learners.learner import Learner
+from .passes import Passes
 from .results.result import StreamResult
 from .results.scores import Scores
+from .resume import Start, task_digest
+from .trainer_arguments import callbacks_of, make_trainer
 
-#: File that is written into the folder `checkpoint`.
-CHECKPOINT_FILE = "checkpoint.ckpt"
 #: Warnings that do not apply: few batches, rules that step themselves, and tests that are the same in each process.
 IRRELEVANT_WARNINGS = (
     ".*is smaller than the logging interval",
@@ -35,19 +35,21 @@ IRRELEVANT_WARNINGS = (
 
 @dataclass(frozen=True)
 class RunOptions:
-    """The arguments of `train` besides learner, stream, config and progress.
+    """The arguments of `train` besides learner, stream, config and progress, checked.
 
     Attributes:
         ood: A stream of out-of-distribution tasks, or None.
-        checkpoint: Folder of the checkpoint, or None.
+        checkpoint: File of the checkpoint, or None.
         checkpoint_every: Seconds between two checkpoints.
         trainer: Arguments of `lightning.Trainer`.
+        start: From where the run begins.
     """
 
     ood: TaskStream | None
-    checkpoint: str | Path | None
+    checkpoint: Path | None
     checkpoint_every: float
     trainer: Mapping[str, Any]
+    start: Start
 
 
 def run_stream(
@@ -62,28 +64,18 @@ def run_stream(
         progress: Receives one line after each task.
         options: Further arguments of `train`.
     """
-    tasks = check_tasks(stream, config.tasks)
-    learner.check(stream)
-    if options.ood is not None:
-        check_tasks(options.ood, tasks)
-        if tuple(options.ood.shape) != tuple(stream.shape):
-            raise ConfigError(
-                f"the inputs of the out-of-distribution stream have shape {tuple(options.ood.shape)}, those of the stream "
-                f"{tuple(stream.shape)}; expected the same shape."
-            )
-    data = StreamData(stream, tasks, config, learner.block)
-    scores = Scores(stream, options.ood, tasks, config, learner.views)
-    checkpoint = _checkpoint_path(options.checkpoint)
-    resumed = _accepted_checkpoint(checkpoint, learner, data)
-    loop = _StreamLoop(data, scores, checkpoint, options.checkpoint_every, progress)
+    assert config.tasks is not None
+    data = StreamData(stream, config, Passes(options.start.counts), learner.block)
+    scores = Scores(stream, options.ood, config.tasks, config, learner.views)
+    loop = _StreamLoop(data, scores, options, progress)
     try:
         with quiet_lightning(*IRRELEVANT_WARNINGS), ordinary_interrupts():
-            trainer = _make_trainer(loop, tasks * config.epochs, options.trainer)
-            trainer.fit(learner, datamodule=data, ckpt_path=resumed, weights_only=True)
+            trainer = make_trainer(loop, data.passes.total, options.trainer)
+            trainer.fit(learner, datamodule=data, ckpt_path=options.start.file, weights_only=True)
     finally:
         data.release()  # the learner keeps its Trainer, which keeps the data
         scores.release()
-    return scores.result(learner)
+    return scores.result(learner, data.passes.counts, options.start.history)
 
 
 class _StreamLoop(Checkpoint):
@@ -92,23 +84,52 @@ class _StreamLoop(Checkpoint):
     It is a `Checkpoint` of Lightning, since those are called last at the end of an epoch.
     """
 
-    def __init__(
-        self, data: StreamData, scores: Scores, checkpoint: Path | None, interval: float, progress: Progress | None
-    ) -> None:
-        self.data, self.scores, self.checkpoint, self.interval, self.progress = data, scores, checkpoint, interval, progress
+    def __init__(self, data: StreamData, scores: Scores, options: RunOptions, progress: Progress | None) -> None:
+        self.data, self.scores, self.progress = data, scores, progress
+        self.start, self.checkpoint, self.interval = options.start, options.checkpoint, options.checkpoint_every
         self.seconds_before = 0.0  # seconds of learning in the current task before `_started`
         self._started = self._saved = time.monotonic()
+        self._between_passes = self._consolidated = False
+        self._tasks: list[str] = []  # digests of the tasks that were begun
+        self._stoppers: list[tuple[EarlyStopping, dict[str, Any]]] = []
+        self._options: list[tuple[torch.optim.Optimizer, list[dict[str, Any]]]] = []
+
+    def setup(self, trainer: Trainer, learner: Any, stage: str) -> None:
+        stoppers = [each for each in callbacks_of(trainer) if isinstance(each, EarlyStopping)]
+        self._stoppers = [(each, dict(each.state_dict())) for each in stoppers]
+        own = [value for value in vars(learner).values() if isinstance(value, torch.optim.Optimizer)]
+        self._options = [(optimiser, _options(optimiser)) for optimiser in own]  # before a checkpoint replaces them
+
+    def on_fit_start(self, trainer: Trainer, learner: Any) -> None:
+        self._options += [(optimiser, _options(optimiser)) for optimiser in trainer.optimizers]
+        for logger in trainer.loggers:
+            logger.log_hyperparams(self._hyperparameters(learner))
+
+    def _hyperparameters(self, learner: Any) -> dict[str, Any]:
+        stream = {"name": self.data.stream.name, "shape": list(self.data.stream.shape), "classes": self.data.stream.classes}
+        own = {"rule": learner.rule, "seed": learner.seed, **learner.settings()}
+        return {"learner": own, "stream": stream, "config": asdict(self.data.config), "continued": list(self.start.history)}
 
     def on_train_start(self, trainer: Trainer, learner: Any) -> None:
         if trainer.fit_loop.epoch_progress.current.ready == 0:
             self.scores.test_untrained(learner)
+        if self.start.is_changed:
+            for optimiser, groups in self._options:  # the checkpoint has restored the rates of before
+                for group, options in zip(optimiser.param_groups, groups, strict=True):
+                    group.update(options)
         self._started = self._saved = time.monotonic()
 
     def on_train_epoch_start(self, trainer: Trainer, learner: Any) -> None:
-        if trainer.current_epoch % self.data.epochs == 0:
+        self._between_passes = False
+        index, done = self.data.passes.locate(trainer.current_epoch)
+        if len(self._tasks) == index:
+            self._tasks.append(task_digest(self.data.task(index)) if self.checkpoint is not None else "")
+        if done == 0:
             self.seconds_before, self._started = 0.0, time.monotonic()
+            for stopper, state in self._stoppers:  # each task has its own patience
+                stopper.load_state_dict(state)
             if self.data.stream.boundaries:
-                learner.begin_task(trainer.current_epoch // self.data.epochs)
+                learner.begin_task(index)
 
     def on_train_batch_end(self, trainer: Trainer, learner: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
         # The last batch of an epoch is followed by the end of the epoch, which saves by itself. Several processes save
@@ -117,15 +138,27 @@ class _StreamLoop(Checkpoint):
             self._save_if_due(trainer)
 
     def on_train_epoch_end(self, trainer: Trainer, learner: Any) -> None:
-        index, epoch = divmod(trainer.current_epoch, self.data.epochs)
-        if epoch + 1 == self.data.epochs:
+        index, done = self.data.passes.locate(trainer.current_epoch)
+        self._between_passes = True
+        if trainer.should_stop:  # by a callback: it ends the task, not the stream
+            trainer.should_stop = False
+            self.data.passes.stop(index, done + 1)
+            trainer.fit_loop.max_epochs = self.data.passes.total
+        is_last = index + 1 == self.data.tasks
+        if done + 1 == self.data.passes.counts[index]:
             if self.data.stream.boundaries:
+                before = self._state(learner) if is_last else None
                 learner.end_task(index, self.data.task(index))
+                self._consolidated = is_last and self._state(learner) != before
             self.scores.seconds.append(self._seconds())
             self.scores.test_after(learner, index)
             self._report(learner, index)
             self.seconds_before, self._started = 0.0, time.monotonic()
-        self._save_if_due(trainer, is_last=index + 1 == self.data.tasks)
+        self._save_if_due(trainer, is_last=is_last and done + 1 == self.data.passes.counts[index])
+
+    def _state(self, learner: Any) -> Any:
+        """Return what tells whether consolidating has changed a learner, if a later run needs to know."""
+        return identity_of(learner) if self.checkpoint is not None else None
 
     def _seconds(self) -> float:
         return self.seconds_before + time.monotonic() - self._started
@@ -150,63 +183,25 @@ class _StreamLoop(Checkpoint):
         self._saved = time.monotonic()
 
     def on_save_checkpoint(self, trainer: Trainer, learner: Any, checkpoint: dict[str, Any]) -> None:
-        state = {"seconds": self._seconds(), "settings": self.data.settings, "scores": self.scores.state_dict()}
-        checkpoint["stream"] = state
+        checkpoint["stream"] = {
+            "seconds": self._seconds(),
+            "scores": self.scores.state_dict(),
+            "counts": list(self.data.passes.counts),
+            "tasks": list(self._tasks),
+            "between passes": self._between_passes,
+            "consolidated": self._consolidated,
+            **self.start.state(),
+        }
 
     def on_load_checkpoint(self, trainer: Trainer, learner: Any, checkpoint: dict[str, Any]) -> None:
-        self.seconds_before = float(checkpoint["stream"]["seconds"])
-        self.scores.load_state_dict(checkpoint["stream"]["scores"])
+        state = checkpoint["stream"]
+        finished = len(state["scores"]["seconds"]) - self.start.reopens
+        self.seconds_before = state["scores"]["seconds"][-1] if self.start.reopens else float(state["seconds"])
+        self.scores.load_state_dict(state["scores"], finished)
+        self._tasks, self._consolidated = list(state["tasks"]), bool(state["consolidated"])
+        self._between_passes = bool(state["between passes"])
 
 
-def _make_trainer(loop: _StreamLoop, epochs: int, arguments: Mapping[str, Any]) -> Trainer:
-    callbacks = arguments.get("callbacks") or []
-    callbacks = [callbacks] if isinstance(callbacks, Callback) else callbacks
-    defaults: dict[str, Any] = {
-        "accelerator": "cpu",
-        "devices": 1,
-        "logger": False,
-        "enable_progress_bar": False,
-        "enable_model_summary": False,
-        "log_every_n_steps": 1,
-        "use_distributed_sampler": False,
-    }
-    fixed = {
-        "max_epochs": epochs,
-        "reload_dataloaders_every_n_epochs": 1,
-        "num_sanity_val_steps": 0,
-        "enable_checkpointing": True,
-    }
-    conflicts = sorted(set(fixed) & set(arguments))
-    if conflicts:
-        raise ConfigError(f"trainer contains {', '.join(conflicts)}, which follow from stream and config; remove them.")
-    try:
-        return local_trainer(**{**defaults, **arguments, **fixed, "callbacks": [*callbacks, loop]})
-    except TypeError as error:
-        raise ConfigError(f"lightning.Trainer refuses the arguments in trainer: {error}") from None
-
-
-def _checkpoint_path(folder: str | Path | None) -> Path | None:
-    if folder is None:
-        return None
-    path = as_path(folder, "checkpoint") / CHECKPOINT_FILE
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ConfigError(f"cannot create the folder {folder}: {error.strerror}. Choose a writable one.") from None
-    check_writable(path)
-    return path
-
-
-def _accepted_checkpoint(checkpoint: Path | None, learner: Learner, data: StreamData) -> Path | None:
-    """Return the path of a checkpoint of this run, after checking it, or None if there is none."""
-    if checkpoint is None or not checkpoint.exists():
-        return None
-    try:
-        stored = torch.load(checkpoint, map_location="cpu", weights_only=True)
-    except Exception:
-        raise ConfigError(
-            f"{checkpoint} cannot be read as a checkpoint: it is damaged or another kind of file. Delete it to start again."
-        ) from None
-    check_checkpoint(learner, stored, checkpoint)
-    check_same(stored["stream"]["settings"], data.settings, checkpoint)
-    return checkpoint
+def _options(optimiser: torch.optim.Optimizer) -> list[dict[str, Any]]:
+    """Return the settings of an optimiser, such as its rates, for each group of parameters."""
+    return [{name: value for name, value in group.items() if name != "params"} for group in optimiser.param_groups]

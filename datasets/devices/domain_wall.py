@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
+from ...contracts.reduced_synapse import FINENESS
 from ...contracts.synapse import Pulses, State, SynapseModel
 from ...contracts.synapse_registry import register_synapse
 from ...errors import ConfigError
@@ -85,6 +86,23 @@ class DomainWall(SynapseModel):
             raise ConfigError(f"unit is {self.unit!r}; expected '' for the normalised position, or 'S'.")
         check_numbers(self, ("low",), 0.0 if self.unit == "S" else -sys.float_info.max, unit=self.unit, closed=True)
         check_numbers(self, ("high",), self.low, unit=self.unit)
+
+    def imperfections(self) -> dict[str, DomainWall | None]:
+        """Return the device without its own imperfections: the error of the placement, and the small number of levels.
+
+        The spread over fresh devices is that error, too.
+        """
+        finer = None
+        if not isinstance(self.sigma, tuple):
+            finer = replace(self, states=(self.states - 1) * FINENESS + 1, start=self.start * FINENESS)
+        exact = replace(self, sigma=0.0) if self.sigma else None
+        return {
+            "cycle-to-cycle": exact,
+            "number of pulses": finer,
+            "device-to-device": None,
+            "nonlinearity": None,
+            "asymmetry": None,
+        }
 
     # --- levels and weights ------------------------------------------------------------------------------------------
 

@@ -92,6 +92,10 @@ class STTMRAM(SynapseModel):
         """
         return torch.exp(self._log_error(state, self._complete(state, pulses)))
 
+    def imperfections(self) -> dict[str, None]:
+        """Return which general imperfections are meaningless for one bit, see `spinode.contracts.imperfections`."""
+        return dict.fromkeys(("asymmetry", "nonlinearity", "range", "number of pulses"))
+
     def _initial(self, shape: tuple[int, ...], generator: torch.Generator | None, dtype: torch.dtype) -> State:
         state = {"bit": torch.full(shape, float(self.start), dtype=dtype)}
         for name in ("stability", "critical"):

@@ -119,6 +119,11 @@ class TiO2(SynapseModel):
         object.__setattr__(self, "voltage", checked_amplitudes(self.voltage))
         check_numbers(self, ("width",), unit="s")
 
+    def at(self, conductance: Tensor, *, generator: torch.Generator | None = None) -> State:
+        """Return devices of these conductances [S], clamped to 3.16 .. 316 uS."""
+        state = self.initial(conductance.shape, generator=generator, dtype=conductance.dtype)
+        return {**state, "conductance": conductance.to(state["xi"]).clamp(EDGES[0], EDGES[-1])}
+
     def _initial(self, shape: tuple[int, ...], generator: torch.Generator | None, dtype: torch.dtype) -> State:
         dtype = torch.promote_types(dtype, torch.float32)
         xi = torch.zeros(shape, dtype=dtype) if generator is None else torch.randn(shape, generator=generator, dtype=dtype)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -97,6 +98,16 @@ class WeakReset(SynapseModel):
         if self.width is not None:
             check_numbers(self, ("width",), unit="s")
         object.__setattr__(self, "polarities", (SET, RESET) if self.set_pulses else (RESET,))
+
+    def imperfections(self) -> dict[str, WeakReset]:
+        """Return the device without each of its own imperfections, see `spinode.contracts.imperfections`."""
+        off: dict[str, dict[str, Any]] = {
+            "device-to-device": {"d2d": False},
+            "cycle-to-cycle": {"pink": False},
+            "telegraph noise": {"rtn": False},
+            "read noise": {"read_noise": 0.0},
+        }
+        return {name: replace(self, **one) for name, one in off.items() if any(getattr(self, each) for each in one)}
 
     def _initial(self, shape: tuple[int, ...], generator: torch.Generator | None, dtype: torch.dtype) -> State:
         dtype = torch.promote_types(dtype, torch.float32)

@@ -59,7 +59,7 @@ def find_images(public_set: PublicSet, folder: str | Path | None, others: Sequen
         FileFormatError: a file that is damaged or belongs to another data set.
         ConfigError: the data set was not found and could not be downloaded.
     """
-    places = list(_places(folder))
+    places = list(search_places(folder))
     for place in places:
         images = _search(public_set, place, others)
         if images is not None:
@@ -90,7 +90,12 @@ def cache_folder() -> Path:
     return Path(base) / "spinode"
 
 
-def _places(folder: str | Path | None) -> Iterator[Path]:
+def search_places(folder: str | Path | None) -> Iterator[Path]:
+    """Yield the folders that are searched: `folder`, $SPINODE_DATA and the cache.
+
+    Raises:
+        ConfigError: `folder` is not a folder.
+    """
     if folder is not None:
         if not Path(folder).is_dir():
             raise ConfigError(f"{folder} is not a folder; pass the folder of the files, or None to search the default places.")

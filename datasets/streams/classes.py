@@ -23,8 +23,8 @@ class ClassSplit(Stream):
 
     Args:
         images: The data set.
-        groups: Number of classes per task, in the order of the labels; or the classes of each task, such as ((0, 1), (4, 7)).
-            A class may occur in several groups.
+        groups: Number of classes per task, in the order of the labels, 1 for one class a task; or the classes of each task,
+            such as ((0, 1), (4, 7)). A class may occur in several groups.
         relabel: False to keep the labels, so that the number of classes grows (class-incremental). True to number the classes
             of each task 0, 1, ... in the order of its group; the output layer is shared (domain-incremental) unless the
             learner has one for each task (task-incremental).
@@ -33,7 +33,8 @@ class ClassSplit(Stream):
         boundaries: True if the learner may know where a task ends.
 
     Raises:
-        ConfigError: groups of one class, groups that do not divide the number of classes, or classes that the set lacks.
+        ConfigError: empty groups, groups of one class with `relabel`, groups that do not divide the number of classes, or
+            classes that the set lacks.
 
     Example:
         >>> from spinode.datasets import made_digits
@@ -56,6 +57,11 @@ class ClassSplit(Stream):
         check_flags(self, "relabel", "flatten", "boundaries")
         groups = _check_groups(self.groups, self.images.classes)
         object.__setattr__(self, "groups", groups)
+        if self.relabel and max(map(len, groups)) < 2:
+            raise ConfigError(
+                "all groups have one class, and relabel=True would call each of them 0: nothing would be left to classify. "
+                "Use relabel=False."
+            )
         for kind, labels in (("training", self.images.train_labels), ("test", self.images.test_labels)):
             missing = sorted({label for group in groups for label in group} - set(labels.unique().tolist()))
             if missing:
@@ -107,7 +113,7 @@ class ClassSplit(Stream):
 def _check_groups(given: Any, classes: int) -> tuple[tuple[int, ...], ...]:
     """Return groups as tuples of classes, after checking them."""
     if is_whole_number(given):
-        size = whole_number("groups", given, 2, classes)
+        size = whole_number("groups", given, 1, classes)
         if classes % size:
             raise ConfigError(
                 f"{classes} classes do not divide into groups of {size}; list the groups, such as ((0, 1, 2), (3, 4))."
@@ -119,10 +125,8 @@ def _check_groups(given: Any, classes: int) -> tuple[tuple[int, ...], ...]:
     if not groups:
         raise ConfigError("groups is empty; expected one group of classes for each task, such as ((0, 1), (2, 3)).")
     for group in groups:
-        if len(group) < 2:
-            raise ConfigError(
-                f"group {group} has fewer than two classes; expected at least two: one alone leaves nothing to classify."
-            )
+        if not group:
+            raise ConfigError("a group is empty; expected at least one class for each task.")
         if len(set(group)) < len(group):
             raise ConfigError(f"group {group} contains a class twice; expected each class once.")
     return tuple(tuple(whole_number(f"a class of group {group}", label, 0, classes - 1) for label in group) for group in groups)
@@ -146,4 +150,16 @@ register_stream(
     build_class_incremental,
     images=["mnist"],
     summary="digits 0 and 1, then 2 and 3, ..., with their own labels",
+)
+register_stream(
+    "class-cifar-10",
+    build_class_incremental,
+    images=["cifar-10"],
+    summary="pairs of classes of CIFAR-10, one after another, with their own labels; flatten=false for convolutional networks",
+)
+register_stream(
+    "class-digits",
+    build_class_incremental,
+    images=["made-digits"],
+    summary="pairs of classes of generated digits, one after another, with their own labels; needs no files",
 )

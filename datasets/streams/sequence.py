@@ -93,6 +93,12 @@ def build_sequence(images: Sequence[Images], tasks: int | None, seed: int, setti
     return construct_stream(TaskSequence, images, settings)
 
 
+def build_colours(images: Sequence[Images], tasks: int | None, seed: int, settings: Mapping[str, Any]) -> TaskStream:
+    """Build one task per set of images for convolutional networks: inputs of shape (channels, height, width)."""
+    return construct_stream(TaskSequence, images, {"flatten": False, **settings})
+
+
 register_stream("mnist-fashion", build_sequence, images=["mnist", "fashion-mnist"], summary="MNIST, then Fashion-MNIST")
 register_stream("fashion-mnist", build_sequence, images=["fashion-mnist", "mnist"], summary="Fashion-MNIST, then MNIST")
 register_stream("mnist", build_sequence, images=["mnist"], summary="MNIST as the only task")
+register_stream("cifar-10", build_colours, images=["cifar-10"], summary="CIFAR-10 as the only task, for convolutional networks")

@@ -12,7 +12,6 @@ from torch import Tensor
 
 from ...contracts.stream_registry import construct_stream, register_stream
 from ...contracts.task_stream import TaskStream
-from ...errors import ConfigError
 from ...validation import seed_number, whole_number
 from ..images.images import Images
 from .base import Stream, check_flags, check_images, generator
@@ -33,7 +32,7 @@ class Subsets(Stream):
         boundaries: True if the learner may know where a subset ends.
 
     Raises:
-        ConfigError: no subsets, or so many that one has a single class.
+        ConfigError: no subsets, or more than images.
 
     Example:
         >>> from spinode.datasets import made_digits
@@ -57,16 +56,6 @@ class Subsets(Stream):
         check_flags(self, "flatten", "boundaries")
         labels = self.images.train_labels
         object.__setattr__(self, "parts", whole_number("parts", self.parts, 1, len(labels)))
-        # Subset i has the labels i, i + parts, ... of all labels in order: a single class if its first and last are the same.
-        first = torch.arange(self.parts)
-        last = first + self.parts * torch.div(len(labels) - 1 - first, self.parts, rounding_mode="floor")
-        ordered = labels.sort().values
-        single_class = int((ordered[first] == ordered[last]).sum())
-        if single_class:
-            raise ConfigError(
-                f"with parts={self.parts} of {len(labels)} images, {single_class} subsets would have a single class; expected "
-                "at least two classes in each: pass fewer parts."
-            )
 
     @property
     def name(self) -> str:

@@ -1,11 +1,13 @@
-"""Tasks from your own arrays."""
+"""Tasks from your own arrays and from datasets of torch."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
+import torch
 from torch import Tensor
+from torch.utils.data import Dataset
 
 from ...contracts.task_stream import Task, check_task
 from ...errors import ConfigError
@@ -18,15 +20,17 @@ class TaskList(Stream):
     """A stream of your own tasks, in memory.
 
     Args:
-        tasks: `Task` objects, or (inputs, labels, test inputs, test labels) of NumPy arrays or tensors: inputs floating-point,
-            shape (samples, features) or (samples, channels, height, width), the same for all tasks; labels are whole numbers
-            from 0.
+        tasks: Each a `Task`; (inputs, labels, test inputs, test labels) of NumPy arrays or tensors; or (training set, test set)
+            of finite `torch.utils.data.Dataset`s whose samples are (input, label), such as those of torchvision. Inputs are
+            floating-point, shape (samples, features) or (samples, channels, height, width), the same for all tasks; labels are
+            whole numbers from 0, of any type. A task may have a single class.
         name: Name of the stream in messages and plots.
         classes: Number of classes; one more than the largest label if None.
         boundaries: True if the learner may know where a task ends.
 
     Raises:
-        ConfigError: no tasks, tasks of several shapes, a label beyond the classes, or arrays that `Task` does not accept.
+        ConfigError: no tasks, tasks of several shapes, a label beyond the classes, arrays that `Task` does not accept, or a
+            dataset without length or whose samples are not (input, label).
 
     Example:
         >>> import numpy as np
@@ -34,6 +38,10 @@ class TaskList(Stream):
         >>> stream = TaskList([(inputs, labels, inputs, labels), (1 - inputs, labels, inputs, labels)], name="mine")
         >>> len(stream), stream.shape, stream.classes, stream[1].name
         (2, (4,), 2, 'task 1')
+        >>> from torch.utils.data import TensorDataset
+        >>> pair = TensorDataset(torch.eye(4), torch.tensor([0, 1, 0, 1], dtype=torch.uint8))
+        >>> TaskList([(pair, pair)])[0].labels.tolist()
+        [0, 1, 0, 1]
     """
 
     def __init__(
@@ -70,14 +78,42 @@ def _read_task(index: int, given: Any) -> Task:
     if isinstance(given, Task):
         return given
     name = f"task {index}"
+    if isinstance(given, Sequence) and len(given) == 2 and all(isinstance(each, Dataset) for each in given):
+        given = [*_read_dataset(f"the training set of {name}", given[0]), *_read_dataset(f"the test set of {name}", given[1])]
     if not isinstance(given, Sequence) or len(given) != 4:
         raise ConfigError(
-            f"{name} is a {type(given).__name__}; expected a Task, or (inputs, labels, test inputs, test labels)."
+            f"{name} is a {type(given).__name__}; expected a Task, (inputs, labels, test inputs, test labels), or (training "
+            "set, test set) of datasets of torch."
         )
     inputs, labels, test_inputs, test_labels = given
     return Task(
         name, _read_inputs(name, inputs), as_labels(name, labels), _read_inputs(name, test_inputs), as_labels(name, test_labels)
     )
+
+
+def _read_dataset(label: str, dataset: Any) -> tuple[Tensor, Tensor]:
+    """Return the inputs and labels of all samples of a dataset."""
+    if not hasattr(dataset, "__len__") or not len(dataset):
+        raise ConfigError(
+            f"{label}, a {type(dataset).__name__}, has no samples or no length; expected a dataset with "
+            "__len__ and __getitem__."
+        )
+    inputs, labels = [], []
+    for index in range(len(dataset)):
+        sample = dataset[index]
+        if not isinstance(sample, tuple | list) or len(sample) < 2:
+            raise ConfigError(f"sample {index} of {label} is a {type(sample).__name__}; expected (input, label).")
+        if not hasattr(sample[0], "shape"):
+            raise ConfigError(
+                f"input {index} of {label} is a {type(sample[0]).__name__}; expected a tensor: pass "
+                "transform=ToTensor() to the dataset."
+            )
+        inputs.append(as_tensor(sample[0]))
+        labels.append(as_tensor(sample[1]).reshape(()))
+    shapes = sorted({tuple(each.shape) for each in inputs})
+    if len(shapes) > 1:
+        raise ConfigError(f"inputs of {label} have the shapes {shapes[0]} and {shapes[1]}; expected one shape.")
+    return torch.stack(inputs), torch.stack(labels)
 
 
 def _read_inputs(name: str, array: Any) -> Tensor:

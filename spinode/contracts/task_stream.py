@@ -22,13 +22,13 @@ class Task:
     Attributes:
         name: Name of the task, such as "permutation 3".
         inputs: Training inputs, floating-point, shape (samples, *input).
-        labels: Classes of the training inputs, whole numbers from 0, shape (samples,).
+        labels: Classes of the training inputs, integers of any width from 0, shape (samples,); stored as int64.
         test_inputs: Test inputs, shape (tests, *input).
         test_labels: Classes of the test inputs, shape (tests,).
 
     Raises:
         ConfigError: inputs and labels of different lengths, no samples, inputs that are not finite, labels that are negative
-            or not whole, test inputs of another shape, or training labels of one class only.
+            or not of an integer type, or test inputs of another shape.
 
     Example:
         >>> inputs, labels = torch.rand(6, 4), torch.tensor([0, 1, 2, 0, 1, 2])
@@ -43,23 +43,15 @@ class Task:
     test_labels: Tensor
 
     def __post_init__(self) -> None:
-        for kind, inputs, labels in (
-            ("training", self.inputs, self.labels),
-            ("test", self.test_inputs, self.test_labels),
-        ):
-            self._check_set(kind, inputs, labels)
+        self._check_set("training", "", self.inputs, self.labels)
+        self._check_set("test", "test_", self.test_inputs, self.test_labels)
         if self.inputs.shape[1:] != self.test_inputs.shape[1:]:
             raise ConfigError(
                 f"task {self.name!r} has training inputs of shape {tuple(self.inputs.shape[1:])} and test inputs of shape "
                 f"{tuple(self.test_inputs.shape[1:])}; expected one shape."
             )
-        if int(self.labels.min()) == int(self.labels.max()):
-            raise ConfigError(
-                f"all {len(self.labels)} training labels of task {self.name!r} are {int(self.labels[0])}; expected at "
-                "least two classes."
-            )
 
-    def _check_set(self, kind: str, inputs: Tensor, labels: Tensor) -> None:
+    def _check_set(self, kind: str, prefix: str, inputs: Tensor, labels: Tensor) -> None:
         label = f"the {kind} set of task {self.name!r}"
         for name, value in (("inputs", inputs), ("labels", labels)):
             if not isinstance(value, Tensor):
@@ -71,11 +63,15 @@ class Task:
                 f"inputs of {label} have type {inputs.dtype} and shape {tuple(inputs.shape)}; expected floating-point "
                 "numbers of shape (samples, features) or (samples, channels, height, width)."
             )
-        if labels.dtype != torch.int64 or labels.ndim != 1 or len(labels) != len(inputs) or not len(labels):
+        is_integer = not (labels.dtype.is_floating_point or labels.dtype.is_complex)
+        if not is_integer or labels.ndim != 1 or len(labels) != len(inputs) or not len(labels):
             raise ConfigError(
                 f"labels of {label} have type {labels.dtype} and shape {tuple(labels.shape)} for {len(inputs)} inputs; "
-                "expected one class for each input, torch.int64."
+                "expected one class for each input, of an integer type."
             )
+        if labels.dtype != torch.int64:
+            labels = labels.to(torch.int64)
+            object.__setattr__(self, f"{prefix}labels", labels)
         if int(labels.min()) < 0:
             raise ConfigError(f"a label of {label} is {int(labels.min())}; expected classes that count from 0.")
         if not bool(torch.isfinite(inputs.sum())):  # one number: a NaN or an infinity anywhere reaches the sum

@@ -60,6 +60,7 @@ class DeviceWeights(nn.Module):
         wear: Number of pulses that each device has received, shape (devices per weight, *shape).
         energy: Energy [J] of all pulses so far; None if the synapse does not know it. Set it to None to save time.
         version: Increases with each change of the devices.
+        rested: The version at which the devices rested and drifted; None if they did not.
 
     Raises:
         ConfigError: an unknown kind, policy or noise; something that is not a synapse; a range that is not positive; a
@@ -108,6 +109,7 @@ class DeviceWeights(nn.Module):
         self.reference = number("reference", (synapse.low + synapse.high) / 2 if reference is None else reference)
         self.energy: float | None = 0.0
         self.version = 0
+        self.rested: int | None = None
         self._generator = make_generator(seed)
         self._shape = torch.Size(whole_numbers("shape", shape, 1, empty=True, example=(10, 784)))
         state = synapse.initial((KINDS[kind], *self._shape), generator=self._source("devices"), dtype=dtype)
@@ -183,9 +185,23 @@ class DeviceWeights(nn.Module):
 
         They are the weights themselves except for "sign". Arguments are those of `read`.
         """
+        return latent_weight(self.conductance(noisy=noisy, indices=indices), self.kind, self.scale, self.reference)
+
+    def conductance(self, *, noisy: bool | None = None, indices: Tensor | None = None) -> Tensor:
+        """Read the conductances [unit], shape (devices per weight, weights...), G+ first. Arguments are those of `read`."""
         source = self._source("read") if (self.noisy if noisy is None else noisy) else None
-        conductance = self.synapse.read(self._select(indices), generator=source)
-        return latent_weight(conductance, self.kind, self.scale, self.reference)
+        return self.synapse.read(self._select(indices), generator=source)
+
+    def replace_state(self, state: State) -> None:
+        """Take over states that did not come from pulses, such as after a pause; of the same entries, shapes and types."""
+        for name, old in self.state.items():
+            new = state.get(name)
+            if new is None or new.shape != old.shape or new.dtype != old.dtype:
+                raise ConfigError(
+                    f"the state has no entry {name} of {old.dtype} and shape {tuple(old.shape)}; pass all of them."
+                )
+        self.version += 1
+        self._buffers.update({f"state_{name}": state[name] for name in self._names})
 
     def from_latent(self, latent: Tensor) -> Tensor:
         """Return the weights of latent weights; for "sign" +-w_max, whose derivative is that of the latent weight."""
@@ -264,7 +280,7 @@ class DeviceWeights(nn.Module):
     def _apply_pulses(self, requested: Pulses, indices: Tensor | None) -> int:
         before = self._select(indices)
         # The counts of the weights were checked, and those of both devices of a pair follow from them.
-        pulses = Pulses.unchecked(self._device_pulses(requested.count), requested.voltage, requested.width)
+        pulses = Pulses.unchecked(device_pulses(requested.count, self.kind, self.policy), requested.voltage, requested.width)
         after = self.synapse.program(before, pulses, generator=self._source("pulses"))
         if self.energy is not None:
             energy = self.synapse.energy(before, pulses)
@@ -325,7 +341,7 @@ class DeviceWeights(nn.Module):
             pulses_per_unit = 1.0 if self.kind == "sign" else 1 / self.step
         exact = update * pulses_per_unit
         count = exact.detach().round() + (exact - exact.detach())
-        pulses = Pulses(self._device_pulses(count), voltage, width)
+        pulses = Pulses(device_pulses(count, self.kind, self.policy), voltage, width)
         source = self._source("pulses") if noisy else None
         after = self.synapse.program(self.state if state is None else state, pulses, generator=source)
         read = self.synapse.read(after, generator=self._source("read") if noisy else None)
@@ -357,9 +373,6 @@ class DeviceWeights(nn.Module):
             yield
         finally:
             self._generator = own
-
-    def _device_pulses(self, counts: Tensor) -> Tensor:
-        return device_pulses(counts, self.kind, self.policy)
 
     def _select(self, indices: Tensor | None) -> State:
         if indices is None:

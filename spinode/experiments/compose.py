@@ -6,12 +6,12 @@ import inspect
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ConfigError
 from ..typing import Progress
 from ..validation import one_of
+from .networks import make_network_learner
 from .registry import make_ood_stream, make_stream, make_synapse
 from .rules import RULES, Rule
 
@@ -51,7 +51,8 @@ def without_publication(recipe: Recipe) -> Recipe:
 def make_learner(recipe: Recipe, stream: TaskStream, seed: int) -> Learner:
     """Return the learner of a recipe.
 
-    It is the compiled `OnlineLearner` where single samples meet one hidden layer of exact weights.
+    It is the compiled `OnlineLearner` where single samples meet one hidden layer of exact weights, and a `NetworkLearner` for
+    its rules and where the settings contain `network`.
 
     Raises:
         ConfigError: there is no such rule or synapse, or the rule does not have such settings.
@@ -66,6 +67,8 @@ def make_learner(recipe: Recipe, stream: TaskStream, seed: int) -> Learner:
                 f"{name} is not a setting of {recipe.rule}; rule, stream, synapse and seed have options of their own."
             )
     synapse = make_synapse(recipe.synapse)
+    if rule.learner == "NetworkLearner" or "network" in recipe.settings:
+        return make_network_learner(rule.fixed, recipe.settings, stream, synapse, seed)
     hidden = recipe.settings.get("hidden", [0])
     single = isinstance(hidden, int) or (isinstance(hidden, Sequence) and len(hidden) == 1)
     if rule.online and single and recipe.config.batch_size == 1 and synapse is None:
@@ -99,7 +102,7 @@ def run_recipe(
     seed: int,
     *,
     images: str | None = None,
-    checkpoint: str | Path | None = None,
+    started: Callable[[], None] | None = None,
     progress: Progress | None = None,
     **arguments: Any,
 ) -> StreamResult:
@@ -109,14 +112,14 @@ def run_recipe(
         recipe: What is run.
         seed: Seed of learner, stream and order.
         images: Folder of the image files.
-        checkpoint: Folder of the checkpoint.
+        started: Called when all arguments and the checkpoint were accepted, before anything is learned.
         progress: Receives a line after each task.
-        **arguments: Further ones of `spinode.training.train`: checkpoint_every, processes, trainer.
+        **arguments: Further ones of `spinode.training.train`: checkpoint, continue_from, checkpoint_every, processes, trainer.
 
     Raises:
         ConfigError: unknown names, settings that do not fit, and what `train` raises.
     """
-    from ..training import train
+    from ..training.run import prepare
 
     config = replace(recipe.config, seed=seed)
     stream = make_stream(recipe.stream, recipe.stream_settings, tasks=config.tasks, seed=seed, images=images)
@@ -125,4 +128,7 @@ def run_recipe(
         tasks = config.tasks or len(stream)
         ood = make_ood_stream(recipe.ood, recipe.stream_settings, tasks=tasks, seed=seed, images=images)
     learner = make_learner(recipe, stream, seed)
-    return train(learner, stream, config, ood=ood, checkpoint=checkpoint, progress=progress, **arguments)
+    run = prepare(learner, stream, config, ood=ood, **arguments)
+    if started is not None:
+        started()
+    return run.start(progress)

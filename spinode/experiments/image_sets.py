@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from ..datasets import Images
 
 #: Sets of images by name; "made-digits" are generated and need no files.
-IMAGE_SETS = ("mnist", "fashion-mnist", "made-digits")
+IMAGE_SETS = ("mnist", "fashion-mnist", "cifar-10", "made-digits")
 
 
 def load_images(name: str, folder: str | None) -> Images:
@@ -27,9 +27,9 @@ def load_images(name: str, folder: str | None) -> Images:
         >>> load_images("made-digits", None)
         Images('made digits', 2000 for training, 500 for test, 28×28, 10 classes)
     """
-    from ..datasets import fashion_mnist, made_digits, mnist
+    from ..datasets import cifar10, fashion_mnist, made_digits, mnist
 
     one_of("images", name, IMAGE_SETS)
     if name == "made-digits":
         return made_digits()
-    return (mnist if name == "mnist" else fashion_mnist)(folder)
+    return {"mnist": mnist, "fashion-mnist": fashion_mnist, "cifar-10": cifar10}[name](folder)

@@ -44,3 +44,14 @@ RULES: dict[str, Rule] = {
     "ewc-stream": Rule("PlainLearner", f"{_ONLINE}:ewc-stream", {"rule": "ewc-stream"}, online=True),
     "si": Rule("PlainLearner", f"{_ONLINE}:si", {"rule": "si"}, online=True),
 }
+
+
+def _add_plugins() -> None:
+    """Add Adam with each plugin of `spinode.training.plugins` under the plugin's name, unless that is a rule already."""
+    from ..training.plugins import plugins
+
+    for name in plugins():
+        RULES.setdefault(name, Rule("NetworkLearner", "bnn-permuted-mnist:adam", {"rule": "adam", "plugins": (name,)}))
+
+
+_add_plugins()

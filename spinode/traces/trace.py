@@ -257,6 +257,11 @@ class Trace:
             digest.update(self.missing.encode())
         return digest.hexdigest()
 
+    def identity_parts(self) -> dict[str, Any]:
+        """Return what shapes a fit: all but the provenance, and the order of the channels; see `spinode.identity`."""
+        parts = {each.name: getattr(self, each.name) for each in fields(self) if each.name != "provenance"}
+        return {**parts, "order": [list(self.drive), list(self.output), list(self.parameters)]}
+
 
 def check_trace(trace: Any, name: str = "trace") -> None:
     """Check that an argument, which messages call `name`, is one recording.
@@ -335,3 +340,7 @@ class TraceSet(Sequence[Trace]):
     def fingerprint(self) -> str:
         """Return the SHA-256 of the fingerprints of all traces, in their order."""
         return hashlib.sha256("".join(trace.fingerprint() for trace in self).encode()).hexdigest()
+
+    def identity_parts(self) -> dict[str, Any]:
+        """Return the recordings; see `spinode.identity`."""
+        return {str(index): trace for index, trace in enumerate(self.traces)}

@@ -1,5 +1,6 @@
 """Layers of torch with their weights in memory devices; their optimiser, programmers and conversion."""
 
+from ...device_weights.optimizer import DeviceOptimizer as DeviceOptimizer
 from ...device_weights.programming import (
     Programmer as Programmer,
     ProportionalProgrammer as ProportionalProgrammer,

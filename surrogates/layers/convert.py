@@ -15,6 +15,7 @@ from ...device_weights.weights import NOISE
 from ...device_weights.write_verify import WriteVerify
 from ...errors import ConfigError
 from ...random import make_generator
+from .crossbar import Crossbar
 from .device_layers import DeviceConv2d, DeviceLayer, DeviceLinear
 
 
@@ -47,6 +48,7 @@ def to_devices(
     write: bool | WriteVerify = True,
     policy: str | None = None,
     noise: Collection[str] = NOISE,
+    crossbar: Crossbar | None = None,
     seed: int | torch.Generator,
 ) -> tuple[nn.Module, dict[str, WriteError]]:
     """Return a copy of a model with the weights of its nn.Linear and nn.Conv2d in devices; the model itself is unchanged.
@@ -63,6 +65,7 @@ def to_devices(
         write: Write the weights; a `WriteVerify` sets the tolerance, False leaves fresh devices.
         policy: Which devices of a pair receive the pulses.
         noise: What is random, some of "devices", "pulses" and "read".
+        crossbar: Effects of the array on the products of all layers.
         seed: Seed, or a generator from which it is drawn; each layer has its own, drawn from it.
 
     Returns:
@@ -91,7 +94,7 @@ def to_devices(
     for name, layer in _convertible(copy, skip).items():
         if id(layer) not in converted:
             w_max = _largest_weight(name, layer, kind)
-            replacement = _replacement(layer, synapse, kind, programmer, w_max, policy, noise, source)
+            replacement = _replacement(layer, synapse, kind, programmer, w_max, policy, noise, crossbar, source)
             errors[name] = _write(replacement, layer, bool(write), verify)
             converted[id(layer)] = replacement
         copy = _replace(copy, name, converted[id(layer)])
@@ -149,6 +152,7 @@ def _replacement(
     w_max: float,
     policy: str | None,
     noise: Collection[str],
+    crossbar: Crossbar | None,
     source: torch.Generator,
 ) -> DeviceLinear | DeviceConv2d:
     bias, dtype = layer.bias is not None, layer.weight.dtype
@@ -164,6 +168,7 @@ def _replacement(
             policy=policy,
             noise=noise,
             initial="devices",
+            crossbar=crossbar,
             seed=source,
             dtype=dtype,
         )
@@ -184,6 +189,7 @@ def _replacement(
         policy=policy,
         noise=noise,
         initial="devices",
+        crossbar=crossbar,
         seed=source,
         dtype=dtype,
     )

@@ -18,6 +18,10 @@ from ...device_weights.write_verify import WriteVerify
 from ...errors import ConfigError
 from ...random import make_generator
 from ...validation import array_size, describe_type, flag, number, one_of, whole_number, whole_numbers
+from .crossbar import Crossbar, seen_latent
+
+#: Entries of a state dict: change of the conductances by line resistance, and programmings since it was solved.
+_DROP, _DROP_AGE = "line_drop", "line_drop_age"
 
 
 class _StraightThrough(torch.autograd.Function):
@@ -45,6 +49,7 @@ class DeviceLayer(nn.Module):
         weights: The devices.
         programmer: Rule by which `DeviceOptimizer` chooses pulses for this layer.
         clip: For "sign": the gradient is zero where the magnitude of the latent weight exceeds it; None for no bound.
+        crossbar: Effects of the array on the products; None for none.
     """
 
     weight: Tensor
@@ -52,6 +57,9 @@ class DeviceLayer(nn.Module):
     weights: DeviceWeights
     programmer: Programmer | WriteVerify
     clip: float | None
+    crossbar: Crossbar | None
+    stuck: Tensor | None  # 0, or 1 or 2 for devices that are stuck at the lower or upper end
+    _drop: tuple[int, Tensor | None] | None  # change of the conductances by line resistance, and the version it is for
     _noiseless: Tensor  # the weights without read noise, as the handle should be
     _versions: tuple[int, int]  # of handle and devices when they last agreed
 
@@ -65,6 +73,7 @@ class DeviceLayer(nn.Module):
         noise: Collection[str],
         clip: float | None,
         initial: str | None,
+        crossbar: Crossbar | None,
         seed: int | torch.Generator,
     ) -> None:
         """Create the devices and write the initial weights of nn.Linear: uniform on +-1 / sqrt(inputs of a neuron)."""
@@ -92,6 +101,12 @@ class DeviceLayer(nn.Module):
         if programmer is None:
             programmer = ProportionalProgrammer() if kind == "sign" else StochasticProgrammer(self.weights.step)
         self.programmer = programmer
+        if crossbar is not None and not isinstance(crossbar, Crossbar):
+            raise ConfigError(f"crossbar is {crossbar!r}; expected a Crossbar, such as Crossbar(adc_bits=8, tile=128).")
+        self.crossbar, self._drop = crossbar, None
+        if crossbar is not None:
+            crossbar.check(self.weights)
+        self.register_buffer("stuck", None if crossbar is None else crossbar.stuck_cells(self.weights, generator))
         with torch.no_grad():
             if self.bias is not None:
                 self.bias.uniform_(-bound, bound, generator=generator)
@@ -108,12 +123,35 @@ class DeviceLayer(nn.Module):
         """
         self._check_handle()
         read, mask = self._noiseless, None  # a read without noise would return the same as the last one
-        if self.weights.noisy or self.clip is not None:
+        if self.weights.noisy or self.clip is not None or self._array_matters:
             with torch.no_grad():
-                latent = self.weights.latent()
+                latent = seen_latent(self.weights, self.stuck, self._line_drop())
                 mask = None if self.clip is None else latent.abs() <= self.clip
                 read = self.weights.from_latent(latent)
         return cast(Tensor, _StraightThrough.apply(self.weight, read, mask))  # type: ignore[no-untyped-call]
+
+    @property
+    def _array_matters(self) -> bool:
+        return self.stuck is not None or (self.crossbar is not None and self.crossbar.line_resistance > 0)
+
+    def _line_drop(self) -> Tensor | None:
+        """Return the change of the conductances by line resistance, solved again after `Crossbar.refresh` programmings."""
+        if self.crossbar is None or not self.crossbar.line_resistance:
+            return None
+        age = math.inf if self._drop is None else self.weights.version - self._drop[0]
+        if age and (not self.training or age >= self.crossbar.refresh):
+            self._drop = (self.weights.version, self.crossbar.drop(self.weights, self.stuck))
+        assert self._drop is not None
+        return self._drop[1]
+
+    def output(self, given: Tensor, weight: Tensor) -> Tensor:
+        """Return the layer's output for weights that were read before, through the converters of the array.
+
+        Args:
+            given: Inputs of the layer.
+            weight: Weights, shape of `weight`.
+        """
+        raise NotImplementedError
 
     def _check_input(self, given: Any, shape: tuple[Any, ...], axis: int) -> None:
         """Check an input whose size along an axis is that in `shape`.
@@ -150,7 +188,17 @@ class DeviceLayer(nn.Module):
                 )
             self._versions = (self.weight._version, devices)
 
+    def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
+        super()._save_to_state_dict(destination, prefix, keep_vars)
+        if self._drop is not None and self._drop[1] is not None and self.crossbar is not None and self.crossbar.refresh > 1:
+            # Without it, training that goes on from the dict would solve it again at another time.
+            age = torch.tensor(self.weights.version - self._drop[0])
+            destination[f"{prefix}{_DROP}"], destination[f"{prefix}{_DROP_AGE}"] = self._drop[1], age
+
     def _load_from_state_dict(self, state_dict: Any, prefix: str, *rest: Any) -> None:
+        drop, age = (state_dict.pop(f"{prefix}{name}", None) for name in (_DROP, _DROP_AGE))
+        if drop is not None and age is not None:
+            check_entry(f"{prefix}{_DROP}", drop, self.weights.conductance(noisy=False))
         # Check everything before torch copies the bias: the devices are loaded after it.
         own = {f"{prefix}{name}": value for name, value in self._parameters.items()}
         devices = f"{prefix}weights."
@@ -162,6 +210,8 @@ class DeviceLayer(nn.Module):
                 if value is not None:
                     check_entry(name, state_dict[name], value)
             check_loaded(self.weights, state_dict, devices)
+            # Until the devices are loaded it counts from their present version, see `_sync_loaded`.
+            self._drop = None if drop is None or age is None else (-int(age), drop.clone())
         super()._load_from_state_dict(state_dict, prefix, *rest)
 
     def reset_parameters(self) -> None:
@@ -191,7 +241,10 @@ def _check_sizes(dtype: torch.dtype, **sizes: Any) -> None:
 
 
 def _sync_loaded(module: nn.Module, keys: Any) -> None:
-    cast(DeviceLayer, module).sync()
+    layer = cast(DeviceLayer, module)
+    layer.sync()
+    if layer._drop is not None and layer._drop[0] <= 0:
+        layer._drop = (layer.weights.version + layer._drop[0], layer._drop[1])
 
 
 class DeviceLinear(DeviceLayer, nn.Linear):
@@ -211,6 +264,7 @@ class DeviceLinear(DeviceLayer, nn.Linear):
         clip: For "sign", see `DeviceLayer`.
         initial: "write" writes the initial weights of nn.Linear with `WriteVerify`; "devices" keeps the weights of fresh
             devices. If omitted, "devices" for "sign", else "write".
+        crossbar: Effects of the array: converters, tiles, line resistance, stuck cells; None for exact products.
         seed: Seed of the layer, or a generator from which it is drawn; pass the same generator to all layers of a network.
         dtype: Floating-point type.
 
@@ -241,6 +295,7 @@ class DeviceLinear(DeviceLayer, nn.Linear):
         noise: Collection[str] = NOISE,
         clip: float | None = None,
         initial: str | None = None,
+        crossbar: Crossbar | None = None,
         seed: int | torch.Generator,
         dtype: torch.dtype = torch.float32,
     ) -> None:
@@ -248,12 +303,19 @@ class DeviceLinear(DeviceLayer, nn.Linear):
         array_size("the weights", in_features=in_features, out_features=out_features)
         flag("bias", bias)
         nn.Linear.__init__(self, in_features, out_features, bias=bias, dtype=dtype)
-        self._make_devices(synapse, kind, programmer, w_max, policy, noise, clip, initial, seed)
+        self._make_devices(synapse, kind, programmer, w_max, policy, noise, clip, initial, crossbar, seed)
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002 - the name of nn.Linear
         """Return the layer's output, shape (..., out_features)."""
         self._check_input(input, (..., self.in_features), -1)
-        return functional.linear(input, self.reading(), self.bias)
+        return self.output(input, self.reading())
+
+    def output(self, given: Tensor, weight: Tensor) -> Tensor:
+        """Return the output for weights that were read before, see `DeviceLayer.output`."""
+        if self.crossbar is None:
+            return functional.linear(given, weight, self.bias)
+        product = self.crossbar.product(given, weight, functional.linear)
+        return product if self.bias is None else product + self.bias
 
 
 class DeviceConv2d(DeviceLayer, nn.Conv2d):
@@ -277,6 +339,7 @@ class DeviceConv2d(DeviceLayer, nn.Conv2d):
         noise: What is random.
         clip: Bound of the straight-through gradient.
         initial: "write" or "devices".
+        crossbar: Effects of the array.
         seed: Seed, or a generator from which it is drawn.
         dtype: Floating-point type.
 
@@ -309,6 +372,7 @@ class DeviceConv2d(DeviceLayer, nn.Conv2d):
         noise: Collection[str] = NOISE,
         clip: float | None = None,
         initial: str | None = None,
+        crossbar: Crossbar | None = None,
         seed: int | torch.Generator,
         dtype: torch.dtype = torch.float32,
     ) -> None:
@@ -329,9 +393,16 @@ class DeviceConv2d(DeviceLayer, nn.Conv2d):
             cast(Any, padding_mode),
             dtype=dtype,
         )
-        self._make_devices(synapse, kind, programmer, w_max, policy, noise, clip, initial, seed)
+        self._make_devices(synapse, kind, programmer, w_max, policy, noise, clip, initial, crossbar, seed)
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002 - the name of nn.Conv2d
         """Return the layer's output, shape (..., out_channels, height, width)."""
         self._check_input(input, (..., self.in_channels, "height", "width"), -3)
-        return cast(Tensor, self._conv_forward(input, self.reading(), self.bias))
+        return self.output(input, self.reading())
+
+    def output(self, given: Tensor, weight: Tensor) -> Tensor:
+        """Return the output for weights that were read before, see `DeviceLayer.output`."""
+        if self.crossbar is None:
+            return cast(Tensor, self._conv_forward(given, weight, self.bias))
+        product = self.crossbar.product(given, weight, lambda x, part: cast(Tensor, self._conv_forward(x, part, None)))
+        return product if self.bias is None else product + self.bias[:, None, None]

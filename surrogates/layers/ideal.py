@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
+from ...contracts.reduced_synapse import FINENESS
 from ...contracts.synapse import Pulses, State, SynapseModel
 from ...contracts.synapse_registry import register_synapse
 from ...validation import number
@@ -45,6 +46,15 @@ class IdealSynapse(SynapseModel):
         self.step = number("step", self.step, 0, above=True)
         self.low = number("low", self.low)
         self.high = number("high", self.high, self.low, above=True)
+
+    def imperfections(self) -> dict[str, IdealSynapse]:
+        """Return the device without its two imperfections, the ends of its range and the size of its steps."""
+        own = {"number of pulses": replace(self, step=self.step / FINENESS)}
+        return own | ({"range": replace(self, bounded=False)} if self.bounded else {})
+
+    def at(self, conductance: Tensor, *, generator: torch.Generator | None = None) -> State:
+        """Return devices of these conductances, clamped to the range if it is bounded."""
+        return {"g": conductance.clamp(self.low, self.high) if self.bounded else conductance.clone()}
 
     def _initial(self, shape: tuple[int, ...], generator: torch.Generator | None, dtype: torch.dtype) -> State:
         return {"g": torch.full(shape, (self.low + self.high) / 2, dtype=dtype)}

@@ -14,7 +14,6 @@ from ...errors import FitError
 from ...traces.trace import Trace, TraceSet
 from ...typing import Array, Progress
 from ...validation import merge_settings
-from ...version import __version__
 from .config import SynapseConfig
 from .fit_checkpoint import FitCheckpoint
 from .flat_weights import as_tensor
@@ -72,20 +71,11 @@ def fit_synapse(
         raise FitError(
             "no pulse was applied in these recordings; for pauses alone use `fit_retention`, or add pulsed recordings."
         )
-    waiting = None if retention is None else TraceSet(retention)
-    steps = FitCheckpoint(
-        checkpoint,
-        {
-            "fit": "synapse",
-            "version": __version__,
-            "data": recordings.fingerprint(),
-            "config": asdict(settings_used),
-        },
-    )
+    waited = pulsed if retention is None else pulse_data(TraceSet(retention), scale=pulsed.scale)
+    steps = FitCheckpoint(checkpoint, {"config": settings_used, "data": recordings})
     schedule = Schedule(pulsed, settings_used, progress or _ignore, steps)
     fit = schedule.fit()
     full = schedule.refine_noise(fit)
-    waited = pulsed if waiting is None else pulse_data(waiting, scale=pulsed.scale)
     return SynapseSurrogate(
         drift=fit.drift,
         noise_model=full.noise_model,

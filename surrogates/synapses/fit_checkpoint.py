@@ -28,7 +28,7 @@ class FitCheckpoint:
 
     Args:
         path: File of the checkpoint; None to run every step and save nothing.
-        identity: Fingerprints of data and settings.
+        identity: What shapes the result: data and settings.
 
     Raises:
         FitError: the file is damaged, or belongs to other data or settings.

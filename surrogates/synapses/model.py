@@ -19,10 +19,11 @@ from ...validation import whole_number
 from .. import artifacts
 from .drift import Drift
 from .noise import NoiseModel
-from .noise_sampler import NoiseSampler, safe_sqrt, standard_normal
+from .noise_sampler import NoiseSampler, imperfection_switches, safe_sqrt, standard_normal
 from .population import MIN_DEVICES, Population
 from .pulse_data import Inputs, Scale
 from .retention import Retention
+from .single_precision import SinglePrecision
 from .telegraph import TelegraphNoise
 from .uncertainty import noise_intervals, sample_normal
 
@@ -52,7 +53,8 @@ class SynapseSurrogate(SynapseModel, nn.Module):
         inputs: Scaling of voltage and width.
         state_range: Smallest and largest state of the fitted recordings. States are clamped a quarter of its span beyond it.
         chunk: Largest number of pulses in one midpoint step.
-        with_noise, with_telegraph, with_spread: Kinds of randomness that are simulated, see `only`.
+        with_noise, with_read, with_telegraph, with_spread: Kinds of randomness that are simulated: noise of pulses, of reads,
+            telegraph noise, spread of devices; see `only` and `imperfections`.
         record: Fitted data, settings, scores and uncertainties (plain JSON).
 
     Example:
@@ -108,7 +110,7 @@ class SynapseSurrogate(SynapseModel, nn.Module):
             zero = torch.zeros(size, size, dtype=torch.float64)
             self.register_buffer(name, zero if covariance is None else covariance.clone())
         self.record: dict[str, Any] = dict(record or {})
-        self.with_noise, self.with_telegraph = True, telegraph is not None
+        self.with_noise, self.with_read, self.with_telegraph = True, True, telegraph is not None
         self.with_spread = population is not None and len(population.weights) >= MIN_DEVICES
         ends = self.conductance(torch.tensor(self.state_range, dtype=torch.float64))
         self.low, self.high = sorted(float(value) for value in ends)
@@ -119,7 +121,7 @@ class SynapseSurrogate(SynapseModel, nn.Module):
             self.voltage = inputs.usual["voltage"]
         if "width" in inputs.usual:
             self.width = math.sqrt(inputs.usual["width"][0] * inputs.usual["width"][1])
-        self._single: tuple[tuple[int, ...], Drift] | None = None
+        self._single = SinglePrecision()
 
     # --- variants ----------------------------------------------------------------------------------------------------
 
@@ -144,8 +146,18 @@ class SynapseSurrogate(SynapseModel, nn.Module):
         if d2d:
             self._check_spread()
         variant = copy.copy(self)
-        variant.with_noise, variant.with_telegraph, variant.with_spread = c2c, rtn and self.telegraph is not None, d2d
+        variant.with_noise, variant.with_read, variant.with_telegraph = c2c, c2c, rtn and self.telegraph is not None
+        variant.with_spread = d2d
         return variant
+
+    def imperfections(self) -> dict[str, SynapseSurrogate]:
+        """Return the device without each kind of randomness, see `spinode.contracts.imperfections`."""
+        variants = {}
+        for name, switches in imperfection_switches(self.of_devices).items():
+            if any(getattr(self, switch) for switch in switches):
+                variants[name] = copy.copy(self)
+                vars(variants[name]).update(dict.fromkeys(switches, False))
+        return variants
 
     def posterior(self, generator: torch.Generator) -> SynapseSurrogate:
         """Return a copy whose drift, noise and population are sampled from their posterior; it is wide for few data.
@@ -156,7 +168,7 @@ class SynapseSurrogate(SynapseModel, nn.Module):
         sample = copy.copy(self)
         sample._modules = dict(self._modules)
         sample._buffers = dict(self._buffers)
-        sample.drift, sample._single = copy.deepcopy(self.drift), None
+        sample.drift, sample._single = copy.deepcopy(self.drift), SinglePrecision()
         shift = sample_normal(self.posterior_weights, generator)
         position = 0
         with torch.no_grad():
@@ -254,7 +266,7 @@ class SynapseSurrogate(SynapseModel, nn.Module):
         if self.population is not None:
             latents = self.population.given(x.reshape(-1), generator if self.with_spread else None)
         state = self._state(torch.cat([x.reshape(-1, 1).double(), latents], 1), shape, generator, dtype)
-        if generator is not None and self.with_noise:
+        if generator is not None and self.with_read:
             x = x - self._sampler.read_deviation(x) * standard_normal(tuple(x.shape), generator, dtype)
         for name in ("flicker", "trap"):
             if name in state:
@@ -289,7 +301,7 @@ class SynapseSurrogate(SynapseModel, nn.Module):
             in_double = Pulses.unchecked(count.double(), pulses.voltage, pulses.width)
             result = self._program({name: value.double() for name, value in state.items()}, in_double, generator)
             return {name: value.to(x.dtype) for name, value in result.items()}
-        drift, sampler = self._drift(x.dtype), self._sampler
+        drift, sampler = self._single.of(self.drift, x.dtype), self._sampler
         polarity = torch.where(count < 0, -1.0, 1.0).to(x.dtype) if len(self.polarities) > 1 else self._sign
         extra = self._extra(pulses, x)
         # Each device takes the number of steps that its own pulses need; further steps have zero pulses for it.
@@ -318,7 +330,7 @@ class SynapseSurrogate(SynapseModel, nn.Module):
         for name in ("flicker", "trap"):
             if name in state:
                 x = x + state[name]
-        if generator is not None and self.with_noise:
+        if generator is not None and self.with_read:
             noise = standard_normal(tuple(x.shape), generator, x.dtype)
             x = torch.addcmul(x, self._sampler.read_deviation(x), noise)
         return self.conductance(x)
@@ -336,10 +348,7 @@ class SynapseSurrogate(SynapseModel, nn.Module):
         return after
 
     def saturated(self, state: State) -> Tensor:
-        """Return True for devices outside the fitted range of states, where the drift is an extrapolation.
-
-        The result has the shape (devices...).
-        """
+        """Return True for devices outside the fitted range, where the drift extrapolates, shape (devices...)."""
         low, high = self.state_range
         return (state["state"] < low) | (state["state"] > high)
 
@@ -358,16 +367,6 @@ class SynapseSurrogate(SynapseModel, nn.Module):
     @property
     def _sampler(self) -> NoiseSampler:
         return NoiseSampler(self.noise_model, self.noise, self.state_range, self.telegraph)
-
-    def _drift(self, dtype: torch.dtype) -> Drift:
-        """Return the drift in the precision of the state; the copy in single precision is cached."""
-        if dtype == torch.float64:
-            return self.drift
-        versions = tuple(p._version for p in self.drift.parameters())
-        if self._single is None or self._single[0] != versions:  # weights were loaded or trained since
-            object.__setattr__(self, "_single", (versions, copy.deepcopy(self.drift).to(dtype).requires_grad_(False)))
-        assert self._single is not None
-        return self._single[1]
 
     @property
     def _weights_need_gradient(self) -> bool:

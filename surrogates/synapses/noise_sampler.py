@@ -95,3 +95,13 @@ def safe_sqrt(values: Tensor) -> Tensor:
         return values.sqrt()
     positive = values > 0
     return torch.where(positive, values, torch.ones_like(values)).sqrt() * positive
+
+
+def imperfection_switches(of_devices: bool) -> dict[str, tuple[str, ...]]:
+    """Return the switches of a surrogate that belong to each imperfection; the spread of one device is one of its cycles."""
+    return {
+        "device-to-device": ("with_spread",) if of_devices else (),
+        "cycle-to-cycle": ("with_noise",) if of_devices else ("with_noise", "with_spread"),
+        "telegraph noise": ("with_telegraph",),
+        "read noise": ("with_read",),
+    }

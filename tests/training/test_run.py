@@ -19,7 +19,7 @@ from spinode.errors import ConfigError
 from spinode.training import Learner, StreamConfig, train, train_seeds
 from spinode.training.data import batch_share
 from spinode.training.results.result import summary
-from spinode.training.stream_run import CHECKPOINT_FILE
+from spinode.training.resume import CHECKPOINT_FILE
 
 CONFIG = StreamConfig(epochs=2, batch_size=20, evaluate="all")
 
@@ -310,7 +310,7 @@ class Other(ToyLearner):
 @pytest.mark.parametrize(
     ("learner", "stream", "config", "message"),
     [
-        (Other(), ToyStream(), CONFIG, "is a checkpoint of 'toy', but the learner is 'other'"),
+        (Other(), ToyStream(), CONFIG, "learner.rule is 'toy' in the checkpoint and 'other' here"),
         (ToyLearner(rate=0.02), ToyStream(), CONFIG, r"rate is 0\.1 in the checkpoint and 0\.02 here"),
         (
             ToyLearner(),

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ...validation import number, one_of, whole_number
+from .bayesian_wrapper import Bayesian
 from .storage import StoredWeights
 
 #: Initial means are uniform within this over the root of the inputs of a unit, as in Bonnet et al.
@@ -165,7 +166,7 @@ class GateActivation(nn.Module):
 
 
 def gaussian_pairs(model: nn.Module) -> Iterator[tuple[nn.Parameter, nn.Parameter]]:
-    """Yield mean and sigma of each `BayesianLinear` of a model, for the optimisers."""
+    """Yield mean and sigma of each `BayesianLinear` and `Bayesian` of a model, for the optimisers."""
     for layer in model.modules():
-        if isinstance(layer, BayesianLinear):
+        if isinstance(layer, BayesianLinear | Bayesian):
             yield layer.mean, layer.sigma

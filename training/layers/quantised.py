@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ...validation import number, whole_number
-from ..rules.levels import nearest_level
+from ..rules.levels import Interval, nearest_level
 
 
 class _StraightThrough(torch.autograd.Function):
@@ -49,7 +49,32 @@ class SignActivation(nn.Module):
         return cast(Tensor, _Sign.apply(x))  # type: ignore[no-untyped-call]
 
 
-class QuantisedLinear(nn.Module):
+class Quantised(nn.Module):
+    """Base of layers whose weights are levels of hidden weights: the parameter `weight`, rounded by `quantised`.
+
+    Attributes:
+        interval: (spacing, levels), for `MetaplasticAdam`; None for the two levels -1 and 1.
+    """
+
+    weight: nn.Parameter
+    interval: Interval
+
+    def _make_hidden(self, shape: tuple[int, ...], levels: int, init_width: float, generator: torch.Generator | None) -> None:
+        levels = whole_number("levels", levels, 2)
+        init_width = number("init_width", init_width, 0, above=True)
+        self.interval = None if levels == 2 else (2 / (levels - 1), levels)
+        self.weight = nn.Parameter((torch.rand(shape, generator=generator) - 0.5) * init_width)
+
+    def quantised(self) -> Tensor:
+        """Return q(W), without gradient."""
+        return nearest_level(self.weight.detach(), self.interval)
+
+    def effective(self) -> Tensor:
+        """Return q(W) with the derivative 1 with respect to W."""
+        return straight_through(self.weight, self.quantised())
+
+
+class QuantisedLinear(Quantised):
     """y = x q(W)^T, without bias; q(W) is the nearest of `levels` levels, evenly spaced from -1 to 1, dq/dW = 1.
 
     The parameter `weight` is the hidden weight W, shape (outputs, inputs), which an optimiser changes freely. Shapes of x and
@@ -78,18 +103,11 @@ class QuantisedLinear(nn.Module):
         self, inputs: int, outputs: int, *, levels: int = 8, init_width: float = 1.0, generator: torch.Generator | None = None
     ) -> None:
         super().__init__()
-        levels = whole_number("levels", levels, 2)
-        init_width = number("init_width", init_width, 0, above=True)
-        self.interval = None if levels == 2 else (2 / (levels - 1), levels)
-        self.weight = nn.Parameter((torch.rand(outputs, inputs, generator=generator) - 0.5) * init_width)
-
-    def quantised(self) -> Tensor:
-        """Return q(W), without gradient."""
-        return nearest_level(self.weight.detach(), self.interval)
+        self._make_hidden((outputs, inputs), levels, init_width, generator)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return y; see the class."""
-        return nn.functional.linear(x, straight_through(self.weight, self.quantised()))
+        return nn.functional.linear(x, self.effective())
 
     def extra_repr(self) -> str:
         """Return the arguments that `print` shows."""

@@ -57,7 +57,7 @@ class StoredLevels(nn.Module):
         spacing = 2 * self.contrast if interval is None else interval[0]
         tolerance = max(spacing / 4, self.weights.step)
         if interval is None and not bidirectional:  # the target is out of reach on purpose: only the nearer edge matters
-            tolerance = 1.0 - min(3 * _read_noise(self.weights), 0.25)
+            tolerance = 1.0 - min(3 * read_noise(self.weights), 0.25)
         elif tolerance >= spacing / 2:
             raise ConfigError(
                 f"{type(synapse).__name__} moves by {self.weights.step:.3g} per pulse, and levels are {spacing:.3g} apart; use "
@@ -152,7 +152,7 @@ class StoredWeights(nn.Module):
     def noise(self) -> float:
         """Standard deviation of reads of the same devices, over all of them; 0 where reads are exact."""
         if self._noise is None:
-            self._noise = _read_noise(self.weights)
+            self._noise = read_noise(self.weights)
         return self._noise
 
 
@@ -188,7 +188,7 @@ def device_footprint(stores: Iterable[Any]) -> dict[str, float]:
     return figures
 
 
-def _read_noise(weights: DeviceWeights) -> float:
+def read_noise(weights: DeviceWeights) -> float:
     """Return the standard deviation of reads, from the difference of two reads of the same devices."""
     if not weights.noisy:
         return 0.0

@@ -147,7 +147,7 @@ class BayesianLearner(SteppingLearner):
             processes = distributed.get_world_size()
         if processes > 1 and (self.stores or getattr(self.layers[0], "sampling", "weights") == "local"):
             raise ConfigError("draws for each sample, and devices, cannot be shared by several processes; use processes=1.")
-        loss = self.finite(self.loss(self.flat(inputs), labels))
+        loss = self.finite(self.loss(self.flat(inputs), labels), inputs)
         self.optimiser.zero_grad()
         self.manual_backward(loss * processes)  # gradients are averaged over processes, but the loss is a sum
         self.optimiser.step()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -12,10 +13,14 @@ from torch import Tensor
 
 from ...contracts.task_stream import Task, TaskStream
 from ...errors import ConfigError
+from ...identity import module_parts
 from ...validation import seed_number
+from .diverged import likely_cause
 
 #: Batches between two logged losses: logging each would take as long as learning it.
 LOG_INTERVAL = 50
+#: Attributes of Lightning (its hyperparameters from the first use on), of `Learner` itself, and what `settings` returns.
+_NOT_IDENTITY = frozenset(vars(LightningModule())) | {"_hparams", "_hparams_initial", "_hparams_name", "origin", "_settings"}
 
 
 class Learner(LightningModule):
@@ -42,6 +47,8 @@ class Learner(LightningModule):
 
     def __init__(self, *, seed: int = 0) -> None:
         super().__init__()
+        #: Checkpoint of the newest run, and the identity of the learner when it began: a repeated call resumes.
+        self.origin: tuple[Path, Any] | None = None
         self.seed = seed_number("seed", seed)
         self.generator = torch.Generator().manual_seed(self.seed)
 
@@ -88,8 +95,20 @@ class Learner(LightningModule):
         """Consolidate a task; called after each task of a stream with boundaries, before the tests."""
 
     def settings(self) -> dict[str, Any]:
-        """Return the settings, plain numbers and names, with which a checkpoint must agree."""
+        """Return the settings, plain numbers and names, for messages and logs."""
         return {}
+
+    def identity_parts(self) -> dict[str, Any]:
+        """Return what a checkpoint must agree with: rule, settings and all attributes, weights and parts but Lightning's."""
+        return {"rule": self.rule, "settings": self.settings(), **module_parts(self, _NOT_IDENTITY)}
+
+    def likely_cause(self, inputs: Tensor) -> str:
+        """Return a sentence that names the setting to change after a loss that was not finite.
+
+        Args:
+            inputs: Inputs of the batch.
+        """
+        return likely_cause(self.settings(), inputs)
 
     def generators(self) -> Iterator[tuple[str, torch.Generator]]:
         """Yield the generators that a checkpoint contains, by name."""
@@ -115,10 +134,10 @@ class Learner(LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add what resuming needs besides weights and optimisers: tensors and plain values only."""
         states = {name: generator.get_state() for name, generator in self.generators()}
-        checkpoint["learner"] = {"rule": self.rule, "settings": self.settings(), "generators": states}
+        checkpoint["learner"] = {"generators": states}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Restore the generators; `check_checkpoint` has checked that the checkpoint is this learner's."""
+        """Restore the generators; `train` has checked that the checkpoint is this learner's."""
         for name, generator in self.generators():
             generator.set_state(checkpoint["learner"]["generators"][name])
 
@@ -146,36 +165,4 @@ def check_sizes(stream: TaskStream, features: int, classes: int) -> None:
         raise ConfigError(
             f"the stream {stream.name!r} has {stream_features} features and {stream_classes} classes, but the learner was made "
             f"for {features} and {classes}; make it from this stream."
-        )
-
-
-def check_checkpoint(learner: Learner, checkpoint: Any, path: Any) -> None:
-    """Check that a checkpoint was written by this learner, before any of it is changed.
-
-    Raises:
-        ConfigError: a checkpoint of another program, another rule, or other settings.
-    """
-    if not isinstance(checkpoint, dict) or "learner" not in checkpoint or "stream" not in checkpoint:
-        raise ConfigError(f"{path} is not a checkpoint of spinode.training; pass another folder, or delete it to start again.")
-    stored = checkpoint["learner"]
-    if stored["rule"] != learner.rule:
-        raise ConfigError(
-            f"{path} is a checkpoint of {stored['rule']!r}, but the learner is {learner.rule!r}; pass another folder, or "
-            "delete the checkpoint to start again."
-        )
-    check_same(stored["settings"], learner.settings(), path)
-
-
-def check_same(stored: dict[str, Any], own: dict[str, Any], path: Any) -> None:
-    """Raise a `ConfigError` that names the settings in which a checkpoint differs."""
-    names = sorted({*stored, *own})
-    different = [
-        f"{name} is {stored.get(name)!r} in the checkpoint and {own.get(name)!r} here"
-        for name in names
-        if stored.get(name) != own.get(name)
-    ]
-    if different:
-        raise ConfigError(
-            f"the checkpoint {path} has other settings: {'; '.join(different)}. Use the same settings, pass another folder, or "
-            "delete the checkpoint to start again."
         )

@@ -42,6 +42,8 @@ class MetaplasticReal(SteppingLearner):
         init_width: Width of the uniform distribution of initial hidden weights, centred on zero.
         norm: "batch"; or "none", which divides pre-activations by the root of the number of inputs instead, and also learns
             from single samples.
+        statistics: Mean and variance of the norms in tests: "running" averages of the task, as its authors use for real weights
+            and the default there; or those of the tested "batch", as published for binary weights and the default there.
         ewc: Strength of EWC by task on the (quantised) weights; 0 for none. Fisher information of 5000 samples, with mean and
             variance of the norms as constants.
         synapse: Model of the memory devices; None for exact weights.
@@ -63,6 +65,7 @@ class MetaplasticReal(SteppingLearner):
     norms: Any  # nn.ModuleList or None
     _levels: int | None = None
     _width = 0.1
+    _statistics = "running"
 
     def __init__(
         self,
@@ -74,6 +77,7 @@ class MetaplasticReal(SteppingLearner):
         weight_decay: float = 1e-7,
         init_width: float | None = None,
         norm: str = "batch",
+        statistics: str | None = None,
         ewc: float = 0.0,
         synapse: Synapse | None = None,
         seed: int = 0,
@@ -81,6 +85,7 @@ class MetaplasticReal(SteppingLearner):
         super().__init__(stream, seed=seed)
         sizes = layer_sizes(self.features, hidden, self.classes)
         norm = one_of("norm", norm, ("batch", "none"))
+        statistics = one_of("statistics", self._statistics if statistics is None else statistics, ("running", "batch"))
         if synapse is not None and self._levels is None:
             raise ConfigError("real weights with metaplastic Adam are a control on exact weights; use bnn or qnn for devices.")
         self._m = _per_layer(metaplasticity, len(sizes) - 1)
@@ -91,6 +96,7 @@ class MetaplasticReal(SteppingLearner):
             "weight_decay": number("weight_decay", weight_decay, 0),
             "init_width": number("init_width", self._width if init_width is None else init_width, 0, above=True),
             "norm": norm,
+            "statistics": statistics,
             "ewc": number("ewc", ewc, 0),
             "synapse": "ideal" if synapse is None else repr(synapse),
         }
@@ -102,7 +108,9 @@ class MetaplasticReal(SteppingLearner):
         self.views = ("task", "shared") if norm == "batch" and self._boundaries else ("shared",)
         self.layers = nn.ModuleList(self._layer(*shape) for shape in pairwise(sizes))
         tasks = len(stream) if self._boundaries else 0
-        self.norms = nn.ModuleList(TaskNorm(units, tasks) for units in sizes[1:]) if norm == "batch" else None
+        self.norms = None
+        if norm == "batch":
+            self.norms = nn.ModuleList(TaskNorm(units, tasks, running=statistics == "running") for units in sizes[1:])
         self.activation = nn.ReLU() if self._levels is None else SignActivation()
         self.stores = nn.ModuleList()
         self._new_optimiser()
@@ -253,6 +261,7 @@ class MetaplasticBNN(MetaplasticReal):
 
     rule = "bnn"
     _levels: int | None = 2
+    _statistics = "batch"
 
     def __init__(
         self, stream: TaskStream, *, storage: str = "digital", synapse: Synapse | None = None, **settings: Any

@@ -119,7 +119,11 @@ class OnlineLearner(Learner):
                 f"OnlineLearner learns one sample at a time, but batch_size is {batch_size}; pass StreamConfig(batch_size=1), "
                 "or use BayesianLearner or PlainLearner for mini-batches."
             )
-        return run_online(self._rule, self.weights(), self._rows(inputs), labels, generator=self.generator).mean()
+        rows = self._rows(inputs)
+        try:
+            return run_online(self._rule, self.weights(), rows, labels, generator=self.generator).mean()
+        except FitError as error:
+            raise FitError(f"{error} {self.likely_cause(rows)}") from None
 
     def _rows(self, inputs: Tensor) -> Tensor:
         return inputs.flatten(1).to(next(self.buffers()))

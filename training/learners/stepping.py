@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ...contracts.task_stream import TaskStream
 from ...errors import ConfigError, FitError
+from .diverged import likely_cause
 from .learner import Learner, check_sizes, stream_sizes
 
 
@@ -47,23 +48,31 @@ class SteppingLearner(Learner):
 
     def learn(self, inputs: Tensor, labels: Tensor, batch_size: int) -> Tensor:
         """Take one step of the optimiser."""
-        loss = self.finite(self.loss(self.flat(inputs), labels))
+        loss = self.finite(self.loss(self.flat(inputs), labels), inputs)
         self.optimiser.zero_grad()
         self.manual_backward(loss)  # averages gradients over processes
         self.step()
         return loss.detach()
 
-    def finite(self, loss: Tensor) -> Tensor:
-        """Return the loss if it is finite.
+    def finite(self, loss: Tensor, inputs: Tensor) -> Tensor:
+        """Return the loss of a batch of inputs if it is finite.
 
         Raises:
-            FitError: it is not; the weights are those before the step.
+            FitError: it is not; the weights are those before the step. The setting most likely to blame is named.
         """
-        if not math.isfinite(float(loss.detach())):
-            raise FitError(
-                f"{self.rule} diverged: the loss of a batch is {float(loss.detach())}. Use smaller rates; check the inputs."
-            )
+        value = float(loss.detach())
+        if not math.isfinite(value):
+            raise FitError(f"{self.rule} diverged: the loss of a batch is {value}. {self.likely_cause(inputs)}")
         return loss
+
+    def likely_cause(self, inputs: Tensor) -> str:
+        """Return a sentence that names the setting to change after a loss that was not finite."""
+        elastic = getattr(self, "elastic", None)
+        if elastic is None or not isinstance(self.optimiser, torch.optim.SGD):
+            return super().likely_cause(inputs)
+        largest = max(float(each.max()) for each in elastic.importance)
+        stiffness = float(self.optimiser.param_groups[0]["lr"]) * elastic.strength * largest
+        return likely_cause(self.settings(), inputs, stiffness=stiffness)
 
     def step(self) -> None:
         """Apply the gradients."""

@@ -32,6 +32,8 @@ class StreamResult:
             each of the last tasks with the tests of that task; and the uncertainties [bit] of the tests of the newest task
             ("newest epistemic", ...) and of the out-of-distribution tests ("ood epistemic", ...).
         footprint: Cost of the rule, such as memory.
+        epochs: Passes over each task; fewer than requested where a callback stopped the task early.
+        continued: Where the run was continued with other settings (`continue_from`), and with which.
     """
 
     rule: str
@@ -42,6 +44,8 @@ class StreamResult:
     seconds: tuple[float, ...] = ()
     detection: dict[str, Tensor] = field(default_factory=dict)
     footprint: dict[str, float] = field(default_factory=dict)
+    epochs: tuple[int, ...] = ()
+    continued: tuple[str, ...] = ()
 
     @property
     def accuracy(self) -> AccuracyMatrix:
@@ -83,9 +87,11 @@ class StreamResult:
         write_atomically(where / "result.json", (json.dumps(self.as_dict(), indent=1) + "\n").encode())
 
     def as_dict(self) -> dict[str, Any]:
-        """Return names, figures and seconds of each task, for JSON."""
+        """Return names, figures, seconds and epochs of each task, and what changed where the run was continued, for JSON."""
         names = {"rule": self.rule, "stream": self.stream, "seed": self.seed, "tasks": len(self.accuracy)}
-        return {**names, "figures": self.figures(), "seconds by task": [round(seconds, 3) for seconds in self.seconds]}
+        by_task = {"seconds by task": [round(seconds, 3) for seconds in self.seconds], "epochs by task": list(self.epochs)}
+        continued = {"continued": list(self.continued)} if self.continued else {}
+        return {**names, "figures": self.figures(), **by_task, **continued}
 
 
 def _figures(matrix: AccuracyMatrix, recent: int) -> dict[str, float]:

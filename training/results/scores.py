@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -52,18 +52,24 @@ class Scores:
 
     def test_after(self, learner: Learner, index: int) -> None:
         """Test the learner after task `index`."""
-        is_last = index + 1 == self.tasks
-        if self.config.evaluate == "all":
-            tested = range(self.tasks)
-        else:
-            count = {"newest": 1, "recent": self.config.recent}.get(self.config.evaluate, self.tasks)
-            first = 0 if is_last else max(0, index + 1 - count)
-            tested = range(first, index + 1)
-        for task in tested:
+        for task in self._tested(index):
             for view, matrix in self.matrices.items():
                 matrix.values[index, task] = self._accuracy(learner, task, index + 1, view)
-        if self.ood is not None and index + self.config.recent >= self.tasks:
+        if self.ood is not None and index >= self._first_detection:
             self._detect(learner, self.ood, index)
+
+    def _tested(self, index: int) -> range:
+        """Return the tasks that are tested after task `index`."""
+        if self.config.evaluate == "all":
+            return range(self.tasks)
+        count = {"newest": 1, "recent": self.config.recent}.get(self.config.evaluate, self.tasks)
+        is_last = index + 1 == self.tasks
+        return range(0 if is_last else max(0, index + 1 - count), index + 1)
+
+    @property
+    def _first_detection(self) -> int:
+        """The first task after which out-of-distribution samples are detected."""
+        return max(0, self.tasks - self.config.recent)
 
     def newest(self, index: int) -> dict[str, float]:
         """Return the accuracy on task `index` after it was learned and the mean over the recent tasks, for each view."""
@@ -99,7 +105,8 @@ class Scores:
                 batch = batch.to(learner.device)
                 log_p = learner.log_probabilities(batch, generator=generator, task=index, view=view)
                 if bool(log_p.isnan().any()):
-                    raise FitError(f"{learner.rule} diverged: its response to task {index} is NaN. Use smaller rates.")
+                    cause = learner.likely_cause(batch)
+                    raise FitError(f"{learner.rule} diverged: its response to task {index} is NaN. {cause}")
                 yield log_p
         learner.train(was_training)
 
@@ -126,8 +133,14 @@ class Scores:
 
     # --- result and state ---------------------------------------------------------------------------------------------
 
-    def result(self, learner: Learner) -> StreamResult:
-        """Return the result of the run."""
+    def result(self, learner: Learner, epochs: Sequence[int], continued: Sequence[str]) -> StreamResult:
+        """Return the result of the run.
+
+        Args:
+            learner: The learner.
+            epochs: Passes over each task.
+            continued: Where the run was continued with other settings, and with which.
+        """
         return StreamResult(
             rule=learner.rule,
             stream=self.stream.name,
@@ -137,6 +150,8 @@ class Scores:
             seconds=tuple(self.seconds),
             detection=dict(self.detection),
             footprint=learner.footprint(),
+            epochs=tuple(epochs),
+            continued=tuple(continued),
         )
 
     def state_dict(self) -> dict[str, Any]:
@@ -147,10 +162,25 @@ class Scores:
         }
         return {"matrices": matrices, "seconds": list(self.seconds), "detection": self.detection}
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore what `state_dict` returned."""
+    def load_state_dict(self, state: dict[str, Any], finished: int) -> None:
+        """Restore what `state_dict` returned, also of a run over fewer tasks, whose last tests a longer one does not have.
+
+        Args:
+            state: The state.
+            finished: Number of tasks whose results are restored.
+        """
         for view, stored in state["matrices"].items():
-            self.matrices[view] = AccuracyMatrix(
-                stored["values"].numpy().astype(np.float64), stored["untrained"].numpy().astype(np.float64)
-            )
-        self.seconds, self.detection = list(state["seconds"]), dict(state["detection"])
+            matrix, values, untrained = self.matrices[view], stored["values"].numpy(), stored["untrained"].numpy()
+            shared = min(self.tasks, len(values))
+            for index in range(finished):
+                tested = [task for task in self._tested(index) if task < shared]
+                matrix.values[index, tested] = values[index, tested]
+            if self.config.evaluate == "all":
+                matrix.untrained[:shared] = untrained[:shared]
+        self.seconds = list(state["seconds"])[:finished]
+        self.detection = dict(state["detection"])
+        for name, areas in state["detection"].items():
+            if name.startswith("auc "):  # one for each of the last tasks
+                after = range(len(state["seconds"]) - len(areas), len(state["seconds"]))
+                kept = [self._first_detection <= index < finished for index in after]
+                self.detection[name] = areas[torch.tensor(kept, dtype=torch.bool)]

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from ...errors import ConfigError
 from ...validation import flag, number
@@ -47,7 +47,8 @@ class MESU(_GaussianOptimizer):
         prior_mean: Mean of the prior.
         prior_sigma: Sigma of the prior.
         memory: N, in batches; infinite never forgets.
-        clamp: Both gradients are clipped to +-clamp / |s|; 0 for no clipping.
+        clamp: Both gradients are clipped to +-clamp / |s|, so that no step is larger than clamp times rate times |s|; 0 for no
+            clipping, as in the published runs on single samples. Unclipped sums over a batch can diverge.
 
     Raises:
         ConfigError: no pairs, or settings out of range.
@@ -75,7 +76,7 @@ class MESU(_GaussianOptimizer):
         prior_mean: float = 0.0,
         prior_sigma: float = 1.0,
         memory: float = 300_000.0,
-        clamp: float = 0.0,
+        clamp: float = 1.0,
     ) -> None:
         defaults = {
             "mean_rate": number("mean_rate of MESU", mean_rate, 0),
@@ -89,9 +90,7 @@ class MESU(_GaussianOptimizer):
 
     def _update_pair(self, mean: nn.Parameter, sigma: nn.Parameter, group: dict[str, Any]) -> None:
         mean_grad, sigma_grad = gradient_of(mean), gradient_of(sigma)
-        if group["clamp"]:
-            bound = group["clamp"] / sigma.abs()
-            mean_grad, sigma_grad = mean_grad.clamp(-bound, bound), sigma_grad.clamp(-bound, bound)
+        mean_grad, sigma_grad = _clipped(mean_grad, sigma_grad, sigma, group["clamp"])
         variance, prior_variance = sigma.square(), group["prior_sigma"] ** 2
         forget = 1 / (group["memory"] * prior_variance)
         mean.add_(variance * (forget * (group["prior_mean"] - mean) - mean_grad), alpha=group["mean_rate"])
@@ -181,6 +180,8 @@ class BGD(_GaussianOptimizer):
     Args:
         pairs: Means and sigmas, `gaussian_pairs(model)`.
         mean_rate: Learning rate of the means.
+        clamp: Both gradients are clipped to +-clamp / s, so that no step is much larger than s; 0 for no clipping, as
+            published. Unclipped sums over a batch can diverge.
         published_code: s <- s (2 - u - sqrt(1 + u^2)) instead: the sign error in the code behind the figures of the MESU paper.
 
     Raises:
@@ -189,18 +190,30 @@ class BGD(_GaussianOptimizer):
     Source: Zeno et al., Neural Computation 33, 3139 (2021).
     """
 
-    def __init__(self, pairs: Iterable[Pair], *, mean_rate: float = 1.0, published_code: bool = False) -> None:
+    def __init__(
+        self, pairs: Iterable[Pair], *, mean_rate: float = 1.0, clamp: float = 1.0, published_code: bool = False
+    ) -> None:
         defaults = {
             "mean_rate": number("mean_rate of BGD", mean_rate, 0),
+            "clamp": number("clamp of BGD", clamp, 0),
             "published_code": flag("published_code of BGD", published_code),
         }
         super().__init__(pairs, defaults)
 
     def _update_pair(self, mean: nn.Parameter, sigma: nn.Parameter, group: dict[str, Any]) -> None:
-        u = sigma * gradient_of(sigma) / 2
+        mean_grad, sigma_grad = _clipped(gradient_of(mean), gradient_of(sigma), sigma, group["clamp"])
+        u = sigma * sigma_grad / 2
         root = (1 + u.square()).sqrt()
-        mean.sub_(sigma.square() * gradient_of(mean), alpha=group["mean_rate"])
+        mean.sub_(sigma.square() * mean_grad, alpha=group["mean_rate"])
         sigma.mul_(2 - u - root if group["published_code"] else root - u)
+
+
+def _clipped(mean_grad: Tensor, sigma_grad: Tensor, sigma: Tensor, clamp: float) -> tuple[Tensor, Tensor]:
+    """Return both gradients, clipped to +-clamp / |sigma| unless clamp is 0."""
+    if not clamp:
+        return mean_grad, sigma_grad
+    bound = clamp / sigma.abs()
+    return mean_grad.clamp(-bound, bound), sigma_grad.clamp(-bound, bound)
 
 
 class BiMU(RuleOptimizer):

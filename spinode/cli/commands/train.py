@@ -8,6 +8,7 @@ import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 SUMMARY = "train a network on a stream of tasks, on exact weights or on devices"
 #: Seconds between two checkpoints: what an interrupt costs at most.
 CHECKPOINT_EVERY = 10.0
+#: Attributes of a recipe that shape a run.
+_SHAPING = ("rule", "stream", "settings", "stream_settings", "run", "synapse", "ood")
 
 
 def add_arguments(parser: Parser) -> None:
@@ -65,6 +68,11 @@ def add_arguments(parser: Parser) -> None:
     parser.add_argument("--images", metavar="FOLDER", help="folder of the image files")
     parser.add_argument("--save", metavar="FOLDER", help="folder of results, plots, checkpoints and recipe.yaml")
     add_checkpoint(parser, "FOLDER", "that of --save; none without")
+    parser.add_argument(
+        "--continue-from",
+        metavar="FOLDER",
+        help="folder of checkpoints, which may be that of --save, to continue with more tasks, more epochs or other settings",
+    )
     parser.add_argument("--log", choices=("csv", "tensorboard"), help="log losses and accuracies into --save")
     parser.add_argument(
         "--processes", type=parse_value, default=1, metavar="N", help="processes that share each batch (default: 1)"
@@ -86,7 +94,6 @@ def run(arguments: Any) -> None:
         _check_log(arguments.log, folder)
     if folder is not None:
         make_folder(folder)
-        recipe.save(folder / "recipe.yaml")
     results = []
     try:
         for seed in recipe.seeds:
@@ -106,6 +113,7 @@ def run(arguments: Any) -> None:
     if folder is not None:
         words = ["spinode", "train", "--recipe", str(folder / "recipe.yaml")]
         words += ["--images", arguments.images] if arguments.images else []
+        words += ["--continue-from", arguments.continue_from] if arguments.continue_from else []
         print(f"saved {folder}; again with: {shlex.join(words)}")
 
 
@@ -114,6 +122,7 @@ def _run_seed(recipe: Recipe, seed: int, folder: Path | None, arguments: Any) ->
 
     place = None if folder is None else folder / f"seed-{seed}"
     checkpoint = place if arguments.checkpoint is None else Path(arguments.checkpoint) / f"seed-{seed}"
+    source = None if arguments.continue_from is None else Path(arguments.continue_from) / f"seed-{seed}"
     quiet = arguments.json or arguments.quiet
     if not quiet:
         print(f"{recipe.rule} on {recipe.stream}, {recipe.synapse} weights, seed {seed}", flush=True)
@@ -132,6 +141,8 @@ def _run_seed(recipe: Recipe, seed: int, folder: Path | None, arguments: Any) ->
         seed,
         images=arguments.images,
         checkpoint=checkpoint,
+        continue_from=source,
+        started=None if folder is None else partial(_save_recipe, recipe, folder, source is not None),
         progress=None if quiet else progress,
         checkpoint_every=CHECKPOINT_EVERY,
         processes=arguments.processes,
@@ -145,6 +156,26 @@ def _run_seed(recipe: Recipe, seed: int, folder: Path | None, arguments: Any) ->
         result.save(place)
         save_plots(result, place)
     return result
+
+
+def _save_recipe(recipe: Recipe, folder: Path, is_continued: bool) -> None:
+    """Write the recipe of accepted runs into their folder; there is one recipe for the runs of all seeds.
+
+    Raises:
+        ConfigError: the folder contains runs of another recipe.
+    """
+    from ...differences import describe_differences, differences
+    from ...identity import identity_of
+    from ...training.recipe import load_recipe
+
+    path = folder / "recipe.yaml"
+    if path.exists() and not is_continued and any(folder.glob("seed-*/checkpoint.ckpt")):
+        before, now = ({name: getattr(each, name) for name in _SHAPING} for each in (load_recipe(path), recipe))
+        if different := differences(identity_of(before), identity_of(now)):
+            raise ConfigError(
+                f"{folder} contains runs of another recipe: {describe_differences(different)}. Pass another folder to --save."
+            )
+    recipe.save(path)
 
 
 def _print_line(line: str) -> None:

@@ -19,13 +19,13 @@ class Checkpoint:
 
     Args:
         path: File, or None.
-        identity: What shaped the result (data, settings, field), as plain JSON; a file with another identity is refused.
+        identity: What shapes the result: data, settings, field; a file with another identity is refused.
 
     Attributes:
         every: Seconds between two writes of an unfinished stage, and so the largest loss of a killed run.
 
     Raises:
-        FitError: the file is damaged, or belongs to other data or settings.
+        FitError: the file is damaged, or belongs to other data, settings or code.
         TraceError: the file cannot be written.
     """
 

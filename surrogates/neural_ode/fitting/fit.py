@@ -98,8 +98,8 @@ def fit(
     traces = data if isinstance(data, TraceSet) else TraceSet(data)
     report = progress or (lambda line: None)
     on_grid = on_common_grid(traces, config, report)
-    build = vector_field or default_field(config)
-    stored = Checkpoint(checkpoint, _identity(traces, config, build))
+    field = {} if vector_field is None else {"vector_field": vector_field, "built": _built(vector_field)}
+    stored = Checkpoint(checkpoint, {"config": config, "data": traces, **field})
     if config.embedding == "latent":
         surrogate = fit_latent(on_grid, config, report)
         calibrate(surrogate, on_grid, config.validation)
@@ -198,25 +198,11 @@ def _fit_adam_restarts(
     return surrogate
 
 
-def _identity(traces: TraceSet, config: FitConfig, build: FieldBuilder) -> dict[str, Any]:
-    """Return everything that shapes the result, as plain JSON; a checkpoint with another identity is refused."""
-    return {
-        "data": traces.fingerprint(),
-        "interpolation": [dict(trace.interpolation) for trace in traces],
-        # The order of the channels is not part of the fingerprint, but it shapes the weights.
-        "channels": [list(getattr(traces[0], role)) for role in ("drive", "output", "parameters")],
-        "config": config.to_dict(),
-        "field": _field_identity(build),
-    }
-
-
-def _field_identity(build: FieldBuilder) -> str:
-    """Describe what a builder builds: the same text for two runs of one program, another for another network."""
+def _built(build: FieldBuilder) -> torch.nn.Module:
+    """Return what a builder builds, the same for each call; a builder may choose it in ways that its code does not show."""
     with torch.random.fork_rng(devices=[]):
-        field = build(2, 1, 1, torch.Generator().manual_seed(0))
-    shapes = {name: list(value.shape) for name, value in field.state_dict().items()}
-    activation = [getattr(module, "activation", None) for module in field.modules()]
-    return f"{getattr(build, '__qualname__', type(build).__qualname__)} {field!r} {shapes} {activation}"
+        torch.manual_seed(0)
+        return build(2, 1, 1, torch.Generator().manual_seed(0))
 
 
 def _run_adam(

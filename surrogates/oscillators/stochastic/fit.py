@@ -96,16 +96,7 @@ def fit_stochastic(
     traces = TraceSet(_checked(data))
     interval = _sample_interval(traces)
     split = _split(traces, config)
-    first = traces[0]
-    store = Checkpoint(
-        checkpoint,
-        {
-            "data": traces.fingerprint(),
-            # The fingerprint of the data does not depend on the order of the channels; the weights do.
-            "channels": [list(first.drive), list(first.output)],
-            "config": config.to_dict(),
-        },
-    )
+    store = Checkpoint(checkpoint, {"config": config, "data": traces})
     scores: dict[int, float] = {}
     chosen: tuple[int, _Fitted] | None = None
     for order in ORDERS if config.order is None else (config.order,):
@@ -114,7 +105,7 @@ def fit_stochastic(
         if chosen is None or fitted.score > chosen[1].score + MIN_GAIN:
             chosen = (order, fitted)
     assert chosen is not None
-    surrogate = _surrogate(*chosen, split, _ports(first), interval)
+    surrogate = _surrogate(*chosen, split, _ports(traces[0]), interval)
     surrogate.record = {
         "config": config.to_dict(),
         "validation log likelihood by order": {str(order): score for order, score in scores.items()},

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from scipy.stats import binomtest, chi2
+from torch.utils.data import Dataset, Subset
 
 from spinode.contracts.task_stream import Task
 from spinode.datasets import (
@@ -248,11 +249,9 @@ def test_invalid_groups_are_refused():
     )
     for images, groups, message in (
         (DIGITS, 3, "10 classes do not divide into groups of 3"),
-        (DIGITS, 1, "groups is 1; expected a whole number from 2 to 10"),
+        (DIGITS, 0, "groups is 0; expected a whole number from 1 to 10"),
         (DIGITS, 11, "groups is 11"),
-        (DIGITS, ((0, 1), (2,)), r"group \(2,\) has fewer than two classes"),
-        (DIGITS, (0, 1), r"group \(0,\) has fewer than two classes"),
-        (DIGITS, ((0, 1), ()), r"group \(\) has fewer than two classes"),
+        (DIGITS, ((0, 1), ()), "a group is empty; expected at least one class"),
         (DIGITS, ((0, 0),), "contains a class twice"),
         (DIGITS, ((0, 10),), "expected a whole number from 0 to 9"),
         (DIGITS, ((0, 1.5),), "expected a whole number from 0 to 9"),
@@ -287,20 +286,6 @@ def test_subset_is_not_sorted_by_class():
     labels = Subsets(DIGITS, parts=1)[0].labels
     equal = int((labels[1:] == labels[:-1]).sum())
     assert binomtest(equal, 119, 11 / 119).pvalue > 1e-6
-
-
-def test_too_many_subsets_are_refused():
-    unbalanced = images_from_arrays(
-        DIGITS.train_images, torch.tensor([1] * 5 + [0] * 115), DIGITS.test_images, DIGITS.test_labels * 0
-    )
-    assert len(Subsets(unbalanced, parts=5)) == 5
-    with pytest.raises(ConfigError, match="with parts=6 of 120 images, 1 subsets would have a single class"):
-        Subsets(unbalanced, parts=6)
-    with pytest.raises(ConfigError, match="with parts=120 of 120 images, 120 subsets would have"):
-        Subsets(DIGITS, parts=120)
-    for parts in (0, 121, 2.0):
-        with pytest.raises(ConfigError, match=f"parts is {parts}; expected a whole number from 1 to 120"):
-            Subsets(DIGITS, parts=parts)
 
 
 # Continuous
@@ -411,9 +396,8 @@ def test_invalid_arrays_are_refused():
     for tasks, settings, message in (
         ([], {}, "tasks is empty"),
         (7, {}, "tasks has type int; expected a list"),
-        ([(x, y)], {}, "task 0 is a tuple; expected a Task, or"),
+        ([(x, y)], {}, r"task 0 is a tuple; expected a Task, \(inputs, labels, test inputs, test labels\), or"),
         ([(x.astype(np.uint8), y, a, b)], {}, r"inputs of task 0 have type torch.uint8.*images_from_arrays"),
-        ([(x, y * 0, a, b)], {}, "all 40 training labels of task 'task 0' are 0"),
         ([(x, y - 1, a, b)], {}, "a label .* is -1"),
         ([(x, y / 2, a, b)], {}, "labels of 'task 0' are not whole numbers"),
         ([(x * np.nan, y, a, b)], {}, "NaN or infinite"),
@@ -458,9 +442,58 @@ def test_invalid_numbers_are_refused():
         Subsets(DIGITS, parts=2, seed="a")
 
 
-def test_single_class_is_refused():
-    same = images_from_arrays(DIGITS.train_images, [0] * 120, DIGITS.test_images, [0] * 60)
-    with pytest.raises(
-        ConfigError, match="all 120 training labels of task 'permutation 0' are 0; expected at least two classes"
-    ):
-        PermutedTasks(same)[0]
+# Tasks of one class, labels of any width, datasets of torch
+
+
+def test_one_class_a_task():
+    stream = ClassSplit(DIGITS, groups=1)
+    assert (len(stream), stream.classes) == (DIGITS.classes, DIGITS.classes)
+    assert [task.labels.unique().tolist() for task in stream] == [[label] for label in range(DIGITS.classes)]
+    assert [task.test_labels.unique().tolist() for task in ClassSplit(DIGITS, groups=((2,), (0, 1)))] == [[2], [0, 1]]
+    with pytest.raises(ConfigError, match="all groups have one class, and relabel=True would call each of them 0"):
+        ClassSplit(DIGITS, groups=1, relabel=True)
+
+
+@pytest.mark.parametrize("dtype", ["int8", "uint8", "int16", "int32", "int64", "float64"])
+def test_labels_of_any_width(dtype):
+    x, y, a, b = blobs(0)
+    task = TaskList([(x, y.astype(dtype), a, b.astype(dtype))])[0]
+    assert task.labels.dtype == task.test_labels.dtype == torch.int64
+    assert task.labels.tolist() == y.tolist()
+
+
+class Squares(Dataset):
+    """Samples as torchvision returns them: a tensor, and the label as a plain number."""
+
+    def __init__(self, samples, item=lambda i: (torch.full((1, 2, 2), float(i)), i % 3)):
+        self.samples, self.item = samples, item
+
+    def __len__(self):
+        return self.samples
+
+    def __getitem__(self, index):
+        return self.item(index)
+
+
+def test_datasets_of_torch_become_tasks():
+    stream = TaskList([(Squares(7), Squares(4)), (Subset(Squares(9), [8, 1]), Squares(4))])
+    assert (stream.shape, stream.classes, len(stream[0]), len(stream[1])) == ((1, 2, 2), 3, 7, 2)
+    assert stream[1].inputs[:, 0, 0, 0].tolist() == [8.0, 1.0]
+    assert stream[0].labels.tolist() == [0, 1, 2, 0, 1, 2, 0]
+
+
+@pytest.mark.parametrize(
+    ("dataset", "message"),
+    [
+        (Squares(0), "has no samples or no length"),
+        (
+            Squares(2, lambda i: torch.zeros(3)),
+            r"sample 0 of the training set of task 0 is a Tensor; expected \(input",
+        ),
+        (Squares(2, lambda i: ("picture", 1)), r"input 0 .* is a str; expected a tensor: pass transform=ToTensor\(\)"),
+        (Squares(2, lambda i: (torch.zeros(i + 1), 0)), r"have the shapes \(1,\) and \(2,\)"),
+    ],
+)
+def test_datasets_without_labelled_tensors_are_refused(dataset, message):
+    with pytest.raises(ConfigError, match=message):
+        TaskList([(dataset, Squares(4))])

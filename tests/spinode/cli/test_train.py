@@ -15,7 +15,8 @@ from spinode.cli.commands import train as command
 
 #: Plain gradient descent on small generated images: a second.
 SMALL = ["--stream", "made-digits", "--tasks", "3", "--batch-size", "20"]
-SMALL += ["--set-stream", "train=400", "--set-stream", "test=100"]
+IMAGES = ["--set-stream", "train=400", "--set-stream", "test=100"]
+SMALL += IMAGES
 
 
 def small_with(*words):
@@ -79,6 +80,42 @@ def test_finished_run_is_returned_and_other_settings_are_refused(small, tmp_path
     assert "rate is 0.002 in the checkpoint and 0.5 here" in err
 
 
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--set", "rate=0.5"], "rate is 0.002 in the checkpoint and 0.5 here"),
+        ([*IMAGES, "--set-stream", "scale=unit"], "stream.scale is 'standard' in the checkpoint and 'unit' here"),
+        (["--set-stream", "seed=3"], "stream.seed is 0 in the checkpoint and 3 here"),
+        (["--seed", "1", "--set", "rate=0.5"], "contains runs of another recipe: settings.rate is 0.002 in the checkpoint"),
+        (["--tasks", "4", "--continue-from", "FOLDER", *IMAGES, "--set-stream", "scale=unit"], "task 0 of the stream"),
+    ],
+)
+def test_a_refused_run_leaves_the_folder_as_it_was(small, tmp_path, words, message):
+    assert small("sgd", "--save", tmp_path, "--set", "rate=0.002")[0] == 0
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    words = [str(tmp_path) if word == "FOLDER" else word for word in words]
+    rate = [] if "rate=0.5" in words else ["--set", "rate=0.002"]
+    code, _out, err = small("sgd", "--save", tmp_path, *rate, *words)
+    assert code == 2
+    assert message in err
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+
+
+def test_a_run_is_continued_with_more_tasks(small, tmp_path):
+    small("sgd", "--save", tmp_path, "--tasks", 2)
+    code, out, err = small("sgd", "--save", tmp_path, "--tasks", 3, "--continue-from", tmp_path)
+    assert (code, err) == (0, "")
+    assert "task 2 of 3" not in out
+    assert f"again with: spinode train --recipe {tmp_path / 'recipe.yaml'} --continue-from {tmp_path}" in out
+    continued = json.loads((tmp_path / "seed-0" / "result.json").read_text())
+    assert "stream.tasks 2 -> 3" in continued["continued"][0]
+    small("sgd", "--save", tmp_path / "whole", "--tasks", 3)
+    whole = json.loads((tmp_path / "whole" / "seed-0" / "result.json").read_text())
+    for name, value in whole["figures"].items():
+        if "seconds" not in name:
+            assert continued["figures"][name] == value, name
+
+
 def test_one_seed_and_quiet(small):
     code, out, err = small("sgd", "--seed", 3, "--quiet")
     assert (code, err) == (0, "")
@@ -138,7 +175,7 @@ def test_rules_that_forget_by_design_are_marked(small):
         (["sgd", "--recipe", "mesu-size"], "both the rule sgd and --recipe mesu-size were given"),
         (["--recipe", "nope"], "there is no recipe 'nope'; pass a .yaml file, or one of: "),
         (["--recipe", "mesu-size:nope"], "has no variant 'nope'"),
-        (["sgd", "--stream", "nope"], "stream is 'nope'; expected one of class-mnist, continuous-mnist, "),
+        (["sgd", "--stream", "nope"], "stream is 'nope'; expected one of cifar-10, class-cifar-10, "),
         (["sgd", *small_with("--tasks", "0")], "tasks is 0"),
         (["sgd", *SMALL, "--epochs", "x"], "epochs is 'x'; expected a whole number"),
         (["sgd", *SMALL, "--set", "rate"], "--settings 'rate' has no '='; expected NAME=VALUE"),

@@ -45,7 +45,7 @@ class TestShifted(StreamContract):
         ({"labels": LABELS - 1}, "a label of the training set of task 'a' is -1"),
         ({"inputs": INPUTS / 0}, "inputs of the training set of task 'a' contain NaN or infinite values"),
         ({"test_inputs": torch.ones(6, 3)}, r"training inputs of shape \(2,\) and test inputs of shape \(3,\)"),
-        ({"labels": torch.ones(6).long()}, "all 6 training labels of task 'a' are 1; expected at least two classes"),
+        ({"labels": LABELS.float()}, "labels of the training set of task 'a' have type torch.float32 .* of an integer type"),
     ],
 )
 def test_invalid_tasks_are_refused(changes, message):
@@ -53,6 +53,13 @@ def test_invalid_tasks_are_refused(changes, message):
     assert len(Task("a", **valid)) == 6
     with pytest.raises(ConfigError, match=message):
         Task("a", **{**valid, **changes})
+
+
+def test_labels_of_any_integer_type_and_of_one_class():
+    one_class = torch.ones(6, dtype=torch.uint8)
+    task = Task("a", INPUTS, one_class, INPUTS, LABELS.to(torch.int16))
+    assert (task.labels.dtype, task.test_labels.dtype) == (torch.int64, torch.int64)
+    assert (task.labels.tolist(), task.test_labels.tolist()) == ([1] * 6, LABELS.tolist())
 
 
 def test_number_of_tasks():

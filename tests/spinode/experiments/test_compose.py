@@ -8,7 +8,7 @@ import pytest
 from spinode.contracts.stream_registry import registered_streams
 from spinode.datasets import made_digits
 from spinode.datasets.streams.permuted import build_permuted
-from spinode.datasets.streams.sequence import build_sequence
+from spinode.datasets.streams.sequence import build_colours, build_sequence
 from spinode.datasets.streams.subsets import build_subsets
 from spinode.errors import ConfigError
 from spinode.experiments.compose import default_recipe, run_recipe
@@ -41,14 +41,23 @@ def test_shipped_recipe_composes_and_runs(name, monkeypatch):
     """On two tasks of a few generated digits: all names are known, and the learner accepts all settings."""
     monkeypatch.setattr("spinode.experiments.registry.load_images", lambda *_: made_digits(train=40, test=20))
     recipe = load_recipe(name)
-    stream = {build_permuted: 2, build_sequence: None, build_subsets: 1}[registered_streams()[recipe.stream].build]
+    stream = {build_permuted: 2, build_sequence: None, build_colours: None, build_subsets: 1}[
+        registered_streams()[recipe.stream].build
+    ]
     run = {**recipe.run, "epochs": 1, "tasks": stream, "batch_size": min(recipe.run["batch_size"], 20)}
     small = Recipe(
         **{
             **{key: getattr(recipe, key) for key in ("rule", "stream", "synapse", "ood")},
             "run": run,
-            "settings": {**recipe.settings, "hidden": [6] * len(recipe.settings["hidden"])},
-            "stream_settings": {key: (1 if key == "parts" else value) for key, value in recipe.stream_settings.items()},
+            "settings": {
+                **recipe.settings,
+                **{name: [6] * len(recipe.settings[name]) for name in ("hidden", "widths") if name in recipe.settings},
+            },
+            "stream_settings": {
+                key: (1 if key == "parts" else value)
+                for key, value in recipe.stream_settings.items()
+                if key not in ("train", "test")
+            },
         }
     )
     result = run_recipe(small, 0)

@@ -198,7 +198,7 @@ def test_a_checkpoint_of_another_fit_is_refused(tmp_path):
     small(order=1, checkpoint=path)
     before = path.read_bytes()
     for data, settings in ((recording(300), {"seed": 1}), (recording(300, seed=1), {})):
-        with pytest.raises(FitError, match="belongs to other data or settings"):
+        with pytest.raises(FitError, match="belongs to another fit"):
             fit_stochastic(data, hidden=(2,), iterations=20, order=1, checkpoint=path, **settings)
     assert path.read_bytes() == before
     assert [each.name for each in tmp_path.iterdir()] == ["fit.safetensors"]

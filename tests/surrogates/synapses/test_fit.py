@@ -414,7 +414,7 @@ def test_checkpoints_of_other_data_or_settings_are_refused(uninterrupted, tmp_pa
         (traces, {**settings, "seed": 1}),
         (traces, {**settings, "rounds": 3}),
     ):
-        with pytest.raises(FitError, match="belongs to other data or settings"):
+        with pytest.raises(FitError, match="belongs to another fit"):
             fit_synapse(data, **changed, checkpoint=path)
     damaged = bytearray(before)
     damaged[-5] ^= 0x10

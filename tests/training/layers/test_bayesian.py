@@ -95,7 +95,7 @@ def test_without_evidence_mesu_returns_to_its_prior():
 def test_step_of_bgd(published):
     mean, sigma = with_gradients()
     m, s, g, h = (each.detach().clone() for each in (mean, sigma, mean.grad, sigma.grad))
-    BGD([(mean, sigma)], mean_rate=0.4, published_code=published).step()
+    BGD([(mean, sigma)], mean_rate=0.4, published_code=published, clamp=0).step()
     u = s * h / 2
     torch.testing.assert_close(mean.detach(), m - 0.4 * s**2 * g)
     root = (1 + u**2).sqrt()
@@ -117,8 +117,8 @@ def test_step_of_torch_mesu():
 @pytest.mark.parametrize(
     ("rule", "online"),
     [
-        (lambda pairs: MESU(pairs, mean_rate=0.5, memory=100), OnlineMESU(0.5, memory=100, samples=3)),
-        (BGD, OnlineBGD(samples=3)),
+        (lambda pairs: MESU(pairs, mean_rate=0.5, memory=100, clamp=0), OnlineMESU(0.5, memory=100, samples=3)),
+        (lambda pairs: BGD(pairs, clamp=0), OnlineBGD(samples=3)),
     ],
 )
 def test_single_samples_equal_the_compiled_rules(rule, online):

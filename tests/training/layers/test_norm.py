@@ -104,3 +104,20 @@ def test_two_processes_normalise_over_the_entire_batch(tmp_path):
         torch.testing.assert_close(part["y"], y.detach()[rank::2])
         torch.testing.assert_close(part["x"], x.grad[rank::2])
     torch.testing.assert_close(parts[0]["w"] + parts[1]["w"], layer.weight.grad)
+
+
+def test_running_averages_equal_those_of_torch_and_are_stored_by_task():
+    ours, theirs = TaskNorm(4, 2, running=True).double(), torch.nn.BatchNorm1d(4).double()
+    for seed in range(5):
+        torch.testing.assert_close(ours(draw(9, 4, seed=seed)), theirs(draw(9, 4, seed=seed)))
+    x = draw(1, 4, seed=9)  # in tests a single sample has statistics too
+    first = theirs.eval()(x)
+    torch.testing.assert_close(ours.eval()(x), first)
+    ours.store(0)
+    ours.train()(10 * draw(9, 4, seed=6))
+    ours.eval()
+    torch.testing.assert_close(ours(x, 0), first)
+    assert not torch.allclose(ours(x), first)
+    copy = TaskNorm(4, 2, running=True).double()
+    copy.load_state_dict(ours.state_dict())
+    torch.testing.assert_close(copy.eval()(x, 0), first)

@@ -325,3 +325,16 @@ def test_two_processes_equal_a_single_one(stream):
     for mine, other in zip(single.parameters(), shared.parameters(), strict=True):
         torch.testing.assert_close(mine, other, rtol=1e-5, atol=1e-7)
     np.testing.assert_allclose(two.accuracies["task"].values, one.accuracies["task"].values, atol=0.011)
+
+
+def test_real_weights_are_tested_with_running_statistics_and_signs_with_those_of_the_batch():
+    stream = PermutedTasks(made_digits(train=40, test=20), tasks=2)
+    assert MetaplasticReal(stream, hidden=[6]).settings()["statistics"] == "running"
+    assert MetaplasticBNN(stream, hidden=[6]).settings()["statistics"] == "batch"
+    inputs = stream[0].inputs
+    for statistics, depends in (("running", False), ("batch", True)):
+        learner = MetaplasticReal(stream, hidden=[6], statistics=statistics).eval()
+        arguments = {"generator": torch.Generator(), "task": 0, "view": "task"}
+        with torch.no_grad():
+            alone, together = (learner.log_probabilities(inputs[:n], **arguments)[0, 0] for n in (2, 20))
+        assert torch.allclose(alone, together, atol=1e-5) is not depends

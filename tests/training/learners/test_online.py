@@ -138,19 +138,19 @@ def test_resumes_between_and_within_tasks(stream, tmp_path, monkeypatch):
         uninterrupted = OnlineLearner(stream, rule=rule, seed=5)
         train(uninterrupted, stream, CONFIG)
         for stop in (2, 5, 7):
-            seen = 0
+            learn, seen = OnlineLearner.learn, []
 
-            class Cut(OnlineLearner):
-                def learn(self, *arguments, stop=stop):
-                    nonlocal seen
-                    seen += 1
-                    if seen == stop:
-                        raise RuntimeError("cut")
-                    return super().learn(*arguments)
+            def cut(learner, *arguments, learn=learn, seen=seen, stop=stop):
+                seen.append(1)
+                if len(seen) == stop:
+                    raise RuntimeError("cut")
+                return learn(learner, *arguments)
 
             folder = tmp_path / f"{rule}-{stop}"
-            with pytest.raises(RuntimeError, match="cut"):
-                train(Cut(stream, rule=rule, seed=5), stream, CONFIG, checkpoint=folder, checkpoint_every=0)
+            with monkeypatch.context() as patch:
+                patch.setattr(OnlineLearner, "learn", cut)
+                with pytest.raises(RuntimeError, match="cut"):
+                    train(OnlineLearner(stream, rule=rule, seed=5), stream, CONFIG, checkpoint=folder, checkpoint_every=0)
             resumed = OnlineLearner(stream, rule=rule, seed=5)
             train(resumed, stream, CONFIG, checkpoint=folder)
             for name, value in uninterrupted.weights().items():

@@ -107,7 +107,7 @@ def test_every_flipped_byte_is_refused(path):
 @pytest.mark.parametrize(
     ("meta", "tensors", "message"),
     [
-        ({"schema": "2"}, {}, r"not a checkpoint of this version \(schema 2\)"),
+        ({"schema": "1"}, {}, r"not a checkpoint of this version \(schema 1\)"),
         ({"notes": "[]"}, {}, "not a checkpoint of this version"),
         ({"notes": "{"}, {}, "cannot be read"),
         ({"notes": "[" * 100_000}, {}, "cannot be read"),
@@ -115,7 +115,8 @@ def test_every_flipped_byte_is_refused(path):
         ({"digest": ""}, {}, "do not match their digest"),
         ({}, {"theta.0.0": torch.zeros(3)}, "do not match their digest"),
         ({}, {"more": torch.zeros(3)}, "do not match their digest"),
-        ({"identity": "{}"}, {}, "belongs to other data or settings"),
+        ({"identity": "{"}, {}, "cannot be read"),
+        ({"identity": "{}"}, {}, "belongs to another fit"),
     ],
 )
 def test_damage_is_refused(path, meta, tensors, message):
@@ -126,7 +127,7 @@ def test_damage_is_refused(path, meta, tensors, message):
 
 def test_another_identity_is_refused_whichever_part_differs(path):
     for other in ({}, IDENTITY | {"data": "abd"}, IDENTITY | {"config": {"seed": 1}}, IDENTITY | {"more": 1}):
-        with pytest.raises(FitError, match="belongs to other data or settings"):
+        with pytest.raises(FitError, match="belongs to another fit"):
             opened(path, other)
 
 

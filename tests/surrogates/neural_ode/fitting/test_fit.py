@@ -318,9 +318,41 @@ def test_checkpoint_of_another_fit_is_refused(duffing, tmp_path, change):
     else:
         build = lambda *shape: MLPField(*shape[:3], hidden=(5,), generator=shape[3])  # noqa: E731
     before = path.read_bytes()
-    with pytest.raises(FitError, match=r"belongs to other data or settings. Delete it"):
+    with pytest.raises(FitError, match=r"belongs to another fit: .* Delete it"):
         fit(other, checkpoint=path, vector_field=build, **settings)
     assert path.read_bytes() == before
+
+
+class Damped(torch.nn.Module):
+    """A field of the user's own."""
+
+    def __init__(self, state, drive, rates, generator, gain=1.0):
+        super().__init__()
+        self.gain = gain
+        self.linear = MLPField(state, drive, rates, hidden=(2,), generator=generator)
+
+    def forward(self, state, drive):
+        return self.gain * torch.tanh(self.linear(state, drive))
+
+
+class DampedOtherwise(Damped):
+    """A field of the same shapes and other code."""
+
+    def forward(self, state, drive):
+        return self.gain * torch.sin(self.linear(state, drive))
+
+
+def test_checkpoint_of_a_field_of_equal_shapes_and_other_code_is_refused(duffing, tmp_path, monkeypatch):
+    """Also where the class has kept its name, as after editing the file that defines it."""
+    settings = {**QUICK, "embedding": "derivative", "checkpoint": tmp_path / "x"}
+    fit(duffing(400), vector_field=Damped, **settings)
+    with pytest.raises(FitError, match=r"vector_field is 'Damped' in the checkpoint and 'DampedOtherwise' here"):
+        fit(duffing(400), vector_field=DampedOtherwise, **settings)
+    with pytest.raises(FitError, match="vector_field"):
+        fit(duffing(400), vector_field=lambda *sizes: Damped(*sizes, gain=2.0), **settings)
+    monkeypatch.setattr(Damped, "forward", DampedOtherwise.forward)
+    with pytest.raises(FitError, match=r"vector_field\.forward .*Damped"):
+        fit(duffing(400), vector_field=Damped, **settings)
 
 
 # --- refusals -------------------------------------------------------------------------------------------------------------

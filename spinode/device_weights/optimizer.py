@@ -10,11 +10,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ...device_weights.magnitudes import max_magnitude
-from ...device_weights.programming import Programmer, ProportionalProgrammer, check_programmer
-from ...device_weights.write_verify import WriteVerify
-from ...errors import ConfigError, DeviceWarning
-from .device_layers import DeviceLayer
+from ..errors import ConfigError, DeviceWarning
+from ..validation import flag
+from .layer import DeviceWeightLayer, device_layers
+from .magnitudes import max_magnitude
+from .programming import Programmer, ProportionalProgrammer, StochasticProgrammer, check_programmer
+from .write_verify import WriteVerify
 
 #: Number of first steps without a pulse after which there is a warning.
 MAX_SILENT_STEPS = 20
@@ -41,6 +42,9 @@ class DeviceOptimizer(torch.optim.Optimizer):
         optimizer: The inner optimiser, with the handles (`layer.weight`) among its parameters.
         model: The model, or layers, whose device layers it trains; layers without a gradient are not changed.
         programmer: Programmer for all layers; each layer's own if omitted.
+        latent: True to let the inner optimiser change the latent weights of "sign" layers in place of their signs, as rules of
+            hidden weights need; an update is then a change of the latent weight, stochastically rounded to pulses unless
+            `programmer` is given.
 
     Attributes:
         inner: The inner optimiser.
@@ -67,6 +71,8 @@ class DeviceOptimizer(torch.optim.Optimizer):
         optimizer: torch.optim.Optimizer,
         model: nn.Module | Iterable[nn.Module],
         programmer: Programmer | WriteVerify | None = None,
+        *,
+        latent: bool = False,
     ) -> None:
         if isinstance(optimizer, torch.optim.LBFGS):
             raise ConfigError(
@@ -81,9 +87,10 @@ class DeviceOptimizer(torch.optim.Optimizer):
         check_programmer(programmer)
         self.inner = optimizer
         self.programmer = programmer
+        self.latent = flag("latent", latent)
         self.pulses = 0
         trained = {id(parameter) for group in optimizer.param_groups for parameter in group["params"]}
-        self.layers = {name: layer for name, layer in _device_layers(model).items() if id(layer.weight) in trained}
+        self.layers = {name: layer for name, layer in device_layers(model).items() if id(layer.weight) in trained}
         if not self.layers:
             raise ConfigError(
                 "no handle of a device layer is among the optimiser's parameters; build it from model.parameters() after "
@@ -122,11 +129,14 @@ class DeviceOptimizer(torch.optim.Optimizer):
                 layer.sync()
         return loss
 
-    def _planned(self) -> list[tuple[DeviceLayer, Callable[[], int]]]:
+    def _planned(self) -> list[tuple[DeviceWeightLayer, Callable[[], int]]]:
         """Step the inner optimiser; return for each device layer a function that programs it, after checking all updates."""
+        layers = {name: layer for name, layer in self.layers.items() if layer.weight.grad is not None}
+        for layer in layers.values():
+            if self._is_latent(layer):
+                layer.weight.copy_(layer.weights.latent(noisy=False))
         before = [(parameter, parameter.clone()) for parameter in self._stepped()]
         old = {id(parameter): value for parameter, value in before}
-        layers = {name: layer for name, layer in self.layers.items() if layer.weight.grad is not None}
         handles = {id(layer.weight) for layer in layers.values()}
         try:
             self.inner.step()
@@ -137,13 +147,18 @@ class DeviceOptimizer(torch.optim.Optimizer):
         except BaseException:
             for parameter, value in before:
                 parameter.copy_(value)
+            for layer in layers.values():
+                if self._is_latent(layer):
+                    layer.sync()
             self._reset_state()
             raise
         return plans
 
-    def _plan(self, name: str, layer: DeviceLayer, old: Tensor) -> Callable[[], int]:
+    def _plan(self, name: str, layer: DeviceWeightLayer, old: Tensor) -> Callable[[], int]:
         """Return a function that programs a layer with the update of its handle and returns the number of pulses."""
-        programmer = self.programmer or layer.programmer
+        programmer = self.programmer or (
+            StochasticProgrammer(layer.weights.step) if self._is_latent(layer) else layer.programmer
+        )
         label = f"the update of {name}.weight" if name else "the update of weight"
         if isinstance(programmer, WriteVerify):
             layer.weights.check(layer.weight, label)
@@ -159,7 +174,10 @@ class DeviceOptimizer(torch.optim.Optimizer):
 
         return apply
 
-    def _watch(self, name: str, layer: DeviceLayer, programmer: Programmer, pulses: int) -> None:
+    def _is_latent(self, layer: DeviceWeightLayer) -> bool:
+        return self.latent and layer.weights.kind == "sign"
+
+    def _watch(self, name: str, layer: DeviceWeightLayer, programmer: Programmer, pulses: int) -> None:
         """Count the first steps in which rounding leaves no pulse; the handle still contains the update."""
         if pulses:
             self._silent_steps.pop(name, None)  # its learning rate is of the right order
@@ -231,7 +249,7 @@ class DeviceOptimizer(torch.optim.Optimizer):
     def __getstate__(self) -> dict[str, Any]:
         # Torch copies three attributes only. A `step` that a scheduler has wrapped cannot be copied, so it is left out.
         own = (
-            *("defaults", "state", "param_groups", "inner", "layers", "programmer", "pulses"),
+            *("defaults", "state", "param_groups", "inner", "layers", "programmer", "latent", "pulses"),
             *("_ready", "_silent_steps", "_warned"),
         )
         return {name: self.__dict__[name] for name in own}
@@ -253,16 +271,3 @@ class DeviceOptimizer(torch.optim.Optimizer):
             self.inner.add_param_group(param_group)
         else:
             super().add_param_group(param_group)  # torch's constructor is reading the existing groups
-
-
-def _device_layers(model: nn.Module | Iterable[nn.Module]) -> dict[str, DeviceLayer]:
-    """Return all device layers of a model, or of several modules, by name."""
-    roots = [("", model)] if isinstance(model, nn.Module) else [(f"layers[{i}]", root) for i, root in enumerate(model)]
-    layers = {}
-    for prefix, root in roots:
-        if not isinstance(root, nn.Module):
-            raise ConfigError(f"the model contains a {type(root).__name__}; expected an nn.Module or a list of layers.")
-        for name, module in root.named_modules(prefix=prefix):
-            if isinstance(module, DeviceLayer):
-                layers[name] = module
-    return layers

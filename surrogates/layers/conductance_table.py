@@ -1,0 +1,154 @@
+"""Conductances of all devices of a model as a CSV table, for the programmer of a real array, and measured ones back."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Iterator
+from copy import deepcopy
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from ...errors import ConfigError, FileFormatError
+from ...files import as_path, write_atomically
+from .device_layers import DeviceLayer
+
+_PLACE = ("layer", "row", "column")
+
+
+def write_conductances(model: nn.Module, path: str | Path) -> int:
+    """Write the conductances of all device layers, without read noise, as a CSV table.
+
+    A line for each weight: the name of the layer, row (input; for a convolution the index in channel x height x width of the
+    kernel), column (output), and the conductances "G+" and "G-", or "G" for single devices, with the unit in the header,
+    such as "G+ [S]". Nine digits: those of single precision.
+
+    Args:
+        model: A model with device layers.
+        path: The file.
+
+    Returns:
+        Number of lines without the header.
+
+    Raises:
+        ConfigError: no device layer, or layers with different units or numbers of devices per weight.
+
+    Example:
+        >>> import tempfile
+        >>> from spinode.surrogates import DeviceLinear, IdealSynapse
+        >>> layer = DeviceLinear(3, 2, IdealSynapse(), seed=0)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     lines = write_conductances(nn.Sequential(layer), Path(folder, "targets.csv"))
+        ...     loaded = read_conductances(nn.Sequential(layer), Path(folder, "targets.csv"))
+        >>> lines, bool((loaded[0].weight - layer.weight).abs().max() < 1e-6)
+        (6, True)
+    """
+    layers = _layers(model)
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(_header(layers))
+    lines = 0
+    for name, layer in layers.items():
+        with torch.no_grad():
+            values = layer.weights.conductance(noisy=False).flatten(2)
+        for column in range(values.shape[1]):
+            for row, devices in enumerate(values[:, column].T.tolist()):
+                writer.writerow([name, row, column, *(f"{value:.9g}" for value in devices)])
+                lines += 1
+    write_atomically(path, text.getvalue().encode())
+    return lines
+
+
+def read_conductances(model: nn.Module, path: str | Path, *, seed: int | None = None) -> nn.Module:
+    """Return a copy of a model whose devices have the conductances of a CSV table, such as measured ones.
+
+    The synapse places its devices with its method `at(conductance, generator=...)`; a surrogate draws their other parameters
+    from devices of the population that have such conductances. Biases and other parameters are those of the model.
+
+    Args:
+        model: A model with the device layers of the table; it is not changed.
+        path: File of the form that `write_conductances` writes, with the lines in any order.
+        seed: Seed of the other parameters; None for their mean.
+
+    Raises:
+        ConfigError: no device layer, or a synapse that cannot place devices.
+        FileFormatError: another header, layers or cells that are missing, repeated or not those of the model, or values that
+            are not finite.
+    """
+    copy = deepcopy(model)
+    layers = _layers(copy)
+    shapes = {name: layer.weights.conductance(noisy=False).flatten(2).shape for name, layer in layers.items()}
+    tables = {name: torch.full(shape, math.nan, dtype=torch.float64) for name, shape in shapes.items()}
+    for number, name, row, column, values in _lines(as_path(path), _header(layers)):
+        table = tables.get(name)
+        if table is None:
+            raise FileFormatError(f"{path}, line {number}: no layer {name!r}; the model has {', '.join(map(repr, layers))}.")
+        if not (0 <= row < table.shape[2] and 0 <= column < table.shape[1]):
+            raise FileFormatError(
+                f"{path}, line {number}: row {row}, column {column} of {name!r}, which has {table.shape[2]} x {table.shape[1]}."
+            )
+        if not bool(torch.isnan(table[0, column, row])):
+            raise FileFormatError(f"{path}, line {number}: row {row}, column {column} of {name!r} is there twice.")
+        table[:, column, row] = torch.tensor(values, dtype=torch.float64)
+    generator = None if seed is None else torch.Generator().manual_seed(seed)
+    for name, layer in layers.items():
+        missing = int(torch.isnan(tables[name][0]).sum())
+        if missing:
+            raise FileFormatError(f"{path} lacks {missing} of {tables[name][0].numel()} cells of the layer {name!r}.")
+        _place(name, layer, tables[name], generator)
+    return copy
+
+
+def _place(name: str, layer: DeviceLayer, table: Tensor, generator: torch.Generator | None) -> None:
+    weights = layer.weights
+    place = getattr(weights.synapse, "at", None)
+    if place is None:
+        raise ConfigError(
+            f"{type(weights.synapse).__name__} of the layer {name!r} cannot place devices at a conductance; give it a method "
+            "at(conductance, generator=None) that returns their state, or use a surrogate fitted by fit_synapse."
+        )
+    wanted = table.reshape(weights.wear.shape).to(layer.weight.dtype)
+    weights.replace_state(place(wanted, generator=generator))
+    layer.sync()
+
+
+def _layers(model: nn.Module) -> dict[str, DeviceLayer]:
+    layers = {name: module for name, module in model.named_modules() if isinstance(module, DeviceLayer)}
+    if not layers:
+        raise ConfigError("the model has no device layer; use DeviceLinear, DeviceConv2d or to_devices(model, synapse).")
+    return layers
+
+
+def _header(layers: dict[str, DeviceLayer]) -> list[str]:
+    forms = {(layer.weights.synapse.unit, len(layer.weights.wear)) for layer in layers.values()}
+    if len(forms) > 1:
+        raise ConfigError("the layers differ in unit or in devices per weight; write a table for each of them.")
+    ((unit, devices),) = forms
+    ending = f" [{unit}]" if unit else ""
+    return [*_PLACE, *(f"{name}{ending}" for name in (("G",) if devices == 1 else ("G+", "G-")))]
+
+
+def _lines(path: Path, header: list[str]) -> Iterator[tuple[int, str, int, int, list[float]]]:
+    """Yield line number, layer, row, column and conductances."""
+    try:
+        lines = list(csv.reader(path.read_text("utf-8-sig").splitlines()))
+    except (OSError, UnicodeDecodeError) as error:
+        raise FileFormatError(f"cannot read {path}: {error}.") from None
+    if not lines or [word.strip() for word in lines[0]] != header:
+        raise FileFormatError(
+            f"{path} begins with {','.join(lines[0]) if lines else 'nothing'!r}; expected {','.join(header)}."
+        )
+    for number, words in enumerate(lines[1:], 2):
+        try:
+            name, row, column, *values = words
+            numbers = [float(value) for value in values]
+            if len(words) != len(header) or not all(map(math.isfinite, numbers)):
+                raise ValueError("values are missing or not finite")
+            yield number, name, int(row), int(column), numbers
+        except ValueError as error:
+            raise FileFormatError(
+                f"{path}, line {number}: {','.join(words)!r}: {error}; expected {','.join(header)}."
+            ) from None
