@@ -282,6 +282,17 @@ def same_dimension(a: str, b: str) -> bool:
     return parse_unit(a).dimension == parse_unit(b).dimension
 
 
+def known_units() -> list[str]:
+    """Return the spellings of all units of the table, with their prefixes.
+
+    Example:
+        >>> {"mV", "Torr", "Nm"} <= set(known_units())
+        True
+    """
+    known = [name for name in _UNITS if name not in ("", "1")]
+    return [*known, *(prefix + name for name in known if _UNITS[name].prefixed for prefix in _PREFIXES)]
+
+
 def readable(value: float, symbol: str = "") -> str:
     """Format a number in SI units with four digits, and with a prefix if the unit takes one.
 
@@ -370,8 +381,7 @@ def _power(name: str, count: int) -> str:
 
 def _unknown(text: str) -> UnitError:
     known = [name for name in _UNITS if name not in ("", "1")]
-    candidates = [*known, *(prefix + name for name in known if _UNITS[name].prefixed for prefix in _PREFIXES)]
-    similar = [name for name in candidates if name.casefold() == text.casefold()]
+    similar = [name for name in known_units() if name.casefold() == text.casefold()]
     hint = f" Did you mean {' or '.join(similar)}?" if similar else ""
     return UnitError(
         f"{text!r} is not a known unit.{hint} Expected one of {', '.join(known)}, most of them with the prefixes "

@@ -6,7 +6,7 @@ import contextlib
 import csv
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -66,13 +66,26 @@ def split_cells(text: str, delimiter: str | None) -> list[str]:
     return [cell.strip() for cell in text.split(delimiter)]
 
 
+@dataclass
+class Doubtful:
+    """Columns of a table that are not plain numbers.
+
+    Attributes:
+        words: Cells of columns without any number, by column; their values are NaN.
+        unreadable: What is wrong with the first bad cell of columns that also contain numbers, by column.
+    """
+
+    words: dict[int, list[str]] = field(default_factory=dict)
+    unreadable: dict[int, str] = field(default_factory=dict)
+
+
 def read_grid(
     lines: Sequence[Line],
     delimiter: str | None,
     names: Sequence[str],
     *,
     complete: bool = True,
-    words: dict[int, list[str]] | None = None,
+    doubtful: Doubtful | None = None,
 ) -> Array:
     """Read columns of numbers, shape (len(names), rows).
 
@@ -81,7 +94,7 @@ def read_grid(
         delimiter: The text between cells; None for blanks.
         names: A name per column, for the messages. Cells beyond them must be empty.
         complete: True if the last line of the file ends in a line break.
-        words: Filled with the cells of columns without any number, which become NaN; if omitted, such columns are refused.
+        doubtful: Filled with the columns that are not plain numbers; if omitted, such columns are refused.
 
     Raises:
         TraceError: a row of another length, or a cell that is not a number; with line, column and cell.
@@ -98,7 +111,7 @@ def read_grid(
         )
     except ValueError:
         # An empty cell, a word for a missing value, or something that is not a number: check every cell.
-        return _read_cells(lines, delimiter, names, words)
+        return _read_cells(lines, delimiter, names, doubtful)
 
 
 def _check_widths(lines: Sequence[Line], delimiter: str | None, names: Sequence[str], complete: bool) -> None:
@@ -122,9 +135,7 @@ def _wrong_width(line: Line, count: int, width: int, *, cut_off: bool) -> TraceE
     return TraceError(f"{message}. Correct or remove that line.")
 
 
-def _read_cells(
-    lines: Sequence[Line], delimiter: str | None, names: Sequence[str], words: dict[int, list[str]] | None
-) -> Array:
+def _read_cells(lines: Sequence[Line], delimiter: str | None, names: Sequence[str], doubtful: Doubtful | None) -> Array:
     columns = np.full((len(names), len(lines)), np.nan)
     first_bad: dict[int, tuple[Line, str]] = {}
     word_columns: dict[int, list[str]] = {}
@@ -135,17 +146,22 @@ def _read_cells(
             if value is not None:
                 columns[column, row] = value
                 continue
-            if words is None:
+            if doubtful is None:
                 raise _not_a_number(line, column, names[column], cell)
             first_bad.setdefault(column, (line, cell))
             word_columns.setdefault(column, [""] * len(lines))[row] = cell
-    for column in sorted(first_bad, key=lambda index: (first_bad[index][0].number, index)):
-        if len(lines) < 2 or np.isfinite(columns[column]).any():
-            raise _not_a_number(first_bad[column][0], column, names[column], first_bad[column][1])
-    if words is not None:
-        if len(word_columns) == len(names):
-            raise _not_a_number(first_bad[0][0], 0, names[0], first_bad[0][1])
-        words.update(word_columns)
+    if doubtful is None or not first_bad:
+        return columns
+    bad = sorted(first_bad, key=lambda index: (first_bad[index][0].number, index))
+    if len(lines) < 2 or len(bad) == len(names):
+        raise _not_a_number(first_bad[bad[0]][0], bad[0], names[bad[0]], first_bad[bad[0]][1])
+    for column in bad:
+        if np.isfinite(columns[column]).any():
+            line, cell = first_bad[column]
+            doubtful.unreadable[column] = str(_not_a_number(line, column, names[column], cell))
+            columns[column] = np.nan
+        else:
+            doubtful.words[column] = word_columns[column]
     return columns
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ...errors import TraceError
-from ..parsing.delimited_layout import COMMENTS, DELIMITERS, SAMPLE_LINES, strip_comment
+from ..parsing.delimited_layout import DELIMITERS, SAMPLE_LINES
+from ..parsing.delimited_lines import COMMENTS, strip_comment
 from ..parsing.delimited_text import parse_parameter
 from ..parsing.grid import parse_number, split_cells
 from ..parsing.header import bare_unit, is_unit, split_name, split_words

@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
-import gzip
 import hashlib
-import shutil
-import tempfile
-import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +12,7 @@ import numpy as np
 
 from ...errors import ConfigError, TraceError, UnitError
 from ...traces.trace import TraceSet
+from ..parsing.gzip_files import unpacked
 from ..parsing.parts import Part
 from ..parsing.reader import Reader
 from ..parsing.warn import warn_user
@@ -29,7 +25,6 @@ from .reads import Reads
 from .registry import LayoutReader, all_layouts
 from .table import PulseTable
 
-_GZIP = b"\x1f\x8b"
 # Information about a file that a caller can give besides the names of its columns.
 _GIVEN = ("polarity", "read_voltage", "conductance_unit")
 
@@ -64,7 +59,7 @@ def read_pulses(
     layout = PulseLayout(pulses) if isinstance(pulses, str) else pulses
     if not isinstance(layout, PulseLayout):
         raise ConfigError(f"pulses is of type {type(pulses).__name__}; expected the name of a layout or a PulseLayout.")
-    with _unpacked(path) as file:
+    with unpacked(path) as file:
         reader = choose_reader(file, format)
         try:
             columns = PulseColumns(_read_table(reader, file, part), layout, dict(units or {}))
@@ -101,25 +96,6 @@ def refuse_roles(drive: str | Sequence[str], output: str | Sequence[str], start:
             )
     if start is not None or stop is not None:
         raise TraceError("start and stop cannot be given with pulses=; cut the traces afterwards, with `Trace.between`.")
-
-
-@contextlib.contextmanager
-def _unpacked(path: Path) -> Iterator[Path]:
-    """Yield the file, or a copy unpacked by gzip."""
-    head = b""
-    with contextlib.suppress(OSError, ValueError), path.open("rb") as file:  # the reader reports a bad path
-        head = file.read(len(_GZIP))
-    if not head.startswith(_GZIP):
-        yield path
-        return
-    with tempfile.TemporaryDirectory() as folder:
-        copy = Path(folder) / (path.name.removesuffix(".gz") or "unpacked")
-        try:
-            with gzip.open(path) as packed, copy.open("wb") as out:
-                shutil.copyfileobj(packed, out)
-        except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-            raise TraceError(f"{path.name}: the gzip archive is damaged or cut off ({error}); copy the file again.") from None
-        yield copy
 
 
 def _read_table(reader: Reader, file: Path, part: Part) -> PulseTable:
