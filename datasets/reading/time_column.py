@@ -84,7 +84,8 @@ def _unused_time(columns: SourceColumns, taken: set[str]) -> str | None:
     """Return the time column that a sample interval replaces; None where there is no single one."""
     table = columns.table
     named = [name for name in table.names if is_called_time(name) and name not in taken and _can_be_time(columns, name)]
-    return table.time if table.time is not None and table.time not in taken else named[0] if len(named) == 1 else None
+    known = table.time if not table.time_doubt and table.time not in taken else None
+    return known or (named[0] if len(named) == 1 else None)
 
 
 def _seconds(columns: SourceColumns, name: str) -> tuple[Array, tuple[str, ...]]:
@@ -144,6 +145,9 @@ def _search(columns: SourceColumns, taken: set[str]) -> str | None:
             warn_user(f"{columns.source}: {table.time_doubt}.")
         return table.time
     candidates = [name for name in table.names if name not in taken and _can_be_time(columns, name)]
+    for name in candidates:
+        if name in table.unreadable and (is_called_time(name) or contains_time(name) or is_called_date(name)):
+            columns.channel(name)  # which reports what is wrong with it
     for is_time in (is_called_time, contains_time, is_called_date):
         found = [name for name in candidates if is_time(name)]
         if is_time is is_called_date:
