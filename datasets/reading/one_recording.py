@@ -22,6 +22,8 @@ from .pairs import split_pairs
 from .provenance import provenance_of
 from .time_column import Times, find_times
 
+#: The value of `missing=` that cuts a recording into stretches; `read_traces` does so.
+SPLIT = "split"
 #: A file, a folder or pattern whose files are one recording, or data in memory.
 Source: TypeAlias = str | Path | Any
 
@@ -77,7 +79,7 @@ def read_one(
         {each: columns.symbol(each) for each in (*channels, *constants)} | {"time": time_unit},
         {each: kind for each, kind in table.interpolation.items() if each in drives},
         provenance=provenance_of(Path(source) if is_file else None, reader, columns, times),
-        missing=missing,
+        missing="refuse" if missing == SPLIT else missing,
     )
     if missing == "mask":
         trace = trace.masked()  # infinite values are missing as well

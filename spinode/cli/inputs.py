@@ -116,28 +116,26 @@ def split_polarity(table: str) -> tuple[str | None, str]:
 
 def read_pulses(arguments: Any, tables: Sequence[str]) -> TraceSet:
     """Read the recordings of all files of pulses."""
-    from ..datasets import PulseLayout, read_trace
+    from ..datasets import PulseLayout
+    from ..datasets.pulses.read import read_pulses as read_file, signs_of_voltages
+    from ..datasets.reading.file_names import files_of
 
+    layout = PulseLayout(
+        layout=arguments.layout,
+        read_voltage=arguments.read_voltage,
+        conductance_unit=arguments.conductance_unit,
+        columns=dict(pairs("columns", arguments.columns)),
+    )
+    options: dict[str, Any] = {"units": dict(pairs("units", arguments.units)), "part": arguments.part}
+    named = [split_polarity(table) for table in tables]
+    files = [(polarity or arguments.polarity, file) for polarity, path in named for file in files_of(path)]
+    # The signs of the voltages are the polarity where both occur, in whichever of the files.
+    signs = signs_of_voltages([file for _, file in files], layout, **options) if len(files) > 1 else frozenset()
     recordings: list[Trace] = []
-    for table in tables:
-        polarity, file = split_polarity(table)
-        layout = PulseLayout(
-            layout=arguments.layout,
-            polarity=polarity or arguments.polarity,
-            read_voltage=arguments.read_voltage,
-            conductance_unit=arguments.conductance_unit,
-            columns=dict(pairs("columns", arguments.columns)),
-        )
-        traces = list(
-            read_trace(
-                file,
-                pulses=layout,
-                parameters=_parameters(arguments),
-                time=_clock(arguments),
-                units=dict(pairs("units", arguments.units)),
-                part=arguments.part,
-            )
-        )
+    for polarity, file in files:
+        own = replace(layout, polarity=polarity)
+        constants = {"parameters": _parameters(arguments), "time": _clock(arguments)}
+        traces = list(read_file(file, own, signs=signs, **constants, **options))
         recordings += _renumbered(traces, recordings) if getattr(arguments, "separate", False) else traces
     return TraceSet(recordings)
 
