@@ -13,6 +13,7 @@ import numpy as np
 from ...errors import TraceError, UnitError
 from ...typing import Array
 from ...units import parse_unit
+from ..parsing.messages import listed
 from ..parsing.table import Table
 from ..parsing.warn import warn_user
 from .unit_advice import unit_of_kind
@@ -72,7 +73,7 @@ class SourceColumns:
         folded = {known.casefold(): known for known in names}
         closest = difflib.get_close_matches(name.casefold(), folded, n=1, cutoff=0.5)
         hint = f" Did you mean {folded[closest[0]]!r}?" if closest else ""
-        raise TraceError(f"{self.source} has no column {name!r}; its columns are: {', '.join(names)}.{hint}")
+        raise TraceError(f"{self.source} has no column {name!r}; its columns are: {listed(names)}.{hint}")
 
     def resolve(self, name: str) -> str:
         """Return the column of that name, or the only one that ends in it after a colon: "mx" for "Oxs_TimeDriver::mx"."""

@@ -12,6 +12,7 @@ from ...errors import TraceError, UnitError
 from ...typing import Array
 from ...units import parse_unit, same_dimension
 from ..parsing.header import is_unit, is_unit_of
+from ..parsing.messages import listed
 from ..parsing.table import sample_times
 from ..parsing.warn import warn_user
 from ..pulses.hints import pulse_hint
@@ -179,7 +180,7 @@ def _warn_of_no_time(columns: SourceColumns, taken: set[str], candidates: Sequen
     other_unit = [name for name in names if name not in candidates and name not in taken and is_called_time(name)]
     reason = "".join(f"; {name!r} is in {columns.unit(name)!r}, which is not a unit of time" for name in other_unit)
     warn_user(
-        f"{columns.source} has no time column that can be recognised (its columns are: {', '.join(names)}{reason}), so its "
+        f"{columns.source} has no time column that can be recognised (its columns are: {listed(names)}{reason}), so its "
         "samples are numbered. Pass time='sample' if that is intended, the name of a column with time=, or the sample "
         f"interval in seconds: time=1e-9.{pulse_hint(names)}"
     )

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
+import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import ConfigError, TraceError
+from ..errors import ConfigError, SpinodeError, TraceError, TraceWarning
 from ..files import check_writable
 from ..traces.trace import Trace, TraceSet
+from ..units import in_words
 from ..validation import number
 from .progress import show_transient
 from .settings import parse_value
@@ -72,7 +75,31 @@ def read_with_roles(arguments: Any) -> TraceSet:
         raise TraceError(
             f"no --output was given; name the channel that the device responds with. The channels are: {channels}."
         )
-    return read_all(arguments, arguments.tables, arguments.drive, arguments.output)
+    traces = read_all(arguments, arguments.tables, arguments.drive, arguments.output)
+    for sentence in [*_objections(arguments), *_unlabelled_times(traces[0])]:
+        warnings.warn(sentence, TraceWarning, stacklevel=2)
+    return traces
+
+
+def _objections(arguments: Any) -> list[str]:
+    """Return objections against the roles of the channels in the first file; none where it cannot be read as a whole."""
+    from ..traces.advice import challenge
+
+    with warnings.catch_warnings(), contextlib.suppress(SpinodeError):
+        warnings.simplefilter("ignore")
+        return challenge(read_all(arguments, arguments.tables[:1])[0], arguments.drive, arguments.output)
+    return []
+
+
+def _unlabelled_times(trace: Trace) -> list[str]:
+    """Return a sentence about times without a unit."""
+    clock = trace.provenance.get("time")
+    if clock is None or trace.provenance.get("raw_units", {}).get(clock, "s") is not None or len(trace) < 2:
+        return []
+    return [
+        f"the file gives no unit for the times {clock!r}: they are taken as seconds, so that the recording lasts "
+        f"{in_words(trace.duration)}; pass --unit {clock}=ms if that is wrong"
+    ]
 
 
 def reading_options(arguments: Any) -> list[str]:

@@ -11,6 +11,9 @@ from .held_clock import clock_ticks
 #: A drive whose value repeats exactly in at least this fraction of its samples was held between changes.
 HELD_FRACTION = 0.4
 
+#: A held drive may be unknown for this share of a recording without a warning.
+UNKNOWN_DRIVE = 0.005
+
 # Changes that are enough to recognise the clock of a generator where rows are left out.
 _MIN_CHANGES = 8
 
