@@ -25,7 +25,7 @@ class SeveralParts(TraceError):
 
     def __init__(self, description: str, parts: Sequence[str], *, same_channels: bool = True) -> None:
         together = ", or read all with read_traces" if same_channels else "; their channels differ, so they are separate traces"
-        super().__init__(f"{description} Choose one with part={parts[0]!r}, or by number, from 1 to {len(parts)}{together}.")
+        super().__init__(f"{description} Choose one with part={parts[0]!r}, or by number{together}.")
         self.description = description
         self.parts = tuple(parts)
         self.same_channels = same_channels
