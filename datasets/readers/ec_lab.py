@@ -65,7 +65,7 @@ def read(path: Path, part: Part = None, progress: Progress | None = None) -> Tab
 
 def _name_and_unit(title: str) -> tuple[str, str | None]:
     name, slash, unit = title.partition("/")
-    if not slash or not name:
+    if not slash or not name or name == "control":
         return title or "column", None
     unit = unit.replace(".", " ").strip()
     return (name, unit) if is_unit(unit) else (title, None)

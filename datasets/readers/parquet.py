@@ -39,7 +39,7 @@ def read(path: Path, part: Part = None, progress: Progress | None = None) -> Tab
         if len(data) < 12 or not data.endswith((b"PAR1", b"ARROW1")):
             raise TraceError("the Parquet or Feather file does not end as it should; was it cut off?")
         load = polars.read_parquet if data.startswith(b"PAR1") else polars.read_ipc
-        frame = load(io.BytesIO(data), **({} if data.startswith(b"PAR1") else {"memory_map": False}))
+        frame = load(io.BytesIO(data))
         arrays, left_out, time = [], {}, None
         for name in frame.columns:
             values, is_time = _numbers(frame[name])

@@ -25,7 +25,10 @@ from ..parsing.table import Table
 
 _HEAD = re.compile(rb"(?:Title|Date|Plotname) *:", re.IGNORECASE)
 _DATA = re.compile(rb"^(Values|Binary):[ \t]*\r?\n", re.MULTILINE | re.IGNORECASE)
-_DATA_16 = re.compile("^(Values|Binary):[ \t]*\r?\n".encode("utf-16-le").replace(b"^\x00", b"(?:^|(?<=\n\x00))"), re.DOTALL)
+# The same in UTF-16.
+_DATA_16 = re.compile(
+    rb"(" + b"|".join(word.encode("utf-16-le") for word in ("Values", "Binary")) + rb"):\x00(?:\r\x00)?\n\x00", re.IGNORECASE
+)
 _UNITS = {"time": "s", "voltage": "V", "current": "A", "frequency": "Hz", "device_current": "A", "subckt_current": "A"}
 _MAX_VARIABLES = 20_000
 
@@ -173,7 +176,7 @@ def _text(data: bytes, start: int, rows: int, count: int, *, is_complex: bool, w
     if len(words) < rows * (count + 1):
         raise TraceError(f"the plot has {len(words)} numbers, but its header gives {rows * (count + 1)}; was the file cut off?")
     table = np.array(words[: rows * (count + 1)], dtype=object).reshape(rows, count + 1)[:, 1:]
-    values = np.empty((rows, count), dtype=np.complex128)
+    values: np.ndarray = np.empty((rows, count), dtype=np.complex128)
     for index, word in np.ndenumerate(table):
         parts = [parse_number(each) for each in str(word).split(",")]
         if any(value is None for value in parts) or len(parts) > 2:
