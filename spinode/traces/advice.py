@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Sequence
 
@@ -13,6 +14,7 @@ from .trace import Trace
 
 # Samples below which no fit is suggested.
 _MIN_SAMPLES = 50
+_FREQUENCY = re.compile(r"f|freq\w*", re.IGNORECASE)
 _MAX_COMMANDS, _MAX_NAMES = 2, 12
 
 
@@ -28,6 +30,9 @@ def advise(trace: Trace, issues: Sequence[Issue], file: Sequence[str]) -> list[s
         return ["Fix the errors above before you fit a model."]
     if len(trace) < _MIN_SAMPLES:
         return [f"A recording of {len(trace)} samples is too short for `spinode fit`; at least {_MIN_SAMPLES} are needed."]
+    swept = [name for name, values in trace.channels.items() if _FREQUENCY.fullmatch(name) and is_ramp(values)]
+    if swept and trace.provenance.get("sampled_by"):
+        return [f"This is a sweep over {swept[0]!r}, and `spinode fit` learns recordings in time: record the response in time."]
     file = [*file, *(["--time", "sample"] if trace.provenance.get("sampled_by") and "--time" not in file else [])]
     if "--missing" not in file and any(not np.isfinite(values).all() for values in trace.channels.values()):
         file = [*file, "--missing", "mask"]

@@ -27,6 +27,9 @@ _COUNTER_NAME = re.compile(
     r"time.*|.*\btime|t|secs?|seconds?|elapsed|freq(?:uency)?|f|\w*freqarray|time ?step|sequence|stamp|timestamp|date)(?:#\d+)?",
     re.IGNORECASE,
 )
+_INDEX_NAME = re.compile(r"iteration|\bindex\b|^item|\bcount(?:er)?\b|stage number", re.IGNORECASE)
+_VOLTAGE = re.compile(r"volt|^V\d*$|\.V\b|\.V\[|spannung", re.IGNORECASE)
+_CURRENT = re.compile(r"current|^I\d*$|\.I\b|\.I\[|strom", re.IGNORECASE)
 _NEGLIGIBLE = 1e-3  # spread relative to the largest one of the same unit
 # A programmed level is one of few values that return, or stays for many samples.
 _MAX_LEVELS, _MIN_PER_LEVEL = 40, 4
@@ -36,14 +39,19 @@ def likely_drives(trace: Trace) -> tuple[str, ...]:
     """Return the names of channels that look like drives, in the order of the recording.
 
     First choice are channels with the name of a drive or of an applied quantity, then those with few levels or held between
-    steps while others change smoothly, then a single voltage beside currents. Counters and times are none.
+    steps while others change smoothly, then a single voltage beside currents, then the only one that is swept. Counters and
+    times are none, and neither are channels with missing samples.
 
     Example:
         >>> time = np.arange(100) * 1e-9
         >>> likely_drives(Trace(time, output={"B_ext": np.sin(time * 1e8), "mz": np.cos(time * 1e8)}))
         ('B_ext',)
     """
-    channels = {name: values for name, values in trace.channels.items() if _varies(values) and not is_counter(name, values)}
+    channels = {
+        name: values
+        for name, values in trace.channels.items()
+        if _varies(values) and np.isfinite(values).all() and not is_counter(name, values)
+    }
     named = tuple(name for name in channels if _DRIVE_NAME.fullmatch(name.strip()))
     if named and len(named) < len(trace.channels):
         return named
@@ -51,12 +59,18 @@ def likely_drives(trace: Trace) -> tuple[str, ...]:
     if 0 < len(words) < len(channels):
         volts = tuple(name for name in words if trace.unit(name) != "A")
         return volts or words
-    held = tuple(name for name, values in channels.items() if _is_held(values) or has_few_levels(values))
+    held = tuple(name for name, values in channels.items() if _is_programmed(values))
     if 0 < len(held) < len(channels):
         return held
     # A source-measure unit sets volts and measures amperes.
-    volts, amperes = ([n for n in channels if trace.unit(n) == unit] for unit in ("V", "A"))
-    return tuple(volts) if len(volts) == 1 and amperes else ()
+    volts, amperes = (
+        [name for name in channels if trace.unit(name) == unit or (not trace.unit(name) and word.search(name))]
+        for unit, word in (("V", _VOLTAGE), ("A", _CURRENT))
+    )
+    if len(volts) == 1 and amperes:
+        return tuple(volts)
+    swept = tuple(name for name, values in channels.items() if is_ramp(values))
+    return swept if len(swept) == 1 < len(channels) else ()
 
 
 def likely_outputs(trace: Trace) -> tuple[str, ...]:
@@ -72,11 +86,13 @@ def likely_outputs(trace: Trace) -> tuple[str, ...]:
         if name not in drives and _varies(values) and np.isfinite(values).all() and not is_counter(name, values)
         and not is_ramp(values)
     }  # fmt: skip
+    raw = trace.provenance.get("raw_units", {})
+    # Channels whose units are not given cannot be compared.
+    kind = {name: name if raw.get(name, "") is None else trace.units.get(name, "") for name in spread}
     largest: dict[str, float] = {}
     for name, value in spread.items():
-        unit = trace.units.get(name, "")
-        largest[unit] = max(value, largest.get(unit, 0.0))
-    return tuple(name for name, value in spread.items() if value > _NEGLIGIBLE * largest[trace.units.get(name, "")])
+        largest[kind[name]] = max(value, largest.get(kind[name], 0.0))
+    return tuple(name for name, value in spread.items() if value > _NEGLIGIBLE * largest[kind[name]])
 
 
 def is_ramp(values: Array) -> bool:
@@ -98,6 +114,8 @@ def is_ramp(values: Array) -> bool:
 
 def is_counter(name: str, values: Array) -> bool:
     """Return True for a channel that numbers the samples or tells their time, by its name and its steady growth."""
+    if _INDEX_NAME.search(name) and bool(np.all(values == np.round(values))):
+        return True
     return is_ramp(values) and (_COUNTER_NAME.fullmatch(name.strip()) is not None or bool(np.all(np.diff(values) == 1)))
 
 
@@ -116,6 +134,8 @@ def _varies(values: Array) -> bool:
     return len(finite) > 1 and bool(np.ptp(finite) > 0)
 
 
-def _is_held(values: Array) -> bool:
-    """Return True if many samples repeat the previous one."""
-    return bool(np.mean(values[1:] == values[:-1]) > 0.45)
+def _is_programmed(values: Array) -> bool:
+    """Return True if many samples repeat the previous one, or return to few levels, and the values do not only rise or fall."""
+    steps = np.diff(values)
+    only_grows = bool(np.all(steps >= 0) or np.all(steps <= 0)) and len(np.unique(values)) > 3
+    return not only_grows and (bool(np.mean(steps == 0) > 0.45) or has_few_levels(values))
