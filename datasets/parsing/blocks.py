@@ -159,7 +159,8 @@ def _parse(
         cell = doubtful.words.get(bad, [""])[0]
         raise TraceError(
             doubtful.unreadable.get(
-                bad, f"the column {names[bad]!r} contains {quoted(cell)} after line {rows[0].number - 1}, which is not a number."
+                bad,
+                f"the column {names[bad]!r} contains {quoted(cell)} after line {rows[0].number - 1}, which is not a number.",
             )
         )
     return columns

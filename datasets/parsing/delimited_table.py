@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ...traces.exact_clock import contradicts, exact_times, is_exact
 from ...typing import Array
 from ...units import parse_unit, readable
 from .delimited_layout import Layout
-from ...traces.exact_clock import contradicts, exact_times, is_exact
 from .header import is_unit_of
 from .scope_settings import channel_unit, has_screen_columns, parse_settings, record_length, sample_clock, time_unit
 from .table import Table, count_doubt, sample_times

@@ -87,7 +87,9 @@ def _parse(text: Text, lines: Sequence[Line]) -> Table:
     notes = table.notes
     if layout.footer:
         first = layout.footer[0]
-        notes += (f"{counted(len(layout.footer), 'line')} below the table left out, from line {first.number}: {first.text.strip()}",)
+        notes += (
+            f"{counted(len(layout.footer), 'line')} below the table left out, from line {first.number}: {first.text.strip()}",
+        )
     return replace(
         table,
         metadata={**metadata, **table.metadata},

@@ -10,7 +10,9 @@ from .node_names import split_probe
 
 _BRACKETS = re.compile(r"(?P<name>.*?)(?P<blank>\s*)(?:\((?P<round>[^()]*)\)|\[(?P<square>[^\[\]]*)\])\s*")
 #: For a time, a unit after an underscore or a blank counts as well: without it the time would be wrong by a thousand.
-_TIME_AND_UNIT = re.compile(r"(?P<name>(?:t|time|timestamp|elapsed|elapsed time))[_ ](?P<unit>[munpf]?s|min|hr?|hours?|d|days?)", re.IGNORECASE)
+_TIME_AND_UNIT = re.compile(
+    r"(?P<name>(?:t|time|timestamp|elapsed|elapsed time))[_ ](?P<unit>[munpf]?s|min|hr?|hours?|d|days?)", re.IGNORECASE
+)
 _WORD = re.compile(r"[^\s\"]+(?:[ ]?[(\[][^)\]]*[)\]])?|\"[^\"]*\"")
 
 # "I/A" is a current in ampere, but "I/V" is a ratio: after a single letter, a unit behind a slash counts only if it fits.

@@ -8,9 +8,7 @@ from ...errors import UnitError
 from ...units import parse_unit
 
 # Terminals are drain, gate, source, bulk, base, collector, emitter; Ix(...) is the current into a pin of a subcircuit.
-_PROBE = re.compile(
-    r"(?P<quantity>V(?:[dgsbce]{1,2})?|I(?:[dgsbce]{1,2}|x)?)\((?P<node>[^()]*)\)", re.IGNORECASE
-)
+_PROBE = re.compile(r"(?P<quantity>V(?:[dgsbce]{1,2})?|I(?:[dgsbce]{1,2}|x)?)\((?P<node>[^()]*)\)", re.IGNORECASE)
 _DEVICE = re.compile(r"@[^\s\[\]]+\[(?P<kind>\w+)\]")
 _BRANCH = re.compile(r"\S+#branch", re.IGNORECASE)
 _OPERATORS = re.compile(r"[\s\d.+*/()-]*")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Sequence
 
@@ -103,7 +104,7 @@ def _time_begins_again(head: Sequence[Line], tables: Sequence[Sequence[Line]]) -
     last = None
     for block in tables:
         values = [float(split_anywhere(line.text)[0]) for line in block if is_row(line.text)]
-        if any(b <= a for a, b in zip(values, values[1:], strict=False)) or (last is not None and values[0] > last):
+        if any(b <= a for a, b in itertools.pairwise(values)) or (last is not None and values[0] > last):
             return False
         last = values[-1]
     return True

@@ -11,7 +11,11 @@ _SIGNATURES: tuple[tuple[re.Pattern[bytes], str, str], ...] = tuple(
         (rb"\s*[{\[]\s*(?:\"|[{\[\]}]|$)", "a JSON file", ""),
         (rb"PK\x03\x04", "a ZIP archive", "Unpack it."),
         (rb"(?:\x0f\x0f|\xf0\xf0):WFM#", "a Tektronix binary waveform (.wfm)", "Export it as CSV or .isf."),
-        (rb"(?-i:FEA1[\x00-\x08])", "a Feather file of the first version", "Read it with pandas and pass the frame to read_trace."),
+        (
+            rb"(?-i:FEA1[\x00-\x08])",
+            "a Feather file of the first version",
+            "Read it with pandas and pass the frame to read_trace.",
+        ),
         (rb"BIO-LOGIC MODULAR FILE", "a binary file of EC-Lab (.mpr)", "Export it as text (.mpt)."),
         (rb"\x00\x00\x04\x00\x00\x00", "a binary PSF file of Spectre", "Write PSF ASCII: format=psfascii."),
         (rb"BZh[1-9]|\xfd7zXZ|7z\xbc\xaf|Rar!", "a compressed archive", "Unpack it, or pack the file by gzip."),

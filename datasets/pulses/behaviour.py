@@ -21,9 +21,7 @@ def contradictions(reads: Reads) -> list[str]:
     within = np.ones(len(change), dtype=np.bool_)
     within[reads.edges[1:-1] - 1] = False
     count = reads.count[1:]
-    effects = {
-        word: _effect(change[within & (np.sign(count) == sign)], sign) for word, sign in (("SET", 1.0), ("RESET", -1.0))
-    }
+    effects = {word: _effect(change[within & (np.sign(count) == sign)], sign) for word, sign in (("SET", 1.0), ("RESET", -1.0))}
     wrong = [word for word, effect in effects.items() if effect < 0]
     if len(wrong) == 2:
         return [
@@ -35,7 +33,9 @@ def contradictions(reads: Reads) -> list[str]:
     if wrong == ["SET"] and effects["RESET"] == 0:
         return ["SET pulses lower the conductance, on average: are they RESET pulses, or is the column a resistance?"]
     verbs = {"SET": "SET pulses lower the conductance", "RESET": "RESET pulses raise the conductance"}
-    return [f"{verbs[word]}, on average, as those of the other polarity do: is the polarity of all pulses right?" for word in wrong]
+    return [
+        f"{verbs[word]}, on average, as those of the other polarity do: is the polarity of all pulses right?" for word in wrong
+    ]
 
 
 def _effect(changes: Array, sign: float) -> float:

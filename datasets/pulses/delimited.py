@@ -96,7 +96,6 @@ def first_header(head: bytes) -> list[str]:
 
 def _find_delimiter(lines: Sequence[str]) -> str | None:
     """Return the delimiter that splits most rows into as many cells as the first line; the first one for a single column."""
-
     return max(DELIMITERS, key=lambda delimiter: _count_rows(lines, delimiter))
 
 

@@ -104,9 +104,7 @@ def _measurements(lines: list[str]) -> list[_Measurement]:
 
 def _sweeps(measurement: _Measurement) -> list[_Measurement]:
     """Return the sweeps of a measurement with two variables: `Dimension2` sweeps of `Dimension1` rows each."""
-    size, count = (
-        parse_whole_number(measurement.settings.get(key, "").split(",")[0]) for key in ("Dimension1", "Dimension2")
-    )
+    size, count = (parse_whole_number(measurement.settings.get(key, "").split(",")[0]) for key in ("Dimension1", "Dimension2"))
     rows = measurement.rows
     if size is None or count is None or count < 2 or size < 2 or len(rows) != size * count:
         return [measurement]

@@ -10,6 +10,7 @@ Source: NI, "Specification for the LabVIEW Measurement File (.lvm)".
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -104,9 +105,7 @@ def _segments(lines: Sequence[Line], delimiter: str) -> list[_Segment]:
     return segments
 
 
-def _acquisitions(
-    segment: _Segment, file_header: Mapping[str, str], delimiter: str, decimal_comma: bool
-) -> list[_Segment]:
+def _acquisitions(segment: _Segment, file_header: Mapping[str, str], delimiter: str, decimal_comma: bool) -> list[_Segment]:
     """Return the acquisitions of a segment whose rows were appended: where the time begins again, or after `Samples` rows."""
     samples = _numbers(segment.header.get("Samples", []), decimal_comma)
     size = int(min(max(samples, default=0.0), 1e15))
@@ -118,7 +117,7 @@ def _acquisitions(
     else:
         cells = [line.text.split(delimiter)[0].strip() for line in segment.rows]
         times = [parse_number(cell.replace(",", ".") if decimal_comma else cell) for cell in cells]
-        pairs = enumerate(zip(times, times[1:], strict=False), start=1)
+        pairs = enumerate(itertools.pairwise(times), start=1)
         starts = [0, *(index for index, (a, b) in pairs if a is not None and b is not None and b < a)]
     if len(starts) > rows // 2 or len(starts) > _MAX_ACQUISITIONS:
         return [segment]

@@ -202,7 +202,9 @@ def _labels(header: dict[str, str], width: int, is_version_1: bool) -> tuple[lis
         return default, [header.get("valueunit")] * width
     labels = re.findall(r"\{([^{}]*)\}|(\S+)", header.get("valuelabels", ""))
     names = [braced or word for braced, word in labels]
-    units: list[str | None] = [("" if unit == "1" else unit) for unit in re.sub(r"\{\}", "1", header.get("valueunits", "")).split()]
+    units: list[str | None] = [
+        ("" if unit == "1" else unit) for unit in re.sub(r"\{\}", "1", header.get("valueunits", "")).split()
+    ]
     return names if len(names) == width else default, units if len(units) == width else [None] * width
 
 

@@ -154,7 +154,9 @@ def _binary(
     single = ltspice and not is_complex and "double" not in flags
     size = rows * (16 * count if is_complex else 8 + 4 * (count - 1) if single else 8 * count)
     if len(data) - start < size:
-        raise TraceError(f"the plot has {len(data) - start} bytes of values, but its header gives {size}; was the file cut off?")
+        raise TraceError(
+            f"the plot has {len(data) - start} bytes of values, but its header gives {size}; was the file cut off?"
+        )
     if is_complex:
         values = np.frombuffer(data, "<c16", rows * count, start)
         return (values.reshape(count, rows).T if "fastaccess" in flags else values.reshape(rows, count)), start + size

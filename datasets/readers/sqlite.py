@@ -86,7 +86,7 @@ def _runs(connection: sqlite3.Connection) -> dict[str, _Recording]:
 def _recording(connection: sqlite3.Connection, table: str, units: dict[str, str | None]) -> list[_Recording]:
     """Return the rows of a table by the columns that are filled together."""
     escaped = table.replace('"', '""')
-    cursor = connection.execute(f'SELECT * FROM "{escaped}" LIMIT {_MAX_ROWS}')  # noqa: S608 - the name is quoted
+    cursor = connection.execute(f'SELECT * FROM "{escaped}" LIMIT {_MAX_ROWS}')
     names = [item[0] for item in cursor.description]
     rows = cursor.fetchall()
     groups: dict[tuple[int, ...], list[Sequence[Any]]] = {}

@@ -136,7 +136,9 @@ def _table(channels: list[Any], properties: dict[str, Any], progress: Progress |
         "channels": {each.name: {key: to_plain(value) for key, value in each.properties.items()} for each in channels},
     }
     cut = len(channels[0]) - len(columns[0])
-    notes = (f"its channels started at different times; {cut} samples outside of their common time are left out",) if cut else ()
+    notes = (
+        (f"its channels started at different times; {cut} samples outside of their common time are left out",) if cut else ()
+    )
     if step and "time" not in names:
         start = float(channels[0].properties.get("wf_start_offset", 0.0) or 0.0) + float(step) * (spans[0].start or 0)
         times = sample_times(start, float(step), len(columns[0]))

@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 
 from ...errors import TraceError
-from ...typing import Progress
 from ...traces.exact_clock import exact_times, is_exact
+from ...typing import Progress
 from ..parsing.grid import Line, is_numeric, parse_number, parse_whole_number, read_grid, split_cells
 from ..parsing.header import is_unit, split_name
 from ..parsing.parts import Part

@@ -24,7 +24,9 @@ _MISSING_MARKS = (9.9e37, 9.91e37, 1.99999e101, 1.99999e102)
 _EXACT_TIME = re.compile(r"t|times?|time[ _]?stamps?|secs?|seconds?|elapsed|elapsed[ _]time|zeit|temps", re.IGNORECASE)
 _TIME_WORD = re.compile(r"(?:^|[^a-z])time(?:$|[^a-z])", re.IGNORECASE)
 # A time step, a dead time or a time constant is no time of a sample.
-_OTHER_TIME = re.compile(r"step|delta|interval|increment|constant|dead|rise|fall|delay|cpu|wall|width|per |limit", re.IGNORECASE)
+_OTHER_TIME = re.compile(
+    r"step|delta|interval|increment|constant|dead|rise|fall|delay|cpu|wall|width|per |limit", re.IGNORECASE
+)
 
 
 def is_called_time(name: str) -> bool:
@@ -69,7 +71,9 @@ class SourceColumns:
         if name in names:
             return
         if name in self.table.left_out:
-            raise TraceError(f"{self.source}: the column {name!r} was left out: {self.table.left_out[name]}.".replace("..", "."))
+            raise TraceError(
+                f"{self.source}: the column {name!r} was left out: {self.table.left_out[name]}.".replace("..", ".")
+            )
         folded = {known.casefold(): known for known in names}
         closest = difflib.get_close_matches(name.casefold(), folded, n=1, cutoff=0.5)
         hint = f" Did you mean {folded[closest[0]]!r}?" if closest else ""

@@ -18,7 +18,9 @@ _DRIVE_NAME = re.compile(
     re.IGNORECASE,
 )
 # Words in the name of a programmed quantity: "Potential applied", "Gate voltage", "SourceV", "Set point".
-_DRIVE_WORD = re.compile(r"applied|\bset(?:[ _-]?point)?\b|\bgate|source|programmed|command|stimul|excitation|\bdrive|sweep|\bbias", re.IGNORECASE)
+_DRIVE_WORD = re.compile(
+    r"applied|\bset(?:[ _-]?point)?\b|\bgate|source|programmed|command|stimul|excitation|\bdrive|sweep|\bbias", re.IGNORECASE
+)
 # Words in the name of a measured quantity, which outweigh those above: "Source current measured".
 _OUTPUT_WORD = re.compile(r"meas|sense|read|output|response|monitor|\bout\b|detect", re.IGNORECASE)
 # Channels that say where or when a sample was taken, and are neither drive nor output.

@@ -14,7 +14,16 @@ REGISTRY = pint.UnitRegistry(autoconvert_offset_to_baseunit=True)
 PREFIXES = ["", "a", "f", "p", "n", "u", "m", "k", "M", "G", "T"]
 # Our spelling and pint's. In pint, gauss and oersted are CGS units, so these two are compared with their definitions in SI.
 PREFIXED = {name: name for name in ["m", "s", "A", "K", "Hz", "N", "Pa", "J", "eV", "W", "C", "V", "S", "F", "Wb", "H", "T"]}
-PREFIXED |= {"Ohm": "ohm", "rad": "rad", "mol": "mol", "bar": "bar", "Torr": "torr", "Nm": "N*m", "Wh": "W*hour", "Ah": "A*hour"}
+PREFIXED |= {
+    "Ohm": "ohm",
+    "rad": "rad",
+    "mol": "mol",
+    "bar": "bar",
+    "Torr": "torr",
+    "Nm": "N*m",
+    "Wh": "W*hour",
+    "Ah": "A*hour",
+}
 WHOLE = {"min": "min", "h": "hour", "kg": "kg", "deg": "deg", "%": "percent", "erg": "erg", "cm": "cm", "": "", "1": ""}
 WHOLE |= {"d": "day", "hPa": "hPa", "psi": "psi", "atm": "atm", "rpm": "rpm"}
 

@@ -123,7 +123,10 @@ def text_samples() -> dict[str, bytes]:
     files["ngspice_text.raw"] = (
         "Title: rc\nDate: today\nPlotname: Transient Analysis\nFlags: real\nNo. Variables: 3\nNo. Points: 12\nVariables:\n"
         "\t0\ttime\ttime\n\t1\tv(s)\tvoltage\n\t2\ti(v1)\tcurrent\nValues:\n"
-        + "".join(f" {k}\t{t!r}\n\t{a!r}\n\t{b!r}\n\n" for k, (t, a, b) in enumerate(zip(SLOW_TIME.tolist(), A.tolist(), B.tolist(), strict=True)))
+        + "".join(
+            f" {k}\t{t!r}\n\t{a!r}\n\t{b!r}\n\n"
+            for k, (t, a, b) in enumerate(zip(SLOW_TIME.tolist(), A.tolist(), B.tolist(), strict=True))
+        )
     )
     files["xyce.prn"] = (
         "Index       TIME           V(S)          I(V1)\n"
@@ -140,7 +143,9 @@ def text_samples() -> dict[str, bytes]:
     files["spectre.psf"] = (
         'HEADER\n"PSFversion" "1.00"\nTYPE\n"sweep" FLOAT DOUBLE PROP(\n"key" "sweep"\n"units" "s"\n)\n"V" FLOAT DOUBLE PROP(\n'
         '"units" "V"\n"key" "node"\n)\nSWEEP\n"time" "sweep" PROP(\n"sweep_direction" 0\n)\nTRACE\n"out" "V"\n"group" GROUP 1\n'
-        "VALUE\n" + "".join(f'"time" {t!r}\n"out" {a!r}\n' for t, a in zip(SLOW_TIME.tolist(), A.tolist(), strict=True)) + "END\n"
+        "VALUE\n"
+        + "".join(f'"time" {t!r}\n"out" {a!r}\n' for t, a in zip(SLOW_TIME.tolist(), A.tolist(), strict=True))
+        + "END\n"
     )
     files["gamry.DTA"] = (
         "EXPLAIN\nTAG\tCV\nTITLE\tLABEL\tCyclic Voltammetry\tTest\nAREA\tQUANT\t1.0\tArea\nCURVE1\tTABLE\t12\n"
