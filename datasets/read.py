@@ -99,8 +99,8 @@ def read_trace(
         pattern: Parameters in the names of files, "device{device}_{amplitude:mV}.csv"; see `read_traces`.
         progress: Receives lines of text about the progress of reading a large file.
         missing: "mask" if empty or NaN cells of an output are missing samples, which fits and scores leave out; with "refuse" a
-            fit reports them as an error. "split" cuts the recording at them and at gaps of the time, into a `TraceSet` of stretches,
-            which a fit takes as several recordings.
+            fit reports them as an error. "split" cuts the recording at them and at gaps of the time, into a `TraceSet` of
+            stretches, which a fit takes as several recordings.
         pulses: For a memory device that was read pulse by pulse: "auto", a layout by name ("long", "up-down", "ramps") or a
             `PulseLayout`. `drive`, `output`, `start`, `stop` and `missing` cannot be given with it.
 

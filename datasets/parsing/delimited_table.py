@@ -59,13 +59,12 @@ def build_table(
         notes = (f"the times are those of the sample interval in the settings, {_shown(clock[1], clock[2])}",)
     elif clock and times is not None:
         notes, doubts = _make_exact(table, times, clock)
-    elif layout.header is None and len(table.names) > 1 and _increases(table.values[0]):
-        if not any(map(_increases, table.values[1:])):
-            time = table.names[0]
-            time_doubt = (
-                f"it has no header, and {time!r}, which grows from row to row, is taken as the time in seconds; if it is not, "
-                "pass time='sample', or units={'time': 'us'} for another unit"
-            )
+    elif layout.header is None and _only_first_increases(table.values):
+        time = table.names[0]
+        time_doubt = (
+            f"it has no header, and {time!r}, which grows from row to row, is taken as the time in seconds; if it is not, "
+            "pass time='sample', or units={'time': 'us'} for another unit"
+        )
     length, rows = record_length(settings), len(table.values[0])
     return Table(
         tuple(table.names),
@@ -127,6 +126,10 @@ def _is_time(name: str, unit: str | None) -> bool:
     """Return True if a column has the name of a time, or a unit of time."""
     named = ("time" in name.casefold() and "step" not in name.casefold()) or name.casefold() == "t"
     return (named and (unit is None or is_unit_of(unit, "s"))) or (bool(unit) and is_unit_of(unit, "s"))
+
+
+def _only_first_increases(columns: Sequence[Array]) -> bool:
+    return len(columns) > 1 and _increases(columns[0]) and not any(map(_increases, columns[1:]))
 
 
 def _increases(values: Array) -> bool:

@@ -17,7 +17,7 @@ from .header import bare_unit, is_unit, is_unit_of, split_name
 _INTERVAL_KEYS: tuple[str, ...] = (
     "sample interval", "xinc", "xincr", "xincrement", "x increment", "increment", "sampling period", "sample period", "delta t",
     "delta x", "delta_x", "dt", "hresolution", "sampling interval", "sample_interval", "sampling_interval", "sampleinterval",
-    "time interval", "time increment", "time step", "timestep", "tinterval", "tinc", "tsample", "signalresolution", "resolution",
+    "time interval", "time increment", "time step", "timestep", "tinterval", "tinc", "signalresolution", "resolution",
 )  # fmt: skip
 _RATE_KEYS: tuple[str, ...] = (
     "samplerate", "sample rate", "sample_rate", "sampling rate", "sampling_rate", "samplingrate", "sampling frequency",

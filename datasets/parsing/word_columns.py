@@ -85,7 +85,7 @@ def parse_quantities(cells: Sequence[str], name: str) -> tuple[Array, str] | Non
 
 
 def units_from_unit_columns(names: Sequence[str], words: Mapping[int, list[str]]) -> dict[int, list[str]]:
-    """Return the distinct units that a column of its own gives to the one before it: `Reading,Unit` with `Volt DC` in each row."""
+    """Return the distinct units that a column of its own gives to the one before it: `Reading,Unit` with `Volt DC`."""
     units = {}
     for index, cells in words.items():
         if index > 0 and _UNIT_COLUMN.fullmatch(names[index].strip()):

@@ -14,7 +14,7 @@ _MIN_PULSES, _MIN_ERRORS = 6, 4.0
 def contradictions(reads: Reads) -> list[str]:
     """Return sentences about pulses whose mean effect has the wrong sign.
 
-    The change of the conductance from a read to the next is averaged over the pulses of one polarity; its standard error is that
+    The change of the conductance from read to read is averaged over the pulses of one polarity; its standard error is that
     of independent changes.
     """
     change = np.diff(reads.conductance)

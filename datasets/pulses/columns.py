@@ -25,8 +25,8 @@ _NAMES: Mapping[str, str] = MappingProxyType(
         "resistance": "resistance r read_resistance",
         "current": "read_current current i i_read iread",
         "read_voltage": "read_voltage v_read vread",
-        "voltage": "pulse_voltage voltage v amplitude pulse_amplitude v_pulse pulse_v vpulse pulse_volt v_prog vprog prog_voltage "
-        "program_voltage programming_voltage write_voltage v_write vwrite",
+        "voltage": "pulse_voltage voltage v amplitude pulse_amplitude v_pulse pulse_v vpulse pulse_volt v_prog vprog "
+        "prog_voltage program_voltage programming_voltage write_voltage v_write vwrite",
         "width": "pulse_width width pulse_duration duration",
         "time": "time t timestamp time_stamp elapsed_time",
     }

@@ -81,8 +81,8 @@ def polarities(
             negative = int(np.sum(values["voltage"] < 0))
             where = "the files have" if columns.signs else "this file has"
             raise TraceError(
-                f"polarity={polarity!r} contradicts column {roles['voltage']!r}: {negative} of its {rows} voltages are negative, "
-                f"and {where} voltages of both signs, which are the polarity (positive SET, negative RESET). Leave "
+                f"polarity={polarity!r} contradicts column {roles['voltage']!r}: {negative} of its {rows} voltages are negative"
+                f", and {where} voltages of both signs, which are the polarity (positive SET, negative RESET). Leave "
                 "polarity out, or the column: PulseLayout(columns={'voltage': ''})."
             )
         return np.full(rows, sign)

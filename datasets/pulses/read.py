@@ -121,8 +121,8 @@ def _refuse_unused_read_voltage(columns: PulseColumns) -> None:
     voltage = columns.layout.read_voltage
     if voltage is not None and not columns.read_voltage_is_used:
         raise TraceError(
-            f"read_voltage is {voltage:g}, but the reads are not currents, so that it is not used; leave it out, or give the unit "
-            "of the reads (conductance_unit='uA'), or name their column (columns={'current': ...})."
+            f"read_voltage is {voltage:g}, but the reads are not currents, so that it is not used; leave it out, or give the "
+            "unit of the reads (conductance_unit='uA'), or name their column (columns={'current': ...})."
         )
 
 

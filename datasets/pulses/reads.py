@@ -181,7 +181,7 @@ def without_blank_reads(reads: Reads, where: Callable[[int], str]) -> Reads:
     mixed = (np.abs(np.abs(count) - pulses) > 0.5) & ~is_first
     if mixed.any():
         raise TraceError(
-            f"{where(int(kept[mixed][0]))}: the read follows pulses of both polarities, since the reads before it are blank, and "
+            f"{where(int(kept[mixed][0]))}: the read follows pulses of both polarities, since those before it are blank, and "
             "their order is not known to a model. Cut the recording there, by a column for the cycle."
         )
     count = np.where(is_first, np.sign(count) * pulses, count)

@@ -1,4 +1,4 @@
-"""Results of Spectre in PSF ASCII: sections HEADER, TYPE, SWEEP, TRACE, VALUE; in VALUE a line `"name" value` for each variable.
+"""Results of Spectre in PSF ASCII: sections HEADER, TYPE, SWEEP, TRACE, VALUE; in VALUE a line `"name" value` a variable.
 
 Complex values are in brackets. Units are those of the types; binary PSF is refused by its name.
 """

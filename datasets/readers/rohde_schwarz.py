@@ -79,8 +79,8 @@ def read(path: Path, part: Part = None, progress: Progress | None = None) -> Tab
         stem = path.name[: -len(_VALUES_ENDING)]
         raise TraceError(
             f"these are the values of a Rohde & Schwarz waveform, and the file of its settings ({stem}.csv, {stem}.xml or "
-            f"{stem}_header.bin) is not in the same folder; put both into one folder, or pass format='delimited' and the sample "
-            "interval."
+            f"{stem}_header.bin) is not in the same folder; put both into one folder, or pass format='delimited' and the "
+            "sample interval."
         )
     if other is None:
         raise TraceError(

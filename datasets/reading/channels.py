@@ -158,7 +158,8 @@ class SourceColumns:
         given = ", ".join(f"{name!r}: {unit_of_kind(name, self.unit(name) or '')!r}" for name in unknown)
         plain = ", ".join(f"{name!r}: ''" for name in unknown)
         number = "numbers without units" if others else "a number without a unit"
-        raise UnitError(f"{place}{also} To give {'them' if others else 'its unit'}, pass units={{{given}}}, or units={{{plain}}} "
+        these = "them" if others else "its unit"
+        raise UnitError(f"{place}{also} To give {these}, pass units={{{given}}}, or units={{{plain}}} "
                         f"for {number}.")  # fmt: skip
 
     def _to_si(self, name: str, values: Any) -> Array:

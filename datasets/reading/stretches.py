@@ -42,7 +42,7 @@ def split_at_gaps(trace: Trace) -> list[Trace]:
     pieces = [piece for piece in np.split(known, cuts) if len(piece) >= MIN_SAMPLES]
     if not pieces:
         raise TraceError(
-            f"no stretch of the recording has {MIN_SAMPLES} samples without a gap or a missing value; pass missing='mask' instead."
+            f"no stretch of the recording has {MIN_SAMPLES} samples without a gap or a missing value; pass missing='mask'."
         )
     return [
         replace(trace.rows(slice(int(piece[0]), int(piece[-1]) + 1)), provenance={**trace.provenance, "split": number})

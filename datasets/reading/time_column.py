@@ -96,7 +96,7 @@ def _seconds(columns: SourceColumns, name: str) -> tuple[Array, tuple[str, ...]]
     kind = "" if columns.table.roles or name in columns.table.unreadable else kind_of_day_number(raw)
     if kind and unit is None and are_days(name, raw):
         warn_user(
-            f"{columns.source}: {name!r} has no unit and contains day numbers of {kind}; the times are seconds since the first. "
+            f"{columns.source}: {name!r} has no unit and contains day numbers of {kind}, read as seconds since the first. "
             f"If they are seconds, pass units={{{name!r}: 's'}}."
         )
         return seconds_of(raw), (f"{name!r} contains day numbers of {kind}; the times are seconds since the first",)

@@ -11,7 +11,7 @@ from ...units import known_units
 _KINDS = (
     ("time|zeit|^t$", "ms"), ("current|strom|^i|^i[dgsb]$", "mA"), ("volt|spannung|bias|^[vu]", "mV"), (r"temp|^t\d+$", "K"),
     ("press|druck|^p$", "Pa"), ("freq|^f$", "Hz"), ("field|^b|^h", "T"), ("resist|^r", "Ohm"), ("conduct|^g", "S"),
-    ("power|leistung", "W"), ("energy|energie", "J"), ("force|kraft", "N"), ("torque|drehmoment", "Nm"), ("angle|winkel", "deg"),
+    ("power|leistung", "W"), ("energy|energie", "J"), ("force|kraft", "N"), ("torque|drehm", "Nm"), ("angle|winkel", "deg"),
     ("speed|veloc", "m/s"), ("pos|dist|length|weg", "mm"), ("charge|ladung|^q", "C"), ("capac|^c", "F"),
 )  # fmt: skip
 

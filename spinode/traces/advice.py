@@ -94,8 +94,8 @@ def challenge(trace: Trace, drive: Sequence[str], output: Sequence[str]) -> list
 
 def _no_output(trace: Trace) -> str:
     return (
-        f"There is nothing for `spinode fit` to learn, since no channel looks like the response of a device: {_names(tuple(trace.channels))} "
-        f"{'is' if len(trace.channels) == 1 else 'are'} constant, missing, or counters and ramps. Name a recording with a response."
+        "There is nothing for `spinode fit` to learn, since no channel looks like the response of a device: "
+        f"{_names(tuple(trace.channels))} {'is' if len(trace.channels) == 1 else 'are'} constant, missing, or ramps."
     )
 
 

@@ -26,7 +26,7 @@ _OUTPUT_WORD = re.compile(r"meas|sense|read|output|response|monitor|\bout\b|dete
 # Channels that say where or when a sample was taken, and are neither drive nor output.
 _COUNTER_NAME = re.compile(
     r"(?:index|item|no\.?|nr\.?|n|#|sample|samples|point|points|iteration|count|counter|row|step|scan|segment|cycle|column 0|"
-    r"time.*|.*\btime|t|secs?|seconds?|elapsed|freq(?:uency)?|f|\w*freqarray|time ?step|sequence|stamp|timestamp|date)(?:#\d+)?",
+    r"time.*|.*\btime|t|secs?|seconds?|elapsed|freq(?:uency)?|f|\w*freqarray|sequence|stamp|timestamp|date)(?:#\d+)?",
     re.IGNORECASE,
 )
 _INDEX_NAME = re.compile(r"iteration|\bindex\b|^item|\bcount(?:er)?\b|stage number", re.IGNORECASE)

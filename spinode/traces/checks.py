@@ -100,7 +100,7 @@ def _repeated(time: Array, same: npt.NDArray[np.intp], unit: str) -> str:
     """Return what repeats in the times, and how the recording can be read all the same."""
     if len(same) == len(time) - 1:
         return (
-            f"The time stands still: all {len(time)} samples are at {readable(time[0], unit)}. Number them with --time sample, or "
+            f"The time stands still: all {len(time)} samples are at {readable(time[0], unit)}. Number them (--time sample), or "
             "pass the sample interval in seconds."
         )
     message = f"{_count(len(same), 'sample time')} repeated, the first at {readable(time[same[0]], unit)}."

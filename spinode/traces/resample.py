@@ -67,8 +67,8 @@ def resample(trace: Trace, interval: float | None = None, *, method: str = "spli
         share = unknown_share(trace.time, trace.drive[name])
         if share > UNKNOWN_DRIVE:
             warnings.warn(
-                f"the held drive {name!r} is not known for about {100 * share:.2g} % of the time, since rows are missing where it "
-                "changes and no clock fits its changes; record all rows, or the times of the changes.",
+                f"the held drive {name!r} is not known for about {100 * share:.2g} % of the time, since rows are missing where "
+                "it changes and no clock fits its changes; record all rows, or the times of the changes.",
                 TraceWarning,
                 stacklevel=2,
             )

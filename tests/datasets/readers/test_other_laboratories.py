@@ -187,7 +187,7 @@ def test_lines_below_the_table(read):
     assert trace.output["Id"].tolist() == [1, 2, 3]
     assert trace.provenance["metadata"]["footer"] == ["V_DS =\t-0.6", "End of measurement"]
     assert "2 lines below the table" in trace.provenance["notes"][0]
-    with pytest.raises(TraceError, match="line 4 has 1 cell, expected 2.*cut off"):
+    with pytest.raises(TraceError, match=r"line 4 has 1 cell, expected 2.*cut off"):
         read("t,V\n0,1\n1,2\n2")
 
 
