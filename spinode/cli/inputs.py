@@ -10,10 +10,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..durations import in_words
 from ..errors import ConfigError, SpinodeError, TraceError, TraceWarning
 from ..files import check_writable
 from ..traces.trace import Trace, TraceSet
-from ..units import in_words
 from ..validation import number
 from .progress import show_transient
 from .settings import parse_value

@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from ..durations import in_words
 from ..typing import Array
-from ..units import in_words, readable
+from ..units import readable
 from .advice import advise
 from .checks import Issue as Issue, check_channel, check_held_drives, check_regime, check_time
 from .terminal_plot import terminal_plot
