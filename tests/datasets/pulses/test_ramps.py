@@ -97,7 +97,6 @@ def test_empty_ramp_is_left_out_with_a_warning(read):
             UnitError,
             r"column 'a' gives siemens and column 'b' has no unit",
         ),
-        ("a,b\n1,\n2,2\n", PulseLayout("ramps", polarity="SET"), TraceError, r"line 2: column 'b' has no read here"),
         ("a,b\n1,2\n1,x\n", PulseLayout("ramps", polarity="SET"), TraceError, r"line 3, column 2 \('b'\): 'x' is not a number"),
         ("a,b\n,\n", PulseLayout("ramps", polarity="SET"), TraceError, r"no column contains a read|no rows"),
         ("1,2,3\n1,2,3\n", "up-down", TraceError, r"'up-down' has two columns.*here are 3"),
