@@ -1,17 +1,20 @@
 """SQLite databases, by Python's own library: runs of QCoDeS with names and units, or any tables of numbers.
 
 A run is a recording; where its parameters were measured over different set points, each group of them is one. Arrays that
-QCoDeS stores in a cell are read element by element. The database is opened without writing to it.
+QCoDeS stores in a cell are read element by element. The database is opened without writing to it; where its newest rows are
+still in the write-ahead log beside it (`-wal`), as while QCoDeS measures, a copy of both is read.
 
 Source: QCoDeS documentation, "DataSet Design"; tables runs, layouts and results-1-1.
 """
 
 from __future__ import annotations
 
+import contextlib
 import io
+import shutil
 import sqlite3
-from collections.abc import Sequence
-from contextlib import closing
+import tempfile
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -53,19 +56,32 @@ def read(path: Path, part: Part = None, progress: Progress | None = None) -> Tab
         SeveralParts: several runs or tables, and no `part`.
         TraceError: the database is damaged, or has no rows of numbers.
     """
-    with translated_errors("SQLite database"):
-        connection = sqlite3.connect(f"file:{quote(str(path))}?mode=ro&immutable=1", uri=True)
-        with closing(connection):
-            connection.text_factory = lambda data: data.decode("utf-8", errors="replace")
-            names = [row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type='table' ORDER BY rowid")]
-            recordings = _runs(connection) if {"runs", "layouts"} <= set(names) else {}
-            if not recordings:
-                tables = {name: _recording(connection, name, {}) for name in names if not name.startswith("sqlite_")}
-                recordings = {name: each for name, found in tables.items() for each in found[:1]}
+    with translated_errors("SQLite database"), _opened(path) as connection:
+        connection.text_factory = lambda data: data.decode("utf-8", errors="replace")
+        names = [row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type='table' ORDER BY rowid")]
+        recordings = _runs(connection) if {"runs", "layouts"} <= set(names) else {}
+        if not recordings:
+            tables = {name: _recording(connection, name, {}) for name in names if not name.startswith("sqlite_")}
+            recordings = {name: each for name, found in tables.items() for each in found[:1]}
     if not recordings:
         raise TraceError("the database has no table with rows of numbers.")
     chosen = choose_part(recordings, part, _Recording.describe)
     return Table(tuple(chosen.names), tuple(chosen.columns), tuple(chosen.units), metadata=chosen.metadata)
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[sqlite3.Connection]:
+    """Yield a connection to the database, or to a copy of it with the rows of its write-ahead log."""
+    log = path.with_name(f"{path.name}-wal")
+    if not log.is_file() or not log.stat().st_size:
+        with contextlib.closing(sqlite3.connect(f"file:{quote(str(path))}?mode=ro&immutable=1", uri=True)) as connection:
+            yield connection
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(shutil.copy(path, folder))
+        shutil.copy(log, folder)
+        with contextlib.closing(sqlite3.connect(copy)) as connection:
+            yield connection
 
 
 def _runs(connection: sqlite3.Connection) -> dict[str, _Recording]:

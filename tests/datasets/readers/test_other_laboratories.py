@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
+import sqlite3
 import warnings
 
 import numpy as np
@@ -355,3 +357,15 @@ def test_missing_library_names_its_extra(sample, monkeypatch):
     monkeypatch.setattr(importlib, "import_module", without_xlrd)
     with pytest.raises(TraceError, match=r"xlrd reads.*pip install 'spinode\[excel\]'"):
         read_trace(sample("wave.xls", b"\xd0\xcf\x11\xe0" + bytes(100)))
+
+
+def test_rows_in_the_log_of_a_database_are_read(tmp_path):
+    path = tmp_path / "running.db"
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("CREATE TABLE log (time REAL, A REAL)")
+        connection.executemany("INSERT INTO log VALUES (?, ?)", [(0.0, 1.0), (1.0, 2.0), (2.0, 5.0)])
+        connection.commit()
+        before = {file.name: file.read_bytes() for file in tmp_path.iterdir()}
+        assert read_trace(path).output["A"].tolist() == [1, 2, 5]
+        assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == before
