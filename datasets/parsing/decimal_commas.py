@@ -19,9 +19,11 @@ def has_decimal_comma(content: Sequence[Line], delimiter: str | None) -> bool:
     Raises:
         TraceError: all of them could be thousands separators.
     """
+    if delimiter == "," or not any("," in line.text for line in content):
+        return False
     rows = [line for line in content if parse_number(with_point(split_cells(line.text, delimiter)[0], delimiter)) is not None]
     with_comma = [line for line in rows if "," in line.text]
-    if delimiter == "," or not with_comma or any("." in line.text for line in rows):
+    if not with_comma or any("." in line.text for line in rows):
         return False
     cells = ((line, cell) for line in with_comma for cell in split_cells(line.text, delimiter) if "," in cell)
     first = next(cells)

@@ -44,6 +44,25 @@ def parse_number(cell: str) -> float | None:
     return float(cell) if _NUMBER.fullmatch(cell) else None
 
 
+def parse_numbers(cells: Sequence[str]) -> tuple[Array, set[str]]:
+    """Return the values of cells, shape (cells,), NaN where they are no numbers; and the cells that are none.
+
+    Example:
+        >>> parse_numbers(["1", "x", "", "2.5"])
+        (array([1. , nan, nan, 2.5]), {'x'})
+    """
+    text = "".join(cells)
+    if text.isascii() and "_" not in text:
+        # All that float() then accepts are numbers or missing values here as well.
+        with contextlib.suppress(ValueError):
+            return np.array(list(map(float, cells))), set()
+    value_of = {cell: parse_number(cell) for cell in dict.fromkeys(cells)}
+    words = {cell for cell, value in value_of.items() if value is None}
+    for word in words:
+        value_of[word] = float("nan")
+    return np.array([value_of[cell] for cell in cells], dtype=np.float64), words
+
+
 def parse_whole_number(cell: str) -> int | None:
     """Return the whole number in the value of a header field; None where there is none."""
     value = parse_number(cell)
@@ -136,24 +155,20 @@ def _wrong_width(line: Line, count: int, width: int, *, cut_off: bool) -> TraceE
 
 
 def _read_cells(lines: Sequence[Line], delimiter: str | None, names: Sequence[str], doubtful: Doubtful | None) -> Array:
-    columns = np.full((len(names), len(lines)), np.nan)
+    columns = np.empty((len(names), len(lines)))
     first_bad: dict[int, tuple[Line, str]] = {}
     word_columns: dict[int, list[str]] = {}
-    for row, line in enumerate(lines):
-        cells = split_cells(line.text, delimiter)
-        for column, cell in enumerate(cells[: len(names)]):
-            value = parse_number(cell)
-            if value is not None:
-                columns[column, row] = value
-                continue
-            if doubtful is None:
-                raise _not_a_number(line, column, names[column], cell)
-            first_bad.setdefault(column, (line, cell))
-            word_columns.setdefault(column, [""] * len(lines))[row] = cell
-    if doubtful is None or not first_bad:
+    rows = (split_cells(line.text, delimiter)[: len(names)] for line in lines)
+    for column, cells in enumerate(zip(*rows, strict=True)):
+        columns[column], words = parse_numbers(cells)
+        if words:
+            word_columns[column] = [cell if cell in words else "" for cell in cells]
+            row = next(row for row, cell in enumerate(cells) if cell in words)
+            first_bad[column] = (lines[row], cells[row])
+    if not first_bad:
         return columns
     bad = sorted(first_bad, key=lambda index: (first_bad[index][0].number, index))
-    if len(lines) < 2 or len(bad) == len(names):
+    if doubtful is None or len(lines) < 2 or len(bad) == len(names):
         raise _not_a_number(first_bad[bad[0]][0], bad[0], names[bad[0]], first_bad[bad[0]][1])
     for column in bad:
         if np.isfinite(columns[column]).any():

@@ -76,9 +76,9 @@ def parse_quantities(cells: Sequence[str], name: str) -> tuple[Array, str] | Non
         TraceError: cells in several units.
     """
     quantities = [_QUANTITY.fullmatch(cell.strip().strip('"')) for cell in cells]
-    if not all(each is not None and is_unit(each["unit"]) for each in quantities):
-        return None
     units = list(dict.fromkeys(each["unit"] for each in quantities if each))
+    if not all(quantities) or not all(map(is_unit, units)):
+        return None
     if len(units) > 1:
         raise TraceError(f"the column {name!r} mixes the units {', '.join(units)}; write all its cells in one.")
     return np.array([float(each["number"]) for each in quantities if each]), units[0]

@@ -40,7 +40,9 @@ def contradictions(reads: Reads) -> list[str]:
 
 def _effect(changes: Array, sign: float) -> float:
     """Return 1 if the mean change has the sign of the pulses, -1 if it has the other, 0 if it is not clear."""
-    if len(changes) < _MIN_PULSES:
+    largest = float(np.max(np.abs(changes), initial=0.0))
+    if len(changes) < _MIN_PULSES or not 0 < largest < np.inf:
         return 0.0
+    changes = changes / largest  # squares of very large values overflow
     mean, error = float(np.mean(changes)), float(np.std(changes)) / np.sqrt(len(changes))
     return float(np.sign(mean) * sign) if abs(mean) > _MIN_ERRORS * error and mean != 0 else 0.0

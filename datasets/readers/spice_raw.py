@@ -24,7 +24,8 @@ from ..parsing.reader import register_reader
 from ..parsing.table import Table
 
 _HEAD = re.compile(rb"(?:Title|Date|Plotname) *:", re.IGNORECASE)
-_DATA = re.compile(rb"^(Values|Binary):[ \t]*\r?\n", re.MULTILINE | re.IGNORECASE)
+_MARK = b"\xef\xbb\xbf"
+_DATA = re.compile(rb"(?<![^\r\n])(Values|Binary):[ \t]*(?:\r\n?|\n)", re.IGNORECASE)
 # The same in UTF-16.
 _DATA_16 = re.compile(
     rb"(" + b"|".join(word.encode("utf-16-le") for word in ("Values", "Binary")) + rb"):\x00(?:\r\x00)?\n\x00", re.IGNORECASE
@@ -47,6 +48,7 @@ class _Plot:
 
 def sniff(head: bytes) -> bool:
     """Return True if the file begins with the header of a raw file."""
+    head = head.removeprefix(_MARK)
     plain = head[::2] if head[1:2] == b"\0" else head
     return bool(_HEAD.match(plain)) and re.search(rb"(?:Plotname|No\. Variables) *:", plain[:2000], re.IGNORECASE) is not None
 
@@ -58,7 +60,7 @@ def read(path: Path, part: Part = None, progress: Progress | None = None) -> Tab
         SeveralParts: several plots or steps, and no `part`.
         TraceError: a header without its numbers, or fewer values than it gives.
     """
-    data = path.read_bytes()
+    data = path.read_bytes().removeprefix(_MARK)
     with translated_errors("SPICE raw file"):
         plots = _plots(data)
     parts: dict[str, _Plot] = {}
@@ -188,9 +190,8 @@ def _text(data: bytes, start: int, rows: int, count: int, *, is_complex: bool, w
 
 
 def _next_plot(data: bytes, start: int, *, wide: bool) -> int:
-    mark = "\nTitle:".encode("utf-16-le") if wide else b"\nTitle:"
-    found = data.find(mark, start)
-    return len(data) if found < 0 else found
+    found = re.compile(re.escape("\nTitle:".encode("utf-16-le")) if wide else rb"[\r\n]Title:").search(data, start)
+    return len(data) if found is None else found.start()
 
 
 def _steps(plot: _Plot) -> list[_Plot]:

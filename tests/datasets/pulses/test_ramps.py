@@ -63,7 +63,7 @@ def test_column_of_pulse_numbers_is_not_a_ramp(read):
 
 def test_unit_of_ramps_decides_their_quantity(read):
     for unit, values in (("uS", "1\n2"), ("MOhm", "1\n0.5"), ("nA", "100\n200")):
-        layout = PulseLayout("ramps", polarity="SET", read_voltage=0.1)
+        layout = PulseLayout("ramps", polarity="SET", read_voltage=0.1 if unit == "nA" else None)
         trace = read(f"ramp 1 ({unit})\n{values}\n", layout)[0]
         np.testing.assert_allclose(trace.output["conductance"], [1e-6, 2e-6], rtol=1e-14)
 
