@@ -18,7 +18,8 @@ from .pulses.read import read_pulses, refuse_roles
 from .read_many import read_traces
 from .readers import series_reader
 from .reading.file_names import files_of, is_set_of_files, parameters_from_name
-from .reading.one_recording import Source, read_one
+from .reading.one_recording import SPLIT, Source, read_one
+from .reading.stretches import split_at_gaps
 
 
 @overload
@@ -98,7 +99,8 @@ def read_trace(
         pattern: Parameters in the names of files, "device{device}_{amplitude:mV}.csv"; see `read_traces`.
         progress: Receives lines of text about the progress of reading a large file.
         missing: "mask" if empty or NaN cells of an output are missing samples, which fits and scores leave out; with "refuse" a
-            fit reports them as an error.
+            fit reports them as an error. "split" cuts the recording at them and at gaps of the time, into a `TraceSet` of
+            stretches, which a fit takes as several recordings.
         pulses: For a memory device that was read pulse by pulse: "auto", a layout by name ("long", "up-down", "ramps") or a
             `PulseLayout`. `drive`, `output`, `start`, `stop` and `missing` cannot be given with it.
 
@@ -144,4 +146,6 @@ def read_trace(
             return read_traces(path, pattern=pattern, parameters=parameters, **options)
         if pattern is not None:
             parameters = {**(parameters or {}), **parameters_from_name(Path(path), pattern)}
+    if missing == SPLIT:
+        return TraceSet(split_at_gaps(read_one(path, parameters=parameters, **options)))
     return read_one(path, parameters=parameters, **options)

@@ -13,7 +13,8 @@ from ..typing import Progress
 from .parsing.parts import Part, SeveralParts
 from .readers import series_reader
 from .reading.file_names import files_of, is_set_of_files, parameters_from_name
-from .reading.one_recording import read_one
+from .reading.one_recording import SPLIT, read_one
+from .reading.stretches import split_at_gaps
 
 
 def read_traces(
@@ -37,7 +38,8 @@ def read_traces(
         part: Which recording of each file. If omitted, all recordings of a file that contains several are read; the provenance
             of each has its `part`.
         progress: Receives a line of text for each file.
-        **options: `drive`, `output`, `time`, `start`, `stop`, `units`, `format` and `missing` of `read_trace`.
+        **options: `drive`, `output`, `time`, `start`, `stop`, `units`, `format` and `missing` of `read_trace`; with
+            missing="split" each recording is cut at gaps and missing samples, and its stretches are traces of their own.
 
     Returns:
         The set. A series of vector fields (OVF) of one folder or pattern is a single recording.
@@ -76,6 +78,8 @@ def read_traces(
                     raise
                 raise TraceError(f"{error} If this file does not belong to the set, name the others: '{path}/*.csv'.") from None
     _check_same_channels(traces)
+    if options.get("missing") == SPLIT:
+        traces = [stretch for trace in traces for stretch in split_at_gaps(trace)]
     return TraceSet(traces)
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -22,7 +22,8 @@ import numpy.typing as npt
 from .errors import UnitError
 from .typing import Array
 
-Dimension = tuple[int, int, int, int, int]
+#: Powers of metre, kilogram, second, ampere, kelvin and mole.
+Dimension = tuple[int, int, int, int, int, int]
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class Unit:
 
     Attributes:
         symbol: SI symbol after the conversion, such as "V" or "J/m3"; "" for a dimensionless unit.
-        dimension: Powers of metre, kilogram, second, ampere and kelvin.
+        dimension: Powers of metre, kilogram, second, ampere, kelvin and mole.
         scale: Factor without its power of ten (60 for a minute).
         exponent: Power of ten (-3 for a millivolt), separate from `scale` so that 5 mV becomes exactly 0.005 V.
         offset: Added before the scaling (273.15 for degC).
@@ -81,13 +82,18 @@ class _Entry:
 
 
 def _si(symbol: str, *dimension: int) -> _Entry:
-    m, kg, s, a, k = dimension
-    return _Entry(MappingProxyType({symbol: 1}), (m, kg, s, a, k))
+    return _Entry(MappingProxyType({symbol: 1}), _six(dimension))
+
+
+def _six(powers: Sequence[int]) -> Dimension:
+    """Return the powers of six base units; those left out at the end are zero."""
+    m, kg, s, a, k, mol = (*powers, *[0] * (6 - len(powers)))
+    return m, kg, s, a, k, mol
 
 
 def _of(
     symbols: Mapping[str, int],
-    dimension: Dimension,
+    dimension: Sequence[int],
     scale: float = 1.0,
     exponent: int = 0,
     *,
@@ -95,16 +101,17 @@ def _of(
     decibel: bool = False,
     prefixed: bool = False,
 ) -> _Entry:
-    return _Entry(MappingProxyType(dict(symbols)), dimension, scale, exponent, offset, decibel, prefixed)
+    return _Entry(MappingProxyType(dict(symbols)), _six(dimension), scale, exponent, offset, decibel, prefixed)
 
 
 _PREFIXES: Mapping[str, int] = MappingProxyType(
     {"a": -18, "f": -15, "p": -12, "n": -9, "u": -6, "m": -3, "c": -2, "k": 3, "M": 6, "G": 9, "T": 12}
 )
 
-# Powers of metre, kilogram, second, ampere, kelvin.
+# Powers of metre, kilogram, second, ampere, kelvin, mole.
 _NONE, _TIME, _FIELD = (0, 0, 0, 0, 0), (0, 0, 1, 0, 0), (-1, 0, 0, 1, 0)
 _ENERGY, _POWER, _INDUCTION = (2, 1, -2, 0, 0), (2, 1, -3, 0, 0), (0, 1, -2, -1, 0)
+_PRESSURE, _CHARGE = (-1, 1, -2, 0, 0), (0, 0, 1, 1, 0)
 
 _UNITS: Mapping[str, _Entry] = MappingProxyType(
     {
@@ -120,20 +127,32 @@ _UNITS: Mapping[str, _Entry] = MappingProxyType(
         "s": _si("s", 0, 0, 1, 0, 0),
         "min": _of({"s": 1}, _TIME, 60.0),
         "h": _of({"s": 1}, _TIME, 3600.0),
+        "d": _of({"s": 1}, _TIME, 86400.0),
         "A": _si("A", 0, 0, 0, 1, 0),
         "K": _si("K", 0, 0, 0, 0, 1),
         "degC": _of({"K": 1}, (0, 0, 0, 0, 1), offset=273.15),
+        "degF": _of({"K": 1}, (0, 0, 0, 0, 1), 5.0 / 9.0, offset=459.67),
+        "mol": _si("mol", 0, 0, 0, 0, 0, 1),
         "Hz": _si("Hz", 0, 0, -1, 0, 0),
+        "rpm": _of({"rad": 1, "s": -1}, (0, 0, -1, 0, 0), math.pi / 30.0),
         # Standard gravity; LabVIEW writes "g", which elsewhere is a gram.
         "gn": _of({"m": 1, "s": -2}, (1, 0, -2, 0, 0), 9.80665),
         "N": _si("N", 1, 1, -2, 0, 0),
-        "Pa": _si("Pa", -1, 1, -2, 0, 0),
+        "Nm": _of({"N": 1, "m": 1}, _ENERGY, prefixed=True),
+        "Pa": _si("Pa", *_PRESSURE),
+        "hPa": _of({"Pa": 1}, _PRESSURE, exponent=2),
+        "bar": _of({"Pa": 1}, _PRESSURE, exponent=5, prefixed=True),
+        "atm": _of({"Pa": 1}, _PRESSURE, 101325.0),
+        "Torr": _of({"Pa": 1}, _PRESSURE, 101325.0 / 760.0, prefixed=True),
+        "psi": _of({"Pa": 1}, _PRESSURE, 4.4482216152605 / 0.0254**2),
         "J": _si("J", *_ENERGY),
         "eV": _of({"J": 1}, _ENERGY, 1.602176634, -19, prefixed=True),
         "erg": _of({"J": 1}, _ENERGY, exponent=-7),
         "W": _si("W", *_POWER),
         "dBm": _of({"W": 1}, _POWER, exponent=-3, decibel=True),
-        "C": _si("C", 0, 0, 1, 1, 0),
+        "Wh": _of({"J": 1}, _ENERGY, 3600.0, prefixed=True),
+        "C": _si("C", *_CHARGE),
+        "Ah": _of({"C": 1}, _CHARGE, 3600.0, prefixed=True),
         "V": _si("V", 2, 1, -3, -1, 0),
         "Ohm": _si("Ohm", 2, 1, -3, -2, 0),
         "S": _si("S", -2, -1, 3, 2, 0),
@@ -153,9 +172,10 @@ _ALIASES: Mapping[str, str] = MappingProxyType(
     {
         **dict.fromkeys(("volt", "volts"), "V"),
         **dict.fromkeys(("ampere", "amperes", "amp", "amps"), "A"),
-        **dict.fromkeys(("second", "seconds", "sec", "secs"), "s"),
-        **dict.fromkeys(("minute", "minutes"), "min"),
-        **dict.fromkeys(("hour", "hours", "hr"), "h"),
+        **dict.fromkeys(("second", "seconds", "sec", "secs", "sek", "sekunden"), "s"),
+        **dict.fromkeys(("minute", "minutes", "mins"), "min"),
+        **dict.fromkeys(("hour", "hours", "hr", "hrs"), "h"),
+        **dict.fromkeys(("day", "days"), "d"),
         **dict.fromkeys(("ohm", "ohms"), "Ohm"),
         **dict.fromkeys(("siemens", "mho"), "S"),
         **dict.fromkeys(("hertz",), "Hz"),
@@ -171,7 +191,14 @@ _ALIASES: Mapping[str, str] = MappingProxyType(
         **dict.fromkeys(("pascal", "pascals"), "Pa"),
         **dict.fromkeys(("farad", "farads"), "F"),
         **dict.fromkeys(("liter", "litre", "liters", "litres"), "l"),
-        **dict.fromkeys(("deg c", "c°", "degrees c"), "degC"),
+        **dict.fromkeys(("deg c", "c°", "degrees c", "grd c", "grad c", "degree c", "degrees celsius", "deg. c"), "degC"),
+        **dict.fromkeys(("°f", "deg f", "degrees f", "degree f", "fahrenheit", "degrees fahrenheit", "grd f"), "degF"),
+        **dict.fromkeys(("rev/min", "u/min", "r/min", "rpm"), "rpm"),
+        **dict.fromkeys(("bars",), "bar"),
+        **dict.fromkeys(("torr", "mmhg", "mm hg"), "Torr"),
+        **dict.fromkeys(("mole", "moles"), "mol"),
+        **dict.fromkeys(("n m", "n*m", "n.m"), "Nm"),
+        **dict.fromkeys(("count", "counts", "cts", "hit", "hits", "events"), ""),
         **dict.fromkeys(("meter", "metre", "meters", "metres"), "m"),
         **dict.fromkeys(("percent",), "%"),
         **dict.fromkeys(("-", "none", "dimensionless", "a.u.", "arb.u.", "arb. u.", "arb. units"), ""),
@@ -181,6 +208,10 @@ _ALIASES: Mapping[str, str] = MappingProxyType(
 # U+00B5 and U+03BC both look like a micro sign, U+2126 and U+03A9 like an ohm sign; U+2212 is the typographic minus.
 _LETTERS = str.maketrans({"µ": "u", "μ": "u", "Ω": "Ohm", "\u2126": "Ohm", "\u2212": "-", "·": "*", "⋅": "*", "×": "*"})
 _SUPERSCRIPTS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻", "0123456789-")
+
+# The two bytes of a degree or micro sign in UTF-8, read as Latin-1; and a list of one text, as Python prints it.
+_WRONG_ENCODING = re.compile("Â(?=[°µ·²³])|Î(?=¼)")
+_LIST_OF_ONE = re.compile(r"""\[\s*(['"])(?P<unit>.*)\1\s*\]""")
 
 _FACTOR = re.compile(r"(?P<symbol>[^\W\d_]+|%|1(?!\d))(?:(?:\^|\*\*)?(?P<power>[+-]?\d+))?")
 _JOIN = re.compile(r"\s*(?P<divide>/)\s*|\s*\*(?!\*)\s*|\s*\.\s*|\s+")
@@ -207,7 +238,10 @@ def parse_unit(text: str) -> Unit:
         ...
         spinode.errors.UnitError: 'mv' is not a known unit. Did you mean mV or MV? ...
     """
-    cleaned = " ".join(str(text).split()).translate(_LETTERS)
+    text = str(text)
+    listed = _LIST_OF_ONE.fullmatch(text.strip())
+    text = _WRONG_ENCODING.sub("", listed["unit"] if listed else text)
+    cleaned = " ".join(text.split()).translate(_LETTERS)
     whole = _lookup(cleaned)
     if whole is not None:
         return _unit([(whole, 1)], cleaned)
@@ -246,6 +280,17 @@ def same_dimension(a: str, b: str) -> bool:
         (True, False)
     """
     return parse_unit(a).dimension == parse_unit(b).dimension
+
+
+def known_units() -> list[str]:
+    """Return the spellings of all units of the table, with their prefixes.
+
+    Example:
+        >>> {"mV", "Torr", "Nm"} <= set(known_units())
+        True
+    """
+    known = [name for name in _UNITS if name not in ("", "1")]
+    return [*known, *(prefix + name for name in known if _UNITS[name].prefixed for prefix in _PREFIXES)]
 
 
 def readable(value: float, symbol: str = "") -> str:
@@ -313,15 +358,14 @@ def _unit(factors: list[tuple[_Entry, int]], text: str) -> Unit:
     if any(abs(power) > 9 for _, power in factors):
         raise UnitError(f"the unit {text!r} has a power beyond 9; expected powers from -9 to 9.")
     symbols: dict[str, int] = {}
-    dimension, scale, exponent = [0] * 5, 1.0, 0
+    dimension, scale, exponent = [0] * 6, 1.0, 0
     for entry, power in factors:
         for name, count in entry.symbols.items():
             symbols[name] = symbols.get(name, 0) + count * power
         dimension = [total + part * power for total, part in zip(dimension, entry.dimension, strict=True)]
         scale *= entry.scale**power
         exponent += entry.exponent * power
-    m, kg, s, a, k = dimension
-    return Unit(_symbol(symbols), (m, kg, s, a, k), scale, exponent)
+    return Unit(_symbol(symbols), _six(dimension), scale, exponent)
 
 
 def _symbol(symbols: Mapping[str, int]) -> str:
@@ -337,8 +381,7 @@ def _power(name: str, count: int) -> str:
 
 def _unknown(text: str) -> UnitError:
     known = [name for name in _UNITS if name not in ("", "1")]
-    candidates = [*known, *(prefix + name for name in known if _UNITS[name].prefixed for prefix in _PREFIXES)]
-    similar = [name for name in candidates if name.casefold() == text.casefold()]
+    similar = [name for name in known_units() if name.casefold() == text.casefold()]
     hint = f" Did you mean {' or '.join(similar)}?" if similar else ""
     return UnitError(
         f"{text!r} is not a known unit.{hint} Expected one of {', '.join(known)}, most of them with the prefixes "

@@ -16,9 +16,10 @@ import numpy.typing as npt
 
 from ...errors import TraceError
 from ...typing import Array
-from .header import split_name
+from .header import is_unit, is_unit_of, split_name
 from .parts import Part, choose_part
-from .table import Table
+from .scope_settings import sample_clock
+from .table import Table, sample_times
 
 _MAX_TEXT = 2000
 _MAX_COLUMNS = 1000
@@ -94,9 +95,17 @@ def table_from_arrays(
         part = labelled[0]  # the only one whose columns have names
     recording = choose_part(recordings, part, _Recording.describe)
     names, values, units = zip(*itertools.chain.from_iterable(map(_columns, recording.arrays)), strict=True)
+    notes: tuple[str, ...] = ()
     group = recording.arrays[0].group
     own = [each for each in arrays if each.group in ("", group)]
     scalars = [each for each in own if each.values.size == 1 and each.values.dtype.kind in "buif" and each.name not in names]
+    clock = None if time in names or any(map(_is_time, names, units)) else _clock(scalars)
+    if clock is not None:
+        first, step, unit = clock
+        names, units = ("time", *names), (unit, *units)
+        values = (sample_times(first, step, len(values[0])), *values)
+        time = "time"
+        notes = (f"the times are those of the sample interval in the file, {step:g} {unit}",)
     texts = {each.name: text for each in own if (text := _text(each.values)) is not None}
     other_groups = sorted({each.group or "/" for each in arrays} - {group or "/"})
     return Table(
@@ -112,7 +121,21 @@ def table_from_arrays(
             **({"other_groups": other_groups[:20]} if other_groups else {}),
         },
         time=time if time in names else None,
+        notes=notes,
     )
+
+
+def _is_time(name: str, unit: str | None) -> bool:
+    return name.casefold() in ("t", "time", "times", "timestamp") or is_unit_of(unit, "s")
+
+
+def _clock(scalars: Sequence[NamedArray]) -> tuple[float, float, str] | None:
+    """Return first time, sample interval and unit among the scalars of a file: Tinterval and Tstart, XInc and XOrg, fs, dt."""
+    settings = {}
+    for each in scalars:
+        unit = f" {each.unit}" if each.unit and is_unit(each.unit) else ""
+        settings[each.name] = f"{float(each.values.reshape(()))!r}{unit}"
+    return sample_clock(settings)
 
 
 def _squeeze(array: NamedArray) -> NamedArray:

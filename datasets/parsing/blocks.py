@@ -12,7 +12,7 @@ import io
 import itertools
 import mmap
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,8 @@ import numpy as np
 
 from ...errors import TraceError
 from ...typing import Array, Progress
-from .grid import MISSING, Line, read_grid
+from .grid import MISSING, Doubtful, Line, read_grid
+from .messages import quoted
 from .text import Text, is_text, read_text
 
 #: Files above this size [bytes] are read in blocks.
@@ -61,6 +62,7 @@ def read_columns_in_blocks(
     decimal_comma: bool,
     first: int,
     progress: Progress | None = None,
+    words: Collection[int] = (),
 ) -> list[Array]:
     """Read the columns of the rows from an offset to the end of a file.
 
@@ -72,6 +74,7 @@ def read_columns_in_blocks(
         decimal_comma: True if commas are decimal marks.
         first: Line number at `offset`.
         progress: Receives a line of text after each block.
+        words: Columns that contain words, which become NaN.
 
     Raises:
         TraceError: as `read_grid`.
@@ -90,6 +93,7 @@ def read_columns_in_blocks(
                 decimal_comma,
                 partial(_line_number, path, begin, offset, first),
                 complete=end < size or data[size - 1 : size] == b"\n",
+                words=words,
             )
             rows = len(block[0])
             if filled + rows > len(columns[0]):
@@ -129,10 +133,12 @@ def _parse(
     line_number: Callable[[], int],
     *,
     complete: bool = True,
+    words: Collection[int] = (),
 ) -> Sequence[Array]:
     """Return the columns of a block by the fastest way that can parse it."""
     width = len(names)
-    columns = _by_polars(block, delimiter, width, decimal_comma) or _by_numpy(block, delimiter, width, decimal_comma)
+    columns = _by_polars(block, delimiter, width, decimal_comma, words)
+    columns = columns or _by_numpy(block, delimiter, width, decimal_comma, words)
     if columns is not None:
         return columns
     if not is_text(block):
@@ -144,17 +150,32 @@ def _parse(
         for number, content in numbered
         if content.strip() and not content.lstrip().startswith(("#", "%"))
     ]
-    return list(read_grid(rows, delimiter, names, complete=complete)) if rows else [np.empty(0) for _ in names]
+    if not rows:
+        return [np.empty(0) for _ in names]
+    doubtful = Doubtful()
+    columns = list(read_grid(rows, delimiter, names, complete=complete, doubtful=doubtful))
+    bad = next((index for index in (*doubtful.unreadable, *doubtful.words) if index not in words), None)
+    if bad is not None:
+        cell = doubtful.words.get(bad, [""])[0]
+        raise TraceError(
+            doubtful.unreadable.get(
+                bad,
+                f"the column {names[bad]!r} contains {quoted(cell)} after line {rows[0].number - 1}, which is not a number.",
+            )
+        )
+    return columns
 
 
-def _by_polars(block: bytes, delimiter: str | None, width: int, decimal_comma: bool) -> Sequence[Array] | None:
+def _by_polars(
+    block: bytes, delimiter: str | None, width: int, decimal_comma: bool, words: Collection[int]
+) -> Sequence[Array] | None:
     polars = _polars()
     if polars is None or delimiter is None:
         return None
     delimiters = block[: block.find(b"\n")].count(delimiter.encode())
     if delimiters < width - 1:
         return None
-    schema = {f"{k}": polars.Float64 if k < width else polars.String for k in range(delimiters + 1)}
+    schema = {f"{k}": polars.Float64 if k < width and k not in words else polars.String for k in range(delimiters + 1)}
     for strip in (False, True):
         content = _stripped(block, delimiter) if strip else block
         try:
@@ -174,7 +195,7 @@ def _by_polars(block: bytes, delimiter: str | None, width: int, decimal_comma: b
             return None
         if any(frame[f"{k}"].str.strip_chars().str.len_chars().max() for k in range(width, delimiters + 1)):
             return None
-        return [frame[f"{k}"].to_numpy() for k in range(width)]
+        return [np.full(len(frame), np.nan) if k in words else frame[f"{k}"].to_numpy() for k in range(width)]
     return None
 
 
@@ -184,23 +205,27 @@ def _stripped(block: bytes, delimiter: str) -> bytes:
     return re.sub(rb"(?<![0-9.])\+", b"", re.sub(rb" *(" + mark + rb"|\n) *", rb"\1", block.replace(b"\r", b"")))
 
 
-def _by_numpy(block: bytes, delimiter: str | None, width: int, decimal_comma: bool) -> Sequence[Array] | None:
+def _by_numpy(
+    block: bytes, delimiter: str | None, width: int, decimal_comma: bool, words: Collection[int]
+) -> Sequence[Array] | None:
     content = block.replace(b",", b".") if decimal_comma else block
     lines = content.split(b"\n")
     widths = {len(each.split()) if delimiter is None else each.count(delimiter.encode()) + 1 for each in lines if each.strip()}
     if widths != {width} or any(mark in content for mark in _COMMENTS):
         return None
+    used = [k for k in range(width) if k not in words]
     try:
         columns = np.loadtxt(
             io.BytesIO(content),
             delimiter=delimiter,
-            usecols=range(width),
+            usecols=used,
             comments=None,
             ndmin=2,
             unpack=True,
             encoding="latin-1",
         )
-        return list(columns)
+        rows = columns.shape[1]
+        return [columns[used.index(k)] if k in used else np.full(rows, np.nan) for k in range(width)]
     except ValueError:
         return None
 

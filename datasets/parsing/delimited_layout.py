@@ -10,17 +10,22 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from ...errors import TraceError
+from .decimal_commas import has_decimal_comma, with_point
+from .delimited_lines import split_footer, strip_comment
 from .grid import Line, is_numeric, parse_number, split_cells
-from .header import bare_unit, is_unit, split_name, split_time_unit, split_words
-from .text import Text
+from .header import bare_unit, is_unit, is_unit_of, split_name, split_time_unit, split_words
+from .messages import quoted
 
 # In the order of preference where two of them explain the rows equally well.
 DELIMITERS: tuple[str | None, ...] = ("\t", ";", ",", None)
-COMMENTS = ("#", "%")
 #: Number of lines from which the layout is found.
 SAMPLE_LINES = 100
 _MAX_SETTINGS_LINES = 2000
-_THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}(?:,\d{3})+")
+# A list of names in a comment: "Channels (2/8): D0, D1".
+_CHANNELS = re.compile(r"Channels\b[^:,]*:\s*", re.IGNORECASE)
+_MIN_NUMBERS = 0.3
+# A line of settings in a file of one column: UNITS:V
+_SETTING = re.compile(r"[^:=]+[:=].+")
 
 
 @dataclass(frozen=True)
@@ -34,6 +39,7 @@ class Layout:
         rows: The lines of the table.
         decimal_comma: True if commas are decimal marks.
         settings: Lines above the table, as oscilloscopes write them.
+        footer: Lines of words below the table.
     """
 
     delimiter: str | None
@@ -42,6 +48,7 @@ class Layout:
     rows: list[Line]
     decimal_comma: bool
     settings: list[Line] = field(default_factory=list)
+    footer: list[Line] = field(default_factory=list)
 
     def rows_with_decimal_points(self) -> list[Line]:
         """Return the rows with decimal points in place of decimal commas."""
@@ -61,22 +68,9 @@ class Layout:
         units = [unit for _, unit in pairs]
         for index, cell in enumerate((self.units or [])[: len(units)]):
             units[index] = bare_unit(cell) if units[index] is None else units[index]
+        if names and pairs and not pairs[0][0] and is_unit_of(units[0], "s"):
+            names[0] = "time"  # Rigol: an empty cell above the unit of the time
         return names, units
-
-
-def split_comments(text: Text) -> tuple[list[Line], list[Line]]:
-    """Return the comments, and the other lines that are not empty."""
-    comments: list[Line] = []
-    content: list[Line] = []
-    for number, line in enumerate(text.lines, start=1):
-        if line.strip(" \t,;"):
-            (comments if line.lstrip().startswith(COMMENTS) else content).append(Line(number, line))
-    return comments, content
-
-
-def strip_comment(text: str) -> str:
-    """Return the text of a comment without its mark."""
-    return text.strip().lstrip("#%").strip()
 
 
 def find_layout(comments: Sequence[Line], content: Sequence[Line]) -> Layout:
@@ -89,14 +83,15 @@ def find_layout(comments: Sequence[Line], content: Sequence[Line]) -> Layout:
     if not content:
         raise TraceError("there are no rows of numbers in this file, only comments or empty lines.")
     delimiter = _find_delimiter(content)
-    decimal_comma = _has_decimal_comma(content, delimiter)
+    decimal_comma = has_decimal_comma(content, delimiter)
     begin = _count_settings_lines(content, delimiter, decimal_comma)
     settings, content = list(content[:begin]), content[begin:]
     cells = [_cells(line, delimiter, decimal_comma) for line in content[:3]]
     if is_numeric(cells[0]) or (parse_number(cells[0][0]) is not None and cells[0][0]):
         # A first line that begins with a number is a row; if it is a bad one, reading it reports so.
         header = _header_in_comments(comments, content[0], delimiter)
-        return Layout(delimiter, header, None, list(content), decimal_comma, settings)
+        rows, footer = split_footer(content, delimiter)
+        return Layout(delimiter, header, None, rows, decimal_comma, settings, footer)
     header = split_words(content[0].text) if delimiter is None else split_cells(content[0].text, delimiter)
     if delimiter is None and len(content) > 1 and len(header) != len(cells[1]):
         header = content[0].text.split()
@@ -104,7 +99,31 @@ def find_layout(comments: Sequence[Line], content: Sequence[Line]) -> Layout:
     if len(content) == 1:
         raise TraceError(f"the file has a header ({', '.join(filter(None, header))}) but no rows of numbers.")
     units = _units_row(cells[1], len(header)) if len(content) > 2 and is_numeric(cells[2]) else None
-    return Layout(delimiter, header, units, list(content[2 if units else 1 :]), decimal_comma, settings)
+    rows, footer = split_footer(content[2 if units else 1 :], delimiter)
+    _check_is_table(content[0], rows, delimiter, decimal_comma)
+    if units and _are_units(header) and not _are_units(units):
+        header, units = units, header  # names in the second line
+    return Layout(delimiter, header, units, rows, decimal_comma, settings, footer)
+
+
+def _check_is_table(header: Line, rows: Sequence[Line], delimiter: str | None, decimal_comma: bool) -> None:
+    """Refuse prose and files of settings: lines of several lengths, most of whose cells are words.
+
+    Raises:
+        TraceError: it is no table.
+    """
+    cells = [_cells(line, delimiter, decimal_comma) for line in (header, *rows[:SAMPLE_LINES])]
+    numbers = sum(value is not None and value == value for row in cells[1:] for value in map(parse_number, row))
+    share = numbers / max(sum(map(len, cells[1:])), 1)
+    if share >= _MIN_NUMBERS or (numbers and len({len(row) for row in cells}) < 2):
+        return
+    if any(is_numeric(row) and len(row) == len(cells[0]) > 1 for row in cells[1:]):
+        return
+    line = rows[0] if rows else header
+    raise TraceError(
+        f"this is not a table: there are no rows of numbers, and line {line.number} has words ({quoted(line.text.strip())}). "
+        "Name the file with the recording."
+    )
 
 
 def _count_settings_lines(content: Sequence[Line], delimiter: str | None, decimal_comma: bool) -> int:
@@ -123,20 +142,35 @@ def _count_settings_lines(content: Sequence[Line], delimiter: str | None, decima
                       and widths[k - 1] == 0 and _filled_width(rows[k - 1]) == width), 0)  # fmt: skip
     if first < 2:
         return 0
-    can_be_header = [
-        _filled_width(cells) == widths[first] and all(map(_can_be_name, cells)) and parse_number(cells[0]) is None
-        for cells in rows[:first]
-    ]
+    can_be_header = [_can_be_header(cells, widths[first]) for cells in rows[:first]]
     if can_be_header[-1]:
         # Two lines of words: names, and units, which may be unknown ones.
         no_units_in_names = first == 2 and not any(split_name(cell)[1] for cell in rows[1])
-        has_units_row = can_be_header[-2] and (_are_units(rows[first - 1]) or no_units_in_names)
+        has_units_row = can_be_header[-2] and (
+            _are_units(rows[first - 1]) or (no_units_in_names and bool(rows[first - 2][0])) or _are_units(rows[first - 2])
+        )
         begin = first - 2 if has_units_row else first - 1
     else:
         begin = first
-        if can_be_header[0] or _filled_width(rows[first - 1]) == widths[first]:
+        if can_be_header[0] or (_filled_width(rows[first - 1]) == widths[first] and not _is_setting(rows[first - 1])):
             return 0
     return 0 if any(cells[0] and parse_number(cells[0]) is not None for cells in rows[:begin]) else begin
+
+
+def _can_be_header(cells: Sequence[str], width: int) -> bool:
+    """Return True if a line can be that of the names: as many cells as a row, all words; the first may be empty."""
+    if _filled_width(cells) != width or not all(map(_can_be_name, cells)):
+        return False
+    if _is_setting(cells):
+        return False
+    return parse_number(cells[0]) is None or not cells[0]
+
+
+def _is_setting(cells: Sequence[str]) -> bool:
+    """Return True for `UNITS:V` in a line of one cell, and `Time interval :` in front of values."""
+    if len(cells) == 1:
+        return _SETTING.fullmatch(cells[0]) is not None
+    return cells[0].endswith(":") and not all(cell.endswith(":") for cell in cells if cell)
 
 
 def _has_number(cells: Sequence[str]) -> bool:
@@ -165,7 +199,7 @@ def _find_delimiter(content: Sequence[Line]) -> str | None:
     lines = [*content[1 : SAMPLE_LINES + 1], *last_lines] or content
 
     def count_numeric(delimiter: str | None) -> int:
-        rows = [[_with_point(cell, delimiter) for cell in split_cells(line.text, delimiter)] for line in lines]
+        rows = [[with_point(cell, delimiter) for cell in split_cells(line.text, delimiter)] for line in lines]
         return sum(len(cells) > 1 and is_numeric(cells) for cells in rows)
 
     def count_split(delimiter: str | None) -> int:
@@ -175,12 +209,8 @@ def _find_delimiter(content: Sequence[Line]) -> str | None:
     if count_numeric(delimiter):
         return delimiter
     # Nothing splits into numbers: one column, or bad cells in every line; take what separates words in most lines.
-    one_column = any(is_numeric([_with_point(line.text, None)]) for line in lines)
+    one_column = any(is_numeric([with_point(line.text, None)]) for line in lines)
     return None if one_column else max(DELIMITERS, key=count_split)
-
-
-def _with_point(cell: str, delimiter: str | None) -> str:
-    return cell if delimiter == "," else cell.replace(",", ".")
 
 
 def _cells(line: Line, delimiter: str | None, decimal_comma: bool) -> list[str]:
@@ -188,29 +218,14 @@ def _cells(line: Line, delimiter: str | None, decimal_comma: bool) -> list[str]:
     return [cell.replace(",", ".") for cell in cells] if decimal_comma else cells
 
 
-def _has_decimal_comma(content: Sequence[Line], delimiter: str | None) -> bool:
-    """Return True if commas are decimal marks: they are inside cells, and no row has a point."""
-    rows = [line for line in content if parse_number(_with_point(split_cells(line.text, delimiter)[0], delimiter)) is not None]
-    with_comma = [line for line in rows if "," in line.text]
-    if delimiter == "," or not with_comma or any("." in line.text for line in rows):
-        return False
-    cells = ((line, cell) for line in with_comma for cell in split_cells(line.text, delimiter) if "," in cell)
-    first = next(cells)
-    if all(_THOUSANDS.fullmatch(cell) for _, cell in (first, *cells)):
-        line, cell = first
-        raise TraceError(
-            f"line {line.number}: the commas of {cell!r} can be decimal marks or thousands separators, "
-            "and no other number of the file decides it; write it with a decimal point."
-        )
-    return True
-
-
 def _header_in_comments(comments: Sequence[Line], first: Line, delimiter: str | None) -> list[str] | None:
     """Return names from the comments above the rows: the last comment with one word for each column."""
     width = len(split_cells(first.text, delimiter))
-    above = [strip_comment(line.text) for line in comments if line.number < first.number]
+    above = [_CHANNELS.sub("", strip_comment(line.text)) for line in comments if line.number < first.number]
     # Blanks also separate the words of a sentence, so there only the line directly above the rows can be a header.
     for text in reversed(above if delimiter is not None else above[-1:]):
+        if width == 1 and _SETTING.fullmatch(text):
+            continue
         cells = split_words(text) if delimiter is None else split_cells(text, delimiter)
         if len(cells) == width and not is_numeric(cells) and all(parse_number(cell) is None for cell in cells):
             return cells

@@ -6,7 +6,7 @@ import contextlib
 import csv
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -44,6 +44,25 @@ def parse_number(cell: str) -> float | None:
     return float(cell) if _NUMBER.fullmatch(cell) else None
 
 
+def parse_numbers(cells: Sequence[str]) -> tuple[Array, set[str]]:
+    """Return the values of cells, shape (cells,), NaN where they are no numbers; and the cells that are none.
+
+    Example:
+        >>> parse_numbers(["1", "x", "", "2.5"])
+        (array([1. , nan, nan, 2.5]), {'x'})
+    """
+    text = "".join(cells)
+    if text.isascii() and "_" not in text:
+        # All that float() then accepts are numbers or missing values here as well.
+        with contextlib.suppress(ValueError):
+            return np.array(list(map(float, cells))), set()
+    value_of = {cell: parse_number(cell) for cell in dict.fromkeys(cells)}
+    words = {cell for cell, value in value_of.items() if value is None}
+    for word in words:
+        value_of[word] = float("nan")
+    return np.array([value_of[cell] for cell in cells], dtype=np.float64), words
+
+
 def parse_whole_number(cell: str) -> int | None:
     """Return the whole number in the value of a header field; None where there is none."""
     value = parse_number(cell)
@@ -66,13 +85,26 @@ def split_cells(text: str, delimiter: str | None) -> list[str]:
     return [cell.strip() for cell in text.split(delimiter)]
 
 
+@dataclass
+class Doubtful:
+    """Columns of a table that are not plain numbers.
+
+    Attributes:
+        words: Cells of columns without any number, by column; their values are NaN.
+        unreadable: What is wrong with the first bad cell of columns that also contain numbers, by column.
+    """
+
+    words: dict[int, list[str]] = field(default_factory=dict)
+    unreadable: dict[int, str] = field(default_factory=dict)
+
+
 def read_grid(
     lines: Sequence[Line],
     delimiter: str | None,
     names: Sequence[str],
     *,
     complete: bool = True,
-    words: dict[int, list[str]] | None = None,
+    doubtful: Doubtful | None = None,
 ) -> Array:
     """Read columns of numbers, shape (len(names), rows).
 
@@ -81,7 +113,7 @@ def read_grid(
         delimiter: The text between cells; None for blanks.
         names: A name per column, for the messages. Cells beyond them must be empty.
         complete: True if the last line of the file ends in a line break.
-        words: Filled with the cells of columns without any number, which become NaN; if omitted, such columns are refused.
+        doubtful: Filled with the columns that are not plain numbers; if omitted, such columns are refused.
 
     Raises:
         TraceError: a row of another length, or a cell that is not a number; with line, column and cell.
@@ -98,7 +130,7 @@ def read_grid(
         )
     except ValueError:
         # An empty cell, a word for a missing value, or something that is not a number: check every cell.
-        return _read_cells(lines, delimiter, names, words)
+        return _read_cells(lines, delimiter, names, doubtful)
 
 
 def _check_widths(lines: Sequence[Line], delimiter: str | None, names: Sequence[str], complete: bool) -> None:
@@ -122,30 +154,29 @@ def _wrong_width(line: Line, count: int, width: int, *, cut_off: bool) -> TraceE
     return TraceError(f"{message}. Correct or remove that line.")
 
 
-def _read_cells(
-    lines: Sequence[Line], delimiter: str | None, names: Sequence[str], words: dict[int, list[str]] | None
-) -> Array:
-    columns = np.full((len(names), len(lines)), np.nan)
+def _read_cells(lines: Sequence[Line], delimiter: str | None, names: Sequence[str], doubtful: Doubtful | None) -> Array:
+    columns = np.empty((len(names), len(lines)))
     first_bad: dict[int, tuple[Line, str]] = {}
     word_columns: dict[int, list[str]] = {}
-    for row, line in enumerate(lines):
-        cells = split_cells(line.text, delimiter)
-        for column, cell in enumerate(cells[: len(names)]):
-            value = parse_number(cell)
-            if value is not None:
-                columns[column, row] = value
-                continue
-            if words is None:
-                raise _not_a_number(line, column, names[column], cell)
-            first_bad.setdefault(column, (line, cell))
-            word_columns.setdefault(column, [""] * len(lines))[row] = cell
-    for column in sorted(first_bad, key=lambda index: (first_bad[index][0].number, index)):
-        if len(lines) < 2 or np.isfinite(columns[column]).any():
-            raise _not_a_number(first_bad[column][0], column, names[column], first_bad[column][1])
-    if words is not None:
-        if len(word_columns) == len(names):
-            raise _not_a_number(first_bad[0][0], 0, names[0], first_bad[0][1])
-        words.update(word_columns)
+    rows = (split_cells(line.text, delimiter)[: len(names)] for line in lines)
+    for column, cells in enumerate(zip(*rows, strict=True)):
+        columns[column], words = parse_numbers(cells)
+        if words:
+            word_columns[column] = [cell if cell in words else "" for cell in cells]
+            row = next(row for row, cell in enumerate(cells) if cell in words)
+            first_bad[column] = (lines[row], cells[row])
+    if not first_bad:
+        return columns
+    bad = sorted(first_bad, key=lambda index: (first_bad[index][0].number, index))
+    if doubtful is None or len(lines) < 2 or len(bad) == len(names):
+        raise _not_a_number(first_bad[bad[0]][0], bad[0], names[bad[0]], first_bad[bad[0]][1])
+    for column in bad:
+        if np.isfinite(columns[column]).any():
+            line, cell = first_bad[column]
+            doubtful.unreadable[column] = str(_not_a_number(line, column, names[column], cell))
+            columns[column] = np.nan
+        else:
+            doubtful.words[column] = word_columns[column]
     return columns
 
 

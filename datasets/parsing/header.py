@@ -6,10 +6,13 @@ import re
 
 from ...errors import UnitError
 from ...units import parse_unit, same_dimension
+from .node_names import split_probe
 
 _BRACKETS = re.compile(r"(?P<name>.*?)(?P<blank>\s*)(?:\((?P<round>[^()]*)\)|\[(?P<square>[^\[\]]*)\])\s*")
 #: For a time, a unit after an underscore or a blank counts as well: without it the time would be wrong by a thousand.
-_TIME_AND_UNIT = re.compile(r"(?P<name>(?:t|time|timestamp|elapsed|elapsed time))[_ ](?P<unit>[munpf]?s|min)", re.IGNORECASE)
+_TIME_AND_UNIT = re.compile(
+    r"(?P<name>(?:t|time|timestamp|elapsed|elapsed time))[_ ](?P<unit>[munpf]?s|min|hr?|hours?|d|days?)", re.IGNORECASE
+)
 _WORD = re.compile(r"[^\s\"]+(?:[ ]?[(\[][^)\]]*[)\]])?|\"[^\"]*\"")
 
 # "I/A" is a current in ampere, but "I/V" is a ratio: after a single letter, a unit behind a slash counts only if it fits.
@@ -41,12 +44,13 @@ def split_name(cell: str) -> tuple[str, str | None]:
         (('C1', 'V'), ('Voltage', None))
     """
     cell = " ".join(cell.split())
+    probe = split_probe(cell)
+    if probe is not None:
+        return probe
     bracketed = _BRACKETS.fullmatch(cell)
     if bracketed and bracketed["name"]:
         unit = bracketed["round"] if bracketed["round"] is not None else bracketed["square"]
-        # V(out) of a circuit simulator is the voltage at a node.
-        is_node = not bracketed["blank"] and bracketed["name"] in ("V", "I", "v", "i") and unit != "" and not is_unit(unit)
-        if not (unit.isdigit() and not bracketed["blank"]) and not is_node:
+        if not (unit.isdigit() and not bracketed["blank"]):
             return bracketed["name"], unit.strip()
     name, separator, unit = (part.strip() for part in (" " + cell).rpartition(" in "))
     if separator and is_unit(unit) and len(unit) < 8:

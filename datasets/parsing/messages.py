@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-_MAX_QUOTED = 40
+from collections.abc import Sequence
+
+_MAX_QUOTED, _MAX_NAMES = 40, 20
 
 
 def counted(number: float, word: str) -> str:
@@ -18,3 +20,9 @@ def counted(number: float, word: str) -> str:
 def quoted(text: str) -> str:
     """Return a cell or line in quotes, cut where it is long."""
     return repr(text if len(text) <= _MAX_QUOTED else text[:_MAX_QUOTED] + "...")
+
+
+def listed(names: Sequence[str]) -> str:
+    """Return names with commas; of many the first ones, and how many more there are."""
+    hidden = len(names) - _MAX_NAMES
+    return ", ".join(names[:_MAX_NAMES]) + (f" and {hidden} more" if hidden > 0 else "")

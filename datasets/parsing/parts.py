@@ -20,6 +20,7 @@ class SeveralParts(TraceError):
     Attributes:
         description: What the file contains; the first sentence of the message.
         parts: Their names, as `part=` accepts them.
+        same_channels: False if their channels differ.
     """
 
     def __init__(self, description: str, parts: Sequence[str], *, same_channels: bool = True) -> None:
@@ -27,6 +28,11 @@ class SeveralParts(TraceError):
         super().__init__(f"{description} Choose one with part={parts[0]!r}, or by number{together}.")
         self.description = description
         self.parts = tuple(parts)
+        self.same_channels = same_channels
+
+    def in_file(self, name: str) -> SeveralParts:
+        """Return the error with the name of the file in front of it."""
+        return SeveralParts(f"{name}: {self.description}", self.parts, same_channels=self.same_channels)
 
 
 def choose_part(parts: Mapping[str, T], part: Part, describe: Callable[[T], str]) -> T:
@@ -34,7 +40,7 @@ def choose_part(parts: Mapping[str, T], part: Part, describe: Callable[[T], str]
 
     Args:
         parts: Recordings by name, in the order of the file.
-        part: Name, or number counted from 0; None for the only one.
+        part: Name, or number counted from 1 as in the listed order; None for the only one.
         describe: Returns a few words about a recording, for the message.
 
     Raises:
@@ -49,6 +55,6 @@ def choose_part(parts: Mapping[str, T], part: Part, describe: Callable[[T], str]
         raise SeveralParts(f"the file contains {len(parts)} recordings: {listed}.", list(parts))
     if isinstance(part, str) and part in parts:
         return parts[part]
-    if str(part).isdigit() and int(part) < len(parts):
-        return [*parts.values()][int(part)]
+    if str(part).isdigit() and 0 < int(part) <= len(parts):
+        return [*parts.values()][int(part) - 1]
     raise TraceError(f"there is no part {part!r} in this file; it has: {listed}.")

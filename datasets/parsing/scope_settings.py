@@ -1,7 +1,8 @@
 """The settings in the header of an oscilloscope's export: sample clock of a record without times, units of channels.
 
 Keys are those of Tektronix (Sample Interval, Horizontal Units, Vertical Units), Siglent (the same, a cell a channel), Keysight
-Infiniium (XInc, XOrg), Yokogawa (HResolution, HOffset), GW Instek (Sampling Period) and LeCroy.
+Infiniium (XInc, XOrg), Yokogawa (HResolution, HOffset), GW Instek (Sampling Period), LeCroy, OWON (Time interval), Hantek
+(CLOCK), PicoScope (Tinterval, Tstart) and libsigrok (Samplerate).
 """
 
 from __future__ import annotations
@@ -9,19 +10,30 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
+from ...units import parse_unit
 from .grid import parse_number, parse_whole_number, split_cells
-from .header import is_unit
+from .header import bare_unit, is_unit, is_unit_of, split_name
 
 _INTERVAL_KEYS: tuple[str, ...] = (
     "sample interval", "xinc", "xincr", "xincrement", "x increment", "increment", "sampling period", "sample period", "delta t",
-    "delta x", "delta_x", "dt", "hresolution", "sampling interval", "signalresolution", "resolution",
+    "delta x", "delta_x", "dt", "hresolution", "sampling interval", "sample_interval", "sampling_interval", "sampleinterval",
+    "time interval", "time increment", "time step", "timestep", "tinterval", "tinc", "signalresolution", "resolution",
 )  # fmt: skip
-_START_KEYS: tuple[str, ...] = ("xorg", "xorigin", "x origin", "xzero", "x0", "hoffset", "first x", "xstart")
+_RATE_KEYS: tuple[str, ...] = (
+    "samplerate", "sample rate", "sample_rate", "sampling rate", "sampling_rate", "samplingrate", "sampling frequency",
+    "sample frequency", "sampling_frequency", "fs", "f_s", "srate",
+)  # fmt: skip
+#: A clock is an interval or a frequency, depending on its unit.
+_CLOCK_KEYS = ("clock", "sample clock", "timebase clock")
+#: Keys that are too general to be looked for outside of the settings of an oscilloscope.
+_GENERAL_KEYS = ("resolution", "increment", "dt", "time step", "timestep", "fs", "f_s")
+_START_KEYS: tuple[str, ...] = ("xorg", "xorigin", "x origin", "xzero", "x0", "hoffset", "first x", "xstart",
+                                "tstart", "t0", "start time", "first instant")  # fmt: skip
 _X_UNIT_KEYS = ("horizontal units", "horizontal unit", "xunits", "xunit", "x units", "hunit")
-_Y_UNIT_KEYS = ("vertical units", "vertical unit", "yunits", "yunit", "y units", "vunit")
-_LENGTH_KEYS = ("record length", "memory length", "points", "block size")
+_Y_UNIT_KEYS = ("vertical units", "vertical unit", "yunits", "yunit", "y units", "vunit", "units", "unit")
+_LENGTH_KEYS = ("record length", "memory length", "points", "block size", "size")
 _CHANNEL = re.compile(r"(?:ch|channel|c) ?\d+", re.IGNORECASE)
-_QUANTITY = re.compile(r"(?P<number>[+-]?\d+\.?\d*(?:[eE][+-]?\d+)?)\s*(?P<unit>[^\W\d_]*)")
+_QUANTITY = re.compile(r"(?P<number>[+-]?\d+\.?\d*(?:[eE][+-]?\d+)?)\s*(?P<unit>[^\W\d_]*(?:/s)?)")
 
 
 def parse_settings(lines: Sequence[str], delimiter: str | None) -> dict[str, str]:
@@ -51,14 +63,52 @@ def _key_and_value(line: str, delimiter: str | None) -> tuple[str, str]:
     return line.strip(), ""
 
 
-def sample_clock(settings: Mapping[str, str]) -> tuple[float, float, str] | None:
-    """Return first time, sample interval and unit of a record; None where the settings do not give them."""
-    folded = {key.casefold(): value for key, value in settings.items()}
-    interval = next((value for key in _INTERVAL_KEYS if (value := _quantity(folded.get(key, "")))), None)
-    if interval is None or not interval[0] > 0:
+def sample_clock(settings: Mapping[str, str], *, certain: bool = False) -> tuple[float, float, str] | None:
+    """Return first time, sample interval and unit of a record; None where the settings do not give them.
+
+    Args:
+        settings: Values by key.
+        certain: Look only for keys that can have no other meaning.
+
+    Example:
+        >>> sample_clock({"Sample Interval": "2 us", "XOrg": "-1e-3"}), sample_clock({"Samplerate": "1 MHz"})
+        ((-0.001, 2.0, 'us'), (0.0, 1e-06, 's'))
+    """
+    folded: dict[str, str] = {}
+    for key, value in settings.items():
+        name, unit = split_name(key)
+        folded.setdefault(name.casefold(), f"{value} {unit}" if unit and parse_number(value) is not None else value)
+    excluded = _GENERAL_KEYS if certain else ()
+    found = _interval(folded, excluded)
+    if found is None:
         return None
+    interval, unit = found
     start = next((value for key in _START_KEYS if (value := _quantity(folded.get(key, "")))), (0.0, ""))
-    return start[0], interval[0], interval[1] or time_unit(settings) or "s"
+    unit = unit or time_unit(settings) or "s"
+    if not is_unit_of(unit, "s"):
+        return None
+    first = start[0]
+    if start[1] and is_unit_of(start[1], "s") and start[1] != unit:
+        first *= parse_unit(start[1]).factor / parse_unit(unit).factor
+    return first, interval, unit
+
+
+def _interval(folded: Mapping[str, str], excluded: Sequence[str]) -> tuple[float, str] | None:
+    """Return the sample interval and its unit, "" where it has none, from an interval, a rate or a clock."""
+    for keys in (_INTERVAL_KEYS, _CLOCK_KEYS, _RATE_KEYS):
+        for key in keys:
+            found = None if key in excluded else _quantity(folded.get(key, ""))
+            if found is None or not found[0] > 0:
+                continue
+            value, unit = found
+            is_rate = keys is _RATE_KEYS or is_unit_of(unit, "Hz")
+            if is_rate and (not unit or is_unit_of(unit, "Hz")):
+                return 1.0 / float(parse_unit(unit or "Hz").to_si(value)), "s"
+            if keys is _INTERVAL_KEYS and not unit:
+                return value, ""
+            if not is_rate and is_unit_of(unit, "s"):
+                return value, unit
+    return None
 
 
 def record_length(settings: Mapping[str, str]) -> int | None:
@@ -68,18 +118,25 @@ def record_length(settings: Mapping[str, str]) -> int | None:
 
 
 def _quantity(text: str) -> tuple[float, str] | None:
-    """Return number and unit of `1e-9`, `2.0 ns`, `Analog:1e-9`; those of the first channel of several."""
+    """Return number and unit of `1e-9`, `2.0 ns`, `Analog:1e-9`, `0.08uS`; those of the first channel of several."""
     match = _QUANTITY.fullmatch(text.split(",")[0].rpartition(":")[2].strip())
     value = parse_number(match["number"]) if match else None
-    if match is None or value is None or not (match["unit"] == "" or is_unit(match["unit"])):
+    if match is None or value is None:
         return None
-    return value, match["unit"]
+    unit = match["unit"]
+    rates = {"sa/s": "Hz", "s/s": "Hz", "sps": "Hz", "samples/s": "Hz"}
+    for ending, hertz in rates.items():
+        if unit.casefold().endswith(ending):
+            unit = unit[: -len(ending)] + hertz
+    if unit in ("S", "mS", "uS", "µS", "μS", "nS", "pS", "Sec", "SEC"):  # seconds, not siemens, in the settings of a clock
+        unit = unit.casefold()
+    return (value, unit) if unit == "" or is_unit(unit) else None
 
 
 def time_unit(settings: Mapping[str, str]) -> str | None:
     """Return the unit of the time, if the settings give it."""
     text = next((value for key, value in settings.items() if key.casefold() in _X_UNIT_KEYS), None)
-    return None if text is None or not text else {"S": "s", "Sec": "s"}.get(text, text)
+    return None if text is None or not text else {"S": "s", "mS": "ms", "uS": "us", "nS": "ns"}.get(text, text)
 
 
 def channel_unit(settings: Mapping[str, str], name: str, index: int) -> str | None:
@@ -87,7 +144,7 @@ def channel_unit(settings: Mapping[str, str], name: str, index: int) -> str | No
     text = next((value for key, value in settings.items() if key.casefold() in _Y_UNIT_KEYS), None)
     if not text:
         return None
-    cells = [cell.strip() for cell in text.split(",")]
+    cells = [bare_unit(cell) for cell in text.split(",")]
     for cell in cells:
         channel, colon, unit = cell.rpartition(":")
         if colon and channel.strip().casefold() == name.casefold():

@@ -28,6 +28,9 @@ class Table:
         doubts: What a user should know before trusting the numbers, one sentence each without its full stop.
         roles: "drive" or "output" by column, where the file was written by this package.
         interpolation: "held", "linear" or "spline" by drive, where the file was written by this package.
+        left_out: Why a column of the file is not among the columns here, by its name.
+        unreadable: What is wrong with a column that has bad cells, by its name; an error where the column is used.
+        notes: What the user should be told about the reading, one sentence each without its full stop; no reason for a warning.
 
     Raises:
         TraceError: no column, or no row.
@@ -50,6 +53,9 @@ class Table:
     doubts: tuple[str, ...] = ()
     roles: Mapping[str, str] = field(default_factory=dict)
     interpolation: Mapping[str, str] = field(default_factory=dict)
+    left_out: Mapping[str, str] = field(default_factory=dict)
+    unreadable: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.columns or not len(self.columns[0]):

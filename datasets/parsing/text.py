@@ -8,6 +8,8 @@ from pathlib import Path
 from ...errors import TraceError
 
 _CONTROL_BYTES = bytes(set(range(32)) - set(b"\t\n\r\f\x1a")) + b"\x7f"
+# Share of letters of Latin-1 in a text of UTF-16 without a mark.
+_MOSTLY = 0.9
 _UTF_16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 
 
@@ -27,12 +29,24 @@ class Text:
 
 
 def is_text(head: bytes) -> bool:
-    """Return True if the first bytes of a file can be text: UTF-16 with its mark, or no control characters."""
-    return head.startswith(_UTF_16_MARKS) or head.translate(None, _CONTROL_BYTES) == head
+    """Return True if the first bytes of a file can be text: UTF-16, or no control characters."""
+    return head.startswith(_UTF_16_MARKS) or head.translate(None, _CONTROL_BYTES) == head or _unmarked(head) is not None
+
+
+def _unmarked(data: bytes) -> str | None:
+    """Return the encoding of UTF-16 without a byte-order mark: every other byte is zero; None for anything else."""
+    if len(data) < 8 or b"\0" not in data[:8]:
+        return None
+    data = data[: len(data) // 2 * 2]
+    for encoding, zeros, others in (("utf-16-le", data[1::2], data[::2]), ("utf-16-be", data[::2], data[1::2])):
+        mostly_latin = zeros.count(0) > _MOSTLY * len(zeros) and not others.count(0)
+        if mostly_latin and others.translate(None, _CONTROL_BYTES) == others:
+            return encoding
+    return None
 
 
 def read_text(path: Path, data: bytes | None = None) -> Text:
-    """Decode a text file, or some bytes of it, as UTF-8, UTF-16 with a byte-order mark, or else Latin-1.
+    """Decode a text file, or some bytes of it, as UTF-8, UTF-16 with or without a byte-order mark, or else Latin-1.
 
     Typographic minus signs become plain ones: word processors and some instruments write them into numbers.
 
@@ -42,7 +56,7 @@ def read_text(path: Path, data: bytes | None = None) -> Text:
     data = path.read_bytes() if data is None else data
     if not is_text(data):
         raise TraceError(f"{path.name} is not text: it contains control characters; is it a binary file, or damaged?")
-    encoding = "utf-16" if data.startswith(_UTF_16_MARKS) else "utf-8-sig"
+    encoding = "utf-16" if data.startswith(_UTF_16_MARKS) else _unmarked(data) or "utf-8-sig"
     try:
         text = data.decode(encoding)
     except UnicodeDecodeError:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 import numpy as np
@@ -17,14 +17,12 @@ _QUANTITY = re.compile(r"(?P<number>[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)\s
 _UNIT_COLUMN = re.compile(r"units?|.* units?", re.IGNORECASE)
 _DAY = 86400.0
 _MAX_DISTINCT = 20
-_FORMATS = (
-    "%H:%M:%S.%f", "%H:%M:%S", "%I:%M:%S.%f %p", "%I:%M:%S %p", "%M:%S.%f",
-    "%Y/%m/%d %H:%M:%S.%f", "%Y/%m/%d %H:%M:%S", "%d.%m.%Y %H:%M:%S.%f", "%d.%m.%Y %H:%M:%S",
-    "%d-%b-%Y %H:%M:%S.%f", "%d-%b-%Y %H:%M:%S",
-)  # fmt: skip
+_DATES = ("%Y-%m-%d", "%Y/%m/%d", "%d.%m.%Y", "%d-%b-%Y")
+_CLOCKS = ("%H:%M:%S.%f", "%H:%M:%S", "%H:%M", "%I:%M:%S.%f %p", "%I:%M:%S %p", "%I:%M %p")
+_FORMATS = (*_CLOCKS, "%M:%S.%f", *(f"{date} {clock}" for date in _DATES for clock in _CLOCKS))
 #: Dates between slashes can have either order.
-_DAY_FIRST = ("%d/%m/%Y %H:%M:%S.%f", "%d/%m/%Y %H:%M:%S", "%d/%m/%Y %I:%M:%S %p")
-_MONTH_FIRST = ("%m/%d/%Y %H:%M:%S.%f", "%m/%d/%Y %H:%M:%S", "%m/%d/%Y %I:%M:%S %p")
+_DAY_FIRST = tuple(f"%d/%m/%Y {clock}" for clock in _CLOCKS)
+_MONTH_FIRST = tuple(f"%m/%d/%Y {clock}" for clock in _CLOCKS)
 
 
 def parse_times(cells: Sequence[str], name: str) -> Array | None:
@@ -78,30 +76,20 @@ def parse_quantities(cells: Sequence[str], name: str) -> tuple[Array, str] | Non
         TraceError: cells in several units.
     """
     quantities = [_QUANTITY.fullmatch(cell.strip().strip('"')) for cell in cells]
-    if not all(each is not None and is_unit(each["unit"]) for each in quantities):
-        return None
     units = list(dict.fromkeys(each["unit"] for each in quantities if each))
+    if not all(quantities) or not all(map(is_unit, units)):
+        return None
     if len(units) > 1:
         raise TraceError(f"the column {name!r} mixes the units {', '.join(units)}; write all its cells in one.")
     return np.array([float(each["number"]) for each in quantities if each]), units[0]
 
 
-def units_from_unit_columns(names: Sequence[str], words: dict[int, list[str]]) -> dict[int, str]:
-    """Return the units that a column of its own gives to the one before it: `Reading,Unit` with `Volt DC` in each row.
-
-    Raises:
-        TraceError: such a column has several units.
-    """
+def units_from_unit_columns(names: Sequence[str], words: Mapping[int, list[str]]) -> dict[int, list[str]]:
+    """Return the distinct units that a column of its own gives to the one before it: `Reading,Unit` with `Volt DC`."""
     units = {}
     for index, cells in words.items():
-        if index == 0 or not _UNIT_COLUMN.fullmatch(names[index].strip()):
-            continue
-        distinct = list(dict.fromkeys(re.sub(r"\s*(?:DC|AC)$", "", cell.strip().strip('"')) for cell in cells))
-        if len(distinct) > 1:
-            raise TraceError(
-                f"the column {names[index - 1]!r} mixes the units {', '.join(distinct)}; cut the file into one for each."
-            )
-        units[index - 1] = distinct[0]
+        if index > 0 and _UNIT_COLUMN.fullmatch(names[index].strip()):
+            units[index - 1] = list(dict.fromkeys(re.sub(r"\s*(?:DC|AC)$", "", cell.strip().strip('"')) for cell in cells))
     return units
 
 

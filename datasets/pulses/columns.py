@@ -25,7 +25,8 @@ _NAMES: Mapping[str, str] = MappingProxyType(
         "resistance": "resistance r read_resistance",
         "current": "read_current current i i_read iread",
         "read_voltage": "read_voltage v_read vread",
-        "voltage": "pulse_voltage voltage v amplitude pulse_amplitude v_pulse",
+        "voltage": "pulse_voltage voltage v amplitude pulse_amplitude v_pulse pulse_v vpulse pulse_volt v_prog vprog "
+        "prog_voltage program_voltage programming_voltage write_voltage v_write vwrite",
         "width": "pulse_width width pulse_duration duration",
         "time": "time t timestamp time_stamp elapsed_time",
     }
@@ -55,7 +56,7 @@ def role_of(name: str) -> tuple[str | None, str | None]:
         >>> role_of("conductance_us"), role_of("Pulse number"), role_of("note")
         (('conductance', 'uS'), ('pulse', None), (None, None))
     """
-    plain = re.sub(r"[^a-z0-9]+", "_", name.casefold()).strip("_")
+    plain = re.sub(r"[^a-z0-9]+", "_", re.sub(r"#\d+$", "", name).casefold()).strip("_")
     if plain in _ROLE_OF:
         return _ROLE_OF[plain], None
     stem, _, suffix = plain.rpartition("_")
@@ -101,6 +102,8 @@ class PulseColumns:
         units: The caller's units by column name; "time" may stand for the time column.
         assumed: Assumptions, in sentences, for the provenance.
         doubts: What the user should check, in sentences; they become warnings once the file is read.
+        signs: Signs of the voltages in all files that are read together, -1 and 1; empty for a file of its own.
+        read_voltage_is_used: True once a current was converted.
     """
 
     table: PulseTable
@@ -108,6 +111,8 @@ class PulseColumns:
     units: dict[str, str]
     assumed: list[str] = field(default_factory=list)
     doubts: list[str] = field(default_factory=list)
+    signs: frozenset[float] = frozenset()
+    read_voltage_is_used: bool = False
 
     def check_units(self) -> None:
         """Check that every given unit is that of a column or a parameter; "time" may stand for the time column."""

@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ...errors import TraceError
-from ..parsing.delimited_layout import COMMENTS, DELIMITERS, SAMPLE_LINES, strip_comment
+from ..parsing.delimited_layout import DELIMITERS, SAMPLE_LINES
+from ..parsing.delimited_lines import COMMENTS, strip_comment
 from ..parsing.delimited_text import parse_parameter
 from ..parsing.grid import parse_number, split_cells
 from ..parsing.header import bare_unit, is_unit, split_name, split_words
 from ..parsing.table import number_duplicates
 from ..parsing.text import Text
 from .table import Lines, PulseTable
+
+# Lines above a header, and the share of the lines below it that have its width.
+_MAX_TITLES, _MOST = 20, 0.6
 
 
 def parse_pulse_table(text: Text) -> PulseTable:
@@ -27,7 +31,9 @@ def parse_pulse_table(text: Text) -> PulseTable:
         raise TraceError("there are no rows in this file, only comments or empty lines.")
     lines = [text.lines[index] for index in kept]
     comments = [strip_comment(line) for line in text.lines if line.lstrip().startswith(COMMENTS)]
-    delimiter = _find_delimiter(lines[: SAMPLE_LINES + 1])
+    delimiter = _delimiter_below_titles(lines[: SAMPLE_LINES + 1])
+    titles = _count_titles(lines[: SAMPLE_LINES + 1], delimiter)
+    title_lines, lines, kept = lines[:titles], lines[titles:], kept[titles:]
     header, header_lines = _header(lines, delimiter), 1
     if header is None:
         header_lines = 0
@@ -55,8 +61,30 @@ def parse_pulse_table(text: Text) -> PulseTable:
         rows,
         {name: value for name, value, _ in parameters},
         {name: unit for name, _, unit in parameters if unit is not None},
-        {"encoding": text.encoding, "delimiter": delimiter or "blanks", "comments": comments[:SAMPLE_LINES]},
+        {"encoding": text.encoding, "delimiter": delimiter or "blanks", "comments": comments[:SAMPLE_LINES]}
+        | ({"titles": [line.strip() for line in title_lines]} if title_lines else {}),
     )
+
+
+def _count_titles(lines: Sequence[str], delimiter: str | None) -> int:
+    """Return the number of lines above the header: with fewer filled cells than it has, and without the width of a row.
+
+    The header is the first line without a number that has as many cells as most rows.
+    """
+    cells = [split_words(line) if delimiter is None else split_cells(line, delimiter) for line in lines]
+    filled = [sum(bool(cell) for cell in row) for row in cells]
+    rows = [len(row) for row in cells if any(cell and parse_number(cell) is not None for cell in row)]
+    if not rows:
+        return 0
+    width = max(set(rows), key=rows.count)
+    for index, row in enumerate(cells):
+        if any(cell and parse_number(cell) is not None for cell in row) and filled[index] >= min(width, 2):
+            return 0  # a row, before any header below titles
+        if len(row) >= width and filled[index] > 1 and filled[index] >= max(filled[:index], default=0):
+            return index if all(count < filled[index] for count in filled[:index]) else 0
+        if width == 1:
+            return 0
+    return 0
 
 
 def first_header(head: bytes) -> list[str]:
@@ -68,12 +96,22 @@ def first_header(head: bytes) -> list[str]:
 
 def _find_delimiter(lines: Sequence[str]) -> str | None:
     """Return the delimiter that splits most rows into as many cells as the first line; the first one for a single column."""
+    return max(DELIMITERS, key=lambda delimiter: _count_rows(lines, delimiter))
 
-    def count_rows(delimiter: str | None) -> int:
-        width = len(split_words(lines[0]) if delimiter is None else split_cells(lines[0], delimiter))
-        return sum(len(split_cells(line, delimiter)) >= width > 1 for line in lines[1:] or lines)
 
-    return max(DELIMITERS, key=count_rows)
+def _count_rows(lines: Sequence[str], delimiter: str | None) -> int:
+    """Return the number of lines with as many cells as the first, which has several."""
+    width = len(split_words(lines[0]) if delimiter is None else split_cells(lines[0], delimiter))
+    return sum(len(split_cells(line, delimiter)) >= width > 1 for line in lines[1:] or lines)
+
+
+def _delimiter_below_titles(lines: Sequence[str]) -> str | None:
+    """Return the delimiter of the rows; a title has another one, or none."""
+    for first in range(min(_MAX_TITLES, len(lines) - 1)):
+        delimiter = _find_delimiter(lines[first:])
+        if _count_rows(lines[first:], delimiter) > _MOST * (len(lines) - first - 1):
+            return delimiter
+    return _find_delimiter(lines)
 
 
 def _header(lines: Sequence[str], delimiter: str | None) -> list[str] | None:

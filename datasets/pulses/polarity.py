@@ -1,7 +1,11 @@
-"""Polarity of the pulses: from words, from the sign of a voltage, or from the caller."""
+"""Polarity of the pulses: from words, from the sign of a voltage, or from the caller.
+
+Voltages of both signs, in one file or in a set of files, give the polarity themselves: positive SET, negative RESET.
+"""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 import numpy as np
@@ -17,8 +21,8 @@ from .table import Words
 NO_PULSE, UNKNOWN = "none", "unknown"
 
 _DIRECTIONS = {
-    1.0: ("SET", "up", "p", "pot", "potentiation", "LTP", "increase", "+", "+1"),
-    -1.0: ("RESET", "down", "d", "dep", "depression", "LTD", "decrease", "-", "-1"),
+    1.0: ("SET", "up", "p", "pot", "potentiation", "potentiating", "LTP", "increase", "+", "+1"),
+    -1.0: ("RESET", "down", "d", "dep", "depression", "depressing", "LTD", "decrease", "-", "-1"),
     0.0: (NO_PULSE, "read", "wait", "0"),
 }
 _SIGN_OF = {word.casefold(): sign for sign, words in _DIRECTIONS.items() for word in words}
@@ -33,6 +37,18 @@ def sign_of(word: str) -> float | None:
         (1.0, -1.0, 0.0, None)
     """
     return _SIGN_OF.get(word.strip().casefold())
+
+
+def sign_in_name(name: str) -> float | None:
+    """Return the polarity of the one word of a column's name that means SET or RESET; None where there is none.
+
+    Example:
+        >>> sign_in_name("LTP 1"), sign_in_name("G depression"), sign_in_name("Pulse")
+        (1.0, -1.0, None)
+    """
+    words = re.findall(r"[A-Za-z]{3,}", name)
+    signs = {sign for word in words if (sign := _SIGN_OF.get(word.casefold())) not in (None, 0.0)}
+    return signs.pop() if len(signs) == 1 else None
 
 
 def polarities(
@@ -58,8 +74,18 @@ def polarities(
                 "out, or the column: PulseLayout(columns={'direction': ''})."
             )
         return _from_words(columns, roles["direction"], words["direction"], values.get("pulse"))
+    signs = columns.signs | voltage_signs(values["voltage"]) if "voltage" in values else frozenset()
     if polarity is not None:
-        return np.full(rows, 1.0 if polarity == "SET" else -1.0)
+        sign = 1.0 if polarity == "SET" else -1.0
+        if len(signs) > 1 and voltage_signs(values["voltage"]) - {sign}:
+            negative = int(np.sum(values["voltage"] < 0))
+            where = "the files have" if columns.signs else "this file has"
+            raise TraceError(
+                f"polarity={polarity!r} contradicts column {roles['voltage']!r}: {negative} of its {rows} voltages are negative"
+                f", and {where} voltages of both signs, which are the polarity (positive SET, negative RESET). Leave "
+                "polarity out, or the column: PulseLayout(columns={'voltage': ''})."
+            )
+        return np.full(rows, sign)
     if "voltage" in values:
         return _from_voltages(columns, roles["voltage"], values["voltage"])
     if "pulse" in values or not timed:
@@ -90,6 +116,12 @@ def _from_words(columns: PulseColumns, name: str, words: Words, index: Array | N
     return np.array(signs, dtype=np.float64)[words.codes]
 
 
+def voltage_signs(voltage: Array) -> frozenset[float]:
+    """Return the signs that occur in some voltages, of -1 and 1."""
+    signs = np.sign(voltage[np.isfinite(voltage)])
+    return frozenset(sign for sign in (-1.0, 1.0) if bool(np.any(signs == sign)))
+
+
 def _from_voltages(columns: PulseColumns, name: str, voltage: Array) -> Array:
     bad = np.flatnonzero(~np.isfinite(voltage) | (voltage == 0))
     if len(bad):
@@ -98,7 +130,7 @@ def _from_voltages(columns: PulseColumns, name: str, voltage: Array) -> Array:
             f"{voltage[bad[0]]:g}, and only its sign gives the polarity; add a column of directions ({NO_PULSE!r} for no "
             "pulse)."
         )
-    if np.all(voltage > 0):
+    if np.all(voltage > 0) and -1.0 not in columns.signs:
         raise TraceError(
             f"pulses of unknown polarity: there is no column of directions, and all voltages in column {name!r} are "
             "positive, as amplitudes are; pass pulses=PulseLayout(polarity='SET') or 'RESET'."

@@ -12,7 +12,7 @@ from ...units import same_dimension
 from ..parsing.messages import counted
 from .columns import UNITS, PulseColumns, role_of
 from .layout import READS
-from .reads import Reads, is_small, no_read_voltage, to_conductance
+from .reads import Reads, is_small, no_read_voltage, to_conductance, without_blank_reads
 
 
 def read_interval(time: str | float | None) -> float | None:
@@ -35,12 +35,24 @@ def ramp_names(columns: PulseColumns) -> list[str]:
     if columns.layout.columns:
         raise TraceError("PulseLayout(columns=...) belongs to the layout 'long'; ramps are all columns of the file.")
     names = list(columns.table.names)
+    for name in list(names) if columns.table.headed else []:
+        # A column without a name and without values separates two tables side by side.
+        if name.startswith("column ") and len(names) > 1 and not np.isfinite(_numbers_or_nan(columns, name)).any():
+            names.remove(name)
     for name in [name for name in names if role_of(name)[0] == "pulse" and len(names) > 1]:
         index = columns.table.columns([name], [])[0][name]
+        index = index[: int(np.flatnonzero(np.isfinite(index))[-1]) + 1] if np.isfinite(index).any() else index[:0]
         if not np.all(np.diff(index) == 1):
             raise TraceError(f"the column {name!r} numbers the pulses, but does not count up by one; correct or remove it.")
         names.remove(name)
     return names
+
+
+def _numbers_or_nan(columns: PulseColumns, name: str) -> Array:
+    try:
+        return columns.table.columns([name], [])[0][name]
+    except TraceError:  # a column of words is reported where it is used
+        return np.zeros(1)
 
 
 def read_ramp_columns(columns: PulseColumns, names: Sequence[str], signs: Sequence[float], interval: float | None) -> Reads:
@@ -78,7 +90,7 @@ def read_ramp_columns(columns: PulseColumns, names: Sequence[str], signs: Sequen
     if not ramps:
         raise TraceError("no column contains a read; is the file empty, or are its reads all zero?")
     lengths = np.array([len(ramp) for ramp in ramps])
-    return Reads(
+    reads = Reads(
         np.append(0, np.cumsum(lengths)),
         np.repeat(np.array(signs)[kept], lengths),
         np.concatenate(ramps),
@@ -87,6 +99,10 @@ def read_ramp_columns(columns: PulseColumns, names: Sequence[str], signs: Sequen
         np.array(kept, dtype=np.float64),
         None if interval is None else np.concatenate([interval * np.arange(length) for length in lengths.tolist()]),
     )
+    blank = int(np.isnan(reads.conductance).sum())
+    if blank:
+        columns.assumed.append(f"{counted(blank, 'blank read')} not seen: the pulses count for the next read")
+    return without_blank_reads(reads, lambda position: f"read {position + 1}")
 
 
 def _check_same_unit(symbols: dict[str, str]) -> None:
@@ -129,10 +145,10 @@ def _until_end(columns: PulseColumns, name: str, values: Array, *, zeros_end_ram
     missing = np.isnan(values) | (zeros_end_ramp & (values == 0))
     present = np.flatnonzero(~missing)
     end = int(present[-1]) + 1 if len(present) else 0
-    gaps = np.flatnonzero(missing[:end])
+    gaps = np.flatnonzero(missing[:end] & ~np.isnan(values[:end]))
     if len(gaps):
         raise TraceError(
-            f"{columns.table.where(int(gaps[0]))}: column {name!r} has no read here, but reads below it; empty or zero cells "
-            "are allowed below the end of a ramp only."
+            f"{columns.table.where(int(gaps[0]))}: column {name!r} has a zero here, but reads below it; zero cells are allowed "
+            "below the end of a ramp only. Leave the cell empty if the read was not seen."
         )
     return values[:end]

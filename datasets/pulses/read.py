@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import gzip
 import hashlib
-import shutil
-import tempfile
-import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,19 +13,22 @@ import numpy as np
 
 from ...errors import ConfigError, TraceError, UnitError
 from ...traces.trace import TraceSet
+from ..parsing.gzip_files import unpacked
 from ..parsing.parts import Part
 from ..parsing.reader import Reader
 from ..parsing.warn import warn_user
 from ..readers import choose_reader
+from ..reading.file_names import files_of, is_set_of_files
+from .behaviour import contradictions
 from .columns import UNITS, PulseColumns, find_roles
 from .delimited import parse_pulse_table
 from .hints import is_set_and_reset, pulse_hint
 from .layout import PulseLayout
+from .polarity import voltage_signs
 from .reads import Reads
 from .registry import LayoutReader, all_layouts
 from .table import PulseTable
 
-_GZIP = b"\x1f\x8b"
 # Information about a file that a caller can give besides the names of its columns.
 _GIVEN = ("polarity", "read_voltage", "conductance_unit")
 
@@ -43,17 +42,19 @@ def read_pulses(
     time: str | float | None = None,
     units: Mapping[str, str] | None = None,
     part: Part = None,
+    signs: frozenset[float] = frozenset(),
 ) -> TraceSet:
     """Read one trace for each device and cycle of a pulse file; see `read_trace`.
 
     Args:
-        path: A file of any format with columns, perhaps packed by gzip.
+        path: A file of any format with columns, perhaps packed by gzip; or a folder or pattern of such files.
         pulses: How the file is built.
         format: Name of the reader; recognised if omitted.
         parameters: Constants of all recordings in SI; "device" and "cycle" number those of a file that contains one.
         time: Name of the time column, or the interval [s] from read to read.
         units: Units by column name.
         part: Which sheet or group, of a file that contains several.
+        signs: Signs of the voltages in all files that are read together, from `signs_of_voltages`.
 
     Raises:
         TraceError: the file cannot be read, or not as pulses.
@@ -64,13 +65,20 @@ def read_pulses(
     layout = PulseLayout(pulses) if isinstance(pulses, str) else pulses
     if not isinstance(layout, PulseLayout):
         raise ConfigError(f"pulses is of type {type(pulses).__name__}; expected the name of a layout or a PulseLayout.")
-    with _unpacked(path) as file:
+    if is_set_of_files(path):
+        files = files_of(path)
+        options: dict[str, Any] = {"format": format, "parameters": parameters, "time": time, "units": units, "part": part}
+        signs |= signs_of_voltages(files, layout, format=format, units=units, part=part)
+        return TraceSet([trace for file in files for trace in read_pulses(file, layout, **options, signs=signs)])
+    with unpacked(path) as file:
         reader = choose_reader(file, format)
         try:
-            columns = PulseColumns(_read_table(reader, file, part), layout, dict(units or {}))
+            columns = PulseColumns(_read_table(reader, file, part), layout, dict(units or {}), signs=signs)
             columns.check_units()
             layout_reader = _choose_layout(columns)
             reads = layout_reader.read(columns, _name_or_interval(columns, time))
+            _refuse_unused_read_voltage(columns)
+            columns.doubts += [sentence.rstrip("?") + "?" for sentence in contradictions(reads)]
             if doubt := columns.table.doubt_about_last_line():
                 columns.doubts.append(doubt)
             constants, symbols = columns.constants()
@@ -83,8 +91,39 @@ def read_pulses(
         except (TraceError, UnitError) as error:
             raise type(error)(f"{path.name}: {error}") from None
     for doubt in columns.doubts:
-        warn_user(f"{path.name}: {doubt}.")
+        warn_user(f"{path.name}: {doubt}{'' if doubt.endswith('?') else '.'}")
     return traces
+
+
+def signs_of_voltages(
+    paths: Sequence[str | Path],
+    layout: PulseLayout,
+    *,
+    format: str | None = None,  # noqa: A002 - the word that users look for
+    units: Mapping[str, str] | None = None,
+    part: Part = None,
+) -> frozenset[float]:
+    """Return the signs that the voltages of the pulses have in any of some files, of -1 and 1.
+
+    Files that cannot be read, or have directions or no voltages, have none; an error is reported when they are read.
+    """
+    found: frozenset[float] = frozenset()
+    for path in map(Path, paths):
+        with contextlib.suppress(TraceError, UnitError, OSError), unpacked(path) as file:
+            columns = PulseColumns(_read_table(choose_reader(file, format), file, part), layout, dict(units or {}))
+            roles = find_roles(columns.table, layout) if columns.table.headed else {}
+            if "voltage" in roles and "direction" not in roles:
+                found |= voltage_signs(columns.table.columns([roles["voltage"]], [])[0][roles["voltage"]])
+    return found
+
+
+def _refuse_unused_read_voltage(columns: PulseColumns) -> None:
+    voltage = columns.layout.read_voltage
+    if voltage is not None and not columns.read_voltage_is_used:
+        raise TraceError(
+            f"read_voltage is {voltage:g}, but the reads are not currents, so that it is not used; leave it out, or give the "
+            "unit of the reads (conductance_unit='uA'), or name their column (columns={'current': ...})."
+        )
 
 
 def refuse_roles(drive: str | Sequence[str], output: str | Sequence[str], start: float | None, stop: float | None) -> None:
@@ -101,25 +140,6 @@ def refuse_roles(drive: str | Sequence[str], output: str | Sequence[str], start:
             )
     if start is not None or stop is not None:
         raise TraceError("start and stop cannot be given with pulses=; cut the traces afterwards, with `Trace.between`.")
-
-
-@contextlib.contextmanager
-def _unpacked(path: Path) -> Iterator[Path]:
-    """Yield the file, or a copy unpacked by gzip."""
-    head = b""
-    with contextlib.suppress(OSError, ValueError), path.open("rb") as file:  # the reader reports a bad path
-        head = file.read(len(_GZIP))
-    if not head.startswith(_GZIP):
-        yield path
-        return
-    with tempfile.TemporaryDirectory() as folder:
-        copy = Path(folder) / (path.name.removesuffix(".gz") or "unpacked")
-        try:
-            with gzip.open(path) as packed, copy.open("wb") as out:
-                shutil.copyfileobj(packed, out)
-        except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-            raise TraceError(f"{path.name}: the gzip archive is damaged or cut off ({error}); copy the file again.") from None
-        yield copy
 
 
 def _read_table(reader: Reader, file: Path, part: Part) -> PulseTable:
@@ -140,7 +160,7 @@ def _choose_layout(columns: PulseColumns) -> LayoutReader:
         return layouts[columns.layout.layout]
     for layout in layouts.values():
         if layout.recognise is not None and layout.recognise(columns):
-            if layout.assumption:
+            if layout.assumption and not columns.table.headed:
                 columns.assumed.append(layout.assumption)
                 advice = f"pass pulses={layout.name!r} if that is right, or the right layout"
                 columns.doubts.append(f"{layout.assumption}; {advice}")

@@ -115,7 +115,7 @@ class Reads:
 def to_conductance(
     columns: PulseColumns, name: str, role: str, values: Array, where: Callable[[int], str], voltage: Array | float | None
 ) -> tuple[Array, str]:
-    """Return the reads of a column as conductances, and their unit "S" or "".
+    """Return the reads of a column as conductances, and their unit "S" or ""; NaN for a blank cell, a read that was not seen.
 
     Args:
         columns: The columns of the file.
@@ -126,7 +126,7 @@ def to_conductance(
         voltage: Voltage [V] of the reads, for currents.
 
     Raises:
-        TraceError: a read that is missing, infinite, or gives no finite conductance; with its row.
+        TraceError: a read that is infinite, or gives no finite conductance; with its row.
         UnitError: a unit of another kind than the role has.
     """
     converted, unit = columns.to_si(name, role, values)
@@ -134,8 +134,9 @@ def to_conductance(
         if role == "resistance":
             converted, unit = 1.0 / converted, "S"
         elif role == "current":
+            columns.read_voltage_is_used = True
             converted, unit = converted / (1.0 if voltage is None else voltage), "S"
-    bad = np.flatnonzero(~np.isfinite(converted))
+    bad = np.flatnonzero(~np.isfinite(converted) & ~np.isnan(values))
     if len(bad):
         raise TraceError(
             f"{where(int(bad[0]))}: the {role} in column {name!r} is {values[bad[0]]:g}, which gives no finite conductance "
@@ -150,14 +151,57 @@ def to_conductance(
     if role == "conductance" and columns.unit(name, role) is None and is_small(converted):
         columns.doubts.append(
             f"column {name!r} has no unit and is taken as normalised, but its values are small (up to "
-            f"{np.abs(converted).max():.3g}); if they are siemens, pass pulses=PulseLayout(conductance_unit='S')"
+            f"{np.nanmax(np.abs(converted)):.3g}); if they are siemens, pass pulses=PulseLayout(conductance_unit='S')"
         )
     return converted, unit
 
 
+def without_blank_reads(reads: Reads, where: Callable[[int], str]) -> Reads:
+    """Return the reads that were seen; pulses before a blank one count for the next read of the recording.
+
+    Args:
+        reads: Reads whose conductance is NaN where the cell is blank.
+        where: Returns the name of a position for a message.
+
+    Raises:
+        TraceError: pulses of both polarities between two reads, or no read at all.
+    """
+    seen = np.isfinite(reads.conductance)
+    if seen.all():
+        return reads
+    if not seen.any():
+        raise TraceError("there is no read in this file; all cells of its column are blank.")
+    recording = np.repeat(np.arange(len(reads.edges) - 1), np.diff(reads.edges))
+    kept = np.flatnonzero(seen)
+    net, total = (np.append(0.0, np.cumsum(values)) for values in (reads.count, np.abs(reads.count)))
+    previous = np.append(-1, kept[:-1])
+    begins = np.maximum(previous + 1, reads.edges[:-1][recording[kept]])
+    count, pulses = net[kept + 1] - net[begins], total[kept + 1] - total[begins]
+    is_first = np.append(True, recording[kept][1:] != recording[kept][:-1])
+    mixed = (np.abs(np.abs(count) - pulses) > 0.5) & ~is_first
+    if mixed.any():
+        raise TraceError(
+            f"{where(int(kept[mixed][0]))}: the read follows pulses of both polarities, since those before it are blank, and "
+            "their order is not known to a model. Cut the recording there, by a column for the cycle."
+        )
+    count = np.where(is_first, np.sign(count) * pulses, count)
+    present, lengths = np.unique(recording[kept], return_counts=True)
+    return Reads(
+        np.append(0, np.cumsum(lengths)),
+        count,
+        reads.conductance[kept],
+        reads.unit,
+        reads.device[present],
+        reads.cycle[present],
+        None if reads.time is None else reads.time[kept],
+        {name: values[kept] for name, values in reads.amplitudes.items()},
+        {role: [names[index] for index in present.tolist()] for role, names in reads.names.items()},
+    )
+
+
 def is_small(values: Array) -> bool:
     """Return True if reads are far too small for normalised ones."""
-    return bool(len(values)) and bool(np.nanmax(np.abs(values)) < _MIN_NORMALISED)
+    return bool(np.isfinite(values).any()) and bool(np.nanmax(np.abs(values)) < _MIN_NORMALISED)
 
 
 def no_read_voltage(name: str) -> TraceError:

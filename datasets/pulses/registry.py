@@ -26,7 +26,8 @@ class LayoutReader:
         read: Returns the `Reads` of a file.
         recognise: Returns True if a file has this layout; None for a layout that must be named.
         priority: Layouts are tried in ascending order for `pulses="auto"`.
-        assumption: What is assumed if the layout is recognised and not named; reported as a warning. "" if it is certain.
+        assumption: What is assumed if the layout is recognised in a file without a header; reported as a warning. "" if it is
+            certain.
         has_roles: True if the columns have roles (device, cycle, ...), which the provenance then lists.
     """
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from ...typing import Progress
-from ..parsing.blocks import LARGE, read_columns_in_blocks, read_head
-from ..parsing.delimited_layout import find_layout, split_comments
-from ..parsing.delimited_text import build_table, parse_delimited
+from ..parsing.blocks import LARGE
+from ..parsing.delimited_large import parse_large
+from ..parsing.delimited_text import parse_delimited
 from ..parsing.parts import Part
 from ..parsing.reader import ANY_TEXT, register_reader
 from ..parsing.table import Table
@@ -21,26 +21,13 @@ def read(path: Path, part: Part = None, progress: Progress | None = None) -> Tab
     """Read the columns of a delimited text file.
 
     Raises:
+        SeveralParts: several tables, and no `part`.
         TraceError: no rows of numbers, a row of another length, a cell that is not a number, or a number that can be
             read in two ways; with line, column and cell.
     """
     if path.stat().st_size <= LARGE:
-        return parse_delimited(read_text(path))
-    # The layout is found from the first lines, and the rows are read in blocks.
-    head, offsets = read_head(path)
-    comments, content = split_comments(head)
-    layout = find_layout(comments, content)
-    names, units = layout.names_and_units()
-    columns = read_columns_in_blocks(
-        path,
-        offsets[layout.rows[0].number - 1],
-        delimiter=layout.delimiter,
-        names=names,
-        decimal_comma=layout.decimal_comma,
-        first=layout.rows[0].number,
-        progress=progress,
-    )
-    return build_table(head, comments, layout, names, units, columns)
+        return parse_delimited(read_text(path), part)
+    return parse_large(path, progress)
 
 
 def text_of(path: Path, part: Part = None) -> Text:

@@ -8,12 +8,13 @@ A sweep has no time; its samples are numbered.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ...errors import TraceError
 from ...typing import Progress
 from ..parsing.grid import Line, parse_whole_number, read_grid, split_cells
+from ..parsing.header import is_unit
 from ..parsing.parts import Part, choose_part
 from ..parsing.reader import register_reader
 from ..parsing.table import Table
@@ -50,6 +51,7 @@ def read(path: Path, part: Part = None, progress: Progress | None = None) -> Tab
     measurements = [each for each in _measurements(text.lines) if each.rows]
     if not measurements:
         raise TraceError("there are settings in this file, but no rows of data (DataValue); export the list of data as well.")
+    measurements = [sweep for each in measurements for sweep in _sweeps(each)]
     several = len(measurements) > 1
     parts = {f"{each.title} #{k}" if several else each.title: each for k, each in enumerate(measurements, start=1)}
     measurement = choose_part(parts, part, _Measurement.describe)
@@ -58,7 +60,8 @@ def read(path: Path, part: Part = None, progress: Progress | None = None) -> Tab
     doubts: tuple[str, ...] = ()
     size = parse_whole_number(settings.get("Dimension1", "").split(",")[0])
     if size is not None:
-        expected = size * (parse_whole_number(settings.get("Dimension2", "1").split(",")[0]) or 1)
+        sweeps = parse_whole_number(settings.get("Dimension2", "1").split(",")[0]) or 1
+        expected = size if several else size * sweeps
         if expected > len(measurement.rows):
             doubts = (f"its header gives {expected} rows, but the file has {len(measurement.rows)}; was it cut off?",)
     time = next((name for name in measurement.names if name == settings.get("Channel.Time") or name.casefold() == "time"), None)
@@ -99,10 +102,26 @@ def _measurements(lines: list[str]) -> list[_Measurement]:
     return measurements
 
 
+def _sweeps(measurement: _Measurement) -> list[_Measurement]:
+    """Return the sweeps of a measurement with two variables: `Dimension2` sweeps of `Dimension1` rows each."""
+    size, count = (parse_whole_number(measurement.settings.get(key, "").split(",")[0]) for key in ("Dimension1", "Dimension2"))
+    rows = measurement.rows
+    if size is None or count is None or count < 2 or size < 2 or len(rows) != size * count:
+        return [measurement]
+    return [replace(measurement, rows=rows[begin : begin + size]) for begin in range(0, len(rows), size)]
+
+
 def _unit(name: str, settings: dict[str, str]) -> str | None:
     for key, unit in (("Channel.VName", "V"), ("Channel.IName", "A"), ("Channel.FName", "Hz")):
         if name in split_cells(settings.get(key, ""), ","):
             return unit
+    named = zip(
+        split_cells(settings.get("Function.User.Name", ""), ","), split_cells(settings.get("Function.User.Unit", ""), ","),
+        strict=False,
+    )  # fmt: skip
+    unit = dict(named).get(name)
+    if unit and is_unit(unit):
+        return unit
     # The default names of the program: V1, I1, Vg, Id, Idrain.
     return {"V": "V", "I": "A"}[name[0]] if re.fullmatch(r"[VI](?:\d+|[dgsb]|drain|gate|source|bulk|sub)", name) else None
 

@@ -3,15 +3,16 @@ commas.
 
 `Separator` and `Decimal_Separator` say how numbers are written. `X_Columns` is `One` (a time for all), `Multi` (one before each
 channel) or `No` (time = X0 + i Delta_X). With `Multi_Headings Yes` each segment has a header of its own. The last column is a
-comment.
+comment. Rows beyond `Samples` are those of another acquisition, appended without a header.
 
 Source: NI, "Specification for the LabVIEW Measurement File (.lvm)".
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +27,7 @@ from ..parsing.reader import register_reader
 from ..parsing.table import Table, count_doubt, sample_times
 from ..parsing.text import read_text
 
+_MAX_ACQUISITIONS = 1000
 _END_OF_HEADER = "***End_of_Header***"
 
 
@@ -56,7 +58,8 @@ def read(path: Path, part: Part = None, progress: Progress | None = None) -> Tab
     decimal_comma = file_header.get("Decimal_Separator", ".") == ","
     separator = file_header.get("Separator", "Tab")
     delimiter = {"tab": "\t", "comma": ",", "": "\t"}.get(separator.casefold(), separator)
-    segments = [each for each in _segments(lines, delimiter) if each.rows]
+    found = [each for each in _segments(lines, delimiter) if each.rows]
+    segments = [piece for each in found for piece in _acquisitions(each, file_header, delimiter, decimal_comma)]
     if not segments:
         raise TraceError("there are no rows of numbers in this file, only its header.")
     parts = {f"segment {k}": each for k, each in enumerate(segments, start=1)}
@@ -102,6 +105,25 @@ def _segments(lines: Sequence[Line], delimiter: str) -> list[_Segment]:
     return segments
 
 
+def _acquisitions(segment: _Segment, file_header: Mapping[str, str], delimiter: str, decimal_comma: bool) -> list[_Segment]:
+    """Return the acquisitions of a segment whose rows were appended: where the time begins again, or after `Samples` rows."""
+    samples = _numbers(segment.header.get("Samples", []), decimal_comma)
+    size = int(min(max(samples, default=0.0), 1e15))
+    rows = len(segment.rows)
+    if size < 2 or rows <= size:
+        return [segment]
+    if file_header.get("X_Columns", "One").casefold() == "no":
+        starts = list(range(0, rows, size)) if rows % size == 0 else [0]
+    else:
+        cells = [line.text.split(delimiter)[0].strip() for line in segment.rows]
+        times = [parse_number(cell.replace(",", ".") if decimal_comma else cell) for cell in cells]
+        pairs = enumerate(itertools.pairwise(times), start=1)
+        starts = [0, *(index for index, (a, b) in pairs if a is not None and b is not None and b < a)]
+    if len(starts) > rows // 2 or len(starts) > _MAX_ACQUISITIONS:
+        return [segment]
+    return [replace(segment, rows=segment.rows[a:b]) for a, b in zip(starts, [*starts[1:], rows], strict=True)]
+
+
 def _table(segment: _Segment, file_header: dict[str, str], delimiter: str, *, decimal_comma: bool, complete: bool) -> Table:
     titles = segment.titles
     while titles and titles[-1] in ("", "Comment"):
@@ -117,6 +139,11 @@ def _table(segment: _Segment, file_header: dict[str, str], delimiter: str, *, de
     times = _times(columns, titles, x_columns, steps, starts)
     expected = int(min(samples[0], 1e15)) if samples else 0
     doubts = count_doubt(expected, len(segment.rows)) if expected > max(len(segment.rows), 1) else ()
+    if 1 < expected < len(segment.rows) and x_columns == "no":
+        doubts = (
+            f"its header gives {expected} samples, but the file has {len(segment.rows)}; were several acquisitions written one "
+            "after the other? They are read as one, without gaps",
+        )
     metadata = {"header": {**file_header, **{key: ", ".join(filter(None, cells)) for key, cells in header.items()}}}
     if times is None:
         return Table(tuple(names), tuple(values), tuple(units), metadata=metadata, doubts=doubts)

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import scipy.io
 
 from ...typing import Progress
 from ..parsing.arrays import NamedArray, table_from_arrays
@@ -58,6 +57,8 @@ def read(path: Path, part: Part = None, progress: Progress | None = None) -> Tab
             with translated_errors("MATLAB file"):
                 check_mat(path.read_bytes())  # SciPy's compiled reader crashes the process on an invalid type
         with translated_errors("MATLAB file"):
+            import scipy.io  # half a second, which no other format needs
+
             content = scipy.io.loadmat(path, simplify_cells=True)
     metadata = {"header": "" if _is_version_4(head) else head.split(b"\0")[0].decode("latin-1").strip()}
     with translated_errors("MATLAB file"):

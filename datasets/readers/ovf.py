@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +36,7 @@ _CHECK_VALUE = {4: 1234567.0, 8: 123456789012345.0}
 class _VectorField:
     mean: Array
     labels: list[str]
-    units: list[str]
+    units: list[str | None]
     time: float | None
     cells: int
     empty_cells: int
@@ -54,7 +54,8 @@ def read(path: Path, part: Part = None, progress: Progress | None = None) -> Tab
     Raises:
         TraceError: a header without the size of the mesh, a wrong check value, or too few numbers.
     """
-    return _table([_read(path)])
+    note = f"one field is one sample; a folder or a pattern ('*{path.suffix}') of a series of them is a recording"
+    return replace(_table([_read(path)]), notes=(note,))
 
 
 def read_series(paths: Sequence[Path], progress: Progress | None = None) -> Table:
@@ -194,15 +195,17 @@ def _binary_values(data: bytes, start: int, count: int, size: int, *, big_endian
     return np.frombuffer(data, kind, count, start + size).astype(np.float64)
 
 
-def _labels(header: dict[str, str], width: int, is_version_1: bool) -> tuple[list[str], list[str]]:
+def _labels(header: dict[str, str], width: int, is_version_1: bool) -> tuple[list[str], list[str | None]]:
     """Return names and units of the components."""
     default = ["mx", "my", "mz"] if width == 3 else [f"value {k + 1}" for k in range(width)]
     if is_version_1:
-        return default, [header.get("valueunit", "")] * width
+        return default, [header.get("valueunit")] * width
     labels = re.findall(r"\{([^{}]*)\}|(\S+)", header.get("valuelabels", ""))
     names = [braced or word for braced, word in labels]
-    units = [("" if unit == "1" else unit) for unit in re.sub(r"\{\}", "1", header.get("valueunits", "")).split()]
-    return names if len(names) == width else default, units if len(units) == width else [""] * width
+    units: list[str | None] = [
+        ("" if unit == "1" else unit) for unit in re.sub(r"\{\}", "1", header.get("valueunits", "")).split()
+    ]
+    return names if len(names) == width else default, units if len(units) == width else [None] * width
 
 
 register_reader("ovf", sniff, read, priority=110, read_series=read_series)

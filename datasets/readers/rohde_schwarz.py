@@ -36,7 +36,17 @@ def sniff(head: bytes) -> bool:
 
 def is_values_file(path: Path) -> bool:
     """Return True for a file of values with its file of settings; its content has no mark of its own."""
-    return path.name.casefold().endswith(_VALUES_ENDING) and companion(path) is not None
+    return path.name.casefold().endswith(_VALUES_ENDING) and (companion(path) is not None or _has_one_column(path))
+
+
+def _has_one_column(path: Path) -> bool:
+    """Return True for a file of values without times, which cannot be read without its settings."""
+    try:
+        with path.open("rb") as file:
+            line = file.readline(4096)
+    except OSError:
+        return False
+    return parse_number(line.decode("latin-1")) is not None and bool(line.strip())
 
 
 def companion(path: Path) -> Path | None:
@@ -65,6 +75,13 @@ def read(path: Path, part: Part = None, progress: Progress | None = None) -> Tab
         TraceError: one of the two files is missing, or they contradict each other.
     """
     other = companion(path)
+    if other is None and path.name.casefold().endswith(_VALUES_ENDING):
+        stem = path.name[: -len(_VALUES_ENDING)]
+        raise TraceError(
+            f"these are the values of a Rohde & Schwarz waveform, and the file of its settings ({stem}.csv, {stem}.xml or "
+            f"{stem}_header.bin) is not in the same folder; put both into one folder, or pass format='delimited' and the "
+            "sample interval."
+        )
     if other is None:
         raise TraceError(
             "these are the settings of a Rohde & Schwarz waveform, and the file of values (name.Wfm.csv) is not in the "

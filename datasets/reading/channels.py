@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,14 +13,20 @@ import numpy as np
 from ...errors import TraceError, UnitError
 from ...typing import Array
 from ...units import parse_unit
+from ..parsing.messages import listed
 from ..parsing.table import Table
 from ..parsing.warn import warn_user
+from .unit_advice import unit_of_kind
 
 _TEMPERATURE = re.compile(r"^T\d*$|temp", re.IGNORECASE)
 #: What source-measure units and parameter analysers write where they have no value.
 _MISSING_MARKS = (9.9e37, 9.91e37, 1.99999e101, 1.99999e102)
-_EXACT_TIME = re.compile(r"t|times?|time ?stamps?", re.IGNORECASE)
+_EXACT_TIME = re.compile(r"t|times?|time[ _]?stamps?|secs?|seconds?|elapsed|elapsed[ _]time|zeit|temps", re.IGNORECASE)
 _TIME_WORD = re.compile(r"(?:^|[^a-z])time(?:$|[^a-z])", re.IGNORECASE)
+# A time step, a dead time or a time constant is no time of a sample.
+_OTHER_TIME = re.compile(
+    r"step|delta|interval|increment|constant|dead|rise|fall|delay|cpu|wall|width|per |limit", re.IGNORECASE
+)
 
 
 def is_called_time(name: str) -> bool:
@@ -28,8 +35,8 @@ def is_called_time(name: str) -> bool:
 
 
 def contains_time(name: str) -> bool:
-    """Return True for a name that contains the word time, such as `Simulation time`."""
-    return _TIME_WORD.search(name.strip()) is not None
+    """Return True for a name that contains the word time, such as `Simulation time`, but not for `Time Step`."""
+    return _TIME_WORD.search(name.strip()) is not None and _OTHER_TIME.search(name) is None
 
 
 @dataclass(frozen=True)
@@ -63,10 +70,14 @@ class SourceColumns:
         names = self.table.names
         if name in names:
             return
+        if name in self.table.left_out:
+            raise TraceError(
+                f"{self.source}: the column {name!r} was left out: {self.table.left_out[name]}.".replace("..", ".")
+            )
         folded = {known.casefold(): known for known in names}
         closest = difflib.get_close_matches(name.casefold(), folded, n=1, cutoff=0.5)
         hint = f" Did you mean {folded[closest[0]]!r}?" if closest else ""
-        raise TraceError(f"{self.source} has no column {name!r}; its columns are: {', '.join(names)}.{hint}")
+        raise TraceError(f"{self.source} has no column {name!r}; its columns are: {listed(names)}.{hint}")
 
     def resolve(self, name: str) -> str:
         """Return the column of that name, or the only one that ends in it after a colon: "mx" for "Oxs_TimeDriver::mx"."""
@@ -95,7 +106,14 @@ class SourceColumns:
         return parse_unit(self.unit(name) or "").symbol
 
     def channel(self, name: str) -> Array:
-        """Return a column in SI; of a file read-only, so that the trace does not need a copy."""
+        """Return a column in SI; of a file read-only, so that the trace does not need a copy.
+
+        Raises:
+            TraceError: the column contains cells that are not numbers.
+            UnitError: its unit is not known.
+        """
+        if name in self.table.unreadable:
+            raise TraceError(f"{self.source}: {self.table.unreadable[name]}")
         values = self._to_si(name, self._without_marks(name))
         memory: Any = values if self.from_file else None
         while isinstance(memory, np.ndarray):
@@ -119,13 +137,31 @@ class SourceColumns:
         )
         return np.where(marked, np.nan, values)
 
+    def check_known_units(self, names: Iterable[str]) -> None:
+        """Check that the units of columns and parameters are known; all unknown ones are reported at once.
+
+        Raises:
+            UnitError: some are not.
+        """
+        unknown: dict[str, UnitError] = {}
+        for name in names:
+            try:
+                parse_unit(self.unit(name) or "")
+            except UnitError as error:
+                unknown[name] = error
+        if not unknown:
+            return
+        first = next(iter(unknown))
+        place = f"{self.source}, column {first!r}: {unknown[first]}"
+        others = [f"{name!r} ({self.unit(name)!r})" for name in unknown if name != first]
+        also = f" The units of {', '.join(others)} are not known either." if others else ""
+        given = ", ".join(f"{name!r}: {unit_of_kind(name, self.unit(name) or '')!r}" for name in unknown)
+        plain = ", ".join(f"{name!r}: ''" for name in unknown)
+        number = "numbers without units" if others else "a number without a unit"
+        these = "them" if others else "its unit"
+        raise UnitError(f"{place}{also} To give {these}, pass units={{{given}}}, or units={{{plain}}} "
+                        f"for {number}.")  # fmt: skip
+
     def _to_si(self, name: str, values: Any) -> Array:
-        text = self.unit(name)
-        try:
-            return parse_unit(text or "").to_si(values)
-        except UnitError as error:
-            example = "ms" if is_called_time(name) or contains_time(name) else "mV"
-            raise UnitError(
-                f"{self.source}, column {name!r}: {error} To give its unit, pass units={{{name!r}: {example!r}}}, "
-                f"or units={{{name!r}: ''}} for a number without a unit."
-            ) from None
+        self.check_known_units([name])
+        return parse_unit(self.unit(name) or "").to_si(values)

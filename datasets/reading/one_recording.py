@@ -10,6 +10,7 @@ from ...errors import TraceError
 from ...traces.trace import Trace
 from ...typing import Progress
 from ..parsing import memory
+from ..parsing.gzip_files import unpacked
 from ..parsing.parts import Part, SeveralParts
 from ..parsing.table import Table
 from ..parsing.warn import warn_user
@@ -17,9 +18,12 @@ from ..pulses.hints import file_hint
 from ..readers import choose_reader, series_reader
 from .channels import SourceColumns
 from .file_names import files_of, is_set_of_files
+from .pairs import split_pairs
 from .provenance import provenance_of
 from .time_column import Times, find_times
 
+#: The value of `missing=` that cuts a recording into stretches; `read_traces` does so.
+SPLIT = "split"
 #: A file, a folder or pattern whose files are one recording, or data in memory.
 Source: TypeAlias = str | Path | Any
 
@@ -48,6 +52,11 @@ def read_one(
     """
     name, reader, table = _read_table(source, format, part, progress)
     is_file = isinstance(source, str | Path)
+    if time is None:
+        try:
+            table = split_pairs(table, part, (*_names(drive), *_names(output)), units or {})
+        except SeveralParts as error:
+            raise error.in_file(name) from None
     columns = SourceColumns(name, table, dict(units or {}), is_file)
     columns.check_units()
     drives, outputs = (tuple(map(columns.resolve, _names(names))) for names in (drive, output))
@@ -56,6 +65,7 @@ def read_one(
         drives, outputs = _default_roles(columns, times)
     for column in (*drives, *outputs):
         columns.require(column)
+    columns.check_known_units((*drives, *outputs, *table.parameters))
     constants = {each: columns.parameter(each) for each in table.parameters} | dict(parameters or {})
     channels = {each: columns.channel(each) for each in (*drives, *outputs)}
     for doubt in table.doubts:
@@ -69,7 +79,7 @@ def read_one(
         {each: columns.symbol(each) for each in (*channels, *constants)} | {"time": time_unit},
         {each: kind for each, kind in table.interpolation.items() if each in drives},
         provenance=provenance_of(Path(source) if is_file else None, reader, columns, times),
-        missing=missing,
+        missing="refuse" if missing == SPLIT else missing,
     )
     if missing == "mask":
         trace = trace.masked()  # infinite values are missing as well
@@ -81,10 +91,15 @@ def _default_roles(columns: SourceColumns, times: Times) -> tuple[tuple[str, ...
     table = columns.table
     drives = tuple(name for name in table.names if table.roles.get(name) == "drive" and name != times.column)
     outputs = tuple(
-        name for name in table.names if name != times.column and name not in drives and not columns.repeats(times.column, name)
+        name
+        for name in table.names
+        if name not in (times.column, times.replaced, *drives) and not columns.repeats(times.column, name)
     )
     if not (drives or outputs):
-        raise TraceError(f"{columns.source} has no column besides the time {times.column!r}; nothing is recorded in it.")
+        reasons = "".join(f" {name!r} was left out: {reason}." for name, reason in table.left_out.items())
+        raise TraceError(
+            f"{columns.source} has no column besides the time {times.column!r}; nothing is recorded in it.{reasons}"
+        )
     return drives, outputs
 
 
@@ -103,15 +118,16 @@ def _read_table(source: Source, format_name: str | None, part: Part, progress: P
         if series is not None and series.read_series is not None:
             return str(source), series.name, series.read_series(files, progress)
     path = Path(source)
-    reader = choose_reader(path, format_name)
-    try:
-        return path.name, reader.name, reader.read(path, part, progress)
-    except OSError as error:
-        raise TraceError(f"{path} cannot be read: {error.strerror or error}.") from None
-    except SeveralParts as error:
-        raise SeveralParts(f"{path.name}: {error.description}", error.parts) from None
-    except TraceError as error:
-        raise TraceError(f"{path.name}: {error}{file_hint(path)}") from None
+    with unpacked(path) as file:
+        reader = choose_reader(file, format_name)
+        try:
+            return path.name, reader.name, reader.read(file, part, progress)
+        except OSError as error:
+            raise TraceError(f"{path} cannot be read: {error.strerror or error}.") from None
+        except SeveralParts as error:
+            raise error.in_file(path.name) from None
+        except TraceError as error:
+            raise TraceError(f"{path.name}: {error}{file_hint(path)}") from None
 
 
 def _names(names: str | Sequence[str]) -> tuple[str, ...]:

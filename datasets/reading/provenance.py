@@ -32,6 +32,8 @@ def provenance_of(path: Path | None, reader: str, columns: SourceColumns, times:
         "rows": table.rows,
         "time": times.column,
         **({"sampled_by": "sample number"} if times.are_sample_numbers else {}),
+        **({"left_out": dict(table.left_out)} if table.left_out else {}),
+        **({"notes": list(notes)} if (notes := [*table.notes, *times.notes]) else {}),
         "raw_units": {name: columns.unit(name) for name in (*table.names, *table.parameters)},
         "metadata": {key: value for key, value in table.metadata.items() if key != "provenance"},
     }

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from ...errors import TraceError, UnitError
 from ...typing import Array
-from ...units import same_dimension
+from ...units import parse_unit, same_dimension
 from ..parsing.header import is_unit, is_unit_of
+from ..parsing.messages import listed
 from ..parsing.table import sample_times
 from ..parsing.warn import warn_user
 from ..pulses.hints import pulse_hint
 from .channels import SourceColumns, contains_time, is_called_time
+from .day_numbers import DAY, are_days, is_called_date, kind_of_day_number, seconds_of
 
 #: The value of `time=` for a recording without times: its samples are numbered.
 SAMPLE = "sample"
@@ -31,11 +33,15 @@ class Times:
         column: Name of the time column; None if there is none.
         values: Times [s], or sample numbers, shape (rows,).
         are_sample_numbers: True if the values are sample numbers.
+        notes: What the user should be told about the times, one sentence each without its full stop.
+        replaced: Name of a time column that is not used, because the caller gave a sample interval or sample numbers.
     """
 
     column: str | None
     values: Array
     are_sample_numbers: bool = False
+    notes: tuple[str, ...] = ()
+    replaced: str | None = None
 
 
 def find_times(columns: SourceColumns, time: str | float | None, taken: set[str]) -> Times:
@@ -53,17 +59,17 @@ def find_times(columns: SourceColumns, time: str | float | None, taken: set[str]
     rows = columns.table.rows
     interval = _sample_interval(columns, time)
     if interval is not None:
-        return Times(None, sample_times(0.0, interval, rows))
+        return Times(None, sample_times(0.0, interval, rows), replaced=_unused_time(columns, taken))
     numbered = Times(None, np.arange(rows, dtype=np.float64), are_sample_numbers=True)
     if time == SAMPLE and SAMPLE not in columns.table.names:
-        return numbered
+        return replace(numbered, replaced=_unused_time(columns, taken))
     name = _search(columns, taken) if time is None else columns.resolve(str(time))
     if name is None:
         return numbered
     columns.require(name)
     if "time" in columns.units:
         columns.units[name] = columns.units["time"]
-    values = columns.channel(name)
+    values, notes = _seconds(columns, name)
     unit = columns.unit(name)
     if unit is not None and not same_dimension(unit, "s"):
         raise UnitError(
@@ -72,7 +78,36 @@ def find_times(columns: SourceColumns, time: str | float | None, taken: set[str]
         )
     if time is None:
         _warn_of_odd_times(columns, values, has_unit=unit is not None)
-    return Times(name, values)
+    return Times(name, values, notes=notes)
+
+
+def _unused_time(columns: SourceColumns, taken: set[str]) -> str | None:
+    """Return the time column that a sample interval replaces; None where there is no single one."""
+    table = columns.table
+    named = [name for name in table.names if is_called_time(name) and name not in taken and _can_be_time(columns, name)]
+    known = table.time if not table.time_doubt and table.time not in taken else None
+    return known or (named[0] if len(named) == 1 else None)
+
+
+def _seconds(columns: SourceColumns, name: str) -> tuple[Array, tuple[str, ...]]:
+    """Return a time column in seconds, and notes; day numbers count from the first, where float64 is fine enough."""
+    raw = columns.table.column(name)
+    unit = columns.unit(name)
+    kind = "" if columns.table.roles or name in columns.table.unreadable else kind_of_day_number(raw)
+    if kind and unit is None and are_days(name, raw):
+        warn_user(
+            f"{columns.source}: {name!r} has no unit and contains day numbers of {kind}, read as seconds since the first. "
+            f"If they are seconds, pass units={{{name!r}: 's'}}."
+        )
+        return seconds_of(raw), (f"{name!r} contains day numbers of {kind}; the times are seconds since the first",)
+    if kind and unit is not None and is_unit_of(unit, "s") and parse_unit(unit).factor == DAY:
+        return seconds_of(raw), (f"{name!r} contains day numbers; the times are seconds since the first",)
+    if kind and unit is None and np.any(raw != np.round(raw)):
+        warn_user(
+            f"{columns.source}: {name!r} has no unit, and is taken as seconds; numbers of this size can also be day numbers of "
+            f"{kind}: pass units={{{name!r}: 'd'}} if they are."
+        )
+    return columns.channel(name), ()
 
 
 def _warn_of_odd_times(columns: SourceColumns, values: Array, *, has_unit: bool) -> None:
@@ -111,8 +146,15 @@ def _search(columns: SourceColumns, taken: set[str]) -> str | None:
             warn_user(f"{columns.source}: {table.time_doubt}.")
         return table.time
     candidates = [name for name in table.names if name not in taken and _can_be_time(columns, name)]
-    for is_time in (is_called_time, contains_time):
+    for name in candidates:
+        if name in table.unreadable and (is_called_time(name) or contains_time(name) or is_called_date(name)):
+            columns.channel(name)  # which reports what is wrong with it
+    for is_time in (is_called_time, contains_time, is_called_date):
         found = [name for name in candidates if is_time(name)]
+        if is_time is is_called_date:
+            found = [name for name in found if kind_of_day_number(table.column(name))]
+        elif len(found) > 1 and "T" in found:
+            found.remove("T")  # a temperature beside a time
         if len(found) == 1:
             _refuse_second_time(columns, found[0], candidates)
             return found[0]
@@ -138,7 +180,7 @@ def _warn_of_no_time(columns: SourceColumns, taken: set[str], candidates: Sequen
     other_unit = [name for name in names if name not in candidates and name not in taken and is_called_time(name)]
     reason = "".join(f"; {name!r} is in {columns.unit(name)!r}, which is not a unit of time" for name in other_unit)
     warn_user(
-        f"{columns.source} has no time column that can be recognised (its columns are: {', '.join(names)}{reason}), so its "
+        f"{columns.source} has no time column that can be recognised (its columns are: {listed(names)}{reason}), so its "
         "samples are numbered. Pass time='sample' if that is intended, the name of a column with time=, or the sample "
         f"interval in seconds: time=1e-9.{pulse_hint(names)}"
     )

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
+import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import ConfigError, TraceError
+from ..durations import in_words
+from ..errors import ConfigError, SpinodeError, TraceError, TraceWarning
 from ..files import check_writable
 from ..traces.trace import Trace, TraceSet
 from ..validation import number
@@ -72,7 +75,31 @@ def read_with_roles(arguments: Any) -> TraceSet:
         raise TraceError(
             f"no --output was given; name the channel that the device responds with. The channels are: {channels}."
         )
-    return read_all(arguments, arguments.tables, arguments.drive, arguments.output)
+    traces = read_all(arguments, arguments.tables, arguments.drive, arguments.output)
+    for sentence in [*_objections(arguments), *_unlabelled_times(traces[0])]:
+        warnings.warn(sentence, TraceWarning, stacklevel=2)
+    return traces
+
+
+def _objections(arguments: Any) -> list[str]:
+    """Return objections against the roles of the channels in the first file; none where it cannot be read as a whole."""
+    from ..traces.advice import challenge
+
+    with warnings.catch_warnings(), contextlib.suppress(SpinodeError):
+        warnings.simplefilter("ignore")
+        return challenge(read_all(arguments, arguments.tables[:1])[0], arguments.drive, arguments.output)
+    return []
+
+
+def _unlabelled_times(trace: Trace) -> list[str]:
+    """Return a sentence about times without a unit."""
+    clock = trace.provenance.get("time")
+    if clock is None or trace.provenance.get("raw_units", {}).get(clock, "s") is not None or len(trace) < 2:
+        return []
+    return [
+        f"the file gives no unit for the times {clock!r}: they are taken as seconds, so that the recording lasts "
+        f"{in_words(trace.duration)}; pass --unit {clock}=ms if that is wrong"
+    ]
 
 
 def reading_options(arguments: Any) -> list[str]:
@@ -116,28 +143,26 @@ def split_polarity(table: str) -> tuple[str | None, str]:
 
 def read_pulses(arguments: Any, tables: Sequence[str]) -> TraceSet:
     """Read the recordings of all files of pulses."""
-    from ..datasets import PulseLayout, read_trace
+    from ..datasets import PulseLayout
+    from ..datasets.pulses.read import read_pulses as read_file, signs_of_voltages
+    from ..datasets.reading.file_names import files_of
 
+    layout = PulseLayout(
+        layout=arguments.layout,
+        read_voltage=arguments.read_voltage,
+        conductance_unit=arguments.conductance_unit,
+        columns=dict(pairs("columns", arguments.columns)),
+    )
+    options: dict[str, Any] = {"units": dict(pairs("units", arguments.units)), "part": arguments.part}
+    named = [split_polarity(table) for table in tables]
+    files = [(polarity or arguments.polarity, file) for polarity, path in named for file in files_of(path)]
+    # The signs of the voltages are the polarity where both occur, in whichever of the files.
+    signs = signs_of_voltages([file for _, file in files], layout, **options) if len(files) > 1 else frozenset()
     recordings: list[Trace] = []
-    for table in tables:
-        polarity, file = split_polarity(table)
-        layout = PulseLayout(
-            layout=arguments.layout,
-            polarity=polarity or arguments.polarity,
-            read_voltage=arguments.read_voltage,
-            conductance_unit=arguments.conductance_unit,
-            columns=dict(pairs("columns", arguments.columns)),
-        )
-        traces = list(
-            read_trace(
-                file,
-                pulses=layout,
-                parameters=_parameters(arguments),
-                time=_clock(arguments),
-                units=dict(pairs("units", arguments.units)),
-                part=arguments.part,
-            )
-        )
+    for polarity, file in files:
+        own = replace(layout, polarity=polarity)
+        constants = {"parameters": _parameters(arguments), "time": _clock(arguments)}
+        traces = list(read_file(file, own, signs=signs, **constants, **options))
         recordings += _renumbered(traces, recordings) if getattr(arguments, "separate", False) else traces
     return TraceSet(recordings)
 

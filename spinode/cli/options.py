@@ -26,13 +26,16 @@ def add_reading(parser: Parser, *, span: bool = True, pattern: bool = False) -> 
         "--part", metavar="NAME", help="recording, sheet or group of a file that contains several, by name or number"
     )
     if span:
+        ways = ("refuse", "mask", "split") if pattern else ("refuse", "mask")
         group.add_argument("--start", type=parse_value, metavar="SECONDS", help="first instant of the part to read")
         group.add_argument("--stop", type=parse_value, metavar="SECONDS", help="last instant of the part to read")
         group.add_argument(
             "--missing",
-            choices=("refuse", "mask"),
+            choices=ways,
             default="refuse",
-            help="empty or NaN cells of an output: an error, or missing samples that are left out (default: refuse)",
+            help="empty or NaN cells of an output: an error, or missing samples that are left out"
+            + ("; split also cuts at gaps of the time" if pattern else "")
+            + " (default: refuse)",
         )
     _add_pairs(group, "units", "NAME=UNIT", "unit of a column, such as V=mV; may be repeated")
     _add_pairs(group, "parameters", "NAME=VALUE", "constant of the recording, in SI units; may be repeated")

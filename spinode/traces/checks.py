@@ -13,6 +13,8 @@ from ..typing import Array
 from ..units import readable
 from .change_point import detect_statistics_change
 from .channel_roles import likely_drives
+from .exact_clock import find_interval
+from .held_drives import UNKNOWN_DRIVE, infer_interpolation, unknown_share
 from .trace import Trace
 
 Mask = npt.NDArray[np.bool_]
@@ -47,13 +49,13 @@ class Issue:
 
 def check_time(trace: Trace) -> Iterator[Issue]:
     """Yield the issues of the sample times: missing, repeated, unordered, with gaps or jitter."""
-    time = trace.time
+    time, unit = trace.time, trace.unit("time")
     bad = np.flatnonzero(~np.isfinite(time))
     if len(bad):
         yield Issue("error", "time-missing", f"{len(bad)} sample times are not finite numbers, the first in row {bad[0] + 1}.")
         return
     steps = np.diff(time)
-    yield from _check_order(time, steps)
+    yield from _check_order(time, steps, unit)
     forward = steps[steps > 0]
     if not len(forward):
         return
@@ -64,8 +66,8 @@ def check_time(trace: Trace) -> Iterator[Issue]:
         yield Issue(
             "warning",
             "gap",
-            f"{_count(len(long), 'gap')} in the time: the longest is {readable(steps[longest], 's')}, the median step "
-            f"{readable(median, 's')}.",
+            f"{_count(len(long), 'gap')} in the time: the longest is {readable(steps[longest], unit)}, the median step "
+            f"{readable(median, unit)}.",
             at=float(time[long[0]]),
         )
     regular = forward[forward <= _GAP * median]
@@ -74,29 +76,58 @@ def check_time(trace: Trace) -> Iterator[Issue]:
         yield Issue(
             "warning" if rms > _JITTER_WARNING * median else "note",
             "jitter",
-            f"The time step is not uniform: median {readable(median, 's')}, rms deviation {readable(rms, 's')} "
+            f"The time step is not uniform: median {readable(median, unit)}, rms deviation {readable(rms, unit)} "
             f"({100 * rms / median:.2g} %).",
         )
 
 
-def _check_order(time: Array, steps: Array) -> Iterator[Issue]:
+def _check_order(time: Array, steps: Array, unit: str) -> Iterator[Issue]:
     back = np.flatnonzero(steps < 0)
     if len(back):
         yield Issue(
             "error",
             "time-runs-back",
-            f"The time runs backwards {_count(len(back), 'time')}, first from {readable(time[back[0]], 's')} to "
-            f"{readable(time[back[0] + 1], 's')}: does the file contain several recordings, or a sweep?",
+            f"The time runs backwards {_count(len(back), 'time')}, first from {readable(time[back[0]], unit)} to "
+            f"{readable(time[back[0] + 1], unit)}: does the file contain several recordings, or a sweep?",
             at=float(time[back[0]]),
         )
     same = np.flatnonzero(steps == 0)
     if len(same):
-        yield Issue(
-            "error",
-            "duplicate-time",
-            f"{_count(len(same), 'sample time')} repeated, the first at {readable(time[same[0]], 's')}.",
-            at=float(time[same[0]]),
+        yield Issue("error", "duplicate-time", _repeated(time, same, unit), at=float(time[same[0]]))
+
+
+def _repeated(time: Array, same: npt.NDArray[np.intp], unit: str) -> str:
+    """Return what repeats in the times, and how the recording can be read all the same."""
+    if len(same) == len(time) - 1:
+        return (
+            f"The time stands still: all {len(time)} samples are at {readable(time[0], unit)}. Number them (--time sample), or "
+            "pass the sample interval in seconds."
         )
+    message = f"{_count(len(same), 'sample time')} repeated, the first at {readable(time[same[0]], unit)}."
+    interval = find_interval(time) if np.all(np.diff(time) >= 0) else None
+    if interval is None:
+        return message
+    return f"{message} They are rounded times of a sample interval of {readable(interval, unit)}: pass --time {interval:g}."
+
+
+def check_held_drives(trace: Trace) -> Iterator[Issue]:
+    """Yield the drives whose changes cannot be located, since rows are missing."""
+    for name in tuple(trace.drive) or likely_drives(trace):
+        values = trace.channels[name]
+        usable = np.isfinite(values).all() and np.isfinite(trace.time).all() and np.all(np.diff(trace.time) > 0)
+        if not usable or (trace.interpolation.get(name) or infer_interpolation(values)) != "held":
+            continue
+        share = unknown_share(trace.time, values)
+        if share > UNKNOWN_DRIVE:
+            yield Issue("warning", "held-drive", describe_unknown(name, share), name)
+
+
+def describe_unknown(name: str, share: float) -> str:
+    """Return a sentence about a held drive that is not known for a share of the recording."""
+    return (
+        f"{name} holds its values, and rows are missing where it changes: it is not known for about {100 * share:.2g} % of the "
+        "time, and no clock fits its changes. A free run is only as good as its drive; record all rows, or the changes."
+    )
 
 
 def check_channel(trace: Trace, name: str, values: Array) -> Iterator[Issue]:
@@ -144,7 +175,7 @@ def _missing_values(trace: Trace, name: str, values: Array, finite: Mask) -> Iss
     return Issue(
         "warning",
         "missing",
-        f"{name} has {' and '.join(parts)} of {len(values)} values, the first at {readable(at, 's')}.",
+        f"{name} has {' and '.join(parts)} of {len(values)} values, the first at {readable(at, trace.unit('time'))}.",
         name,
         at,
     )
@@ -198,7 +229,7 @@ def check_regime(trace: Trace) -> Iterator[Issue]:
         yield Issue(
             "warning",
             "regime-change",
-            f"{name} changes its behaviour at about {readable(change.at, 's')}: its fluctuations become "
+            f"{name} changes its behaviour at about {readable(change.at, trace.unit('time'))}: its fluctuations become "
             f"{change.describe()}. A model of one part is not valid for the other; fit them separately.",
             name,
             change.at,

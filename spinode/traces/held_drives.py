@@ -6,9 +6,13 @@ import numpy as np
 import numpy.typing as npt
 
 from ..typing import Array
+from .held_clock import clock_ticks
 
 #: A drive whose value repeats exactly in at least this fraction of its samples was held between changes.
 HELD_FRACTION = 0.4
+
+#: A held drive may be unknown for this share of a recording without a warning.
+UNKNOWN_DRIVE = 0.005
 
 # Changes that are enough to recognise the clock of a generator where rows are left out.
 _MIN_CHANGES = 8
@@ -89,7 +93,12 @@ def _clock_times(time: Array, after: npt.NDArray[np.intp]) -> Array:
     """
     grid = grid_interval(time)
     if grid is not None:
-        return np.asarray(time[0] + grid * _ticks_between((time - time[0]) / grid, after))
+        ticks = _ticks_between((time - time[0]) / grid, after)
+        if ticks is None:
+            # A change came at one of the times in the interval: at the middle one on average.
+            low, high = np.round((time[after - 1] - time[0]) / grid), np.round((time[after] - time[0]) / grid)
+            ticks = 0.5 * (low + 1 + high)
+        return np.asarray(time[0] + grid * ticks)
     step = float(time[-1] - time[0]) / (len(time) - 1)
     low, high = (time[after - 1] - time[0]) / step, (time[after] - time[0]) / step
     for period in np.unique(np.round(np.diff(high)))[:8] if len(after) > 3 else ():
@@ -99,14 +108,44 @@ def _clock_times(time: Array, after: npt.NDArray[np.intp]) -> Array:
         phase = float(np.min(high - ticks))
         if np.max(low - ticks) <= phase + 0.01:
             return np.asarray(time[0] + step * (phase + ticks))
-    return np.asarray(time[after])
+    found = clock_ticks(time[after - 1], time[after])
+    return np.asarray(time[after]) if found is None else found
 
 
-def _ticks_between(position: Array, after: npt.NDArray[np.intp]) -> Array:
-    """Return the times of changes in a recording with rows left out, in intervals of its grid.
+def unknown_share(time: Array, values: Array) -> float:
+    """Return the share of the recording in which the value of a held drive is not known, since rows are missing.
+
+    A change between two samples that are more than the usual interval apart leaves open when it came, unless the changes are
+    on a clock. An interval with two ticks of the clock also hides a value.
+
+    Example:
+        >>> unknown_share(np.arange(40.0), np.repeat([0.0, 1.0, 0.0, 1.0], 10))
+        0.0
+    """
+    steps = np.abs(np.diff(values))
+    after = np.flatnonzero(steps > 1e-4 * np.ptp(values)) + 1
+    if not len(after) or len(time) < 3:
+        return 0.0
+    usual = grid_interval(time) or float(np.median(np.diff(time)))
+    before, at = time[after - 1], time[after]
+    open_time = np.maximum(at - before - 1.5 * usual, 0.0)
+    if not open_time.any():
+        return 0.0
+    grid = grid_interval(time)
+    ticks = _ticks_between((time - time[0]) / grid, after) if grid is not None else clock_ticks(before, at)
+    if ticks is None:
+        return float(np.sum(np.where(open_time > 0, at - before - usual, 0.0)) / (2 * (time[-1] - time[0])))
+    ticks = np.asarray(time[0] + grid * ticks) if grid is not None else ticks
+    between = np.diff(ticks)
+    period = float(np.min(between[between > 0.5 * usual], initial=np.inf))
+    hidden = ticks - period > before + 0.02 * period
+    return float(np.sum(np.where(hidden, at - before, 0.0)) / (2 * (time[-1] - time[0])))
+
+
+def _ticks_between(position: Array, after: npt.NDArray[np.intp]) -> Array | None:
+    """Return the times of changes in a recording with rows left out, in intervals of its grid; None without a clock.
 
     The longest period of which one phase has a tick in all intervals (previous sample, sample after] is that of the clock.
-    Without a clock, a change came at one of the times in the interval: at the middle one on average.
     """
     low, high = np.round(position[after - 1]), np.round(position[after])
     if len(after) >= _MIN_CHANGES:
@@ -116,7 +155,8 @@ def _ticks_between(position: Array, after: npt.NDArray[np.intp]) -> Array:
             fits = (ticks > low).all(1)
             if fits.any():
                 return np.asarray(ticks[int(np.argmax(fits))])
-    return np.asarray(0.5 * (low + 1 + high))
+    found = clock_ticks(low, high)
+    return None if found is None else np.floor(found + 0.02)
 
 
 def average_held(time: Array, values: Array, grid: Array) -> Array:

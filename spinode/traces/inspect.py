@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import re
-import shlex
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from ..durations import in_words
 from ..typing import Array
 from ..units import readable
-from .channel_roles import likely_drives, likely_outputs
-from .checks import Issue as Issue, check_channel, check_regime, check_time
+from .advice import advise
+from .checks import Issue as Issue, check_channel, check_held_drives, check_regime, check_time
 from .terminal_plot import terminal_plot
 from .trace import Trace
 
@@ -19,6 +19,7 @@ _INSTRUMENT_KEY = re.compile(
     r"model|instrument|firmware|serial|mainframe|operator|date|trigger.?time|timestamp|comment|title", re.IGNORECASE
 )
 _MAX_INSTRUMENT_LINES = 6
+_MAX_CHANNELS = 40
 
 
 def diagnose(trace: Trace) -> list[Issue]:
@@ -45,6 +46,7 @@ def diagnose(trace: Trace) -> list[Issue]:
     issues = [*check_time(trace)]
     for name, values in trace.channels.items():
         issues += check_channel(trace, name, values)
+    issues += check_held_drives(trace)
     issues += check_regime(trace)
     order = {"error": 0, "warning": 1, "note": 2}
     return sorted(issues, key=lambda issue: order[issue.severity])
@@ -60,7 +62,7 @@ def summary(trace: Trace, *, file: str | None = None, options: Sequence[str] = (
         plain: Plot with ASCII characters.
     """
     issues = diagnose(trace)
-    advice = _advice(trace, issues, [_file_of(trace, file), *options])
+    advice = advise(trace, issues, [_file_of(trace, file), *options])
     plot = terminal_plot(trace, plain=plain) if len(trace) > 1 else []
     parts = [_contents(trace), _channels(trace), plot, _issues(issues), advice]
     return "\n\n".join("\n".join(part) for part in parts if part)
@@ -68,7 +70,7 @@ def summary(trace: Trace, *, file: str | None = None, options: Sequence[str] = (
 
 def next_command(trace: Trace, *, file: str | None = None, options: Sequence[str] = ()) -> str:
     """Return the last part of `summary`: the command that fits a model; the arguments are those of `summary`."""
-    return "\n".join(_advice(trace, diagnose(trace), [_file_of(trace, file), *options]))
+    return "\n".join(advise(trace, diagnose(trace), [_file_of(trace, file), *options]))
 
 
 def _file_of(trace: Trace, file: str | None) -> str:
@@ -89,7 +91,13 @@ def _contents(trace: Trace) -> list[str]:
         lines.append(f"duration  {readable(trace.duration, unit)}, step {step}")
     clock = source.get("time")
     if clock is not None and source.get("raw_units", {}).get(clock, "s") is None:
-        lines.append(f"time      the file gives no unit for {clock!r}; seconds are assumed")
+        lines.append(
+            f"time      the file gives no unit for {clock!r}; seconds are assumed: it lasts {in_words(trace.duration)}"
+            if len(trace)
+            else f"time      the file gives no unit for {clock!r}; seconds are assumed"
+        )
+    lines += [f"note      {note}" for note in source.get("notes", ())]
+    lines += [f"left out  {name}: {reason.rstrip('.')}" for name, reason in source.get("left_out", {}).items()]
     lines += _instrument(source.get("metadata"))
     for name, value in trace.parameters.items():
         lines.append(f"parameter {name} = {readable(value, trace.units.get(name, ''))}")
@@ -112,12 +120,14 @@ def _channels(trace: Trace) -> list[str]:
     """Return a table with one line per channel."""
     raw = trace.provenance.get("raw_units", {})
     rows: list[tuple[str, ...]] = [("channel", "unit", "min", "max", "mean", "std")]
-    for name, values in trace.channels.items():
+    for name, values in list(trace.channels.items())[:_MAX_CHANNELS]:
         unit = trace.units.get(name, "")
         shown = unit or ("not given" if raw.get(name, "") is None else "1")
         rows.append((name, shown, *(_number(value, unit) for value in _statistics(values))))
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    hidden = len(trace.channels) - _MAX_CHANNELS
+    return [*lines, f"and {hidden} more channels"] if hidden > 0 else lines
 
 
 def _number(value: float, unit: str) -> str:
@@ -137,34 +147,3 @@ def _issues(issues: list[Issue]) -> list[str]:
     if not issues:
         return ["No issues were found."]
     return ["Issues:", *(f"  {issue.severity}: {issue.message}" for issue in issues)]
-
-
-def _advice(trace: Trace, issues: list[Issue], file: Sequence[str]) -> list[str]:
-    """Return the next command if the roles of the channels are clear, otherwise the choices to make."""
-    if any(issue.severity == "error" for issue in issues):
-        return ["Fix the errors above before you fit a model."]
-    drives = tuple(trace.drive) or likely_drives(trace)
-    outputs = likely_outputs(trace)
-    if not drives and len(trace.channels) == 1:
-        return [
-            "To fit a model of an autonomous device (for a driven device, record its drive as well):",
-            f"  {_command(file, (), tuple(trace.channels), issues)}",
-        ]
-    if not drives or len(outputs) != 1:
-        return [
-            "To fit a model, choose the channels that drive the device and the channel that is its output:",
-            f"  {_command(file, drives or ('CHANNEL',), outputs if len(outputs) == 1 else ('CHANNEL',), issues)}",
-            f"  channels: {', '.join(trace.channels) or 'none'}",
-        ]
-    return ["To fit a model:", f"  {_command(file, drives, outputs, issues)}"]
-
-
-def _command(file: Sequence[str], drives: tuple[str, ...], outputs: tuple[str, ...], issues: list[Issue]) -> str:
-    words = ["spinode", "fit", *file]
-    for option, names in (("--drive", drives), ("--output", outputs)):
-        for name in names:
-            words += [option, name]
-    ends = [issue.at for issue in issues if issue.code == "regime-change" and issue.at is not None]
-    if ends and "--stop" not in file:
-        words += ["--stop", f"{min(ends):.4g}"]
-    return shlex.join([*words, "--save", "device.safetensors"])

@@ -12,7 +12,7 @@ from scipy import interpolate, signal
 from ..errors import TraceError, TraceWarning
 from ..typing import Array
 from ..validation import is_number
-from .held_drives import average_held, infer_interpolation
+from .held_drives import UNKNOWN_DRIVE, average_held, infer_interpolation, unknown_share
 from .sampling import base_interval, check_samples, median_interval, uniform_grid
 from .trace import Trace
 
@@ -63,6 +63,15 @@ def resample(trace: Trace, interval: float | None = None, *, method: str = "spli
             stacklevel=2,
         )
     on_grid, present = resample_with_mask(trace, interval, method=method)
+    for name in on_grid.provenance["resampled"]["held"]:
+        share = unknown_share(trace.time, trace.drive[name])
+        if share > UNKNOWN_DRIVE:
+            warnings.warn(
+                f"the held drive {name!r} is not known for about {100 * share:.2g} % of the time, since rows are missing where "
+                "it changes and no clock fits its changes; record all rows, or the times of the changes.",
+                TraceWarning,
+                stacklevel=2,
+            )
     return on_grid.masked(present) if trace.missing == "mask" else on_grid
 
 

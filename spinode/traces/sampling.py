@@ -6,6 +6,7 @@ import numpy as np
 
 from ..errors import TraceError
 from ..typing import Array
+from .exact_clock import find_interval
 from .held_drives import grid_interval
 from .trace import Trace
 
@@ -45,8 +46,18 @@ def check_samples(trace: Trace, minimum: int = 2) -> None:
         kind = "repeats" if steps[index] == 0 else "runs backwards"
         raise TraceError(
             f"time {kind} after sample {index} (t = {trace.time[index]:.6g} s); it must increase strictly. "
-            "Cut the recording there, or remove the repeated rows."
+            f"{_remedy(trace.time)}"
         )
+
+
+def _remedy(time: Array) -> str:
+    """Return what to do about times that repeat or run backwards."""
+    if float(np.ptp(time)) == 0:
+        return "All times are equal: number the samples, with time='sample' (--time sample)."
+    interval = find_interval(time) if np.all(np.diff(time) >= 0) else None
+    if interval is not None:
+        return f"The times are rounded: pass the sample interval instead, time={interval:g} (--time {interval:g})."
+    return "Cut the recording there, or remove the repeated rows."
 
 
 def median_interval(trace: Trace) -> float:

@@ -14,8 +14,18 @@ REGISTRY = pint.UnitRegistry(autoconvert_offset_to_baseunit=True)
 PREFIXES = ["", "a", "f", "p", "n", "u", "m", "k", "M", "G", "T"]
 # Our spelling and pint's. In pint, gauss and oersted are CGS units, so these two are compared with their definitions in SI.
 PREFIXED = {name: name for name in ["m", "s", "A", "K", "Hz", "N", "Pa", "J", "eV", "W", "C", "V", "S", "F", "Wb", "H", "T"]}
-PREFIXED |= {"Ohm": "ohm", "rad": "rad"}
+PREFIXED |= {
+    "Ohm": "ohm",
+    "rad": "rad",
+    "mol": "mol",
+    "bar": "bar",
+    "Torr": "torr",
+    "Nm": "N*m",
+    "Wh": "W*hour",
+    "Ah": "A*hour",
+}
 WHOLE = {"min": "min", "h": "hour", "kg": "kg", "deg": "deg", "%": "percent", "erg": "erg", "cm": "cm", "": "", "1": ""}
+WHOLE |= {"d": "day", "hPa": "hPa", "psi": "psi", "atm": "atm", "rpm": "rpm"}
 
 
 def pint_factor(text):
@@ -24,7 +34,7 @@ def pint_factor(text):
 
 def pint_dimension(text):
     powers = REGISTRY.Quantity(1.0, text).dimensionality
-    names = ("[length]", "[mass]", "[time]", "[current]", "[temperature]")
+    names = ("[length]", "[mass]", "[time]", "[current]", "[temperature]", "[substance]")
     return tuple(int(powers.get(name, 0)) for name in names)
 
 
@@ -56,6 +66,11 @@ def test_compounds_agree_with_pint_in_every_spelling(text, spelling):
 @pytest.mark.parametrize(("text", "kelvin"), [("degC", 273.15), ("°C", 273.15), ("Celsius", 273.15)])
 def test_celsius_has_an_offset(text, kelvin):
     assert to_si([0.0, 26.85], text)[0] == pytest.approx([kelvin, 300.0])
+
+
+@given(st.floats(-459.0, 1e4))
+def test_fahrenheit_agrees_with_pint(value):
+    assert to_si(value, "degF")[0] == pytest.approx(REGISTRY.Quantity(value, "degF").to("K").magnitude, rel=1e-12, abs=1e-9)
 
 
 @given(st.floats(-200, 60))
@@ -101,7 +116,11 @@ def test_whole_unit_takes_precedence_over_prefix_and_unit(text, symbol, factor):
         (["uA", "µA", "μA"], "A"),
         (["1/s", "s-1", "s^-1", "s⁻¹"], "1/s"),
         (["", "1", "-", "none", "a.u.", "J/J"], ""),
-        (["V", "Volt", "volts"], "V"),
+        (["V", "Volt", "volts", "['V']"], "V"),
+        (["degC", "°C", "Â°C", "Grd C", "deg C"], "K"),
+        (["", "counts", "hits", "['']"], ""),
+        (["d", "day", "Days"], "s"),
+        (["Nm", "N m", "N*m"], "N m"),
     ],
 )
 def test_spellings_of_one_unit(spellings, symbol):
@@ -158,7 +177,7 @@ def test_compounds_are_products_in_any_order(parts, random):
     unit = parse_unit(join(parts))
     singles = [(parse_unit(prefix + name), power) for prefix, name, power in parts]
     assert unit.factor == pytest.approx(math.prod(single.factor**power for single, power in singles), rel=1e-9)
-    expected = [sum(single.dimension[i] * power for single, power in singles) for i in range(5)]
+    expected = [sum(single.dimension[i] * power for single, power in singles) for i in range(6)]
     assert list(unit.dimension) == expected
     shuffled = random.sample(parts, len(parts))
     assert parse_unit(join(shuffled)).dimension == unit.dimension

@@ -19,7 +19,7 @@ from ..columns import PulseColumns, find_roles, role_of
 from ..layout import READS
 from ..order import RecordingOrder, fill_missing
 from ..polarity import NO_PULSE, UNKNOWN, polarities
-from ..reads import Index, Reads, no_read_voltage, to_conductance
+from ..reads import Index, Reads, no_read_voltage, to_conductance, without_blank_reads
 from ..registry import register_layout
 from ..table import Words
 
@@ -121,7 +121,10 @@ class _Rows:
             for role, labels in {"device": device, "cycle": cycle}.items()
             if labels.names is not None
         }
-        return Reads(
+        blank = int(np.isnan(conductance).sum())
+        if blank:
+            self.columns.assumed.append(f"{counted(blank, 'blank read')} not seen: the pulses count for the next read")
+        reads = Reads(
             order.edges,
             count,
             conductance[rows],
@@ -132,6 +135,7 @@ class _Rows:
             self._amplitudes(count, order),
             names,
         )
+        return without_blank_reads(reads, lambda position: self.columns.table.where(int(rows[position])))
 
     # --- columns -----------------------------------------------------------------------------------------------------
 

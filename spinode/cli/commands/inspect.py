@@ -66,7 +66,7 @@ def _inspect_recordings(arguments: Any) -> None:
     from ...traces.trace import TraceSet
     from ..inputs import read, read_all, reading_options
 
-    many = is_set_of_files(arguments.table) or arguments.pattern
+    many = is_set_of_files(arguments.table) or arguments.pattern or arguments.missing == "split"
     try:
         traces = read_all(arguments, [arguments.table]) if many else TraceSet(read(arguments, arguments.table))
     except SeveralParts as error:

@@ -63,7 +63,7 @@ def test_column_of_pulse_numbers_is_not_a_ramp(read):
 
 def test_unit_of_ramps_decides_their_quantity(read):
     for unit, values in (("uS", "1\n2"), ("MOhm", "1\n0.5"), ("nA", "100\n200")):
-        layout = PulseLayout("ramps", polarity="SET", read_voltage=0.1)
+        layout = PulseLayout("ramps", polarity="SET", read_voltage=0.1 if unit == "nA" else None)
         trace = read(f"ramp 1 ({unit})\n{values}\n", layout)[0]
         np.testing.assert_allclose(trace.output["conductance"], [1e-6, 2e-6], rtol=1e-14)
 
@@ -97,7 +97,6 @@ def test_empty_ramp_is_left_out_with_a_warning(read):
             UnitError,
             r"column 'a' gives siemens and column 'b' has no unit",
         ),
-        ("a,b\n1,\n2,2\n", PulseLayout("ramps", polarity="SET"), TraceError, r"line 2: column 'b' has no read here"),
         ("a,b\n1,2\n1,x\n", PulseLayout("ramps", polarity="SET"), TraceError, r"line 3, column 2 \('b'\): 'x' is not a number"),
         ("a,b\n,\n", PulseLayout("ramps", polarity="SET"), TraceError, r"no column contains a read|no rows"),
         ("1,2,3\n1,2,3\n", "up-down", TraceError, r"'up-down' has two columns.*here are 3"),

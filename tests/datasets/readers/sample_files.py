@@ -16,6 +16,7 @@ STEP, START = 2e-9, -8e-9
 TIME = START + STEP * np.arange(N)
 A = np.round(np.sin(np.arange(N) / 2), 4)
 B = np.round(0.5 * np.cos(np.arange(N) / 3), 4)
+SLOW_TIME = np.round(0.1 * np.arange(N), 3)
 
 
 def rows(*columns: Any, delimiter: str = ",", end: str = "\n", form: str = "{!r}", tail: str = "") -> str:
@@ -119,6 +120,43 @@ def text_samples() -> dict[str, bytes]:
         + "".join(f"DataValue, {t!r}, {a}, {b}\n" for t, a, b in zip((0.1 * np.arange(N)).tolist(), A, B, strict=True))
     )
     files["field.s1p"] = "! synthetic\n# GHz S RI R 50\n" + rows(1 + np.arange(N), A, B, delimiter=" ")
+    files["ngspice_text.raw"] = (
+        "Title: rc\nDate: today\nPlotname: Transient Analysis\nFlags: real\nNo. Variables: 3\nNo. Points: 12\nVariables:\n"
+        "\t0\ttime\ttime\n\t1\tv(s)\tvoltage\n\t2\ti(v1)\tcurrent\nValues:\n"
+        + "".join(
+            f" {k}\t{t!r}\n\t{a!r}\n\t{b!r}\n\n"
+            for k, (t, a, b) in enumerate(zip(SLOW_TIME.tolist(), A.tolist(), B.tolist(), strict=True))
+        )
+    )
+    files["xyce.prn"] = (
+        "Index       TIME           V(S)          I(V1)\n"
+        + "".join(f"{k}   {t:.8e}   {a:.8e}   {b:.8e}\n" for k, (t, a, b) in enumerate(zip(SLOW_TIME, A, B, strict=True)))
+        + "End of Xyce(TM) Simulation\n"
+    )
+    files["qucs.dat"] = (
+        f"<Qucs Dataset 0.0.19>\n<indep time {N}>\n"
+        + "".join(f"  {t:+.15e}\n" for t in SLOW_TIME)
+        + "</indep>\n<dep out.Vt time>\n"
+        + "".join(f"  {a:+.15e}\n" for a in A)
+        + "</dep>\n"
+    )
+    files["spectre.psf"] = (
+        'HEADER\n"PSFversion" "1.00"\nTYPE\n"sweep" FLOAT DOUBLE PROP(\n"key" "sweep"\n"units" "s"\n)\n"V" FLOAT DOUBLE PROP(\n'
+        '"units" "V"\n"key" "node"\n)\nSWEEP\n"time" "sweep" PROP(\n"sweep_direction" 0\n)\nTRACE\n"out" "V"\n"group" GROUP 1\n'
+        "VALUE\n"
+        + "".join(f'"time" {t!r}\n"out" {a!r}\n' for t, a in zip(SLOW_TIME.tolist(), A.tolist(), strict=True))
+        + "END\n"
+    )
+    files["gamry.DTA"] = (
+        "EXPLAIN\nTAG\tCV\nTITLE\tLABEL\tCyclic Voltammetry\tTest\nAREA\tQUANT\t1.0\tArea\nCURVE1\tTABLE\t12\n"
+        "\tPt\tT\tVf\tIm\tOver\n\t#\ts\tV vs. Ref.\tA\tbits\n"
+        + "".join(f"\t{k}\t{t:.4f}\t{a}\t{b}\t...........\n" for k, (t, a, b) in enumerate(zip(SLOW_TIME, A, B, strict=True)))
+    )
+    files["ec_lab.mpt"] = with_crlf(
+        "EC-Lab ASCII FILE\nNb header lines : 5                          \n\nCyclic Voltammetry\n"
+        "mode\ttime/s\tcontrol/V/mA\tEwe/V\t<I>/mA\t\n"
+        + "".join(f"2\t{t:.6E}\t0.5\t{a}\t{b}\n" for t, a, b in zip(SLOW_TIME, A, B, strict=True)).replace(".", ",")
+    )
     return {name: text if isinstance(text, bytes) else text.encode("latin-1") for name, text in files.items()}
 
 
@@ -250,6 +288,86 @@ def npz() -> bytes:
     return buffer.getvalue()
 
 
+def npy() -> bytes:
+    buffer = io.BytesIO()
+    table = np.zeros(N, dtype=[("t", "f8"), ("A", "f8"), ("B", "f4")])
+    table["t"], table["A"], table["B"] = TIME, A, B
+    np.save(buffer, table)
+    return buffer.getvalue()
+
+
+def wav() -> bytes:
+    import scipy.io.wavfile
+
+    buffer = io.BytesIO()
+    scipy.io.wavfile.write(buffer, 8000, np.column_stack([np.round(A * 1000), np.round(B * 1000)]).astype(np.int16))
+    return buffer.getvalue()
+
+
+def parquet(feather: bool = False) -> bytes:
+    import polars
+
+    buffer = io.BytesIO()
+    frame = polars.DataFrame({"t (ns)": TIME * 1e9, "A (V)": A, "B (mV)": B, "note": ["good"] * N})
+    frame.write_ipc(buffer) if feather else frame.write_parquet(buffer)
+    return buffer.getvalue()
+
+
+def sqlite(qcodes: bool = True) -> bytes:
+    import sqlite3
+
+    connection = sqlite3.connect(":memory:")
+    run = connection.execute
+    if qcodes:
+        run("CREATE TABLE runs (run_id INTEGER, name TEXT, result_table_name TEXT)")
+        run("INSERT INTO runs VALUES (1, 'results', 'results-1-1')")
+        run("CREATE TABLE layouts (layout_id INTEGER, run_id INTEGER, parameter TEXT, label TEXT, unit TEXT)")
+        for row in ((1, 1, "dac_ch1", "Gate", "mV"), (2, 1, "dmm_A", "A", "V"), (3, 1, "dmm_B", "B", "nA")):
+            run("INSERT INTO layouts VALUES (?, ?, ?, ?, ?)", row)
+        run('CREATE TABLE "results-1-1" (id INTEGER PRIMARY KEY, dac_ch1 NUMERIC, dmm_A NUMERIC, dmm_B NUMERIC)')
+        for k, (a, b) in enumerate(zip(A.tolist(), B.tolist(), strict=True)):
+            run('INSERT INTO "results-1-1" (dac_ch1, dmm_A) VALUES (?, ?)', (float(k), a))
+            run('INSERT INTO "results-1-1" (dac_ch1, dmm_B) VALUES (?, ?)', (float(k), b))
+    else:
+        run("CREATE TABLE log (time REAL, A REAL, note TEXT)")
+        connection.executemany("INSERT INTO log VALUES (?, ?, 'x')", list(zip(SLOW_TIME.tolist(), A.tolist(), strict=True)))
+    connection.commit()
+    return bytes(connection.serialize()) if hasattr(connection, "serialize") else _dump(connection)
+
+
+def _dump(connection: Any) -> bytes:
+    import pathlib
+    import sqlite3
+    import tempfile
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = pathlib.Path(folder) / "a.db"
+        copy = sqlite3.connect(path)
+        connection.backup(copy)
+        copy.close()
+        return path.read_bytes()
+
+
+def raw(ltspice: bool = True, is_complex: bool = False, steps: int = 1) -> bytes:
+    """A binary raw file: LTspice with a header in UTF-16 and single precision, or ngspice."""
+    axis = "frequency" if is_complex else "time"
+    head = (
+        f"Title: * rc\nDate: today\nPlotname: {'AC' if is_complex else 'Transient'} Analysis\n"
+        f"Flags: {'complex' if is_complex else 'real'} forward{' stepped' if steps > 1 else ''}\nNo. Variables: 3\n"
+        f"No. Points: {N * steps}\nVariables:\n\t0\t{axis}\t{axis}\n\t1\tV(s)\tvoltage\n\t2\tI(C1)\tdevice_current\nBinary:\n"
+    )
+    x, a, b = (np.tile(values, steps) for values in (SLOW_TIME, A, B))
+    if is_complex:
+        body = np.column_stack([x, a + 1j * b, b]).astype("<c16").tobytes()
+    elif ltspice:
+        table = np.zeros(len(x), dtype=[("x", "<f8"), ("y", "<f4", (2,))])
+        table["x"], table["y"] = x, np.column_stack([a, b])
+        body = table.tobytes()
+    else:
+        body = np.column_stack([x, a, b]).astype("<f8").tobytes()
+    return head.encode("utf-16-le" if ltspice else "ascii") + body
+
+
 def binary_samples() -> dict[str, bytes]:
     return {
         "field2_text.ovf": ovf(2, "Text", FIELD),
@@ -266,6 +384,15 @@ def binary_samples() -> dict[str, bytes]:
         "wave.nc": netcdf(),
         "wave.xlsx": excel(),
         "wave.npz": npz(),
+        "wave.npy": npy(),
+        "wave.wav": wav(),
+        "wave.parquet": parquet(),
+        "wave.feather": parquet(feather=True),
+        "qcodes.db": sqlite(),
+        "log.sqlite": sqlite(qcodes=False),
+        "ltspice.raw": raw(),
+        "ltspice_ac.raw": raw(is_complex=True),
+        "ngspice.raw": raw(ltspice=False),
     }
 
 
@@ -316,6 +443,33 @@ EXPECTED = {
     "wave.nc": ("netcdf", TIME, {"A": (A, "V"), "B": (B * 1e-3, "V")}),
     "wave.xlsx": ("excel", TIME, {"A": (A, "V"), "B": (B, "V")}),
     "wave.npz": ("npz", TIME, {"A": (A, ""), "B": (B, "")}),
+    "wave.npy": ("npy", TIME, {"A": (A, ""), "B": (B, "")}),
+    "wave.wav": ("wav", np.arange(N) / 8000, {f"channel {k}": (np.round(c * 1000) / 32768, "") for k, c in ((1, A), (2, B))}),
+    "wave.parquet": ("parquet", TIME, {"A": (A, "V"), "B": (B * 1e-3, "V")}),
+    "wave.feather": ("parquet", TIME, {"A": (A, "V"), "B": (B * 1e-3, "V")}),
+    "qcodes.db": (
+        "sqlite",
+        None,
+        {"dac_ch1": (np.arange(N) * 1e-3, "V"), "dmm_A": (A, "V"), "dmm_B": (B * 1e-9, "A")},
+    ),
+    "log.sqlite": ("sqlite", SLOW, {"A": (A, "")}),
+    "ltspice.raw": ("spice-raw", SLOW, {"V(s)": (A, "V"), "I(C1)": (B, "A")}),
+    "ltspice_ac.raw": (
+        "spice-raw",
+        None,
+        {"frequency": (SLOW, "Hz"), "V(s).re": (A, "V"), "V(s).im": (B, "V"), "I(C1).re": (B, "A"), "I(C1).im": (0 * B, "A")},
+    ),
+    "ngspice.raw": ("spice-raw", SLOW, {"V(s)": (A, "V"), "I(C1)": (B, "A")}),
+    "ngspice_text.raw": ("spice-raw", SLOW, {"v(s)": (A, "V"), "i(v1)": (B, "A")}),
+    "xyce.prn": ("delimited", SLOW, {"Index": (np.arange(12.0), ""), "V(S)": (A, "V"), "I(V1)": (B, "A")}),
+    "qucs.dat": ("qucs", SLOW, {"out.Vt": (A, "V")}),
+    "spectre.psf": ("psf-ascii", SLOW, {"out": (A, "V")}),
+    "gamry.DTA": ("gamry", SLOW, {"Pt": (np.arange(12.0), ""), "Vf": (A, "V"), "Im": (B, "A")}),
+    "ec_lab.mpt": (
+        "ec-lab",
+        SLOW,
+        {"mode": (np.full(12, 2.0), ""), "control/V/mA": (np.full(12, 0.5), ""), "Ewe": (A, "V"), "<I>": (B * 1e-3, "A")},
+    ),
     **dict.fromkeys(
         ("field2_text.ovf", "field2_bin4.ovf", "field2_bin8.ovf"),
         ("ovf", np.array([1e-9]), {"m_x": (np.array([0.2]), ""), "m_y": (np.array([0.32]), ""), "m_z": (np.array([0.16]), "")}),

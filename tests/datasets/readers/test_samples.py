@@ -85,7 +85,7 @@ def test_tdms_channels_are_grouped_by_length_and_matlab_4_is_read(tmp_path):
             writer.write_segment([nptdms.ChannelObject("g", name, np.arange(float(rows)), properties={"wf_increment": 0.5})])
     with pytest.raises(SeveralParts, match=r"'g \(4 rows, every 0\.5 s\)'"):
         read_trace(path)
-    assert read_trace(path, part=1).time.tolist() == [0, 0.5, 1, 1.5, 2, 2.5]
+    assert read_trace(path, part=2).time.tolist() == [0, 0.5, 1, 1.5, 2, 2.5]
     path = tmp_path / "old.mat"
     scipy.savemat(path, {"t": np.arange(4.0)[:, None], "V": np.arange(4.0)[:, None]}, format="4")
     assert read_trace(path).output["V"].tolist() == [0, 1, 2, 3]
@@ -96,7 +96,7 @@ def test_segments_of_a_lecroy_sequence(sample):
     with pytest.raises(SeveralParts, match=r"3 recordings: 'segment 1' \(12 samples, .*part='segment 1', or by number"):
         read_trace(path)
     second = read_trace(path, part="segment 2")
-    assert read_trace(path, part=1).fingerprint() == second.fingerprint()
+    assert read_trace(path, part=2).fingerprint() == second.fingerprint()
     assert second.time[0] == pytest.approx(sample_files.START + 1e-10)
     assert second.output["C1"] == pytest.approx(np.round(A * 1000) / 1000 + 0.01)
     with pytest.raises(TraceError, match="no part 'segment 9'"):
@@ -149,7 +149,7 @@ def test_wrong_sample_counts_are_reported(sample):
         with pytest.raises(TraceError, match=r"cut off|was the file cut off|no :CURVE|do not end|do not fit"):
             read_trace(sample(name, SAMPLES[name][:-60]))
     with pytest.warns(TraceWarning, match=r"may be cut off or damaged: .*less data than expected"):
-        read_trace(sample("wave.tdms", SAMPLES["wave.tdms"][:-8]), part=0)
+        read_trace(sample("wave.tdms", SAMPLES["wave.tdms"][:-8]), part=1)
     corrupted = bytearray(SAMPLES["field2_bin4.ovf"])
     corrupted[corrupted.index(b"Begin: Data Binary 4\n") + 22] ^= 1
     with pytest.raises(TraceError, match="check value of the binary data is"):

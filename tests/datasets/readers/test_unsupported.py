@@ -30,8 +30,8 @@ def test_empty_files(read, content):
     [
         (bytes(range(256)) * 4, "the format of file.dat is not recognised"),
         (b"\x89HDF\r\n\x1a\n" + bytes(40), "HDF5 file is damaged"),
-        (b"\x1f\x8b\x08" + bytes(40), "gzip archive.*Unpack it"),
-        (b"\x93NUMPY\x01\x00" + bytes(40), r"numpy\.savez"),
+        (b"\x1f\x8b\x08" + bytes(40), "gzip archive is damaged"),
+        (b"\x93NUMPY\x01\x00" + bytes(40), "NumPy array is damaged"),
         (b"PK\x03\x04" + b"xl/workbook.xml" + bytes(40), "Excel workbook is damaged"),
         (b"PK\x03\x04" + b"photo.jpg" + bytes(40), "ZIP archive.*Unpack it"),
         (b"\x80\x04\x95" + bytes(40), "Python pickle, which could run code"),

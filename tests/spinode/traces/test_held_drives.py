@@ -3,7 +3,10 @@
 import numpy as np
 import pytest
 
-from spinode.traces.held_drives import average_held, change_times, infer_interpolation
+from spinode import Trace, resample
+from spinode.errors import TraceWarning
+from spinode.traces.held_clock import clock_ticks
+from spinode.traces.held_drives import average_held, change_times, infer_interpolation, unknown_share
 
 
 def test_average_preserves_the_area_of_a_pulse():
@@ -49,3 +52,33 @@ def test_clock_of_a_held_drive_is_found_though_rows_are_left_out(hold):
     seen = np.repeat(keep.reshape(-1, hold).any(1), hold)
     assert seen.mean() > 0.99
     assert np.array_equal(average_held(time[keep], levels[keep], time)[seen], levels[seen])
+
+
+@pytest.mark.parametrize("jitter", [0.0, 0.1, 0.3])
+def test_clock_is_found_though_half_of_the_rows_are_missing_and_lie_on_no_grid(jitter):
+    generator = np.random.default_rng(3)
+    time = np.arange(4000) + generator.uniform(-jitter, jitter, 4000) / 2
+    levels = generator.uniform(-1, 1, 200)
+    values = levels[np.clip(np.floor(time / 20 + 1e-9).astype(int), 0, 199)]
+    keep = generator.random(4000) < 0.5
+    keep[0] = True
+    got = average_held(1e-9 * time[keep], values[keep], 1e-9 * np.arange(4000.0))
+    assert np.mean(np.abs(got - np.repeat(levels, 20)) > 1e-9) < 0.001
+    assert unknown_share(1e-9 * time[keep], values[keep]) == 0.0
+
+
+def test_drive_that_cannot_be_known_is_reported():
+    generator = np.random.default_rng(0)
+    time = np.cumsum(generator.uniform(0.5, 8, 1500))
+    changes = np.cumsum(generator.exponential(17, 400))
+    values = generator.uniform(-1, 1, 401)[np.searchsorted(changes, time)]
+    assert unknown_share(time, values) > 0.005
+    with pytest.warns(TraceWarning, match="the held drive 'u' is not known for about"):
+        resample(Trace(time, {"u": values}, {"y": np.sin(time / 50)}, interpolation={"u": "held"}), 4.0)
+
+
+def test_random_changes_fit_no_clock():
+    generator = np.random.default_rng(1)
+    for _ in range(20):
+        changes = np.cumsum(generator.exponential(20, 100))
+        assert clock_ticks(changes - generator.uniform(0.1, 4, 100), changes) is None

@@ -155,8 +155,9 @@ def test_summary_of_a_file_with_clear_roles():
 
 def test_summary_names_the_choices_to_make():
     text = summary(Trace(TIME, {}, {"a": SINE, "b": SINE**2}), file="x.csv")
-    assert "choose the channels that drive the device" in text
-    assert "spinode fit x.csv --drive CHANNEL --output CHANNEL" in text
+    assert "choose the drive and the output: neither names nor levels show which channel drives the device" in text
+    assert "spinode fit x.csv --drive a --output b --save" in text
+    assert "spinode fit x.csv --drive b --output a --save" in text
     assert "channels: a, b" in text
 
 
@@ -190,3 +191,26 @@ def test_sweep_of_volts_and_amperes_is_fitted_with_the_voltage_as_drive():
     assert "the samples are numbered by sample number" in text
     autonomous = summary(Trace(ramp, output={"y": np.sin(9 * ramp)}))
     assert "spinode fit TABLE --output y --save" in autonomous
+
+
+def test_counters_ramps_and_constants_are_no_outputs():
+    count = np.arange(300.0)
+    channels = {"index": count, "Potential applied": np.round(np.sin(count / 40), 2), "WE current": np.sin(count / 9)}
+    trace = Trace(count, output=channels)
+    assert likely_drives(trace) == ("Potential applied",)
+    assert "--drive 'Potential applied' --output 'WE current'" in summary(trace)
+    assert "nothing for `spinode fit` to learn" in summary(Trace(count, output={"index": count, "set": 0 * count}))
+
+
+def test_times_that_stand_still_or_repeat_by_rounding():
+    still = only_issue(Trace(np.zeros(30), output={"m": SINE[:30]}), "duplicate-time")
+    assert "The time stands still" in still.message
+    assert "--time sample" in still.message
+    rounded = only_issue(Trace(np.round(1e-3 * np.arange(200), 2), output={"m": SINE[:200]}), "duplicate-time")
+    assert "pass --time 0.001" in rounded.message
+
+
+def test_numbers_of_samples_are_not_seconds():
+    time = np.arange(100.0)
+    time[50:] += 300
+    assert " s," not in only_issue(Trace(time, output={"m": SINE[:100]}, units={"time": ""}), "gap").message
