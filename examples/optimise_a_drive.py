@@ -12,14 +12,14 @@ surrogate = spinode.fit(trace.between(0, 20e-9), **quick)
 mean, deviation = trace.drive["Ku"].mean(), trace.drive["Ku"].std()
 resting_state = surrogate.resting_state(torch.tensor([mean]))
 mz_at_rest = float(surrogate.simulate(torch.full((2, 1), mean), state=resting_state)[0, 0].detach())
-target = mz_at_rest + 0.05  # at the end of 1 ns
+target = mz_at_rest + 0.03  # at the end of 1 ns
 
 # The unknown: 100 samples of the drive, in standard deviations of the recorded drive.
 waveform = torch.zeros(100, 1, dtype=torch.float64, requires_grad=True)
 optimizer = torch.optim.Adam([waveform], lr=0.05)
 for _ in range(30):
     optimizer.zero_grad()
-    final_mz = surrogate.simulate(mean + deviation * torch.tanh(waveform), state=resting_state)[-1, 0]
+    final_mz = surrogate.simulate(mean + 0.8 * deviation * torch.tanh(waveform), state=resting_state)[-1, 0]
     (final_mz - target).square().backward()
     optimizer.step()
 

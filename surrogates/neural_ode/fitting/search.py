@@ -285,7 +285,8 @@ class Search:
         return Arm(structure, start, climbs)
 
     def _split(self, prepared: Prepared) -> list[Prepared]:
-        return [prepared] if self.config.effort == "quick" else splits(prepared)
+        # In plain torch, as a field of the user's own needs it, several fits would take minutes.
+        return [prepared] if self.config.effort == "quick" or self.build is not None else splits(prepared)
 
     def _ladder(self, arm: Arm) -> list[int]:
         """Return the windows of an arm; a linear start needs no one-step fit, in which noise biases the result."""

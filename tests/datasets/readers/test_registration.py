@@ -70,4 +70,4 @@ def test_every_file_of_the_folder_is_one_reader():
 def test_text_is_asked_last():
     readers = all_readers()
     assert readers[-1].name == "delimited"
-    assert len({reader.priority for reader in readers}) == len(readers) == 18
+    assert len({reader.priority for reader in readers}) == len(readers) == 28

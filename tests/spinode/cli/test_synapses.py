@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from spinode import load
+from spinode import TraceWarning, load
 from spinode.cli import commands
 from spinode.cli.inputs import read_pulses
 from spinode.datasets import pulse_traces, read_trace
@@ -57,7 +57,8 @@ def test_ramps_of_either_polarity_are_one_set(pulse_folder):
 
 def test_existing_file_named_like_a_polarity_is_a_file(here, pulse_folder):
     (here / "SET=x.csv").write_text((pulse_folder / "set.csv").read_text())
-    traces = read("SET=x.csv", "--layout", "ramps", "--conductance-unit", "uS", "--polarity", "RESET")
+    with pytest.warns(TraceWarning, match="RESET pulses raise the conductance"):
+        traces = read("SET=x.csv", "--layout", "ramps", "--conductance-unit", "uS", "--polarity", "RESET")
     assert traces[0].drive["RESET"].sum() == 60
 
 
