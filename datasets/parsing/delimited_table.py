@@ -46,7 +46,9 @@ def build_table(
     if settings or any(key.casefold() in ("units", "unit") for key in in_comments):
         _add_units(table, settings or in_comments)
     clock = sample_clock(settings) or sample_clock(in_comments, certain=True)
-    time, time_doubt, notes, doubts = None, "", (), ()
+    time, time_doubt = None, ""
+    notes: tuple[str, ...] = ()
+    doubts: tuple[str, ...] = ()
     if has_screen_columns(table.names) and table.units[0] is None and _increases(table.values[0]):
         time = table.names[0]
         table.units[0] = "s"

@@ -83,7 +83,8 @@ def sample_clock(settings: Mapping[str, str], *, certain: bool = False) -> tuple
     if found is None:
         return None
     interval, unit = found
-    start = next((value for key in _START_KEYS if (value := _quantity(folded.get(key, "")))), (0.0, ""))
+    starts = (_quantity(folded.get(key, "")) for key in _START_KEYS)
+    start = next((found_start for found_start in starts if found_start), (0.0, ""))
     unit = unit or time_unit(settings) or "s"
     if not is_unit_of(unit, "s"):
         return None

@@ -6,7 +6,8 @@ import itertools
 import re
 from collections.abc import Sequence
 
-from .delimited_lines import COMMENTS, Line, is_row, split_anywhere
+from .delimited_lines import COMMENTS, is_row, split_anywhere
+from .grid import Line
 from .header import is_unit_of, split_name
 from .text import Text
 

@@ -119,9 +119,9 @@ def _unit(name: str, settings: dict[str, str]) -> str | None:
         split_cells(settings.get("Function.User.Name", ""), ","), split_cells(settings.get("Function.User.Unit", ""), ","),
         strict=False,
     )  # fmt: skip
-    unit = dict(named).get(name)
-    if unit and is_unit(unit):
-        return unit
+    stated = dict(named).get(name)
+    if stated and is_unit(stated):
+        return stated
     # The default names of the program: V1, I1, Vg, Id, Idrain.
     return {"V": "V", "I": "A"}[name[0]] if re.fullmatch(r"[VI](?:\d+|[dgsb]|drain|gate|source|bulk|sub)", name) else None
 

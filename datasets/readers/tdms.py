@@ -89,7 +89,8 @@ def _start(channel: Any) -> np.longdouble:
     if start is not None:
         with contextlib.suppress(TypeError, ValueError, OverflowError):
             clock = np.longdouble(np.datetime64(start, "ns").astype(np.int64)) / np.longdouble(1e9)
-    return clock + np.longdouble(offset)
+    begun: np.longdouble = clock + np.longdouble(offset)
+    return begun
 
 
 def _phase(shift: Any, step: float) -> float:

@@ -66,7 +66,8 @@ def _waveform(lines: list[Line], *, complete: bool) -> Table:
     time_unit = settings.get("Horizontal Units", "")
     time_unit = {"S": "s", "Sec": "s", "": "s"}.get(time_unit, time_unit)
     doubts = count_doubt(parse_whole_number(settings.get("Record Length", "")), len(rows))
-    step, notes = parse_number(settings.get("Sample Interval", "")), ()
+    step = parse_number(settings.get("Sample Interval", ""))
+    notes: tuple[str, ...] = ()
     if step and time_unit == "s" and not is_exact(times, step) and (exact := exact_times(times, 0.0, step)) is not None:
         times, notes = exact, (f"the times are rounded; they are those of the sample interval in the settings, {step:g} s",)
     columns = (times, values)

@@ -52,7 +52,7 @@ def _lines(sheet: Any, xlrd: Any, datemode: int) -> list[str]:
 
 def _cell(cell: Any, xlrd: Any, datemode: int) -> str:
     if cell.ctype == xlrd.XL_CELL_DATE:
-        return xlrd.xldate_as_datetime(cell.value, datemode).isoformat(" ")
+        return str(xlrd.xldate_as_datetime(cell.value, datemode).isoformat(" "))
     if cell.ctype in (xlrd.XL_CELL_NUMBER, xlrd.XL_CELL_BOOLEAN):
         return repr(float(cell.value))
     return "" if cell.ctype == xlrd.XL_CELL_ERROR else " ".join(str(cell.value).split()).replace("\u2212", "-")

@@ -54,7 +54,7 @@ def seconds_of(days: Array) -> Array:
     """Return seconds since the first of some day numbers; whole milliseconds where they are so to within the resolution."""
     seconds = DAY * (days - days[0])
     rounded = np.round(seconds, 3)
-    return rounded if float(np.max(np.abs(seconds - rounded))) <= _RESOLUTION else seconds
+    return np.asarray(rounded if float(np.max(np.abs(seconds - rounded))) <= _RESOLUTION else seconds, dtype=np.float64)
 
 
 def _is_round(value: float, resolution: float) -> bool:

@@ -161,7 +161,7 @@ def read_pulses(arguments: Any, tables: Sequence[str]) -> TraceSet:
     recordings: list[Trace] = []
     for polarity, file in files:
         own = replace(layout, polarity=polarity)
-        constants = {"parameters": _parameters(arguments), "time": _clock(arguments)}
+        constants: dict[str, Any] = {"parameters": _parameters(arguments), "time": _clock(arguments)}
         traces = list(read_file(file, own, signs=signs, **constants, **options))
         recordings += _renumbered(traces, recordings) if getattr(arguments, "separate", False) else traces
     return TraceSet(recordings)

@@ -66,7 +66,7 @@ def likely_drives(trace: Trace) -> tuple[str, ...]:
         return held
     # A source-measure unit sets volts and measures amperes.
     volts, amperes = (
-        [name for name in channels if trace.unit(name) == unit or (not trace.unit(name) and word.search(name))]
+        tuple(name for name in channels if trace.unit(name) == unit or (not trace.unit(name) and word.search(name)))
         for unit, word in (("V", _VOLTAGE), ("A", _CURRENT))
     )
     if len(volts) == 1 and amperes:

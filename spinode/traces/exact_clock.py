@@ -72,7 +72,7 @@ def rounding_of(column: Array) -> Array:
     with np.errstate(divide="ignore"):
         magnitude = np.floor(np.log10(np.abs(column)))
     magnitude = np.where(np.isfinite(magnitude), magnitude, -math.inf)
-    return np.maximum(10.0 ** (-float(decimals)), 10.0 ** (magnitude - digits + 1))
+    return np.asarray(np.maximum(10.0 ** (-float(decimals)), 10.0 ** (magnitude - digits + 1)), dtype=np.float64)
 
 
 def find_interval(column: Array) -> float | None:

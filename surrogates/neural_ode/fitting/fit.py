@@ -23,6 +23,7 @@ from ..free_run import short_run_errors
 from ..member import Member
 from ..output_map import apply_output_map
 from ..surrogate import Surrogate
+from .arm import SearchResult
 from .calibration import calibrate
 from .checkpoint import Checkpoint
 from .config import FitConfig
@@ -30,7 +31,7 @@ from .consensus import Ranking, probe_runs, rank_restarts
 from .fit_latent import fit_latent
 from .left_out import segments_left_out, visited_states
 from .prepare import Prepared, columns, input_columns, on_common_grid, prepare
-from .search import Search, SearchResult
+from .search import Search
 from .stages import Candidate, FieldBuilder, default_field
 
 #: Latent modes are tried where the best structure leaves more than this beyond the noise, and kept where they lower the error
