@@ -65,7 +65,10 @@ def translated_errors(file_kind: str) -> Iterator[None]:
         raise
     except MemoryError:
         raise TraceError(f"this {file_kind} claims more values than fit into memory; is it damaged?") from None
-    except Exception as error:
+    except BaseException as error:
+        # A panic of a library in Rust is no Exception: https://pyo3.rs/v0.27.0/doc/pyo3/panic/struct.PanicException.html
+        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+            raise
         reason = " ".join(str(error).split())[:200] or "no reason given"
         raise TraceError(
             f"this {file_kind} is damaged, cut off, or of a kind that is not read ({type(error).__name__}: {reason})."
