@@ -10,13 +10,13 @@ from pathlib import Path
 
 from ...errors import TraceError
 from ...typing import Progress
-from ..parsing.grid import Doubtful, Line, parse_whole_number, read_grid
+from ..parsing.grid import Line, parse_whole_number
 from ..parsing.header import is_unit
 from ..parsing.parts import Part
 from ..parsing.reader import register_reader
+from ..parsing.tabbed_rows import table_of_rows
 from ..parsing.table import Table
 from ..parsing.text import read_text
-from ..parsing.word_table import parse_words
 
 _HEADER_LINES = re.compile(r"Nb header lines\s*:\s*(\d+)")
 _MAX_SETTINGS = 200
@@ -46,21 +46,8 @@ def read(path: Path, part: Part = None, progress: Progress | None = None) -> Tab
     lines = [Line(number, line) for number, line in enumerate(text.lines[count:], start=count + 1) if line.strip()]
     if not lines or not names:
         raise TraceError("there are no rows below the header of this file.")
-    comma = any(re.search(r"\d,\d", line.text) for line in lines[:20])
-    lines = [Line(line.number, line.text.replace(",", ".") if comma else line.text) for line in lines]
-    doubtful = Doubtful()
-    columns = read_grid(lines, "\t", names, complete=text.complete, doubtful=doubtful)
-    words = parse_words(names, units, columns, doubtful)
-    keep = [index for index, name in enumerate(names) if name]
-    return Table(
-        tuple(names[index] for index in keep),
-        tuple(columns[index] for index in keep),
-        tuple(units[index] for index in keep),
-        metadata={"header": _settings(text.lines[2 : count - 1])},
-        time="time" if "time" in names else None,
-        left_out=words.left_out,
-        unreadable=words.unreadable,
-    )
+    metadata = {"header": _settings(text.lines[2 : count - 1])}
+    return table_of_rows(lines, names, units, time="time", metadata=metadata, complete=text.complete)
 
 
 def _name_and_unit(title: str) -> tuple[str, str | None]:

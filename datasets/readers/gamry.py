@@ -12,14 +12,14 @@ from pathlib import Path
 
 from ...errors import TraceError
 from ...typing import Progress
-from ..parsing.grid import Doubtful, Line, parse_number, read_grid
+from ..parsing.grid import Line, parse_number
 from ..parsing.header import is_unit
 from ..parsing.messages import counted
 from ..parsing.parts import Part, choose_part
 from ..parsing.reader import register_reader
+from ..parsing.tabbed_rows import table_of_rows
 from ..parsing.table import Table
 from ..parsing.text import read_text
-from ..parsing.word_table import parse_words
 
 _MAX_SETTINGS = 400
 _REFERENCE = re.compile(r"\s+vs\.?\s.*", re.IGNORECASE)
@@ -54,24 +54,10 @@ def read(path: Path, part: Part = None, progress: Progress | None = None) -> Tab
     if not filled:
         raise TraceError("there is no table (CURVE) with rows in this file.")
     curve = choose_part(filled, part, _Curve.describe)
-    comma = any(re.search(r"\d,\d", line.text) for line in curve.rows[:20])
-    rows = [Line(line.number, line.text.replace(",", ".") if comma else line.text) for line in curve.rows]
-    doubtful = Doubtful()
-    columns = read_grid(rows, "\t", curve.names, complete=text.complete, doubtful=doubtful)
-    names = list(curve.names)
-    units: list[str | None] = [_unit(unit) for unit in curve.units[: len(names)]]
-    units += [None] * (len(names) - len(units))
-    words = parse_words(names, units, columns, doubtful)
-    keep = [index for index, name in enumerate(names) if name]
-    return Table(
-        tuple(names[index] for index in keep),
-        tuple(columns[index] for index in keep),
-        tuple(units[index] for index in keep),
-        metadata={"header": settings, "table": curve.name},
-        time="T" if "T" in names and units[names.index("T")] == "s" else None,
-        left_out=words.left_out,
-        unreadable=words.unreadable,
-    )
+    units = [_unit(unit) for unit in curve.units]
+    time = "T" if ("T", "s") in zip(curve.names, units, strict=False) else ""
+    metadata = {"header": settings, "table": curve.name}
+    return table_of_rows(curve.rows, curve.names, units, time=time, metadata=metadata, complete=text.complete)
 
 
 def _curves(lines: Sequence[str]) -> tuple[dict[str, str], list[_Curve]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar
 
 import torch
 from torch import nn
@@ -11,8 +11,7 @@ from torch import nn
 from ...device_weights.layer import device_layers
 from ...device_weights.optimizer import DeviceOptimizer
 from ...errors import ConfigError
-
-_RULES: dict[str, type[NetworkRule]] = {}
+from ..registry import Registry
 
 
 class NetworkRule:
@@ -64,20 +63,10 @@ class NetworkRule:
         return optimisers
 
 
-Rule = TypeVar("Rule", bound=type[NetworkRule])
+_RULES: Registry[NetworkRule] = Registry("rule")
 
-
-def register_rule(rule: Rule) -> Rule:
-    """Register a rule under its name, as a decorator.
-
-    Raises:
-        ConfigError: the name belongs to another rule.
-    """
-    known = _RULES.get(rule.name)
-    if known is not None and known.__qualname__ != rule.__qualname__:
-        raise ConfigError(f"the rule name {rule.name!r} belongs to {known.__qualname__}; choose another one.")
-    _RULES[rule.name] = rule
-    return rule
+#: Decorator that registers a rule under its name.
+register_rule = _RULES.register
 
 
 def network_rules() -> dict[str, type[NetworkRule]]:
@@ -87,7 +76,7 @@ def network_rules() -> dict[str, type[NetworkRule]]:
         >>> sorted(network_rules())
         ['adam', 'bgd', 'mesu', 'metaplastic', 'real', 'sgd', 'torch-mesu']
     """
-    return dict(sorted(_RULES.items()))
+    return _RULES.all()
 
 
 def layer_types(network: nn.Module) -> str:

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar, NamedTuple, TypeVar
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from ...errors import ConfigError
-
-_PLUGINS: dict[str, type[Plugin]] = {}
+from ..registry import Registry
 
 
 class Batch(NamedTuple):
@@ -105,20 +103,10 @@ class Plugin:
         return 0
 
 
-Member = TypeVar("Member", bound=type[Plugin])
+_PLUGINS: Registry[Plugin] = Registry("plugin")
 
-
-def register_plugin(plugin: Member) -> Member:
-    """Register a plugin under its name, as a decorator.
-
-    Raises:
-        ConfigError: the name belongs to another plugin.
-    """
-    known = _PLUGINS.get(plugin.name)
-    if known is not None and known.__qualname__ != plugin.__qualname__:
-        raise ConfigError(f"the plugin name {plugin.name!r} belongs to {known.__qualname__}; choose another one.")
-    _PLUGINS[plugin.name] = plugin
-    return plugin
+#: Decorator that registers a plugin under its name.
+register_plugin = _PLUGINS.register
 
 
 def plugins() -> dict[str, type[Plugin]]:
@@ -128,4 +116,4 @@ def plugins() -> dict[str, type[Plugin]]:
         >>> sorted(plugins())
         ['ewc', 'ewc-online', 'lwf', 'replay', 'si']
     """
-    return dict(sorted(_PLUGINS.items()))
+    return _PLUGINS.all()

@@ -17,7 +17,7 @@ from ..free_run import run_along
 from ..predicted_spread import SpreadModel, distance_factor, distances
 from ..surrogate import Surrogate
 from .few_errors import COVERAGE, best_of_factor, few_errors_factor, independent_errors
-from .left_out import LeftOut, Runs, free_runs, part_of, recorded_outputs, runs_of_all, visited_states as visited_states
+from .left_out import LeftOut, Runs, free_runs, part_of, recorded_outputs, runs_of_all
 from .recordings import RecordingsOnGrid
 
 #: Number of starts of free runs on the segments left out and on the fitted ones, and fewest in each of several groups of

@@ -29,7 +29,7 @@ from .checkpoint import Checkpoint
 from .config import FitConfig
 from .consensus import Ranking, probe_runs, rank_restarts
 from .fit_latent import fit_latent
-from .left_out import segments_left_out, visited_states
+from .left_out import segments_left_out, visited_points
 from .prepare import Prepared, columns, input_columns, on_common_grid, prepare
 from .search import Search
 from .stages import Candidate, FieldBuilder, default_field
@@ -242,9 +242,8 @@ def _assemble(
     for index in kept:
         reason = f"; {ranking.reason}" if index == kept[0] and len(candidates) > 1 else ""
         progress(f"kept restart {index + 1}: validation NRMSE {candidates[index].validation:.4f}{reason}")
-    points = torch.cat([visited_states(members, prepared), prepared.drive], -1)
-    fitted = torch.cat([points[first : last + 1] for first, last in prepared.samples.segments])
-    unseen = torch.cat([points[first : last + 1] for first, last in prepared.validation])
+    fitted = visited_points(members, prepared, prepared.samples.segments)
+    unseen = visited_points(members, prepared, prepared.validation)
     splits = candidates[kept[0]].splits
     if len(splits) > 1:  # all samples are fitted in the end
         fitted, unseen = torch.cat([fitted, unseen]), unseen[:0]

@@ -53,12 +53,21 @@ class Runs:
     independent: float
 
 
-def visited_states(members: Sequence[Member], prepared: Prepared) -> Tensor:
-    """Return the recorded states less the feedthrough's part (mean over members), shape (samples, state)."""
+def visited_points(members: Sequence[Member], prepared: Prepared, segments: Sequence[tuple[int, int]]) -> Tensor:
+    """Return the recorded states less the feedthrough's part (mean over members), and the drives beside them.
+
+    Args:
+        members: Members of a surrogate.
+        prepared: Recordings in its embedding.
+        segments: First and last sample of each.
+
+    Returns:
+        Shape (samples, state + inputs), in deviations.
+    """
     jacobian = prepared.samples.feedthrough_jacobian
     feedthrough = torch.stack([member.feedthrough.detach().reshape(-1)[: jacobian.shape[-1]] for member in members]).mean(0)
-    states: Tensor = prepared.samples.states + jacobian @ feedthrough
-    return states
+    points = torch.cat([prepared.samples.states + jacobian @ feedthrough, prepared.drive], -1)
+    return torch.cat([points[first : last + 1] for first, last in segments])
 
 
 def segments_left_out(fits: Sequence[tuple[Prepared, Sequence[Member]]], traces: TraceSet) -> Iterator[LeftOut]:
@@ -69,15 +78,14 @@ def segments_left_out(fits: Sequence[tuple[Prepared, Sequence[Member]]], traces:
         traces: The recordings on the grid.
     """
     for prepared, members in fits:
-        points = torch.cat([visited_states(members, prepared), prepared.drive], -1)
-        fitted = torch.cat([points[first : last + 1] for first, last in prepared.samples.segments])
+        fitted = visited_points(members, prepared, prepared.samples.segments)
         surrogate = Surrogate(
             ports=prepared.ports,
             embedding=prepared.embedding,
             interval=prepared.interval,
             scales=prepared.scales,
             members=members,
-            domain=Domain.around(fitted, points[:0], constants=len(prepared.ports.parameters)),
+            domain=Domain.around(fitted, fitted[:0], constants=len(prepared.ports.parameters)),
             noise=prepared.noise,
         )
         # An embedding that looks ahead leaves a few samples at the end of each recording without a state.

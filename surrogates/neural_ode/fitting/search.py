@@ -9,9 +9,9 @@ validation segments, which is also the one by which the verdict judges the fit.
 4. The winner with other penalties and longer windows, restarts of it, and further iterations while they help.
 
 The number of candidates in a round follows from the time that `effort` grants. It is counted in estimated operations, not by
-the clock, so that a search ends with the same result on a slow machine. Short recordings are split in several ways
-(cross-validation), since one validation segment of a few hundred samples ranks structures by chance. The fits of all splits
-become the members of the surrogate (see `committee`).
+the clock, so that a search ends with the same result on a slow machine; without the compiled kernels it tries less. Short
+recordings are split in several ways (cross-validation), since one validation segment of a few hundred samples ranks
+structures by chance. The fits of all splits become the members of the surrogate (see `committee`).
 
 Sources: Jamieson & Talwalkar, AISTATS 2016 (successive halving); Krogh & Vedelsby, NIPS 1994 (ensembles by cross-validation).
 """
