@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 from ..errors import ConfigError
 
@@ -10,7 +10,7 @@ from ..errors import ConfigError
 class Named(Protocol):
     """What has a name."""
 
-    name: Any
+    name: ClassVar[str]
 
 
 Base = TypeVar("Base", bound=Named)
