@@ -323,7 +323,7 @@ class Search:
         }
         self.entries.append(entry)
         if not number:
-            self.progress(f"{arm.structure.name}: error {arm.error:.4f}")
+            self.progress(f"search 0 %, linear models first  {arm.structure.name}: error {arm.error:.4f}")
             return
         done = min(0.99, self.spent / self.seconds)
         left = (time.monotonic() - self._begun) * (1 - done) / max(done, 1e-3)
