@@ -43,7 +43,7 @@ def run(arguments: Any) -> None:
     split = float(trace.time[0] + 0.7 * trace.duration)
     print(f"fitting {split * 1e9:.0f} ns of a macrospin driven through its anisotropy ...")
     with show_progress(arguments) as progress:
-        surrogate = fit(trace.between(None, split), seed=arguments.seed, restarts=3, progress=progress)
+        surrogate = fit(trace.between(None, split), seed=arguments.seed, progress=progress)
     surrogate.save(surrogate_path)
     evaluation = evaluate(surrogate, trace.between(split, None))
     report(surrogate, evaluation, page)
