@@ -16,11 +16,11 @@ import numpy as np
 
 from ...typing import Progress
 from ..parsing.arrays import NamedArray, table_from_arrays, to_plain
-from ..parsing.hdf5_process import check_hdf5
 from ..parsing.libraries import import_library, translated_errors
 from ..parsing.parts import Part
 from ..parsing.reader import register_reader
 from ..parsing.table import Table
+from ..parsing.trial_process import try_file
 from ..parsing.written_trace import table_of_written_trace
 
 _MAX_VALUES = 500_000_000
@@ -40,7 +40,7 @@ def read(path: Path, part: Part = None, progress: Progress | None = None) -> Tab
         TraceError: h5py is not installed, the file is damaged, or it has no arrays that can be channels.
     """
     h5py = import_library("h5py", "hdf5", "an HDF5 file")
-    check_hdf5(path)
+    try_file(path, "hdf5")
     arrays: list[NamedArray] = []
     with translated_errors("HDF5 file"), h5py.File(path, "r") as file:
 

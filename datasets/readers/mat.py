@@ -14,12 +14,12 @@ import numpy as np
 
 from ...typing import Progress
 from ..parsing.arrays import NamedArray, table_from_arrays
-from ..parsing.hdf5_process import check_hdf5
 from ..parsing.libraries import import_library, translated_errors
 from ..parsing.mat_check import check_mat
 from ..parsing.parts import Part
 from ..parsing.reader import register_reader
 from ..parsing.table import Table
+from ..parsing.trial_process import try_file
 
 _MAX_DEPTH = 20
 
@@ -49,7 +49,7 @@ def read(path: Path, part: Part = None, progress: Progress | None = None) -> Tab
         head = file.read(116)
     if head.startswith(b"MATLAB 7.3"):
         pymatreader = import_library("pymatreader", "hdf5", "a MATLAB 7.3 file")
-        check_hdf5(path)
+        try_file(path, "hdf5")
         with translated_errors("MATLAB file"):
             content = pymatreader.read_mat(str(path))
     else:

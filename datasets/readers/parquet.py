@@ -18,6 +18,7 @@ from ..parsing.libraries import import_library, translated_errors
 from ..parsing.parts import Part
 from ..parsing.reader import register_reader
 from ..parsing.table import Table
+from ..parsing.trial_process import try_file
 
 _SIGNATURE = re.compile(rb"PAR1[\x00-\x08\x0e-\x1f]|ARROW1\x00")
 
@@ -38,6 +39,7 @@ def read(path: Path, part: Part = None, progress: Progress | None = None) -> Tab
         data = path.read_bytes()
         if len(data) < 12 or not data.endswith((b"PAR1", b"ARROW1")):
             raise TraceError("the Parquet or Feather file does not end as it should; was it cut off?")
+        try_file(path, "parquet" if data.startswith(b"PAR1") else "feather")
         load = polars.read_parquet if data.startswith(b"PAR1") else polars.read_ipc
         frame = load(io.BytesIO(data))
         arrays, left_out, time = [], {}, None

@@ -1,7 +1,7 @@
-"""HDF5 files, opened first in another process: some damaged files crash the process in which the compiled library opens them.
+"""Files opened first in another process: on some damaged HDF5, Parquet and Feather files the compiled library ends its process.
 
 One such process waits for file names, so that only the first file costs a start; after a crash it is started again. It reads
-all groups, attributes and arrays and reports the error, if any.
+everything in the file and reports the error, if any.
 """
 
 from __future__ import annotations
@@ -15,52 +15,70 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import Literal
 
 from ...errors import TraceError
 
 _TIMEOUT = 120.0  # seconds
 _CHILD = """
 import json, sys
-import h5py
 def walk(name, item):
     dict(item.attrs)
-    if isinstance(item, h5py.Dataset):
+    if hasattr(item, "shape"):
         item.dtype, item.shape, item.chunks
         if 0 < item.size < 50_000_000:
             item[()]
         elif item.size:
             item[:1] if item.ndim else item[()]
+def hdf5(path):
+    import h5py
+    with h5py.File(path, "r") as file:
+        dict(file.attrs)
+        file.visititems(walk)
+def table(path, load):
+    for column in load(path):
+        if column.dtype.is_numeric() or column.dtype.is_temporal():
+            column.to_numpy()
+def parquet(path):
+    import polars
+    with open(path, "rb") as file:
+        table(file, polars.read_parquet)
+def feather(path):
+    import polars
+    with open(path, "rb") as file:
+        table(file, polars.read_ipc)
 for line in sys.stdin:
     try:
-        with h5py.File(json.loads(line), "r") as file:
-            dict(file.attrs)
-            file.visititems(walk)
+        kind, path = json.loads(line)
+        globals()[kind](path)
         message = ""
     except BaseException as error:
         message = f"{type(error).__name__}: {error}"
     print(json.dumps(message), flush=True)
 """
+#: The kinds of files that are tried, and what their users call them.
+_NAMES = {"hdf5": "HDF5 file", "parquet": "Parquet file", "feather": "Feather (Arrow) file"}
 _child: subprocess.Popen[str] | None = None
 _owner = 0  # the process that started it: a fork must not use the same pipes
 _lock = threading.Lock()
 
 
-def check_hdf5(path: Path) -> None:
-    """Refuse a file that cannot be read completely, or that crashes the process which tries.
+def try_file(path: Path, kind: Literal["hdf5", "parquet", "feather"]) -> None:
+    """Refuse a file that cannot be read completely, or that ends the process which tries.
 
     Raises:
         TraceError: with the message of the library, or that its process crashed.
     """
     with _lock:
-        message = _read_in_child(path)
+        message = _read_in_child(path, kind)
     if message is None:
-        raise TraceError("this HDF5 file is damaged: the library that reads it crashes on it. Get the file again.")
+        raise TraceError(f"this {_NAMES[kind]} is damaged: the library that reads it crashes on it. Get the file again.")
     if message:
         reason = " ".join(message.split())[:200]
-        raise TraceError(f"this HDF5 file is damaged, cut off, or of a kind that is not read ({reason}).")
+        raise TraceError(f"this {_NAMES[kind]} is damaged, cut off, or of a kind that is not read ({reason}).")
 
 
-def _read_in_child(path: Path) -> str | None:
+def _read_in_child(path: Path, kind: str) -> str | None:
     """Return the error message of the child process, "" if it could read the file, None if it crashed."""
     global _child, _owner
     if _child is None or _owner != os.getpid() or _child.poll() is not None:
@@ -77,7 +95,7 @@ def _read_in_child(path: Path) -> str | None:
     assert _child.stdin is not None
     assert _child.stdout is not None
     try:
-        _child.stdin.write(json.dumps(str(path.resolve())) + "\n")
+        _child.stdin.write(json.dumps([kind, str(path.resolve())]) + "\n")
         _child.stdin.flush()
     except OSError:
         stop()
@@ -85,7 +103,7 @@ def _read_in_child(path: Path) -> str | None:
     # On Windows `select` does not accept pipes; there is no timeout there.
     if os.name == "posix" and not select.select([_child.stdout], [], [], _TIMEOUT)[0]:
         stop()
-        raise TraceError(f"this HDF5 file could not be read in {_TIMEOUT:.0f} s; it is damaged, or on a slow disk.")
+        raise TraceError(f"this {_NAMES[kind]} could not be read in {_TIMEOUT:.0f} s; it is damaged, or on a slow disk.")
     line = _child.stdout.readline()
     if not line:
         stop()
