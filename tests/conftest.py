@@ -21,6 +21,9 @@ settings.load_profile("spinode")
 
 HERE = Path(__file__).resolve().parent
 
+#: True in a run of all tests, also those that take too long for every change.
+LONG = os.environ.get("SPINODE_LONG", "") not in ("", "0")
+
 
 def pytest_cmdline_main(config: pytest.Config) -> None:
     """Keep the tests of one `xdist_group` on one worker if tests are distributed: they share an expensive result."""
@@ -29,7 +32,10 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run slow tests first, so that no worker is left with a long one at the end."""
+    """Run slow tests first, so that no worker is left with one at the end; skip the long ones if they are not asked for."""
+    for item in items:
+        if item.get_closest_marker("long") and not LONG:
+            item.add_marker(pytest.mark.skip(reason="long tests run with SPINODE_LONG=1"))
     items.sort(key=lambda item: item.get_closest_marker("slow") is None)
 
 

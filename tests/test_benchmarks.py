@@ -90,7 +90,7 @@ def rollouts(module) -> list[dict]:
         return lines_of(run_main(rollout, "--quick", "--only", *rollout.IMPLEMENTATIONS))
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_rollout_compares_every_library_that_is_installed(rollouts):
     skipped = {line["implementation"] for line in rollouts if "skipped" in line}
     assert skipped <= {"jax", "diffrax"}
@@ -172,7 +172,7 @@ def test_fit_runs_surrogates_and_the_published_recipe(module, shared, monkeypatc
     assert [line["target_nrmse"] for line in printed if "target_nrmse" in line] == [0.033, 0.012]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_domain_walls_report_their_writes_and_energy(module, shared, monkeypatch):
     synapses, walls = module("synapses"), module("_domain_wall")
     images, labels, test_images, test_labels = walls.mnist(shared)

@@ -30,7 +30,7 @@ def test_a_part_of_the_pairs(root):
     assert line["accepted"] >= 1
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_all_pairs(root):
     line = counts(root)
     assert_right(line)

@@ -60,6 +60,7 @@ def test_plain_gradient_descent_forgets(run):
     assert sgd.newest >= 0.92
 
 
+@pytest.mark.long
 @pytest.mark.xdist_group("claims online")
 def test_a_rule_without_forgetting_remembers_the_past_and_learns_less(run):
     mesu, rigid = (run(name, tasks=20).accuracy for name in ("mesu-permuted-mnist", "mesu-permuted-mnist:foo-vb"))
@@ -67,6 +68,7 @@ def test_a_rule_without_forgetting_remembers_the_past_and_learns_less(run):
     assert rigid.newest <= mesu.newest - 0.01
 
 
+@pytest.mark.long
 @pytest.mark.xdist_group("claims online")
 @pytest.mark.parametrize("rule", ["ewc-online", "si"])
 def test_consolidation_by_task_preserves_the_newest_tasks(run, rule):
@@ -74,6 +76,7 @@ def test_consolidation_by_task_preserves_the_newest_tasks(run, rule):
     assert rival.last(5) >= sgd.last(5) + 0.08
 
 
+@pytest.mark.long
 def test_bimu_continues_to_learn(run):
     assert run("bimu-1000-tasks", tasks=10).accuracy.last(5) >= 0.85
 
@@ -83,6 +86,7 @@ def test_bimu_continues_to_learn(run):
 SHORT = {"tasks": 3, "epochs": 3, "recent": 3}
 
 
+@pytest.mark.long
 def test_metaplasticity_preserves_the_first_task_of_a_binary_network(run):
     plain, metaplastic = (run(f"bnn-permuted-mnist:{name}", **SHORT).accuracies["task"] for name in ("m-0", "m-3"))
     assert metaplastic.first >= plain.first + 0.15
@@ -90,11 +94,20 @@ def test_metaplasticity_preserves_the_first_task_of_a_binary_network(run):
     assert plain.newest >= 0.93
 
 
+@pytest.mark.long
 def test_fashion_mnist_overwrites_mnist_without_metaplasticity(run):
     plain, metaplastic = (run(f"bnn-mnist-fashion:{name}", epochs=5).accuracies["task"] for name in ("short-m-0", "short"))
     assert plain.first <= 0.50
     assert metaplastic.first >= plain.first + 0.30
     assert min(plain.newest, metaplastic.newest) >= 0.75
+
+
+def test_the_same_is_seen_in_a_smaller_network(run):
+    """256 hidden units, an epoch each."""
+    small = {"epochs": 1, "settings": {"hidden": [256]}}
+    plain, metaplastic = (run(f"bnn-mnist-fashion:{name}", **small).accuracies["task"] for name in ("short-m-0", "short"))
+    assert metaplastic.first >= plain.first + 0.20
+    assert min(plain.newest, metaplastic.newest) >= 0.70
 
 
 def test_metaplasticity_preserves_mnist_in_a_quantised_network(run):

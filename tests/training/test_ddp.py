@@ -64,6 +64,7 @@ def test_arguments_that_cannot_be_pickled_are_refused(stream):
         train(learner, stream, CONFIG, processes=2)
 
 
+@pytest.mark.long
 def test_from_the_command_line(tmp_path):
     words = ["train", "sgd", "--stream", "made-digits", "--tasks", "2", "--batch-size", "20"]
     words += ["--set-stream", "train=200", "--set-stream", "test=100"]

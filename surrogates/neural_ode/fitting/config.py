@@ -17,7 +17,7 @@ EFFORTS = ("quick", "default", "long")
 RESAMPLINGS = ("spline", "band-limited")
 
 #: Hidden layers, shooting windows and penalty from which the search starts.
-DEFAULT_HIDDEN, DEFAULT_WINDOWS, DEFAULT_RIDGE = (16, 16), (1, 8, 40, 160), 3e-7
+DEFAULT_HIDDEN, DEFAULT_WINDOWS, DEFAULT_RIDGE, DEFAULT_ITERATIONS = (16, 16), (1, 8, 40, 160), 3e-7, 15
 
 #: Largest width of a hidden layer, and longest shooting window in samples.
 MAX_SIZE = 4096
@@ -44,7 +44,7 @@ class FitConfig:
         method: "gauss-newton" (multiple shooting, seconds to minutes) or "adam" (Lightning; any field, any size).
         windows: Lengths of the shooting windows, in samples, one stage each; `DEFAULT_WINDOWS` and longer ones that help
             if None.
-        iterations: Largest number of Gauss-Newton steps of each stage.
+        iterations: Largest number of Gauss-Newton steps of each stage; 15, and more of the best fit while they help, if None.
         epochs: Epochs of each stage of the "adam" method.
         learning_rate: First learning rate of the "adam" method; it decays as a cosine to zero in each stage.
         batch_size: Windows per batch of the "adam" method.
@@ -80,7 +80,7 @@ class FitConfig:
     activation: str = "tanh"
     method: str = "gauss-newton"
     windows: tuple[int, ...] | None = None
-    iterations: int = 15
+    iterations: int | None = None
     epochs: int = 20
     learning_rate: float = 1e-2
     batch_size: int = 64
@@ -102,8 +102,10 @@ class FitConfig:
             self._check_latent()
         one_of("activation", self.activation, ACTIVATIONS)
         one_of("method", self.method, METHODS)
-        counts = ("iterations", "epochs", "batch_size", "restarts", "members", "max_samples")
+        counts = ("epochs", "batch_size", "restarts", "members", "max_samples")
         checked: dict[str, Any] = {name: whole_number(name, getattr(self, name), 1) for name in counts}
+        if self.iterations is not None:
+            checked["iterations"] = whole_number("iterations", self.iterations, 1)
         checked["seed"] = seed_number("seed", self.seed)
         for name, example in (("hidden", (16, 16)), ("windows", (1, 8, 40, 160))):
             if getattr(self, name) is not None:
@@ -148,6 +150,11 @@ class FitConfig:
     def first_windows(self) -> tuple[int, ...]:
         """Shooting windows of the first fits."""
         return DEFAULT_WINDOWS if self.windows is None else self.windows
+
+    @property
+    def first_iterations(self) -> int:
+        """Largest number of Gauss-Newton steps of each stage."""
+        return DEFAULT_ITERATIONS if self.iterations is None else self.iterations
 
     def to_dict(self) -> dict[str, Any]:
         """Return the settings in plain JSON form."""

@@ -102,7 +102,7 @@ def _restarts(runs: Sequence[Run], cuts: Sequence[int], noise: Tensor, config: F
             readout=READOUT,
             feedthrough=config.feedthrough is not False,
             noise=noise,
-            iterations=config.iterations,
+            iterations=config.first_iterations,
             seed=config.seed + restart,
             progress=progress,
         )

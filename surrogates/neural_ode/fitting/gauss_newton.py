@@ -206,9 +206,9 @@ def _run_stage(
 
     def after(point: Iterate, damping: Damping) -> None:
         checkpoint.save_progress(*place, point.theta, point.shifts, damping)
-        progress(f"step {damping.iteration}/{config.iterations}  residual {point.cost**0.5:.3e}")
+        progress(f"step {damping.iteration}/{config.first_iterations}  residual {point.cost**0.5:.3e}")
 
-    point = minimise(problem, theta, shifts, iterations=config.iterations, damping=damping, after=after)
+    point = minimise(problem, theta, shifts, iterations=config.first_iterations, damping=damping, after=after)
     return point.theta, {"residual": point.cost**0.5, "steps": damping.iteration, "start": first_cost**0.5}
 
 

@@ -229,8 +229,10 @@ class Search:
         return arm
 
     def _polish(self, arms: list[Arm]) -> list[Arm]:
-        """Run further iterations of the best arm while they lower its error and there is time."""
+        """Run further iterations of the best arm while they lower its error and there is time, unless their number is given."""
         best, *others = sorted(arms, key=lambda arm: arm.rank)
+        if self.config.iterations is not None:
+            return [best, *others]
         while not best.rank[0] and best.error > NEGLIGIBLE and self.spent < POLISH * self.seconds:
             variant = self._variant(best, best.structure, [max(entry["window"] for entry in best.climb.history)], 1.0)
             if variant is best:
@@ -299,22 +301,22 @@ class Search:
         """Run stages of an arm and record the result; a failed fit has an infinite error."""
         config = self.config
         most = config.max_samples if samples is None else min(samples, config.max_samples)
-        iterations = max(2, round(share * config.iterations))
+        iterations = max(2, round(share * config.first_iterations))
         seconds = 0.0
         try:
             for climb in arm.climbs:
                 climb.config = replace(climb.config, max_samples=most, iterations=iterations)
                 for window in windows:
-                    climb.stage(window, lambda line: self.progress(f"{arm.structure.name}  {line}"))
+                    climb.stage(window, lambda line: self.progress(f"{self._name(arm.structure)}  {line}"))
                     seconds += climb.history[-1]["steps"] * self._iteration_seconds(climb, window, most)
             arm.diverged = self._diverges(arm)
         except FitError as error:
-            self.progress(f"{arm.structure.name} failed: {error}")
+            self.progress(f"{self._name(arm.structure)} failed: {error}")
             arm.diverged = True
         self.spent += seconds
         entry = {
             "structure": arm.structure.to_dict(),
-            "name": arm.structure.name,
+            "name": self._name(arm.structure),
             "start": arm.start,
             "rung": number,
             "error": arm.error if np.isfinite(arm.error) else None,
@@ -323,11 +325,16 @@ class Search:
         }
         self.entries.append(entry)
         if not number:
-            self.progress(f"search 0 %, linear models first  {arm.structure.name}: error {arm.error:.4f}")
+            self.progress(f"search 0 %, linear models first  {self._name(arm.structure)}: error {arm.error:.4f}")
             return
         done = min(0.99, self.spent / self.seconds)
         left = (time.monotonic() - self._begun) * (1 - done) / max(done, 1e-3)
-        self.progress(f"search {100 * done:.0f} %, about {left:.0f} s left  {arm.structure.name}: error {arm.error:.4f}")
+        self.progress(f"search {100 * done:.0f} %, about {left:.0f} s left  {self._name(arm.structure)}: error {arm.error:.4f}")
+
+    def _name(self, structure: Structure) -> str:
+        if self.build is None or structure.linear:
+            return structure.name
+        return f"{structure.embedding} order {structure.order}, own field, ridge {structure.ridge:.0e}"
 
     def _diverges(self, arm: Arm) -> bool:
         runs = probe_runs([arm.climb.member], arm.climb.prepared, seed=self.config.seed)
@@ -337,7 +344,7 @@ class Search:
         """Return the estimated seconds of some stages, if they take all their iterations."""
         most = self.config.max_samples if samples is None else samples
         by_window = [self._iteration_seconds(arm.climb, window, most) for window in windows]
-        return len(arm.climbs) * sum(by_window) * share * self.config.iterations
+        return len(arm.climbs) * sum(by_window) * share * self.config.first_iterations
 
     @staticmethod
     def _iteration_seconds(climb: Climb, window: int, samples: int) -> float:
@@ -389,7 +396,7 @@ class Search:
 
     def _reason(self, best: Arm, linear: Arm | None) -> str:
         count = len({entry["name"] for entry in self.entries})
-        text = f"chose {best.structure.name} of {count} structures: validation NRMSE {best.error:.4f}"
+        text = f"chose {self._name(best.structure)} of {count} structures: validation NRMSE {best.error:.4f}"
         others = [e for e in self.entries if e["rung"] >= 2 and e["error"] is not None and not e["diverged"]]
         others = [e for e in others if (e["structure"]["embedding"], e["structure"]["order"]) != _key(best.structure)]
         if others:

@@ -259,7 +259,7 @@ def test_standard_problem_4():
     np.testing.assert_allclose(run.mean[-1].numpy(), [-0.984612, 0.126041, 0.043271], atol=0.01)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_voltage_driven_skyrmion_of_mumax3(shared):
     trace = read_trace(shared / "data/spin_neural_ode/1skyrmion_voltage_table.txt", drive="Ku1.region100", output="mz")
     trace = trace.between(trace.time[0], trace.time[0] + 1e-9)

@@ -173,7 +173,7 @@ def test_a_trial_is_repeatable_and_depends_on_the_seed():
     assert 0 <= first <= 1
 
 
-@pytest.mark.parametrize("device", ["weak-reset", "reram-retention"])
+@pytest.mark.parametrize("device", ["weak-reset", pytest.param("reram-retention", marks=pytest.mark.long)])
 def test_all_variants_of_a_device_run(device):
     config = SensitivityConfig(**{**TINY, "train": 20}, adc_bits=6, stuck_high=0.01)
     names = all_imperfections(study.open_device(device), make_crossbar(config))

@@ -29,7 +29,10 @@ def model(exports, tmp_path_factory):
     return write
 
 
-@pytest.mark.parametrize("layout", ["ensemble with parameters", "delay", "autonomous"])
+@pytest.mark.parametrize(
+    "layout",
+    ["ensemble with parameters", *(pytest.param(name, marks=pytest.mark.long) for name in ("delay", "autonomous"))],
+)
 @pytest.mark.slow
 def test_rollout_is_that_of_the_surrogate_for_any_batch_and_length(exports, model, layout):
     surrogate, kinds, path = model(layout)

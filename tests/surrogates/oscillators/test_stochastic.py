@@ -204,7 +204,7 @@ def test_a_checkpoint_of_another_fit_is_refused(tmp_path):
     assert [each.name for each in tmp_path.iterdir()] == ["fit.safetensors"]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_mean_distribution_and_spectrum_of_an_oscillator_are_reproduced():
     """Fit 20 000 samples of the noisy auto-oscillator; mean, deviation and spectrum of 1000 devices agree within 10 %."""
     device = SpinTorqueOscillator(interval=100e-9, substeps=8)

@@ -315,7 +315,7 @@ def test_inputs_that_do_not_fit_or_are_not_finite(cls, stream):
 # Several processes
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.skipif(not torch.distributed.is_available(), reason="torch without processes")
 def test_two_processes_equal_a_single_one(stream):
     """Norms over the entire batch. Real weights in float64 differ by rounding only; signs would amplify it."""

@@ -278,7 +278,7 @@ def test_fit_killed_while_its_members_go_on_resumes_to_the_same_result(duffing, 
     """Of a short recording, the fits of all splits are continued on all samples after the search."""
     monkeypatch.setattr(Checkpoint, "every", 0.0)
     trace, path, lines, seen, after = duffing(400), tmp_path / "x", [], [], []
-    settings = QUICK | {"effort": "default", "restarts": 1, "windows": (1, 24)}
+    settings = QUICK | {"effort": "default", "restarts": 1, "windows": (1, 24), "iterations": 8, "ridge": 1e-4}
     uninterrupted = fit(trace, progress=lines.append, **settings)
     assert len(uninterrupted.members) > 1
     last_step = max(number for number, line in enumerate(lines) if "step 1/" in line)
