@@ -419,9 +419,10 @@ class DeviceWeights(nn.Module):
         super()._load_from_state_dict(state_dict, prefix, *rest)
 
     def get_extra_state(self) -> dict[str, Any]:
-        """Return the generator, the plain numbers and the identity, for the state dict."""
+        """Return the generator, the plain numbers, whether the devices have drifted, and the identity, for the state dict."""
         numbers = {name: getattr(self, name) for name in _NUMBERS}
-        return {"generator": self._generator.get_state(), **numbers, **self.identity}
+        drifted = self.rested == self.version
+        return {"generator": self._generator.get_state(), **numbers, "drifted": drifted, **self.identity}
 
     def set_extra_state(self, state: dict[str, Any]) -> None:
         """Restore the generator and the plain numbers from a state dict."""
@@ -429,6 +430,7 @@ class DeviceWeights(nn.Module):
         for name in _NUMBERS:
             setattr(self, name, state[name])
         self.version += 1
+        self.rested = self.version if state.get("drifted", False) else None  # older dicts do not know
 
     def __getstate__(self) -> dict[str, Any]:
         # Not every supported torch can copy a generator, but all can copy its state.

@@ -66,6 +66,16 @@ def test_time_counts_from_the_last_pulse(device):
     assert isinstance(drift(later, 10.0, seed=0), DeviceLinear)
 
 
+def test_a_loaded_model_knows_that_it_has_drifted(device):
+    stored = drift(layer(device), 10.0, seed=0).state_dict()
+    loaded = layer(device)
+    loaded.load_state_dict(stored)
+    with pytest.raises(ConfigError, match="drifted already"):
+        drift(loaded, 10.0, seed=0)
+    loaded.load_state_dict(layer(device).state_dict())
+    assert isinstance(drift(loaded, 10.0, seed=0), DeviceLinear)
+
+
 def test_devices_without_retention_do_not_drift():
     linear = DeviceLinear(3, 2, IdealSynapse(), seed=0)
     assert torch.equal(drift(linear, 1e9, seed=0).weight, linear.weight)
