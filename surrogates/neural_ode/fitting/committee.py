@@ -14,7 +14,7 @@ from dataclasses import replace
 from ....errors import FitError
 from ....typing import Progress
 from ..member import Member
-from .consensus import EQUALLY_VALID
+from .consensus import EQUALLY_VALID, diverges
 from .gauss_newton import Climb
 from .prepare import Prepared
 
@@ -51,6 +51,9 @@ def committee(climbs: Sequence[Climb], numbers: Sequence[int], progress: Progres
             fit.stage(window, progress)
         except FitError as error:
             progress(f"one split cannot be continued on all samples: {error}")
+            continue
+        if diverges(fit.member, whole, seed=fit.config.seed):
+            progress("one split runs away along drives like the recorded ones, continued on all samples: left out")
             continue
         fits.append(fit)
     fits.sort(key=lambda fit: fit.error)

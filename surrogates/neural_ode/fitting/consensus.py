@@ -11,9 +11,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from .... import kernels
+from ....dynamics.layout import Layout, kernel_layout
 from ....dynamics.rollout import rollouts
+from ..drive_interpolation import stage_drive
 from ..member import Member
 from .prepare import Prepared
 
@@ -25,6 +28,13 @@ AMPLITUDE = 0.6
 
 #: Restarts whose validation error is within this factor of the lowest one count as equally valid.
 EQUALLY_VALID = 1.5
+
+#: Largest magnitude, in deviations of the output, that does not count as divergence: under the probe drive, and along drives
+#: like the recorded ones, where three times that of the recording is allowed as well.
+MAX_PROBE, MAX_ALIKE, MAX_OVER_RECORDED = 30.0, 10.0, 3.0
+
+#: Samples of each segment that are run in reverse: by the kernels, and in plain torch, which takes a thousand times as long.
+REVERSED, REVERSED_TORCH = 5000, 400
 
 
 @dataclass(frozen=True)
@@ -71,6 +81,54 @@ def probe_runs(members: Sequence[Member], prepared: Prepared, *, seed: int) -> T
         runs = rollouts([member.field for member in members], torch.stack(starts), stages)[:, :, 1:, :count]
         direct = [probe[..., :drives] @ member.feedthrough.T for member in members]
     return runs + torch.stack(direct)
+
+
+def reversed_runs(member: Member, prepared: Prepared, *, longest: int) -> list[Tensor]:
+    """Run freely along the drives of the fitted segments in reverse order of time, from the last recorded states.
+
+    The drives have the values and the spectrum of the recorded ones, but the fit has seen none of these runs.
+
+    Args:
+        member: A fit.
+        prepared: Embedded recordings.
+        longest: Samples of each segment that are run at most, from its end.
+
+    Returns:
+        Outputs in deviations, shape (time, outputs), one tensor for each segment.
+    """
+    ports, samples = prepared.ports, prepared.samples
+    kinds = tuple(ports.interpolation[name] for name in ports.drive) + ("held",) * len(ports.parameters)
+    runs = []
+    for first, last in samples.segments:
+        inputs = prepared.drive[max(first, last - longest) : last + 1].flip(0)
+        stages = prepared.embedding.field_drive(stage_drive(inputs, kinds))
+        jacobian = samples.feedthrough_jacobian[last]
+        with torch.no_grad():
+            start = samples.states[last] + jacobian @ member.feedthrough.reshape(-1)[: jacobian.shape[-1]]
+            run = rollouts([member.field], start[None, None], stages[None])[0, 0, 1:, : len(ports.output)]
+            runs.append(run + inputs[: len(run), : len(ports.drive)] @ member.feedthrough.T)
+    return runs
+
+
+def diverges(member: Member, prepared: Prepared, *, seed: int) -> bool:
+    """Return True if a fit runs away under random steps, or along drives that are like the recorded ones.
+
+    Args:
+        member: A fit.
+        prepared: Embedded recordings.
+        seed: Seed of the steps.
+    """
+    longest = REVERSED if runs_in_kernel(member.field) else REVERSED_TORCH
+    recorded = float(prepared.outputs.nan_to_num(0.0).abs().max())
+    checks = [(probe_runs([member], prepared, seed=seed), MAX_PROBE)]
+    limit = max(MAX_ALIKE, MAX_OVER_RECORDED * recorded)
+    checks += [(run, limit) for run in reversed_runs(member, prepared, longest=longest)]
+    return not all(bool(torch.isfinite(run).all()) and float(run.abs().max()) <= limit for run, limit in checks)
+
+
+def runs_in_kernel(field: nn.Module) -> bool:
+    """Return True if the kernels set up the equations of a vector field."""
+    return isinstance(kernel_layout(field), Layout) and kernels.available()
 
 
 def rank_restarts(validation: Sequence[float], probes: Tensor) -> Ranking:

@@ -25,11 +25,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import torch
-from torch import nn
 
-from .... import kernels
-from ....dynamics.layout import Layout, kernel_layout
 from ....errors import FitError
 from ....traces.trace import TraceSet
 from ....typing import Progress
@@ -39,7 +35,7 @@ from .arm import Arm, SearchResult
 from .checkpoint import Checkpoint
 from .committee import committee
 from .config import FitConfig
-from .consensus import probe_runs
+from .consensus import diverges, runs_in_kernel
 from .gauss_newton import Climb
 from .prepare import Prepared, prepare
 from .splits import splits
@@ -79,9 +75,6 @@ EQUALLY_GOOD, NEGLIGIBLE = 1.1, 1e-3
 
 #: Ratio of the error after a variation to that before, below which the variation is kept.
 IMPROVED = 0.97
-
-#: Largest magnitude of a run under the probe drive, in deviations of the output, that does not count as divergence.
-MAX_PROBE = 30.0
 
 #: Estimated seconds of one Gauss-Newton iteration: n samples, w weights, d state values of which c are compared take
 #: n (PRODUCTS c w^2 + SLOPES w d^2) + SOLUTION w^3 + OVERHEAD.
@@ -309,7 +302,8 @@ class Search:
                 for window in windows:
                     climb.stage(window, lambda line: self.progress(f"{self._name(arm.structure)}  {line}"))
                     seconds += climb.history[-1]["steps"] * self._iteration_seconds(climb, window, most)
-            arm.diverged = self._diverges(arm)
+            diverging = sum(diverges(climb.member, climb.prepared, seed=config.seed) for climb in arm.climbs)
+            arm.diverged = 2 * diverging > len(arm.climbs)
         except FitError as error:
             self.progress(f"{self._name(arm.structure)} failed: {error}")
             arm.diverged = True
@@ -335,10 +329,6 @@ class Search:
         if self.build is None or structure.linear:
             return structure.name
         return f"{structure.embedding} order {structure.order}, own field, ridge {structure.ridge:.0e}"
-
-    def _diverges(self, arm: Arm) -> bool:
-        runs = probe_runs([arm.climb.member], arm.climb.prepared, seed=self.config.seed)
-        return not bool(torch.isfinite(runs).all()) or float(runs.abs().max()) > MAX_PROBE
 
     def _cost(self, arm: Arm, windows: Sequence[int], samples: int | None, share: float) -> float:
         """Return the estimated seconds of some stages, if they take all their iterations."""
@@ -403,11 +393,6 @@ class Search:
             second = min(others, key=lambda e: float(e["error"]))
             text += f", {second['structure']['embedding']} order {second['structure']['order']} {second['error']:.4f}"
         return text if linear is None or linear is best else f"{text}, linear {linear.error:.4f}"
-
-
-def runs_in_kernel(field: nn.Module) -> bool:
-    """Return True if the kernels set up the equations of a vector field."""
-    return isinstance(kernel_layout(field), Layout) and kernels.available()
 
 
 def _limit(factor: float, error: float) -> float:

@@ -90,7 +90,7 @@ def test_run_stays_limited_in_single_precision_and_its_export_prints_nothing(exp
     assert torch.allclose(outputs, exports.simulate(device, {"V": "held"}, *runs), atol=1e-3)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_every_activation_is_exported_in_double_precision(exports, tmp_path):
     surrogate = small_surrogate(order=1, members=3)
     surrogate._warned = True

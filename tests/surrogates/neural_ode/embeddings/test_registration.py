@@ -62,7 +62,7 @@ def central(tmp_path, monkeypatch):
 
 def test_new_file_is_fitted_simulated_saved_and_loaded(central, duffing, cheap, tmp_path):
     trace = duffing()
-    fitted = spinode.fit(trace, **(cheap | {"embedding": central, "order": 2}))
+    fitted = spinode.fit(trace, **(cheap | {"embedding": central, "order": 2, "iterations": 12}))
     assert fitted.embedding == Embedding(central, 2)
     assert not isinstance(fitted.members[0].field, ChainField)
     assert spinode.evaluate(fitted, trace).nrmse < 0.3

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import numpy as np
 import pytest
 import torch
+from torch import nn
 
-from spinode.surrogates.neural_ode.fitting.consensus import EQUALLY_VALID, rank_restarts
+from spinode import FitConfig, TraceSet
+from spinode.surrogates.neural_ode.embedding import Embedding
+from spinode.surrogates.neural_ode.fitting.consensus import EQUALLY_VALID, diverges, probe_runs, rank_restarts
+from spinode.surrogates.neural_ode.fitting.prepare import on_common_grid, prepare
+from spinode.surrogates.neural_ode.fitting.stages import new_member
 
 
 def probes(*offsets):
@@ -54,3 +62,25 @@ def test_failed_restarts_come_last():
     assert ranking.order[:2] == [1, 3]
     assert sorted(ranking.order) == [0, 1, 2, 3]
     assert sorted(rank_restarts([float("inf"), float("nan")], probes(0.0, 0.0)).order) == [0, 1]
+
+
+class RunsAway(nn.Module):
+    """x' = -x / 10, and x / 10 while the drive is beyond a limit."""
+
+    def __init__(self, limit):
+        super().__init__()
+        self.limit = limit
+
+    def forward(self, state, drive):
+        return torch.where(drive.abs() > self.limit, 0.1, -0.1) * state
+
+
+@pytest.mark.parametrize("limit", [0.8, 100.0])
+def test_a_fit_that_runs_away_only_along_drives_like_the_recorded_one_diverges(duffing, limit):
+    """The random steps stay within 0.6 deviations; the recorded drive is a square wave of one."""
+    config = FitConfig(embedding="derivative", order=1, feedthrough=False)
+    trace = replace(duffing(600), drive={"u": np.where(np.arange(600) % 100 < 50, 1.0, -1.0)})
+    prepared = prepare(on_common_grid(TraceSet([trace]), config), Embedding("derivative", 1), config)
+    member = new_member(prepared, lambda *sizes: RunsAway(limit), 0)
+    assert float(probe_runs([member], prepared, seed=0).abs().max()) < 10
+    assert diverges(member, prepared, seed=0) == (limit < 1)
