@@ -35,8 +35,9 @@ from .search import Search
 from .stages import Candidate, FieldBuilder, default_field
 
 #: Latent modes are tried where the best structure leaves more than this beyond the noise, and kept where they lower the error
-#: by this factor; with fewer samples than this their many unknowns are not determined.
-POOR, LATENT_GAIN, MIN_LATENT_SAMPLES = 0.1, 0.9, 4000
+#: by this factor. With fewer samples than the second number their one validation segment says less: a larger gain is asked for;
+#: with fewer than the first they are not tried.
+POOR, LATENT_GAIN, SHORT_LATENT_GAIN, LATENT_SAMPLES = 0.1, 0.9, 0.5, (800, 4000)
 
 
 def fit(
@@ -147,7 +148,7 @@ def _leaves_modes(found: SearchResult, config: FitConfig) -> bool:
         return False
     noise = float((found.prepared.noise / found.prepared.scales.output_scale).max())
     beyond = max(found.candidates[0].validation ** 2 - noise**2, 0) ** 0.5
-    return len(found.prepared.samples.states) >= MIN_LATENT_SAMPLES and beyond > POOR
+    return len(found.prepared.samples.states) >= LATENT_SAMPLES[0] and beyond > POOR
 
 
 def _better_latent(on_grid: TraceSet, config: FitConfig, found: SearchResult, progress: Progress) -> Surrogate | None:
@@ -160,7 +161,8 @@ def _better_latent(on_grid: TraceSet, config: FitConfig, found: SearchResult, pr
         progress(f"latent modes failed: {failure}")
         return None
     reached = latent.record["validation"][latent.record["kept"][0]]
-    if reached is None or reached > LATENT_GAIN * error:
+    gain = LATENT_GAIN if len(found.prepared.samples.states) >= LATENT_SAMPLES[1] else SHORT_LATENT_GAIN
+    if reached is None or reached > gain * error:
         progress(f"latent modes reach {'nothing' if reached is None else f'{reached:.4f}'}; kept {found.structures[0].name}")
         return None
     structure = {
@@ -173,7 +175,11 @@ def _better_latent(on_grid: TraceSet, config: FitConfig, found: SearchResult, pr
     entry = {"structure": structure, "name": name, "start": "subspace", "rung": 5, "error": reached, "diverged": False}
     search = [*found.record["search"], {**entry, "seconds": 0.0}]
     linear = min(latent.record["linear_validation"] or error, found.record["linear_validation"] or error)
-    latent.record.update(found.record | {"search": search, "structure": structure, "linear_validation": linear})
+    choice = f"chose {name}: validation NRMSE {reached:.4f}, {found.structures[0].name} {error:.4f}, linear {linear:.4f}"
+    progress(choice)
+    latent.record.update(
+        found.record | {"search": search, "structure": structure, "linear_validation": linear, "search_choice": choice}
+    )
     return latent
 
 
