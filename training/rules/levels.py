@@ -27,7 +27,8 @@ def nearest_level(weight: Tensor, interval: Interval = None) -> Tensor:
         return (weight >= 0).to(weight.dtype).mul_(2).sub_(1)  # several times as fast as where()
     spacing, levels = interval
     middle = (levels - 1) / 2
-    return spacing * ((weight * (1 / spacing) + middle).clamp(0, levels - 1).round() - middle)
+    scaled = (weight * (1 / spacing)).add_(middle)  # in place from here on: half the time
+    return scaled.clamp_(0, levels - 1).round_().sub_(middle).mul_(spacing)
 
 
 def half_spacing(levels: int) -> float:
