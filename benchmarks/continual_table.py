@@ -33,7 +33,10 @@ machine.
 """
 
 #: Figures that are shown for every recipe that has them, in addition to the published ones.
-ALWAYS_SHOWN = ("last ", "newest", "first", "all tasks (ACC)", "auc epistemic", "auc aleatoric")
+ALWAYS_SHOWN = (
+    *("last ", "newest", "first", "all tasks (ACC)", "auc epistemic", "auc aleatoric"),
+    *("levels in use", "weights at ", "most pulses of a device", "mean pulses of a device", "writes"),
+)
 
 
 def main() -> None:

@@ -1,6 +1,7 @@
 """Trainers of networks that learn task after task, on exact weights and on memory devices."""
 
 from .config import StreamConfig as StreamConfig
+from .layers.activations import QuantisedActivation as QuantisedActivation, SignActivation as SignActivation
 from .layers.bayesian import (
     BayesianLinear as BayesianLinear,
     BinaryBayesianLinear as BinaryBayesianLinear,
@@ -9,18 +10,15 @@ from .layers.bayesian import (
 )
 from .layers.bayesian_wrapper import Bayesian as Bayesian, to_bayesian as to_bayesian
 from .layers.norm import TaskNorm as TaskNorm
-from .layers.quantised import BinaryLinear as BinaryLinear, QuantisedLinear as QuantisedLinear, SignActivation as SignActivation
+from .layers.quantised import BinaryLinear as BinaryLinear, QuantisedLinear as QuantisedLinear
 from .layers.quantised_conv import QuantisedConv2d as QuantisedConv2d, to_quantised as to_quantised
 from .learners.bayesian import BayesianLearner as BayesianLearner
 from .learners.learner import Learner as Learner
-from .learners.metaplastic import (
-    MetaplasticBNN as MetaplasticBNN,
-    MetaplasticQNN as MetaplasticQNN,
-    MetaplasticReal as MetaplasticReal,
-)
+from .learners.metaplastic import MetaplasticBNN as MetaplasticBNN, MetaplasticReal as MetaplasticReal
 from .learners.network import NetworkLearner as NetworkLearner
 from .learners.online import OnlineLearner as OnlineLearner
 from .learners.plain import PlainLearner as PlainLearner
+from .learners.quantised import MetaplasticQNN as MetaplasticQNN
 from .plugins.lwf import LwF as LwF
 from .plugins.replay import Replay as Replay
 from .results.metrics import AccuracyMatrix as AccuracyMatrix

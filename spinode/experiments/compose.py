@@ -86,7 +86,8 @@ def make_learner(recipe: Recipe, stream: TaskStream, seed: int) -> Learner:
 def _setting_names(cls: Any, rule: Rule) -> list[str]:
     """Return the settings of a learner that have a name in its constructor or in those of its base classes."""
     names = [name for base in cls.__mro__ for name in _keyword_only(base)]
-    return [name for name in dict.fromkeys(names) if name not in ("seed", "synapse", *rule.fixed)]
+    hidden = ("seed", "synapse", *rule.fixed, *getattr(cls, "replaced_settings", ()))
+    return [name for name in dict.fromkeys(names) if name not in hidden]
 
 
 def _keyword_only(cls: type) -> list[str]:

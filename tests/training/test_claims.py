@@ -106,6 +106,8 @@ def test_fashion_mnist_overwrites_mnist_without_metaplasticity(run):
 
 
 def test_metaplasticity_preserves_mnist_in_a_quantised_network(run):
-    plain, metaplastic = (run(name, epochs=3).accuracies["task"] for name in ("qnn-mnist-fashion:m-0", "qnn-mnist-fashion"))
+    """256 hidden units, an epoch each."""
+    small = {"epochs": 1, "settings": {"hidden": [256]}}
+    plain, metaplastic = (run(name, **small).accuracies["task"] for name in ("qnn-mnist-fashion:m-0", "qnn-mnist-fashion"))
     assert metaplastic.first >= plain.first + 0.20
-    assert metaplastic.newest >= 0.75
+    assert metaplastic.newest >= 0.80

@@ -7,8 +7,11 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from ...validation import number, whole_number
-from ..rules.levels import Interval, nearest_level
+from ...validation import number, one_of, whole_number
+from ..rules.levels import Interval, half_spacing, nearest_level, transitions
+
+#: Width of the distribution of initial hidden weights around a transition, in units of half the spacing of levels.
+RELATIVE_WIDTH = 0.1
 
 
 class _StraightThrough(torch.autograd.Function):
@@ -23,30 +26,9 @@ class _StraightThrough(torch.autograd.Function):
         return gradients[0], None
 
 
-class _Sign(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, x: Tensor) -> Tensor:
-        ctx.save_for_backward(x)
-        return nearest_level(x)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
-        (x,) = ctx.saved_tensors
-        slope: Tensor = gradients[0] * (x.abs() <= 1)
-        return slope
-
-
 def straight_through(hidden: Tensor, quantised: Tensor) -> Tensor:
     """Return `quantised`, with the derivative 1 with respect to `hidden`."""
     return cast(Tensor, _StraightThrough.apply(hidden, quantised.detach()))  # type: ignore[no-untyped-call]
-
-
-class SignActivation(nn.Module):
-    """sign(x), 1 at zero, with the derivative 1 where |x| <= 1 and 0 elsewhere (hard tanh, straight through)."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Return the sign of a tensor of any shape."""
-        return cast(Tensor, _Sign.apply(x))  # type: ignore[no-untyped-call]
 
 
 class Quantised(nn.Module):
@@ -59,11 +41,19 @@ class Quantised(nn.Module):
     weight: nn.Parameter
     interval: Interval
 
-    def _make_hidden(self, shape: tuple[int, ...], levels: int, init_width: float, generator: torch.Generator | None) -> None:
+    def _make_hidden(
+        self, shape: tuple[int, ...], levels: int, width: float | None, place: str, generator: torch.Generator | None
+    ) -> None:
         levels = whole_number("levels", levels, 2)
-        init_width = number("init_width", init_width, 0, above=True)
+        width = RELATIVE_WIDTH * half_spacing(levels) if width is None else number("init_width", width, 0, above=True)
         self.interval = None if levels == 2 else (2 / (levels - 1), levels)
-        self.weight = nn.Parameter((torch.rand(shape, generator=generator) - 0.5) * init_width)
+        weight = (torch.rand(shape, generator=generator) - 0.5) * width
+        places = transitions(self.interval)
+        if one_of("init_at", place, ("inner", "all")) == "inner":
+            places = places[(levels - 2) // 2 : (levels + 1) // 2]  # one for an even number of levels, two for an odd one
+        if len(places) > 1:
+            weight += torch.tensor(places, dtype=weight.dtype)[torch.randint(len(places), shape, generator=generator)]
+        self.weight = nn.Parameter(weight)
 
     def quantised(self) -> Tensor:
         """Return q(W), without gradient."""
@@ -87,11 +77,14 @@ class QuantisedLinear(Quantised):
         inputs: Number of input features.
         outputs: Number of output features.
         levels: Number of levels, at least 2.
-        init_width: Width of the uniform distribution of initial hidden weights, centred on zero.
+        init_width: Width of the uniform distribution of initial hidden weights around a transition between levels; a tenth of
+            half the spacing of levels if omitted.
+        init_at: Transitions at which hidden weights begin: the "inner" ones, next to zero, or "all", drawn with equal
+            probability. From the inner ones few weights reach the outer levels.
         generator: Source of the initial weights.
 
     Raises:
-        ConfigError: fewer than two levels, or a width that is not positive.
+        ConfigError: fewer than two levels, a width that is not positive, or an unknown place.
 
     Example:
         >>> layer = QuantisedLinear(4, 2, levels=3)
@@ -100,10 +93,17 @@ class QuantisedLinear(Quantised):
     """
 
     def __init__(
-        self, inputs: int, outputs: int, *, levels: int = 8, init_width: float = 1.0, generator: torch.Generator | None = None
+        self,
+        inputs: int,
+        outputs: int,
+        *,
+        levels: int = 4,
+        init_width: float | None = None,
+        init_at: str = "inner",
+        generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
-        self._make_hidden((outputs, inputs), levels, init_width, generator)
+        self._make_hidden((outputs, inputs), levels, init_width, init_at, generator)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return y; see the class."""

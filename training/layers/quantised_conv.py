@@ -25,11 +25,12 @@ class QuantisedConv2d(Quantised):
         dilation: As in nn.Conv2d.
         groups: As in nn.Conv2d.
         levels: Number of levels; 2 for signs.
-        init_width: Width of the uniform distribution of initial hidden weights, centred on zero.
+        init_width: Width of the distribution of initial hidden weights, as in `QuantisedLinear`, like the next one.
+        init_at: Transitions at which hidden weights begin, "inner" or "all".
         generator: Source of the initial weights.
 
     Raises:
-        ConfigError: fewer than two levels, or a width that is not positive.
+        ConfigError: fewer than two levels, a width that is not positive, or an unknown place.
 
     Example:
         >>> QuantisedConv2d(1, 2, 3, levels=2)(torch.ones(5, 1, 8, 8)).shape
@@ -46,14 +47,15 @@ class QuantisedConv2d(Quantised):
         padding: str | int | tuple[int, ...] = 0,
         dilation: int | tuple[int, ...] = 1,
         groups: int = 1,
-        levels: int = 8,
-        init_width: float = 1.0,
+        levels: int = 4,
+        init_width: float | None = None,
+        init_at: str = "inner",
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
         kernel = (kernel_size, kernel_size) if isinstance(kernel_size, int) else tuple(kernel_size)
         self.stride, self.padding, self.dilation, self.groups = stride, padding, dilation, groups
-        self._make_hidden((outputs, channels // groups, *kernel), levels, init_width, generator)
+        self._make_hidden((outputs, channels // groups, *kernel), levels, init_width, init_at, generator)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the output, shape (samples, outputs, height, width)."""
@@ -71,8 +73,8 @@ class QuantisedConv2d(Quantised):
 def to_quantised(network: nn.Module, *, levels: int = 2, skip: Sequence[str] = (), seed: int = 0) -> nn.Module:
     """Return a copy of a network whose nn.Linear and nn.Conv2d have quantised weights without bias; the network is unchanged.
 
-    Hidden weights start uniformly within 0.05 for two levels and within 0.5 for more, as published. Quantised weights are of
-    the order of one whatever the size of a layer: a norm after each layer, such as nn.BatchNorm2d, sets the scale.
+    Hidden weights start close to the transitions next to zero, as published for two levels. Quantised weights are of the order
+    of one whatever the size of a layer: a norm after each layer, such as nn.BatchNorm2d, sets the scale.
 
     Args:
         network: The network.
@@ -96,13 +98,12 @@ def to_quantised(network: nn.Module, *, levels: int = 2, skip: Sequence[str] = (
     Source: Laborieux et al., Nat. Commun. 12, 2549 (2021).
     """
     levels = whole_number("levels", levels, 2)
-    width = 0.1 if levels == 2 else 1.0
     generator = torch.Generator().manual_seed(seed)
 
     def convert(name: str, layer: nn.Linear | nn.Conv2d) -> nn.Module:
         if isinstance(layer, nn.Linear):
             sizes = (layer.in_features, layer.out_features)
-            return QuantisedLinear(*sizes, levels=levels, init_width=width, generator=generator)
+            return QuantisedLinear(*sizes, levels=levels, generator=generator)
         if layer.padding_mode != "zeros":
             raise ConfigError(f"{name} pads with {layer.padding_mode!r}; expected zeros. Add it to skip=.")
         return QuantisedConv2d(
@@ -114,7 +115,6 @@ def to_quantised(network: nn.Module, *, levels: int = 2, skip: Sequence[str] = (
             dilation=layer.dilation,
             groups=layer.groups,
             levels=levels,
-            init_width=width,
             generator=generator,
         )
 

@@ -175,6 +175,7 @@ def device_footprint(stores: Iterable[Any]) -> dict[str, float]:
     figures = {
         "devices": float(devices),
         "pulses": float(sum(array.pulses for array in arrays)),
+        "mean pulses of a device": sum(array.pulses for array in arrays) / devices,
         "most pulses of a device": float(max(int(array.wear.max()) for array in arrays)),
         "devices at a bound [share]": sum(_count_at_bounds(array) for array in arrays) / devices,
     }

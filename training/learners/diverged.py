@@ -11,7 +11,7 @@ from torch import Tensor
 LARGE_INPUTS = 10.0
 #: Gradient descent of a rate on a parabola of a curvature diverges where their product is above this.
 STABLE = 2.0
-_RATES = ("rate", "mean_rate", "sigma_rate")
+_RATES = ("rate", "relative_rate", "norm_rate", "mean_rate", "sigma_rate")
 _PENALTIES = ("importance", "strength", "ewc")
 
 

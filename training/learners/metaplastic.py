@@ -1,4 +1,4 @@
-"""`MetaplasticBNN`, `MetaplasticQNN`, `MetaplasticReal`: perceptrons whose hidden weights resist unlearning."""
+"""`MetaplasticBNN`, `MetaplasticReal`: perceptrons whose hidden weights resist unlearning; `quantised` has the third one."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from torch import Tensor, nn
 from ...contracts.synapse import Synapse
 from ...contracts.task_stream import Task, TaskStream
 from ...errors import ConfigError
-from ...validation import number, one_of, whole_number
+from ...validation import number, one_of
+from ..layers.activations import make_activation
 from ..layers.norm import TaskNorm
-from ..layers.quantised import QuantisedLinear, SignActivation, straight_through
+from ..layers.quantised import QuantisedLinear, straight_through
 from ..layers.storage import StoredLevels, StoredWeights, device_footprint, drawing_from
 from ..rules.elastic import EWC, fisher_information
 from ..rules.metaplastic import MetaplasticAdam
@@ -29,17 +30,19 @@ FISHER_SAMPLES = 5000
 class MetaplasticReal(SteppingLearner):
     """A perceptron with metaplastic Adam on real weights: the control experiment, in which the rule should not help.
 
-    Layers without biases, each followed by a `TaskNorm`; between them ReLU. Cross entropy. Where the stream has boundaries each
-    task begins with a new Adam, as published; else one Adam is used throughout. It is tested in two views: "task", with the
-    norms of the tested task, which requires the identity of the task, and "shared", with the newest ones.
+    Layers without biases, each followed by a `TaskNorm`; between them an activation. Cross entropy. Where the stream has
+    boundaries each task begins with a new Adam, as published; else one Adam is used throughout. It is tested in two views:
+    "task", with the norms of the tested task, which requires the identity of the task, and "shared", with the newest ones.
 
     Args:
         stream: What will be learned.
         hidden: Units of each hidden layer.
         metaplasticity: m, one number, or one for each layer.
-        rate: Learning rate.
+        rate: Learning rate of hidden weights.
+        norm_rate: Learning rate of the norms; that of the weights if omitted.
         weight_decay: L2 penalty on hidden weights.
         init_width: Width of the uniform distribution of initial hidden weights, centred on zero.
+        activation: "relu", the default here; "sign"; or a number of bits, see `QuantisedActivation`.
         norm: "batch"; or "none", which divides pre-activations by the root of the number of inputs instead, and also learns
             from single samples.
         statistics: Mean and variance of the norms in tests: "running" averages of the task, as its authors use for real weights
@@ -64,7 +67,7 @@ class MetaplasticReal(SteppingLearner):
     rule = "real"
     norms: Any  # nn.ModuleList or None
     _levels: int | None = None
-    _width = 0.1
+    _activation = "relu"
     _statistics = "running"
 
     def __init__(
@@ -74,8 +77,10 @@ class MetaplasticReal(SteppingLearner):
         hidden: Sequence[int] = (512, 512),
         metaplasticity: float | Sequence[float] = 1.35,
         rate: float = 0.005,
+        norm_rate: float | None = None,
         weight_decay: float = 1e-7,
-        init_width: float | None = None,
+        init_width: float = 0.1,
+        activation: str | int | None = None,
         norm: str = "batch",
         statistics: str | None = None,
         ewc: float = 0.0,
@@ -93,8 +98,10 @@ class MetaplasticReal(SteppingLearner):
             "hidden": sizes[1:-1],
             "metaplasticity": self._m,
             "rate": number("rate", rate, 0, above=True),
+            "norm_rate": number("norm_rate", rate if norm_rate is None else norm_rate, 0),
             "weight_decay": number("weight_decay", weight_decay, 0),
-            "init_width": number("init_width", self._width if init_width is None else init_width, 0, above=True),
+            "init_width": number("init_width", init_width, 0, above=True),
+            "activation": self._activation if activation is None else activation,
             "norm": norm,
             "statistics": statistics,
             "ewc": number("ewc", ewc, 0),
@@ -111,7 +118,7 @@ class MetaplasticReal(SteppingLearner):
         self.norms = None
         if norm == "batch":
             self.norms = nn.ModuleList(TaskNorm(units, tasks, running=statistics == "running") for units in sizes[1:])
-        self.activation = nn.ReLU() if self._levels is None else SignActivation()
+        self.activation = make_activation(self._settings["activation"])
         self.stores = nn.ModuleList()
         self._new_optimiser()
         self.elastic = EWC([layer.weight for layer in self.layers], ewc) if ewc else None
@@ -131,7 +138,7 @@ class MetaplasticReal(SteppingLearner):
             for layer, m in zip(self.layers, self._m, strict=True)
         ]
         if self.norms is not None:
-            groups.append({"params": list(self.norms.parameters())})
+            groups.append({"params": list(self.norms.parameters()), "lr": self._settings["norm_rate"]})
         settings = self._settings
         self.optimiser = MetaplasticAdam(groups, lr=settings["rate"], weight_decay=settings["weight_decay"])
 
@@ -235,8 +242,9 @@ class MetaplasticReal(SteppingLearner):
 class MetaplasticBNN(MetaplasticReal):
     """A binary perceptron with metaplastic hidden weights.
 
-    Its weights are the signs of hidden weights, and its activations are signs; otherwise it equals `MetaplasticReal`. With a
-    synapse the signs are those of differences between pairs of devices, read with noise; the hidden weights are stored
+    Its weights are the signs of hidden weights, and its activations are signs by default; otherwise it equals
+    `MetaplasticReal`. With a synapse the signs are those of differences between pairs of devices, read with noise; the hidden
+    weights are stored
 
     - "digital": in memory, and a pair is written when its sign changes; or
     - "devices": in the pairs themselves, as their conductance difference: steps become pulses, and the saturation of the
@@ -261,6 +269,7 @@ class MetaplasticBNN(MetaplasticReal):
 
     rule = "bnn"
     _levels: int | None = 2
+    _activation = "sign"
     _statistics = "batch"
 
     def __init__(
@@ -279,37 +288,6 @@ class MetaplasticBNN(MetaplasticReal):
                 if storage == "digital"
                 else StoredWeights(layer.weight, synapse, kind="sign", w_max=1.0, generator=self.generator)
             )
-
-
-class MetaplasticQNN(MetaplasticBNN):
-    """A perceptron of few levels with metaplastic hidden weights.
-
-    Its weights are the hidden ones rounded to levels, evenly spaced from -1 to 1; the rule damps steps towards the next
-    transition, with its distance in units of half the spacing. With two levels it equals `MetaplasticBNN`. With a synapse,
-    levels are conductance differences of pairs, written by write and verify when they change and read with noise, while the
-    hidden weights remain digital.
-
-    Args:
-        levels: Number of levels.
-
-    The other arguments are those of `MetaplasticReal`.
-
-    Raises:
-        ConfigError: settings out of range; devices whose steps are too coarse for the levels.
-
-    Source: after D'Agostino et al., AICAS (2023), arXiv:2306.12142; layer sizes, levels and the form of the rule are ours.
-    """
-
-    rule = "qnn"
-    _width = 1.0
-
-    def __init__(self, stream: TaskStream, *, levels: int = 8, synapse: Synapse | None = None, **settings: Any) -> None:
-        levels = whole_number("levels", levels, 2)
-        if settings.get("storage", "digital") != "digital":
-            raise ConfigError(f"storage is {settings['storage']!r}; expected 'digital', the only one for quantised networks.")
-        self._levels = levels
-        super().__init__(stream, synapse=synapse, **settings)
-        self._settings["levels"] = levels
 
 
 def _per_layer(metaplasticity: Any, layers: int) -> list[float]:

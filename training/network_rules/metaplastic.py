@@ -13,6 +13,7 @@ from torch import nn
 from ...device_weights.layer import device_layers, is_device_layer
 from ...validation import flag, number
 from ..layers.quantised import Quantised
+from ..rules.levels import half_spacing
 from ..rules.metaplastic import MetaplasticAdam
 from .rule import NetworkRule, check_numbers, register_rule, trained_parameters
 
@@ -22,10 +23,13 @@ class _Metaplastic(NetworkRule):
 
     metaplasticity: float
     rate: float
+    other_rate: float | None
     weight_decay: float
 
     def __post_init__(self) -> None:
-        check_numbers(self, partial(number, low=0), "metaplasticity", "rate", "weight_decay")
+        if self.other_rate is None:
+            object.__setattr__(self, "other_rate", self.rate)
+        check_numbers(self, partial(number, low=0), "metaplasticity", "rate", "other_rate", "weight_decay")
         check_numbers(self, flag, "resets")
 
     def layers(self, network: nn.Module) -> list[Any]:
@@ -44,12 +48,19 @@ class _Metaplastic(NetworkRule):
                 "params": [layer.weight],
                 "m": self.metaplasticity,
                 "interval": getattr(layer, "interval", None),
+                "lr": self.rate * _unit(layer),
                 "weight_decay": self.weight_decay,
             }
             for layer in layers
         ]
         groups.append({"params": trained_parameters(network, [layer.weight for layer in layers])})
-        return [MetaplasticAdam([group for group in groups if group["params"]], lr=self.rate)]
+        return [MetaplasticAdam([group for group in groups if group["params"]], lr=self.other_rate or 0.0)]
+
+
+def _unit(layer: Any) -> float:
+    """Return half the spacing of the levels of a layer; one for signs and real weights."""
+    interval = getattr(layer, "interval", None)
+    return 1.0 if interval is None else half_spacing(interval[1])
 
 
 @register_rule
@@ -61,7 +72,8 @@ class Metaplastic(_Metaplastic):
 
     Attributes:
         metaplasticity: m, see `MetaplasticAdam`.
-        rate: Learning rate of all parameters.
+        rate: Learning rate of hidden weights, in units of half the spacing of the levels: of one for signs.
+        other_rate: Learning rate of all other parameters; `rate` if omitted.
         weight_decay: L2 penalty on hidden weights.
         resets: Begin each task with a new Adam, as published.
 
@@ -75,6 +87,7 @@ class Metaplastic(_Metaplastic):
     latent: ClassVar[bool] = True
     metaplasticity: float = 1.35
     rate: float = 0.005
+    other_rate: float | None = None
     weight_decay: float = 1e-7
     resets: bool = True
 
@@ -91,7 +104,8 @@ class MetaplasticOnReal(_Metaplastic):
 
     Attributes:
         metaplasticity: m, see `MetaplasticAdam`.
-        rate: Learning rate of all parameters.
+        rate: Learning rate of metaplastic weights.
+        other_rate: Learning rate of all other parameters; `rate` if omitted.
         weight_decay: L2 penalty on the weights.
         resets: Begin each task with a new Adam, as published.
 
@@ -102,6 +116,7 @@ class MetaplasticOnReal(_Metaplastic):
     needs: ClassVar[str] = "nn.Linear or nn.Conv2d, or one of them in devices with kind='pair' or 'single'"
     metaplasticity: float = 1.35
     rate: float = 0.005
+    other_rate: float | None = None
     weight_decay: float = 1e-7
     resets: bool = True
 

@@ -92,7 +92,7 @@ def test_inspect_names_a_saved_surrogate(run, name, message):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["qnn", "--settings", "rat=1"], "a setting of qnn is 'rat'; expected one of levels, storage, hidden"),
+        (["qnn", "--settings", "rat=1"], "a setting of qnn is 'rat'; expected one of levels, metaplasticity, relative_rate"),
         (["bnn", "--settings", "norn=1"], "Did you mean 'norm'?"),
         (["sgd", "--settings", "seed=1"], "seed is not a setting of sgd"),
     ],

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from spinode.errors import ConfigError
-from spinode.training import BinaryLinear, QuantisedLinear, SignActivation
+from spinode.training import BinaryLinear, QuantisedActivation, QuantisedLinear, SignActivation
 
 
 def draw(*shape, seed=0):
@@ -58,8 +58,40 @@ def test_sign_activation_passes_gradients_between_minus_one_and_one():
     assert x.grad.tolist() == [0, 2, 3, 4, 5, 6, 0]
 
 
+@pytest.mark.parametrize("bits", [1, 2, 5])
+def test_quantised_activation_rounds_a_bounded_relu(bits):
+    x = torch.linspace(-1, 3, 1001, dtype=torch.float64).requires_grad_()
+    y = QuantisedActivation(bits)(x)
+    step = 2 / (2**bits - 1)
+    assert len(y.unique()) == 2**bits
+    assert float((y - x.clamp(0, 2)).detach().abs().max()) <= step / 2 + 1e-12
+    torch.testing.assert_close(y / step, (y / step).round(), rtol=0, atol=1e-12)
+    y.sum().backward()
+    assert torch.equal(x.grad, ((x > 0) & (x <= 2)).double())
+
+
+@pytest.mark.parametrize(("levels", "places"), [(2, [0.0]), (3, [-0.5, 0.5]), (4, [0.0]), (5, [-0.25, 0.25])])
+def test_initial_weights_begin_at_the_inner_transitions(levels, places):
+    weight = QuantisedLinear(50, 20, levels=levels, generator=torch.Generator().manual_seed(0)).weight.detach()
+    distance = (weight[..., None] - torch.tensor(places)).abs()
+    h = 1 / (levels - 1)
+    assert 0.045 * h < float(distance.min(-1).values.max()) <= 0.05 * h
+    assert distance.argmin(-1).unique().tolist() == list(range(len(places)))
+
+
+def test_initial_weights_at_all_transitions_are_equally_many():
+    generator = torch.Generator().manual_seed(0)
+    weight = QuantisedLinear(200, 100, levels=8, init_at="all", init_width=1e-3, generator=generator).weight.detach()
+    places = torch.linspace(-6 / 7, 6 / 7, 7)
+    distance = (weight[..., None] - places).abs()
+    assert float(distance.min(-1).values.max()) <= 1e-3
+    counts = distance.argmin(-1).flatten().bincount(minlength=7)
+    # 20 000 draws of seven equal places: chi squared of six degrees of freedom, beyond 22.5 once in a thousand seeds.
+    assert float(((counts - 20000 / 7) ** 2 / (20000 / 7)).sum()) < 22.5
+
+
 def test_initial_weights():
-    weight = QuantisedLinear(200, 100, init_width=0.5, generator=torch.Generator().manual_seed(0)).weight.detach()
+    weight = QuantisedLinear(200, 100, levels=8, init_width=0.5, generator=torch.Generator().manual_seed(0)).weight.detach()
     assert 0.249 < float(weight.abs().max()) <= 0.25
     assert float(weight.var()) == pytest.approx(0.5**2 / 12, rel=0.03)
 

@@ -224,6 +224,31 @@ def test_quantised_networks_learn_in_physical_devices_and_in_their_surrogate(nam
         assert torch.equal(store.target, layer.quantised())
 
 
+def test_levels_in_exact_devices_train_like_exact_levels_and_count_every_pulse(stream):
+    """Hidden weights agree in the first step, whose levels are read to within the tolerance; writes are the changed levels."""
+    exact, stored = (MetaplasticQNN(stream, hidden=[10], synapse=synapse) for synapse in (None, EXACT))
+    for mine, other, store in zip(exact.layers, stored.layers, stored.stores, strict=True):
+        assert torch.equal(mine.weight, other.weight)
+        assert float((store.read() - mine.quantised()).abs().max()) <= (2 / 3) / 4
+    before = [layer.quantised().clone() for layer in stored.layers]
+    wear = [store.weights.wear.clone() for store in stored.stores]
+    written = stored.footprint()["writes"]
+    task = stream[0]
+    stored.loss(stored.flat(task.inputs[:50]), task.labels[:50]).backward()
+    stored.step()
+    counts = [int((layer.quantised() != old).sum()) for layer, old in zip(stored.layers, before, strict=True)]
+    figures = stored.footprint()
+    assert sum(counts) > 0
+    assert figures["writes"] == written + sum(counts)
+    for layer, store, old, worn in zip(stored.layers, stored.stores, before, wear, strict=True):
+        pulsed = (store.weights.wear != worn).any(0)
+        assert not bool((pulsed & (layer.quantised() == old)).any())  # only what changed is worn
+    total = sum(float(store.weights.wear.sum()) for store in stored.stores)
+    assert figures["pulses"] == total
+    assert figures["mean pulses of a device"] == total / figures["devices"]
+    assert figures["most pulses of a device"] == max(float(store.weights.wear.max()) for store in stored.stores)
+
+
 def test_exact_devices_equal_exact_weights(stream):
     """Signs in devices without noise equal those of the digital network."""
     exact = MetaplasticBNN(stream, hidden=[10], metaplasticity=1.0)

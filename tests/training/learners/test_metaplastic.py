@@ -61,11 +61,13 @@ def test_it_learns_reproducibly(cls, stream):
     assert not torch.equal(one, other)
 
 
+@pytest.mark.parametrize("activation", ["relu", "sign", 2])
 @LEARNERS
-def test_a_step_equals_that_of_an_explicit_network(cls, stream):
+def test_a_step_equals_that_of_an_explicit_network(cls, activation, stream):
     """Forward pass, straight-through gradient and step of MetaplasticAdam for a hidden layer and the last one."""
-    settings = {"levels": 4} if cls is MetaplasticQNN else {}
-    learner = cls(stream, hidden=[15], metaplasticity=[2.0, 0.5], rate=0.01, weight_decay=1e-3, **settings)
+    # A rate of 0.03 half spacings is one of 0.01.
+    settings = {"levels": 4, "relative_rate": 0.03} if cls is MetaplasticQNN else {"rate": 0.01}
+    learner = cls(stream, hidden=[15], metaplasticity=[2.0, 0.5], weight_decay=1e-3, activation=activation, **settings)
     inputs, labels = batch(stream)
     spacing = None if cls is not MetaplasticQNN else 2 / 3
     hidden = [torch.nn.Parameter(layer.weight.detach().clone()) for layer in learner.layers]
@@ -83,10 +85,12 @@ def test_a_step_equals_that_of_an_explicit_network(cls, stream):
         return (z - z.mean(0)) / (z.var(0, correction=0) + 1e-5).sqrt()
 
     z = norm(inputs.flatten(1) @ effective[0].T)
-    if cls is MetaplasticReal:
+    if activation == "relu":
         a = z.relu()
-    else:
+    elif activation == "sign":
         a = z.clamp(-1, 1) + (torch.where(z >= 0, 1.0, -1.0) - z.clamp(-1, 1)).detach()
+    else:
+        a = z.clamp(0, 2) + ((z.clamp(0, 2) * 1.5).round() / 1.5 - z.clamp(0, 2)).detach()
     loss = torch.nn.functional.cross_entropy(norm(a @ effective[1].T), labels)
     loss.backward()
     expected = []
@@ -108,11 +112,54 @@ def test_a_step_equals_that_of_an_explicit_network(cls, stream):
 
 def test_two_levels_equal_the_binary_network(stream):
     binary = MetaplasticBNN(stream, hidden=[30], metaplasticity=2.0, init_width=0.3)
-    levels = MetaplasticQNN(stream, hidden=[30], metaplasticity=2.0, init_width=0.3, levels=2)
+    levels = MetaplasticQNN(stream, hidden=[30], metaplasticity=2.0, relative_width=0.3, activation="sign", levels=2)
     results = [train(each, stream, CONFIG) for each in (binary, levels)]
     for one, two in zip(binary.parameters(), levels.parameters(), strict=True):
         assert torch.equal(one, two)
     np.testing.assert_array_equal(results[0].accuracies["task"].values, results[1].accuracies["task"].values)
+
+
+@pytest.mark.parametrize("levels", [2, 4, 8])
+def test_one_setting_means_the_same_for_any_number_of_levels(levels, stream):
+    """In units of half the spacing, the first step and the initial weights are the same."""
+    learner = MetaplasticQNN(stream, hidden=[20], levels=levels, relative_rate=0.02, relative_width=0.3, norm_rate=0.1)
+    h = 1 / (levels - 1)
+    before = learner.layers[1].weight.detach() / h
+    assert 0.14 < float(before.abs().max()) <= 0.15
+    inputs, labels = batch(stream)
+    learner.loss(learner.flat(inputs), labels).backward()
+    gains = learner.norms[1].weight.detach().clone()
+    learner.step()
+    moved = learner.layers[1].weight.detach() / h - before
+    # The first step of Adam is the sign of the gradient; where the step goes towards zero the rule damps it.
+    damped = 0.02 * (1 - (3.0 * before).tanh().square())
+    expected = torch.where(moved * before > 0, 0.02, damped)
+    torch.testing.assert_close(moved.abs(), expected, rtol=1e-3, atol=1e-5)
+    torch.testing.assert_close((learner.norms[1].weight.detach() - gains).abs(), torch.full((10,), 0.1), rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize(("levels", "in_use"), [(2, 2), (3, 3), (4, 2), (8, 2)])
+def test_the_footprint_says_how_many_levels_are_in_use(levels, in_use, stream):
+    """From the inner transitions two levels are reached, three where zero is one; from all transitions every one."""
+    figures = MetaplasticQNN(stream, hidden=[200], levels=levels).footprint()
+    shares = [value for name, value in figures.items() if name.startswith("weights at")]
+    assert figures["levels in use"] == in_use
+    assert len(shares) == levels
+    assert sum(shares) == pytest.approx(1)
+    spread = MetaplasticQNN(stream, hidden=[200], levels=levels, init_at="all").footprint()
+    assert spread["levels in use"] == levels
+    # Inner levels lie at two transitions, outer ones at one.
+    shares = [value for name, value in spread.items() if name.startswith("weights at")]
+    expected = [(1 if index in (0, levels - 1) else 2) / (2 * (levels - 1)) for index in range(levels)]
+    assert shares == pytest.approx(expected, abs=0.01)
+
+
+def test_the_published_network_takes_15_times_less_memory_than_the_binary_one():
+    """784-512-512-10 with two bits a weight, against the published 784-4096-4096-10 with one."""
+    stream = PermutedTasks(made_digits(train=20, test=10), tasks=1)
+    network = MetaplasticQNN(stream).footprint()["memory of the network alone [B]"]
+    assert network == (784 * 512 + 512 * 512 + 512 * 10) * 2 / 8
+    assert (784 * 4096 + 4096 * 4096 + 4096 * 10) / 8 / network == pytest.approx(15, abs=0.05)
 
 
 def test_metaplasticity_preserves_signs(stream):
@@ -276,9 +323,11 @@ def test_ewc_without_boundaries_is_refused(stream):
         ({"metaplasticity": -1.0}, "metaplasticity is -1.0"),
         ({"metaplasticity": float("nan")}, "metaplasticity is nan"),
         ({"metaplasticity": [1.0, 2.0, 3.0]}, "3 numbers for 2 layers"),
-        ({"rate": 0.0}, "rate is 0.0"),
         ({"weight_decay": -1e-3}, "weight_decay is -0.001"),
-        ({"init_width": 0.0}, "init_width is 0.0"),
+        ({"norm_rate": -1.0}, "norm_rate is -1.0"),
+        ({"activation": "tanh"}, "activation is 'tanh'; expected 'relu', 'sign', or a whole number of bits"),
+        ({"activation": 0}, "activation is 0"),
+        ({"activation": True}, "activation is True"),
         ({"hidden": [0]}, "a value of hidden is 0"),
         ({"norm": "layer"}, "norm is 'layer'"),
         ({"ewc": -1.0}, "ewc is -1.0"),
@@ -289,6 +338,31 @@ def test_ewc_without_boundaries_is_refused(stream):
 def test_settings_out_of_range(cls, settings, words, stream):
     with pytest.raises(ConfigError, match=words):
         cls(stream, **{"hidden": [10], **settings})
+
+
+@pytest.mark.parametrize("cls", [MetaplasticBNN, MetaplasticReal])
+@pytest.mark.parametrize("name", ["rate", "init_width"])
+def test_rates_and_widths_out_of_range(cls, name, stream):
+    with pytest.raises(ConfigError, match=f"{name} is 0.0"):
+        cls(stream, hidden=[10], **{name: 0.0})
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"relative_rate": 0.0}, "relative_rate is 0.0"),
+        ({"relative_width": -1.0}, "relative_width is -1.0"),
+        ({"init_at": "outer"}, "init_at is 'outer'; expected one of inner, all"),
+        (
+            {"levels": 8, "rate": 0.005},
+            r"rate is 0.005, .* half the spacing of .* 0.1429 here. Use relative_rate=0.035",
+        ),
+        ({"levels": 8, "init_width": 1.0}, r"init_width is 1, .* Use relative_width=7\."),
+    ],
+)
+def test_quantised_settings_out_of_range_or_in_the_former_unit(settings, words, stream):
+    with pytest.raises(ConfigError, match=words):
+        MetaplasticQNN(stream, hidden=[10], **settings)
 
 
 @pytest.mark.parametrize("levels", [1, 0, 2.5, True])

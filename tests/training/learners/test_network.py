@@ -15,6 +15,7 @@ from spinode.surrogates import Crossbar, DeviceConv2d, DeviceLinear, IdealSynaps
 from spinode.training import NetworkLearner, Replay, StreamConfig, to_bayesian, to_quantised, train
 from spinode.training.layers.bayesian_wrapper import Bayesian
 from spinode.training.learners.heads import Heads
+from spinode.training.network_rules import network_rules
 
 SIDE = 8
 
@@ -115,6 +116,18 @@ def test_bayesian_layers_in_devices_pass_the_converters_of_their_crossbar(bias):
         x = torch.randn(shape, generator=torch.Generator().manual_seed(0))
         bayesian = Bayesian(deepcopy(layer), spread=1e-12)
         torch.testing.assert_close(bayesian(x), layer(x), rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("levels", [2, 4, 8])
+def test_the_rate_of_quantised_layers_is_in_units_of_half_the_spacing(levels):
+    network = nn.Sequential(to_quantised(nn.Linear(6, 3), levels=levels), nn.BatchNorm1d(3))
+    (optimiser,) = network_rules()["metaplastic"](rate=0.02, other_rate=0.3, metaplasticity=0.0).optimisers(network)
+    before = [each.detach().clone() for each in network.parameters()]
+    network(torch.randn(8, 6, generator=torch.Generator().manual_seed(0))).pow(3).sum().backward()
+    optimiser.step()
+    moved = [(each.detach() - old).abs().max() for each, old in zip(network.parameters(), before, strict=True)]
+    expected = [0.02 / (levels - 1), 0.3, 0.3]  # the first step of Adam is its rate
+    torch.testing.assert_close(torch.stack(moved), torch.tensor(expected), rtol=1e-2, atol=0)
 
 
 def test_metaplasticity_acts_on_the_latent_weights_of_signs_in_devices():
