@@ -119,11 +119,26 @@ def diverges(member: Member, prepared: Prepared, *, seed: int) -> bool:
         seed: Seed of the steps.
     """
     longest = REVERSED if runs_in_kernel(member.field) else REVERSED_TORCH
-    recorded = float(prepared.outputs.nan_to_num(0.0).abs().max())
-    checks = [(probe_runs([member], prepared, seed=seed), MAX_PROBE)]
-    limit = max(MAX_ALIKE, MAX_OVER_RECORDED * recorded)
-    checks += [(run, limit) for run in reversed_runs(member, prepared, longest=longest)]
-    return not all(bool(torch.isfinite(run).all()) and float(run.abs().max()) <= limit for run, limit in checks)
+    probe = probe_runs([member], prepared, seed=seed)
+    if not bool(torch.isfinite(probe).all()) or float(probe.abs().max()) > MAX_PROBE:
+        return True
+    return any(runs_away(run, prepared.outputs) for run in reversed_runs(member, prepared, longest=longest))
+
+
+def runs_away(run: Tensor, recorded: Tensor) -> bool:
+    """Return True if a run is not finite, or leaves ten deviations and three times the range of the recording.
+
+    Args:
+        run: Outputs in deviations, along a drive like the recorded one.
+        recorded: Recorded outputs in deviations; NaN where one is missing.
+
+    Example:
+        >>> import torch
+        >>> runs_away(torch.tensor([2.0, 11.0]), torch.tensor([2.0, -3.0, torch.nan]))
+        True
+    """
+    limit = max(MAX_ALIKE, MAX_OVER_RECORDED * float(recorded.nan_to_num(0.0).abs().max()))
+    return not bool(torch.isfinite(run).all()) or float(run.abs().max()) > limit
 
 
 def runs_in_kernel(field: nn.Module) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ....errors import ConfigError, FitError
+from ....errors import ConfigError, DomainError, DomainWarning, FitError
 from ....traces.trace import Trace, TraceSet
 from ....typing import Progress
 from ....validation import merge_settings
@@ -27,7 +28,7 @@ from .arm import SearchResult
 from .calibration import calibrate
 from .checkpoint import Checkpoint
 from .config import FitConfig
-from .consensus import Ranking, probe_runs, rank_restarts
+from .consensus import Ranking, probe_runs, rank_restarts, runs_away
 from .fit_latent import fit_latent
 from .left_out import segments_left_out, visited_points
 from .prepare import Prepared, columns, input_columns, on_common_grid, prepare
@@ -37,7 +38,7 @@ from .stages import Candidate, FieldBuilder, default_field
 #: Latent modes are tried where the best structure leaves more than this beyond the noise, and kept where they lower the error
 #: by this factor. With fewer samples than the second number their one validation segment says less: a larger gain is asked for;
 #: with fewer than the first they are not tried.
-POOR, LATENT_GAIN, SHORT_LATENT_GAIN, LATENT_SAMPLES = 0.1, 0.9, 0.5, (800, 4000)
+POOR, LATENT_GAIN, SHORT_LATENT_GAIN, LATENT_SAMPLES = 0.1, 0.9, 0.5, (2000, 4000)
 
 
 def fit(
@@ -165,6 +166,10 @@ def _better_latent(on_grid: TraceSet, config: FitConfig, found: SearchResult, pr
     if reached is None or reached > gain * error:
         progress(f"latent modes reach {'nothing' if reached is None else f'{reached:.4f}'}; kept {found.structures[0].name}")
         return None
+    if _runs_away(latent, on_grid):
+        kept = found.structures[0].name
+        progress(f"latent modes reach {reached:.4f}, but run away along the recorded drive in reverse; kept {kept}")
+        return None
     structure = {
         "embedding": "latent",
         "order": latent.embedding.order,
@@ -181,6 +186,23 @@ def _better_latent(on_grid: TraceSet, config: FitConfig, found: SearchResult, pr
         found.record | {"search": search, "structure": structure, "linear_validation": linear, "search_choice": choice}
     )
     return latent
+
+
+def _runs_away(surrogate: Surrogate, on_grid: TraceSet) -> bool:
+    """Return True if a surrogate leaves the range of the outputs along a recorded drive in reverse order of time."""
+    for trace in on_grid:
+        outputs = {name: np.nan_to_num(values) for name, values in trace.output.items()}
+        reverse = replace(trace, drive={name: values[::-1].copy() for name, values in trace.drive.items()}, output=outputs)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DomainWarning)
+            try:
+                run = surrogate.run(reverse, from_rest=True)
+            except DomainError:  # there is no resting state
+                return True
+        recorded = surrogate.scales.output(torch.as_tensor(columns(TraceSet([trace]), surrogate.ports.output, "output")[0]))
+        if run.diverged_at is not None or runs_away(surrogate.scales.output(run.output), recorded):
+            return True
+    return False
 
 
 def _fit_adam_restarts(

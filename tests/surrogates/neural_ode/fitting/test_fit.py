@@ -493,16 +493,28 @@ def test_latent_modes_are_tried_where_much_beyond_the_noise_is_left(found, setti
     assert fitting._leaves_modes(found, FitConfig(**settings)) is expected
 
 
-@pytest.mark.parametrize(("reached", "kept"), [(0.1, True), (0.58, False), (None, False)])
-def test_latent_modes_are_kept_where_they_validate_better(monkeypatch, reached, kept):
+@pytest.mark.parametrize(
+    ("reached", "gain", "samples", "kept"),
+    [
+        (0.1, 1.0, 5000, True),
+        (0.58, 1.0, 5000, False),
+        (None, 1.0, 5000, False),
+        (0.4, 1.0, 5000, True),
+        (0.4, 1.0, 3000, False),  # a single validation segment of a shorter recording says less
+        (0.1, 1e3, 5000, False),  # it runs away along the recorded drive in reverse
+    ],
+)
+def test_latent_modes_are_kept_where_they_validate_better(monkeypatch, reached, gain, samples, kept):
+    trace = Trace(1e-11 * np.arange(60), {"V": np.sin(np.arange(60) / 5)}, {"y": np.sin(np.arange(60) / 5)})
+
     def fit_latent(on_grid, config, progress):
-        surrogate = resonator()
+        surrogate = resonator(gain=gain)
         surrogate.record.update(validation=[reached], kept=[0], linear_validation=0.4, latent={"ridge": 1e-3})
         return surrogate
 
     monkeypatch.setattr(fitting, "fit_latent", fit_latent)
     lines = []
-    latent = fitting._better_latent(None, FitConfig(), found_with(0.6), lines.append)
+    latent = fitting._better_latent([trace], FitConfig(), found_with(0.6, samples=samples), lines.append)
     assert (latent is not None) is kept
     assert "leaves 0.600; trying latent modes" in lines[0]
     if latent is not None:
