@@ -75,6 +75,9 @@ class Entry:
         voltage: Ranges [V] of SET and RESET amplitudes, sampled uniformly; None for the device's own.
         width: Range [s] of widths, sampled uniformly in the logarithm; None for the device's own.
         every: Pulses between two reads.
+        bias: Largest ratio of RESET to SET pulses of a device, where blocks have random lengths: ratios lie evenly in the
+            logarithm from 1 / 2 on, so that the recordings cover the range of a device whose RESET is the weaker.
+        usual: Share of the pulses that are the device's own, its pulse of use; the others are random.
     """
 
     summary: str
@@ -85,6 +88,8 @@ class Entry:
     voltage: tuple[tuple[float, float], tuple[float, float]] | None = None
     width: tuple[float, float] | None = None
     every: int = 1
+    bias: float | None = None
+    usual: float = 0.0
 
 
 ENTRIES = {
@@ -94,7 +99,7 @@ ENTRIES = {
     ),
     "tio2-nili": Entry(
         "TiO2 memristor under random pulses, with 10 % noise added to each step and 1 % to reads",
-        TiO2(write_noise=0.1, read_noise=0.01), 60, 200, 8, ((0.8, 1.4), (0.8, 1.4)), (1e-6, 1e-3),
+        TiO2(write_noise=0.1, read_noise=0.01), 200, 240, 16, ((0.8, 1.4), (0.8, 1.4)), (1e-6, 1e-3), bias=24.0, usual=0.5,
     ),
     "vteam": Entry(
         "VTEAM memristor, with 10 % spread of both rates and 10 % noise per step added",
@@ -125,8 +130,11 @@ def schedule(entry: Entry, devices: int, seed: int) -> dict[str, Any]:
         count = torch.where(turn == 0, 1.0, -1.0).expand(devices, -1).double()
     else:
         # The polarity of each device changes at random moments; half of the devices begin with RESET.
-        turns = (uniform() < 1 / entry.block).cumsum(1) + (torch.arange(devices) % 2)[:, None]
-        count = torch.where(turns % 2 == 0, 1.0, -1.0).double()
+        if entry.bias is None:
+            turns = (uniform() < 1 / entry.block).cumsum(1) + (torch.arange(devices) % 2)[:, None]
+            count = torch.where(turns % 2 == 0, 1.0, -1.0).double()
+        else:
+            count = biased_blocks(uniform(), entry.block, entry.bias)
     plan: dict[str, Any] = {"pulses": count}
     if entry.voltage is not None:
         (a, b), (c, d) = entry.voltage
@@ -135,7 +143,34 @@ def schedule(entry: Entry, devices: int, seed: int) -> dict[str, Any]:
     if entry.width is not None:
         low, high = np.log(entry.width)
         plan["width"] = torch.exp(low + (high - low) * uniform())
+    if entry.usual:
+        usual = uniform() < entry.usual
+        up, down = entry.device.voltage  # type: ignore[attr-defined]
+        plan["voltage"] = torch.where(usual, torch.where(count > 0, float(up), float(down)), plan["voltage"])
+        if entry.width is not None:
+            plan["width"] = torch.where(usual, float(entry.device.width), plan["width"])  # type: ignore[attr-defined]
     return plan
+
+
+def biased_blocks(share: Tensor, block: int, bias: float) -> Tensor:
+    """Return +1 and -1 in blocks of random lengths, of which those of -1 are longer by a ratio of each device's own.
+
+    Args:
+        share: Uniform numbers, shape (devices, steps).
+        block: Geometric mean of the mean lengths of the blocks of both signs.
+        bias: Largest ratio of -1 to +1; the ratios of the devices lie evenly in the logarithm from 1 / 2 on.
+    """
+    devices, steps = share.shape
+    # The ratios are in an order in which neighbours differ: half of the devices begin with RESET whatever their ratio.
+    order = (torch.arange(devices) * 7919) % devices
+    ratio = torch.exp(torch.linspace(np.log(0.5), np.log(bias), devices, dtype=torch.float64))[order]
+    sign = torch.where(torch.arange(devices) % 2 == 0, 1.0, -1.0).double()
+    signs = []
+    for step in range(steps):
+        mean = block * torch.where(sign > 0, ratio**-0.5, ratio**0.5)
+        sign = torch.where(share[:, step] < 1 / mean.clamp(min=1.0), -sign, sign)
+        signs.append(sign)
+    return torch.stack(signs, 1)
 
 
 def simulated_recordings(synapse: Synapse, entry: Entry, devices: int, seed: int, pulses: int) -> TraceSet:
@@ -188,7 +223,7 @@ def make(name: str, folder: Path, *, quick: bool, seed: int = 0) -> None:
     """Fit and score one synapse, and write it with its model card."""
     entry = ENTRIES[name]
     if quick:
-        entry = Entry(entry.summary, entry.device, 20, min(entry.steps, 60), min(entry.block, 20), entry.voltage, entry.width)
+        entry = replace(entry, devices=20, steps=min(entry.steps, 60), block=min(entry.block, 20), every=1)
     traces = simulated_recordings(entry.device, entry, entry.devices, seed, seed)
     config = SynapseConfig(seed=seed, rounds=1, iterations=5) if quick else SynapseConfig(seed=seed)
     surrogate = fit_synapse(traces, config)

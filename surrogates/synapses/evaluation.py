@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from ...traces.trace import Trace, TraceSet
 from ...typing import Array
 from .model import SynapseSurrogate
 from .predict import OneStepPrediction, predict_one_step, prediction_interval
+from .step_scores import StepScores, score_steps
 
 #: Number of recordings with free runs, and of reads of each.
 MAX_RUNS, MAX_RUN_READS = 3, 400
@@ -32,6 +33,7 @@ class SynapseEvaluation:
         intervals: 5 and 95 % quantiles of free runs along each of these, shape (2, reads).
         coverage: Share of the reads of these recordings within the interval; NaN if there is none.
         outside: Share of all reads outside the range of the fit.
+        step_scores: Recorded steps beside those of virtual devices, at the pulses of use.
     """
 
     traces: TraceSet
@@ -41,6 +43,7 @@ class SynapseEvaluation:
     intervals: tuple[Array, ...]
     coverage: float
     outside: float
+    step_scores: StepScores = field(default_factory=StepScores)
 
     @property
     def innovation(self) -> Array:
@@ -96,6 +99,7 @@ def evaluate_synapse(
         tuple(intervals),
         float(np.concatenate(inside).mean()),
         float(((values < surrogate.low) | (values > surrogate.high)).mean()),
+        score_steps(surrogate, recordings, seed=seed),
     )
 
 

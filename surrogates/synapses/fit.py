@@ -76,13 +76,14 @@ def fit_synapse(
     schedule = Schedule(pulsed, settings_used, progress or _ignore, steps)
     fit = schedule.fit()
     full = schedule.refine_noise(fit)
+    fit.drift.limits = fit.path_range()
     return SynapseSurrogate(
         drift=fit.drift,
         noise_model=full.noise_model,
         noise=torch.from_numpy(full.noise),
         scale=pulsed.scale,
         inputs=pulsed.inputs,
-        state_range=(float(fit.reference[fit.data.seen].min()), float(fit.reference[fit.data.seen].max())),
+        state_range=fit.path_range(),
         polarities=pulsed.polarities,
         unit=pulsed.unit,
         first=float(np.median(fit.reference[0])),
@@ -91,6 +92,8 @@ def fit_synapse(
         telegraph=full.telegraph,
         retention=_fit_pauses(waited, full),
         chunk=_largest_step(fit),
+        use_voltage=settings_used.use_voltage,
+        use_width=settings_used.use_width,
         posterior_noise=torch.from_numpy(full.noise_covariance()),
         posterior_weights=torch.from_numpy(weight_covariance(fit)),
         record={

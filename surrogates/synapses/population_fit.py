@@ -46,7 +46,7 @@ def _sample_first_states(fit: StateFit, generator: np.random.Generator) -> Array
     Returns:
         Shape (groups, COPIES).
     """
-    noise = fit.noise_model.variances(fit.noise[None], fit.data, fit.reference)
+    noise = fit.variances(fit.steps())
     groups = fit.data.groups
     counts = np.bincount(fit.data.group, minlength=groups)
     mean = np.bincount(fit.data.group, fit.reference[0], groups) / counts

@@ -281,7 +281,7 @@ def test_improving_the_network_changes_the_weights_and_raises_the_likelihood():
     before, weights = fit.relinearise(), fit.drift.field.out.weight.detach().clone()
     fit.improve_network(40)
     assert not torch.equal(weights, fit.drift.field.out.weight)
-    assert fit.relinearise() > before + 10
+    assert fit.relinearise() > before + 2
 
 
 def test_log_posteriors_of_groups_add_up_to_the_total():

@@ -119,7 +119,8 @@ def test_too_little_noise_is_reported(make_synapse):
     found = assess(synapse, traces)
     assert any(remark.grade == BAD and "too small" in remark.text for remark in found.remarks)
     assert found.grade == BAD
-    assert found.sentences == [found.headline, *(remark.text for remark in found.remarks)]
+    assert found.sentences == [found.headline, *(remark.sentence for remark in found.remarks)]
+    assert all(remark.remedy for remark in found.remarks if remark.grade >= CARE)
 
 
 @pytest.mark.parametrize(
