@@ -125,7 +125,10 @@ def _innovation_remarks(surrogate: SynapseSurrogate, evaluation: SynapseEvaluati
 
 
 def _coverage_remarks(surrogate: SynapseSurrogate, evaluation: SynapseEvaluation) -> Iterator[Remark]:
-    count, share = len(evaluation.shown), evaluation.coverage
+    count, share = evaluation.runs, evaluation.coverage
+    if evaluation.worst is not None and count > 1 and evaluation.worst[0] < MIN_COVERAGE <= share:
+        worst, index = evaluation.worst
+        yield Remark(NOTE, f"Recording {index} is unlike the others: {100 * worst:.0f} % of its reads lie in their interval.")
     text = f"{100 * share:.0f} % of the reads of {count} recording(s) lie in the 90 % interval of free runs from the first read"
     if share < MIN_COVERAGE:
         grade = _doubt(evaluation, BAD)

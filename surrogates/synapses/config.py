@@ -60,7 +60,8 @@ class SynapseConfig:
 
 def _amplitudes(voltage: Any) -> tuple[float, float]:
     """Return the amplitudes of SET and RESET; one number is taken for both."""
-    values = voltage if isinstance(voltage, tuple | list) else (voltage, voltage)
+    values = tuple(voltage) if isinstance(voltage, tuple | list) else (voltage,)
+    values = values * 2 if len(values) == 1 else values
     if len(values) != 2:
         raise ConfigError(
             f"use_voltage is {voltage!r}; expected two amplitudes [V], of SET and of RESET pulses, such as (1.2, 1.2)."

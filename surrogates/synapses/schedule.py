@@ -22,7 +22,7 @@ from .state_space_fit import StateFit
 #: Largest number of reads for the fit of the network; more are thinned where pulses repeat.
 MAX_READS = 60_000
 #: Largest number of reads that are fitted from two initial guesses of the noise.
-MAX_READS_TWO_STARTS = 20_000
+MAX_READS_TWO_STARTS = 10_000
 #: Gain in log probability that telegraph noise must bring with its four parameters, and correlated noise with its two.
 MIN_GAIN_TELEGRAPH, MIN_GAIN_CORRELATED = 20.0, 5.0
 #: Gain in log posterior per polarity that a constant part of noise must bring where noise is relative to the step.
@@ -60,7 +60,7 @@ class Schedule:
         self._follow_path(fit, 12 if latents.window or varied else 2, iterations)
         # Accumulating noise and read noise that lasts some pulses can explain the same reads, each with a drift of its own: two
         # optima. Few reads are fitted from both sides.
-        starts = [fit.noise, _mostly_correlated(fit)] if reads <= _reads_of_two_starts(data) else [fit.noise]
+        starts = [fit.noise, _mostly_correlated(fit)] if reads <= MAX_READS_TWO_STARTS else [fit.noise]
         candidates = []
         for index, noise in enumerate(starts):
             candidate = copy.deepcopy(fit)
@@ -184,11 +184,6 @@ def _mostly_correlated(fit: StateFit) -> Array:
         noise[index[f"log accumulating {name}"]] -= 1.5
     noise[index["log correlated read"]], noise[index["log memory"]] = noise[index["log read"]], np.log(8.0)
     return noise
-
-
-def _reads_of_two_starts(data: PulseData) -> int:
-    """Return the largest number of reads that are fitted twice; half of it for varied pulses, whose networks are larger."""
-    return MAX_READS_TWO_STARTS // 2 if data.inputs.names else MAX_READS_TWO_STARTS
 
 
 def _thinning(data: PulseData) -> int:

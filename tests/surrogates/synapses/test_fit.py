@@ -377,8 +377,8 @@ def test_the_main_difference_of_devices_is_found_before_the_network_knows_it():
 
 def test_relative_noise_and_the_pulse_of_use_are_fitted_and_stored(tmp_path):
     """The noise of a tenth of each step is found within a third, and no step of any device reverses."""
-    _, traces = varied(14)
-    surrogate = fit_synapse(traces, LINEAR, hidden=4, rounds=2, iterations=25, shape=1, use_voltage=1.5)
+    _, traces = varied(12, steps=40)
+    surrogate = fit_synapse(traces, LINEAR, hidden=3, rounds=1, iterations=12, shape=1, use_voltage=1.5)
     assert surrogate.voltage == (1.5, 1.5)
     assert surrogate.drift.monotonic == surrogate.polarities == ("SET", "RESET")
     assert surrogate.drift.latents.names == ("shape 1",)
@@ -433,6 +433,25 @@ def test_one_more_latent_changes_nothing_at_first_and_is_kept_only_for_a_reason(
 
     # Latents that no weight uses well gain nothing.
     assert grow(fit, improve, seed=0).drift.latents.shape == 1
+
+
+@pytest.mark.parametrize("voltage", [1.2, (1.2,), [1.2, 1.2]])
+def test_one_amplitude_of_use_is_that_of_both_polarities(voltage):
+    assert SynapseConfig(use_voltage=voltage).use_voltage == (1.2, 1.2)
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"use_voltage": (1.0, 1.2, 1.4)}, "expected two amplitudes"),
+        ({"use_voltage": -1.0}, "use_voltage is -1"),
+        ({"use_width": 0.0}, "use_width is 0"),
+        ({"shape": -1}, "shape is -1"),
+    ],
+)
+def test_wrong_settings_are_named(settings, words):
+    with pytest.raises(ConfigError, match=words):
+        SynapseConfig(**settings)
 
 
 # --- checkpoints -----------------------------------------------------------------------------------------------------
