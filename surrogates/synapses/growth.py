@@ -50,7 +50,8 @@ def with_one_more(fit: StateFit, seed: int) -> StateFit:
     """Return a copy of a fit with one more latent parameter: small, random, and with small random weights."""
     generator = torch.Generator().manual_seed(seed)
     old = fit.drift
-    hidden = [layer.out_features for layer in old.field.layers]
+    layers = [name for name in old.state_dict() if name.startswith("field.layers") and name.endswith("weight")]
+    hidden = [len(old.state_dict()[name]) for name in layers]
     drift = Drift(
         replace(old.latents, shape=old.latents.shape + 1), old.extra, float(old.kappa), tied=old.tied, hidden=hidden,
         monotonic=old.monotonic, limits=old.limits, generator=generator,

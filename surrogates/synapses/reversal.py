@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 
 from ...contracts.synapse import SET
 from ...typing import Array
+from .kalman import Mask
 from .pulse_data import PulseData
+
+Indices = npt.NDArray[np.int64]
 
 #: Quantiles of the state, and of voltage and width where they vary, that bound the cells in which steps are averaged.
 STATE_CELLS, INPUT_CELLS = 8, 3
@@ -35,7 +39,7 @@ def monotonic_polarities(data: PulseData) -> tuple[str, ...]:
     return tuple(monotonic)
 
 
-def _cells(values: Array, usable: Array, count: int) -> Array:
+def _cells(values: Array, usable: Mask, count: int) -> Indices:
     """Return the index of the quantile cell of each value."""
     if not usable.any():
         return np.zeros(values.shape, dtype=np.int64)
@@ -43,7 +47,7 @@ def _cells(values: Array, usable: Array, count: int) -> Array:
     return np.asarray(np.searchsorted(edges, values))
 
 
-def _reverses(steps: Array, cells: Array) -> bool:
+def _reverses(steps: Array, cells: Indices) -> bool:
     number = np.bincount(cells)
     total, square = np.bincount(cells, steps), np.bincount(cells, steps**2)
     filled = number >= MIN_STEPS

@@ -9,6 +9,7 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from ...contracts.synapse import RESET, SET, Pulses, State
@@ -19,6 +20,8 @@ from ...units import readable
 from .kalman import Mask
 from .model import SynapseSurrogate
 from .pulse_data import PulseData, pulse_data
+
+Indices = npt.NDArray[np.int64]
 
 #: Parts of the range in which steps are averaged.
 STATE_CELLS = 3
@@ -162,7 +165,7 @@ class _Steps:
     step: Array
     typical: Array
     sign: Array
-    group: Array
+    group: Indices
 
 
 @dataclass(frozen=True)
@@ -216,16 +219,16 @@ def _virtual(surrogate: SynapseSurrogate, data: PulseData, generator: torch.Gene
     return np.stack(reads), (np.stack(steps[0]), np.stack(steps[1]))
 
 
-def _first_lanes(data: PulseData) -> Array:
+def _first_lanes(data: PulseData) -> Indices:
     """Return the first lane of each group."""
-    return np.unique(data.group, return_index=True)[1]
+    return np.asarray(np.unique(data.group, return_index=True)[1], np.int64)
 
 
 def _typical(surrogate: SynapseSurrogate, state: State) -> State:
     latents = torch.zeros_like(state["latents"])
     if surrogate.population is not None:
         latents = surrogate.population.typical[1:].expand_as(latents).clone()
-    zeros = {name: torch.zeros_like(state[name]) for name in ("flicker", "trap") if name in state}
+    zeros: State = {name: torch.zeros_like(state[name]) for name in ("flicker", "trap") if name in state}
     return {**state, **zeros, "latents": latents}
 
 
