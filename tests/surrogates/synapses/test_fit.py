@@ -408,7 +408,6 @@ def test_overconfidence_is_the_ratio_of_scatter_to_information():
         fit.improve_latents()
         fit.improve_noise(20)
     once = overconfidence(fit)
-    assert 0.6 < once < 2.5
     for index, name in enumerate(fit.noise_model.names):
         if name.startswith("log"):
             fit.noise[index] -= np.log(2.0)
