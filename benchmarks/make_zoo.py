@@ -30,8 +30,8 @@ import argparse
 import json
 import time
 import warnings
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,7 @@ import torch
 from torch import Tensor
 
 import spinode
+from spinode.contracts.step_statistics import StepStatistics
 from spinode.contracts.synapse import Synapse
 from spinode.datasets import STEP_PRESETS, VTEAM, StanfordPKU, TiO2, WeakReset, pulse_traces, read_trace, sample_path
 from spinode.surrogates.artifacts import save
@@ -48,6 +49,7 @@ from spinode.surrogates.synapses.fit import fit_synapse
 from spinode.surrogates.synapses.model import SynapseSurrogate
 from spinode.surrogates.synapses.predict import predict_one_step, prediction_interval
 from spinode.surrogates.synapses.retention import Retention, fit_retention
+from spinode.surrogates.synapses.step_scores import score_steps
 from spinode.traces.trace import TraceSet
 
 #: Limits of a score that counts as close.
@@ -75,6 +77,10 @@ class Entry:
         voltage: Ranges [V] of SET and RESET amplitudes, sampled uniformly; None for the device's own.
         width: Range [s] of widths, sampled uniformly in the logarithm; None for the device's own.
         every: Pulses between two reads.
+        bias: Largest ratio of RESET to SET pulses of a device, where blocks have random lengths: ratios lie evenly in the
+            logarithm from 1 / 2 on, so that the recordings cover the range of a device whose RESET is the weaker.
+        usual: Share of the pulses that are the device's own, its pulse of use; the others are random.
+        settings: Further settings of the fit.
     """
 
     summary: str
@@ -85,6 +91,9 @@ class Entry:
     voltage: tuple[tuple[float, float], tuple[float, float]] | None = None
     width: tuple[float, float] | None = None
     every: int = 1
+    bias: float | None = None
+    usual: float = 0.0
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
 
 ENTRIES = {
@@ -94,7 +103,8 @@ ENTRIES = {
     ),
     "tio2-nili": Entry(
         "TiO2 memristor under random pulses, with 10 % noise added to each step and 1 % to reads",
-        TiO2(write_noise=0.1, read_noise=0.01), 60, 200, 8, ((0.8, 1.4), (0.8, 1.4)), (1e-6, 1e-3),
+        TiO2(write_noise=0.1, read_noise=0.01), 100, 240, 16, ((0.8, 1.4), (0.8, 1.4)), (1e-6, 1e-3), bias=24.0, usual=0.5,
+        settings={"iterations": 120, "shape": 1},
     ),
     "vteam": Entry(
         "VTEAM memristor, with 10 % spread of both rates and 10 % noise per step added",
@@ -125,8 +135,11 @@ def schedule(entry: Entry, devices: int, seed: int) -> dict[str, Any]:
         count = torch.where(turn == 0, 1.0, -1.0).expand(devices, -1).double()
     else:
         # The polarity of each device changes at random moments; half of the devices begin with RESET.
-        turns = (uniform() < 1 / entry.block).cumsum(1) + (torch.arange(devices) % 2)[:, None]
-        count = torch.where(turns % 2 == 0, 1.0, -1.0).double()
+        if entry.bias is None:
+            turns = (uniform() < 1 / entry.block).cumsum(1) + (torch.arange(devices) % 2)[:, None]
+            count = torch.where(turns % 2 == 0, 1.0, -1.0).double()
+        else:
+            count = biased_blocks(uniform(), entry.block, entry.bias)
     plan: dict[str, Any] = {"pulses": count}
     if entry.voltage is not None:
         (a, b), (c, d) = entry.voltage
@@ -135,7 +148,34 @@ def schedule(entry: Entry, devices: int, seed: int) -> dict[str, Any]:
     if entry.width is not None:
         low, high = np.log(entry.width)
         plan["width"] = torch.exp(low + (high - low) * uniform())
+    if entry.usual:
+        usual = uniform() < entry.usual
+        up, down = entry.device.voltage  # type: ignore[attr-defined]
+        plan["voltage"] = torch.where(usual, torch.where(count > 0, float(up), float(down)), plan["voltage"])
+        if entry.width is not None:
+            plan["width"] = torch.where(usual, float(entry.device.width), plan["width"])  # type: ignore[attr-defined]
     return plan
+
+
+def biased_blocks(share: Tensor, block: int, bias: float) -> Tensor:
+    """Return +1 and -1 in blocks of random lengths, of which those of -1 are longer by a ratio of each device's own.
+
+    Args:
+        share: Uniform numbers, shape (devices, steps).
+        block: Geometric mean of the mean lengths of the blocks of both signs.
+        bias: Largest ratio of -1 to +1; the ratios of the devices lie evenly in the logarithm from 1 / 2 on.
+    """
+    devices, steps = share.shape
+    # The ratios are in an order in which neighbours differ: half of the devices begin with RESET whatever their ratio.
+    order = (torch.arange(devices) * 7919) % devices
+    ratio = torch.exp(torch.linspace(np.log(0.5), np.log(bias), devices, dtype=torch.float64))[order]
+    sign = torch.where(torch.arange(devices) % 2 == 0, 1.0, -1.0).double()
+    signs = []
+    for step in range(steps):
+        mean = block * torch.where(sign > 0, ratio**-0.5, ratio**0.5)
+        sign = torch.where(share[:, step] < 1 / mean.clamp(min=1.0), -sign, sign)
+        signs.append(sign)
+    return torch.stack(signs, 1)
 
 
 def simulated_recordings(synapse: Synapse, entry: Entry, devices: int, seed: int, pulses: int) -> TraceSet:
@@ -188,11 +228,21 @@ def make(name: str, folder: Path, *, quick: bool, seed: int = 0) -> None:
     """Fit and score one synapse, and write it with its model card."""
     entry = ENTRIES[name]
     if quick:
-        entry = Entry(entry.summary, entry.device, 20, min(entry.steps, 60), min(entry.block, 20), entry.voltage, entry.width)
+        entry = replace(entry, devices=20, steps=min(entry.steps, 60), block=min(entry.block, 20), every=1)
     traces = simulated_recordings(entry.device, entry, entry.devices, seed, seed)
-    config = SynapseConfig(seed=seed, rounds=1, iterations=5) if quick else SynapseConfig(seed=seed)
+    config = SynapseConfig(seed=seed, rounds=1, iterations=5) if quick else SynapseConfig(seed=seed, **entry.settings)
+    if entry.voltage is not None and entry.width is not None:
+        device: Any = entry.device
+        config = replace(config, use_voltage=device.voltage, use_width=device.width)
     surrogate = fit_synapse(traces, config)
+    write(name, surrogate, traces, folder, quick=quick, seed=seed)
+
+
+def write(name: str, surrogate: SynapseSurrogate, traces: TraceSet, folder: Path, *, quick: bool, seed: int = 0) -> None:
+    """Score a fitted synapse, and write it with its model card."""
+    entry = ENTRIES[name]
     results = scores(surrogate, entry, seed, 20 if quick else 200)
+    steps = step_scores(surrogate, entry, seed, 20 if quick else 200)
     if not np.isfinite(list(results.values())).all():
         raise spinode.FitError(f"the fit of {name} gives reads that are not finite: {results}; nothing was written.")
     save(surrogate, folder / f"{name}.safetensors")
@@ -207,7 +257,26 @@ def make(name: str, folder: Path, *, quick: bool, seed: int = 0) -> None:
     domain: dict[str, Any] = {"conductance": [surrogate.low, surrogate.high], "polarities": list(surrogate.polarities)}
     domain |= {key: list(value) for key, value in surrogate.inputs.ranges.items()}
     units = {"conductance": surrogate.unit, "voltage": "V", "width": "s"}
-    write_card(folder, name, "synapse", entry.summary, fitted, domain, units, results, assess(results), seed, quick)
+    if surrogate.voltage is not None:
+        domain["pulse_of_use"] = {"voltage": list(surrogate.voltage), "width": surrogate.width}
+    assessment = assess(results)
+    write_card(folder, name, "synapse", entry.summary, fitted, domain, units, results, assessment, seed, quick, steps=steps)
+
+
+def step_scores(surrogate: SynapseSurrogate, entry: Entry, seed: int, devices: int) -> dict[str, Any]:
+    """Return the steps at the pulse of use: of new recordings beside virtual devices, and of the device where it can be placed.
+
+    The second is exact: steps without reads, of 20 000 devices at one conductance, of device and surrogate.
+    """
+    unseen = simulated_recordings(entry.device, entry, devices, seed + 1000, seed + 2000)
+    found: dict[str, Any] = {"recordings": score_steps(surrogate, unseen, seed=seed).to_dict()}
+    if hasattr(entry.device, "at") and surrogate.voltage is not None:
+        low, high = entry.device.low, entry.device.high
+        found["device"] = {
+            f"{conductance:.3g}": [asdict(StepStatistics.measure(each, conductance)) for each in (entry.device, surrogate)]
+            for conductance in np.geomspace(low, high, 7)[1:-1].tolist()
+        }
+    return found
 
 
 def make_retention(folder: Path, *, quick: bool, seed: int = 0) -> None:
@@ -265,7 +334,7 @@ def make_macrospin(folder: Path, *, quick: bool, seed: int = 0) -> None:
 
 def write_card(
     folder: Path, name: str, kind: str, summary: str, fitted: dict[str, Any], domain: dict[str, Any], units: dict[str, str],
-    results: dict[str, float], assessment: str, seed: int, quick: bool,
+    results: dict[str, float], assessment: str, seed: int, quick: bool, steps: dict[str, Any] | None = None,
 ) -> None:  # fmt: skip
     """Write a model card."""
     model_card = {
@@ -276,6 +345,7 @@ def write_card(
         "domain": domain,
         "units": units,
         "scores": {key: round(value, 5) for key, value in results.items()},
+        **({} if steps is None else {"steps": steps}),
         "assessment": assessment,
         "licence": "MIT",
         "seed": seed,

@@ -52,6 +52,7 @@ class Kind:
         unpack: Builds the object from both and the options of `load`; may raise any of the usual errors (KeyError,
             ValueError, ...) where the two contradict each other.
         schema: Version of the metadata's layout.
+        oldest: Oldest version that `unpack` reads; `schema` if None.
     """
 
     key: str
@@ -60,6 +61,7 @@ class Kind:
     pack: Callable[[Any], tuple[Metadata, Tensors]]
     unpack: Callable[..., Any]
     schema: int = 1
+    oldest: int | None = None
 
 
 _KINDS: dict[str, Kind] = {}
@@ -165,8 +167,10 @@ def _read(path: Path, expected: type | None) -> tuple[Kind, Metadata, Tensors]:
                 raise FileFormatError(
                     f"{path} has schema {schema}, this version of spinode reads up to {kind.schema}; upgrade spinode."
                 )
-            if schema != kind.schema:
-                raise FileFormatError(f"{path} has schema {schema!r}; expected {kind.schema}. The file is damaged.")
+            oldest = kind.schema if kind.oldest is None else kind.oldest
+            if type(schema) is not int or schema < oldest:
+                expected_schema = str(kind.schema) if oldest == kind.schema else f"{oldest} .. {kind.schema}"
+                raise FileFormatError(f"{path} has schema {schema!r}; expected {expected_schema}. The file is damaged.")
             tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118 - not a mapping
             expected_digest = meta.pop(DIGEST_KEY, None)  # files of earlier versions have none
             is_intact = expected_digest in (None, content_digest(json.dumps(meta), tensors))

@@ -11,6 +11,7 @@ from ...units import readable
 from .evaluation import SynapseEvaluation, evaluate_synapse
 from .model import SynapseSurrogate
 from .pulse_summary import not_known
+from .step_scores import StepCell, StepScores
 
 #: Difference of the innovations' standard deviation from one: at 0.1 the noise is wrong by a tenth, at 0.25 intervals mislead.
 CALIBRATED, MISLEADING = 0.1, 0.25
@@ -26,8 +27,15 @@ NEGLIGIBLE = 0.03
 MAX_INTERVAL_RATIO = 10.0
 #: Share of reads outside the fitted range above which to take care, and above which the scores are those of an extrapolation.
 SOME_OUTSIDE, MANY_OUTSIDE = 0.02, 0.2
+_MORE_FIT = "Fit with more --rounds or a larger --hidden, or on more recordings."
+_MORE_RECORDINGS = "Fit on more recordings, of more devices or cycles."
+_COVER = "Fit on recordings that cover this range."
 #: Smallest number of predicted reads for a score.
 MIN_READS = 20
+#: Relative error of a mean step, and of the spread of devices, beyond chance, that a network notices and that misleads it.
+STEP_ERROR, MISLEADING_STEP = 0.1, 0.3
+#: The same of differences of the share of wrong-way steps, of the drift (relative to the step) and of the correlation.
+SHARE_ERROR, DRIFT_ERROR, CORRELATION_ERROR = 0.03, 0.1, 0.2
 
 
 def assess(
@@ -89,7 +97,8 @@ def _innovation_remarks(surrogate: SynapseSurrogate, evaluation: SynapseEvaluati
     z = evaluation.innovation
     which = "the fitted recordings" if evaluation.fitted else "these recordings"
     if len(z) < MIN_READS:
-        yield Remark(CARE, f"There are only {len(z)} reads to test predictions on.", "too few reads to test it")
+        remedy = "Pass longer recordings."
+        yield Remark(CARE, f"There are only {len(z)} reads to test predictions on.", "too few reads to test it", remedy=remedy)
         return
     deviation, chance = float(z.std()), 3 / math.sqrt(2 * len(z))
     excess = max(abs(deviation - 1) - chance, 0.0)
@@ -99,7 +108,9 @@ def _innovation_remarks(surrogate: SynapseSurrogate, evaluation: SynapseEvaluati
     else:
         size = "too small" if deviation > 1 else "too large"
         grade = _doubt(evaluation, CARE if excess <= MISLEADING else BAD)
-        yield Remark(grade, f"{text}: the predicted noise is {size}.", f"the predicted noise of one step is {size}")
+        yield Remark(
+            grade, f"{text}: the predicted noise is {size}.", f"the predicted noise of one step is {size}", remedy=_MORE_FIT
+        )
     correlation = evaluation.correlation(1)
     if not math.isfinite(correlation):
         return
@@ -109,22 +120,102 @@ def _innovation_remarks(surrogate: SynapseSurrogate, evaluation: SynapseEvaluati
         yield Remark(GOOD, f"{text}: they are nearly uncorrelated.")
     else:
         grade = _doubt(evaluation, CARE if excess <= CORRELATED else BAD)
-        yield Remark(grade, f"{text}: the model of the drift or of the noise is incomplete.", "one-step errors are correlated")
+        incomplete = f"{text}: the model of the drift or of the noise is incomplete."
+        yield Remark(grade, incomplete, "one-step errors are correlated", remedy=_MORE_FIT)
 
 
 def _coverage_remarks(surrogate: SynapseSurrogate, evaluation: SynapseEvaluation) -> Iterator[Remark]:
-    count, share = len(evaluation.shown), evaluation.coverage
+    count, share = evaluation.runs, evaluation.coverage
+    if evaluation.worst is not None and count > 1 and evaluation.worst[0] < MIN_COVERAGE <= share:
+        worst, index = evaluation.worst
+        yield Remark(NOTE, f"Recording {index} is unlike the others: {100 * worst:.0f} % of its reads lie in their interval.")
     text = f"{100 * share:.0f} % of the reads of {count} recording(s) lie in the 90 % interval of free runs from the first read"
     if share < MIN_COVERAGE:
         grade = _doubt(evaluation, BAD)
-        yield Remark(grade, f"{text}: the interval is too narrow.", "intervals of free runs are too narrow")
+        narrow = "intervals of free runs are too narrow"
+        yield Remark(grade, f"{text}: the interval is too narrow.", narrow, remedy=_MORE_RECORDINGS)
     elif share < COVERAGE - COVERAGE_TOLERANCE:
         grade = _doubt(evaluation, CARE)
-        yield Remark(grade, f"{text}: the interval is somewhat narrow.", "intervals of free runs are somewhat narrow")
+        narrow = "intervals of free runs are somewhat narrow"
+        yield Remark(grade, f"{text}: the interval is somewhat narrow.", narrow, remedy=_MORE_RECORDINGS)
     elif share > COVERAGE + COVERAGE_TOLERANCE:
         yield Remark(NOTE, f"{text}: the interval is wider than necessary.")
     else:
         yield Remark(GOOD, f"{text}.")
+
+
+def _step_remarks(surrogate: SynapseSurrogate, evaluation: SynapseEvaluation) -> Iterator[Remark]:
+    """Compare what learning in a network depends on, at the pulses of use."""
+    scores = evaluation.step_scores
+    if not scores.cells:
+        return
+    yield from _mean_step_remarks(surrogate, scores)
+    worst = max(scores.cells, key=lambda cell: abs(cell.wrong_way[1] - cell.wrong_way[0]))
+    shares = " against ".join(f"{100 * share:.1f} %" for share in reversed(worst.wrong_way))
+    text = f"Steps against their polarity: at most {shares} recorded ({worst.polarity}, {_part(surrogate, worst)})"
+    chance = 4 * math.sqrt(max(worst.wrong_way[0] * (1 - worst.wrong_way[0]), 0.01) / worst.number)
+    if abs(worst.wrong_way[1] - worst.wrong_way[0]) - chance <= SHARE_ERROR:
+        yield Remark(GOOD, f"{text}.")
+    else:
+        remedy = "Record more pulses in this part of the range, near the pulse of use."
+        yield Remark(
+            _doubt(evaluation, CARE), f"{text}.", "it moves against the polarity too often or too seldom", remedy=remedy
+        )
+    recorded, virtual = scores.drift
+    if math.isfinite(recorded):
+        chance = (
+            3
+            * math.sqrt(sum(cell.error**2 for cell in scores.cells))
+            / max(sum(abs(cell.mean[0]) for cell in scores.cells), 1e-300)
+        )
+        text = f"SET plus RESET, relative to the size of both: {virtual:+.2f}, recorded {recorded:+.2f}"
+        if abs(virtual - recorded) - chance <= DRIFT_ERROR:
+            yield Remark(GOOD, f"{text}.")
+        else:
+            remedy = (
+                "Weights of a network would drift otherwise than in the device: record both polarities at all conductances."
+            )
+            yield Remark(_doubt(evaluation, CARE), f"{text}.", "the balance of SET and RESET is wrong", remedy=remedy)
+    yield from _spread_remarks(scores)
+
+
+def _mean_step_remarks(surrogate: SynapseSurrogate, scores: StepScores) -> Iterator[Remark]:
+    def error(cell: StepCell) -> float:
+        size = max(abs(each.mean[0]) for each in scores.cells)
+        return max(abs(cell.mean[1] - cell.mean[0]) - 3 * cell.error, 0.0) / max(abs(cell.mean[0]), 0.1 * size, 1e-300)
+
+    worst = max(scores.cells, key=error)
+    sizes = " against ".join(readable(each, surrogate.unit) for each in reversed(worst.mean))
+    text = f"Mean steps at the pulse of use: the worst is {sizes} recorded ({worst.polarity}, {_part(surrogate, worst)})"
+    if error(worst) <= STEP_ERROR:
+        yield Remark(GOOD, f"{text}, within {100 * STEP_ERROR:.0f} % and chance.")
+        return
+    remedy = "Record more pulses there, near the pulse of use, or fit with more --rounds or a larger --hidden."
+    grade = CARE if error(worst) <= MISLEADING_STEP else BAD
+    yield Remark(grade, f"{text}.", "the mean step at the pulse of use is wrong", remedy=remedy)
+
+
+def _spread_remarks(scores: StepScores) -> Iterator[Remark]:
+    chance = 3 / math.sqrt(max(scores.devices, 1))
+    for polarity, (recorded, virtual) in scores.spread.items():
+        text = f"Devices differ in the size of {polarity} steps by {100 * virtual:.0f} %, recorded {100 * recorded:.0f} %"
+        if abs(virtual - recorded) <= (STEP_ERROR + chance) * max(recorded, 0.05):
+            yield Remark(GOOD, f"{text}.")
+        else:
+            remedy = "Record more devices, each at the pulse of use in all parts of the range."
+            yield Remark(CARE, f"{text}.", f"the spread of {polarity} steps is wrong", remedy=remedy)
+    recorded, virtual = scores.correlation
+    if math.isfinite(recorded) and math.isfinite(virtual):
+        text = f"Sizes of SET and RESET of a device have a correlation of {virtual:+.2f}, recorded {recorded:+.2f}"
+        if abs(virtual - recorded) <= CORRELATION_ERROR + chance:
+            yield Remark(GOOD, f"{text}.")
+        else:
+            remedy = "Record both polarities of more devices."
+            yield Remark(CARE, f"{text}.", "SET and RESET of a device are related otherwise than recorded", remedy=remedy)
+
+
+def _part(surrogate: SynapseSurrogate, cell: StepCell) -> str:
+    return f"{readable(cell.low, surrogate.unit)} .. {readable(cell.high, surrogate.unit)}"
 
 
 def _device_remarks(surrogate: SynapseSurrogate, evaluation: SynapseEvaluation) -> Iterator[Remark]:
@@ -154,9 +245,10 @@ def _range_remarks(surrogate: SynapseSurrogate, evaluation: SynapseEvaluation) -
     low, high = (readable(each, surrogate.unit) for each in (surrogate.low, surrogate.high))
     text, share = f"The fitted conductances range from {low} to {high}", f"{100 * evaluation.outside:.0f} %"
     if evaluation.outside > MANY_OUTSIDE:
-        yield Remark(BAD, f"{text}; {share} of the reads lie outside.", f"{share} of the reads lie outside the fitted range")
+        outside = f"{share} of the reads lie outside the fitted range"
+        yield Remark(BAD, f"{text}; {share} of the reads lie outside.", outside, remedy=_COVER)
     elif evaluation.outside > SOME_OUTSIDE:
-        yield Remark(CARE, f"{text}; {share} of the reads lie outside.", "reads lie outside the fitted range")
+        yield Remark(CARE, f"{text}; {share} of the reads lie outside.", "reads lie outside the fitted range", remedy=_COVER)
     else:
         yield Remark(NOTE, f"{text}; outside, the drift is an extrapolation.")
     for name, unit in (("voltage", "V"), ("width", "s")):
@@ -186,6 +278,7 @@ CHECKS: tuple[Callable[[SynapseSurrogate, SynapseEvaluation], Iterator[Remark]],
     _error_remarks,
     _innovation_remarks,
     _coverage_remarks,
+    _step_remarks,
     _device_remarks,
     _noise_remarks,
     _range_remarks,

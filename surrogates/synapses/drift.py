@@ -62,12 +62,15 @@ class Latents:
 class Drift(nn.Module):
     """Change of the state per pulse.
 
-        dx/dn = kappa exp(r_p) sinh( N((x - c) exp(-s), p, V, ln t; z) )
+        dx/dn = kappa exp(r_p) sinh( N((x - c) exp(-s), p, V, ln t; z) )        in general
+        dx/dn = p kappa exp(r_p) exp( N((x - c) exp(-s), p, V, ln t; z) )       for polarities that never reverse
 
     with polarity p = +1 or -1, the voltage V and width t of the pulse where they vary, and the centre c, log range s, log rates
     r_p and shape parameters z of each device. With the hyperbolic sine, one small network describes rates of either sign over
-    many decades, as in field-driven motion of ions. This is a Neural ODE in the pulse number n; one pulse is an Euler step,
-    several pulses at once are a midpoint step.
+    many decades, as in field-driven motion of ions. The shape parameters enter beside voltage and width: the first layer shifts
+    both by them, as a threshold of the device would, so the spread of the rates depends on the pulse; both polarities share
+    them. This is a Neural ODE in the pulse number n; one pulse is an Euler step, several pulses at once are a midpoint step.
+    Steps end at the limits of the state.
 
     Args:
         latents: The parameters in which devices differ.
@@ -75,6 +78,8 @@ class Drift(nn.Module):
         kappa: Scale of the rate, in states per pulse.
         tied: True if the centre is the first state of each device instead of a latent parameter.
         hidden: Widths of the hidden layers.
+        monotonic: Polarities whose steps never reverse, see `spinode.surrogates.synapses.reversal`.
+        limits: Smallest and largest state; None for no limits.
         generator: Source of the initial weights.
     """
 
@@ -88,10 +93,14 @@ class Drift(nn.Module):
         *,
         tied: bool = False,
         hidden: Sequence[int] = (16, 16),
+        monotonic: Sequence[str] = (),
+        limits: tuple[float, float] | None = None,
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
         self.latents = latents
+        self.monotonic = tuple(monotonic)
+        self.limits = limits
         self.tied = tied
         self.extra = extra
         self.field = MLPField(1, 1 + extra + latents.shape, 1, hidden=hidden, generator=generator)
@@ -119,7 +128,7 @@ class Drift(nn.Module):
         inputs = [position, polarity, *extra, *shape.unbind(-1)]
         log_rate = self._log_rate(rates, polarity)
         scale = self.kappa.to(state.dtype) * (1.0 if log_rate is None else torch.exp(log_rate))
-        return scale * torch.sinh(self._network(inputs).clamp(-_MAX_OUTPUT, _MAX_OUTPUT))
+        return scale * self._rate(self._network(inputs).clamp(-_MAX_OUTPUT, _MAX_OUTPUT), polarity)
 
     def change(
         self, state: Tensor, pulses: Tensor, polarity: Tensor, extra: Sequence[Tensor], latents: Tensor, first: Tensor
@@ -127,17 +136,33 @@ class Drift(nn.Module):
         """Return the change of x by a number of pulses: one Euler step for up to one pulse, one midpoint step for several."""
         rate: Tensor = self(state, polarity, extra, latents, first)
         if not bool((pulses.detach() > 1).any()):
-            return (pulses * rate).clamp(-_MAX_CHANGE, _MAX_CHANGE)
+            return self._limited(state, (pulses * rate).clamp(-_MAX_CHANGE, _MAX_CHANGE))
         # The network is fitted to single pulses as Euler steps: only pulses beyond the first shift the point of evaluation.
-        half = (0.5 * (pulses - 1).clamp(min=0) * rate).clamp(-_MAX_CHANGE, _MAX_CHANGE)
+        half = self._limited(state, (0.5 * (pulses - 1).clamp(min=0) * rate).clamp(-_MAX_CHANGE, _MAX_CHANGE))
         rate = self(state + half, polarity, extra, latents, first)
-        return (pulses * rate).clamp(-_MAX_CHANGE, _MAX_CHANGE)
+        return self._limited(state, (pulses * rate).clamp(-_MAX_CHANGE, _MAX_CHANGE))
 
     @property
     def linear_weights(self) -> list[Tensor]:
         """Weights in which the network's output is linear: output weights, output bias, and weights of the linear path."""
         skip = [] if self.field.skip is None else [self.field.skip.weight]
         return [self.field.out.weight, self.field.out.bias, *skip]
+
+    def _rate(self, value: Tensor, polarity: Tensor) -> Tensor:
+        """Return the rate over its scale from the output of the network."""
+        if not self.monotonic:
+            return torch.sinh(value)
+        one_way = polarity * torch.exp(value)
+        if len(self.monotonic) == 2:
+            return one_way
+        return torch.where(polarity > 0 if self.monotonic[0] == SET else polarity < 0, one_way, torch.sinh(value))
+
+    def _limited(self, state: Tensor, change: Tensor) -> Tensor:
+        """Return a change that ends at the limits; a state beyond them may only return."""
+        if self.limits is None:
+            return change
+        low, high = self.limits
+        return torch.maximum(torch.minimum(change, (high - state).clamp(min=0)), (low - state).clamp(max=0))
 
     def _log_rate(self, rates: dict[str, Tensor], polarity: Tensor) -> Tensor | None:
         if len(rates) == 2:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -13,9 +13,11 @@ from ...traces.trace import Trace, TraceSet
 from ...typing import Array
 from .model import SynapseSurrogate
 from .predict import OneStepPrediction, predict_one_step, prediction_interval
+from .step_scores import StepScores, score_steps
 
-#: Number of recordings with free runs, and of reads of each.
-MAX_RUNS, MAX_RUN_READS = 3, 400
+#: Number of recordings with free runs that are shown, number of those that are counted, and of reads of each. The first
+#: recording of a device is often unlike the others: few recordings, the first among them, do not give the coverage of all.
+MAX_RUNS, MAX_COUNTED, MAX_RUN_READS = 3, 10, 400
 #: Number of free runs of each recording, and of copies of the surrogate from its posterior that share them.
 SAMPLES, DRAWS = 200, 8
 
@@ -30,8 +32,12 @@ class SynapseEvaluation:
         steps: One-step predictions of all reads.
         shown: Indices of the recordings with free runs.
         intervals: 5 and 95 % quantiles of free runs along each of these, shape (2, reads).
-        coverage: Share of the reads of these recordings within the interval; NaN if there is none.
+        coverage: Share of the reads of the recordings that were run freely, these and others, within the interval; NaN if there
+            is none.
         outside: Share of all reads outside the range of the fit.
+        runs: Number of recordings that were run freely.
+        worst: The smallest coverage of one of them, and its index.
+        step_scores: Recorded steps beside those of virtual devices, at the pulses of use.
     """
 
     traces: TraceSet
@@ -41,6 +47,9 @@ class SynapseEvaluation:
     intervals: tuple[Array, ...]
     coverage: float
     outside: float
+    runs: int = 1
+    worst: tuple[float, int] | None = None
+    step_scores: StepScores = field(default_factory=StepScores)
 
     @property
     def innovation(self) -> Array:
@@ -79,13 +88,14 @@ def evaluate_synapse(
     """
     recordings = traces if isinstance(traces, TraceSet) else TraceSet(traces)
     generator = seeded_generator(seed)
-    shown = tuple(int(k) for k in np.unique(np.linspace(0, len(recordings) - 1, min(MAX_RUNS, len(recordings))).round()))
+    shown, counted = _evenly(len(recordings), MAX_RUNS), _evenly(len(recordings), MAX_COUNTED)
     intervals, inside = [], []
-    for index in shown:
+    for index in sorted({*shown, *counted}):
         trace = shorten(recordings[index])
         low, high = interval = prediction_interval(surrogate, trace, samples=SAMPLES, draws=DRAWS, generator=generator)
         reads = trace.output["conductance"]
-        intervals.append(interval)
+        if index in shown:
+            intervals.append(interval)
         inside.append(((reads >= low) & (reads <= high))[1:])
     values = np.concatenate([trace.output["conductance"] for trace in recordings])
     return SynapseEvaluation(
@@ -96,7 +106,15 @@ def evaluate_synapse(
         tuple(intervals),
         float(np.concatenate(inside).mean()),
         float(((values < surrogate.low) | (values > surrogate.high)).mean()),
+        len(inside),
+        min((float(each.mean()), index) for each, index in zip(inside, sorted({*shown, *counted}), strict=True)),
+        score_steps(surrogate, recordings, seed=seed),
     )
+
+
+def _evenly(count: int, chosen: int) -> tuple[int, ...]:
+    """Return evenly spaced indices, the first and the last among them."""
+    return tuple(int(k) for k in np.unique(np.linspace(0, count - 1, min(chosen, count)).round()))
 
 
 def shorten(trace: Trace) -> Trace:

@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from ...errors import FitError
+from ...errors import ConfigError, FitError
 from ...traces.trace import Trace, TraceSet
 from ...typing import Array, Progress
+from ...units import readable
 from ...validation import merge_settings
 from .config import SynapseConfig
 from .fit_checkpoint import FitCheckpoint
@@ -21,7 +22,7 @@ from .laplace import weight_covariance
 from .model import SynapseSurrogate
 from .population import MIN_DEVICES
 from .population_fit import fit_population
-from .pulse_data import PulseData, pulse_data
+from .pulse_data import Inputs, PulseData, pulse_data
 from .retention import Retention, fit_retention, since_programming
 from .schedule import Schedule
 from .state_space_fit import StateFit
@@ -71,18 +72,20 @@ def fit_synapse(
         raise FitError(
             "no pulse was applied in these recordings; for pauses alone use `fit_retention`, or add pulsed recordings."
         )
+    _check_pulse_of_use(pulsed.inputs, settings_used)
     waited = pulsed if retention is None else pulse_data(TraceSet(retention), scale=pulsed.scale)
     steps = FitCheckpoint(checkpoint, {"config": settings_used, "data": recordings})
     schedule = Schedule(pulsed, settings_used, progress or _ignore, steps)
     fit = schedule.fit()
     full = schedule.refine_noise(fit)
+    fit.drift.limits = fit.path_range()
     return SynapseSurrogate(
         drift=fit.drift,
         noise_model=full.noise_model,
         noise=torch.from_numpy(full.noise),
         scale=pulsed.scale,
         inputs=pulsed.inputs,
-        state_range=(float(fit.reference[fit.data.seen].min()), float(fit.reference[fit.data.seen].max())),
+        state_range=fit.path_range(),
         polarities=pulsed.polarities,
         unit=pulsed.unit,
         first=float(np.median(fit.reference[0])),
@@ -91,6 +94,8 @@ def fit_synapse(
         telegraph=full.telegraph,
         retention=_fit_pauses(waited, full),
         chunk=_largest_step(fit),
+        use_voltage=settings_used.use_voltage,
+        use_width=settings_used.use_width,
         posterior_noise=torch.from_numpy(full.noise_covariance()),
         posterior_weights=torch.from_numpy(weight_covariance(fit)),
         record={
@@ -109,6 +114,26 @@ def fit_synapse(
 
 def _ignore(line: str) -> None:
     """Discard a line of progress."""
+
+
+def _check_pulse_of_use(inputs: Inputs, config: SynapseConfig) -> None:
+    """Raise ConfigError if the pulse of later use is none of those that were recorded."""
+    for name, values, unit in (
+        ("voltage", config.use_voltage or (), "V"),
+        ("width", () if config.use_width is None else (config.use_width,), "s"),
+    ):
+        for value in values:
+            if name not in inputs.ranges:
+                raise ConfigError(
+                    f"use_{name} is {readable(value, unit)}, but the recordings do not contain the {name} of their pulses; add "
+                    f"it to the file, or omit use_{name}: then all pulses are those of the recordings."
+                )
+            low, high = inputs.ranges[name]
+            if not 0.999 * low <= value <= 1.001 * high:
+                raise ConfigError(
+                    f"use_{name} is {readable(value, unit)}, outside the recorded pulses of {readable(low, unit)} .. "
+                    f"{readable(high, unit)}; choose one within them, or record pulses like those of later use."
+                )
 
 
 def _fit_pauses(data: PulseData, fit: StateFit) -> Retention | None:

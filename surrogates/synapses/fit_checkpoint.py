@@ -73,6 +73,9 @@ class FitCheckpoint:
             "memory": fit.noise_model.memory,
             "telegraph": None if fit.telegraph is None else asdict(fit.telegraph),
             "telegraph noise": fit.noise_model.telegraph,
+            "relative": fit.noise_model.relative,
+            "pure": fit.noise_model.pure,
+            "limits": None if fit.drift.limits is None else list(fit.drift.limits),
             "history": [dict(entry) for entry in fit.history],
         }
 
@@ -85,6 +88,8 @@ class FitCheckpoint:
         for name in ARRAYS:
             setattr(fit, name, tensor(name).numpy().copy())
         fit.drift.load_state_dict({name: tensor(f"drift.{name}") for name in fit.drift.state_dict()})
-        fit.noise_model = replace(fit.noise_model, memory=stored["memory"], telegraph=stored["telegraph noise"])
+        kinds = {name: stored[name] for name in ("memory", "relative", "pure")}
+        fit.noise_model = replace(fit.noise_model, telegraph=stored["telegraph noise"], **kinds)
+        fit.drift.limits = None if stored["limits"] is None else (float(stored["limits"][0]), float(stored["limits"][1]))
         fit.telegraph = None if stored["telegraph"] is None else TelegraphNoise(**stored["telegraph"])
         fit.history = [dict(entry) for entry in stored["history"]]

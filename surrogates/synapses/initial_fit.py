@@ -12,6 +12,7 @@ from .drift import Drift, Latents
 from .kalman import Steps
 from .noise import NoiseModel
 from .pulse_data import PulseData
+from .reversal import monotonic_polarities
 from .state_space_fit import StateFit
 
 
@@ -34,7 +35,9 @@ def initial_fit(
     generator = torch.Generator().manual_seed(seed)
     rate = np.abs(_change_per_pulse(data))
     kappa = float(np.clip(np.median(rate[rate > 0]) if (rate > 0).any() else 1e-3, 1e-6, 1.0))
-    drift = Drift(latents, len(data.extra), kappa, tied=tied, hidden=hidden, generator=generator)
+    drift = Drift(
+        latents, len(data.extra), kappa, tied=tied, hidden=hidden, monotonic=monotonic_polarities(data), generator=generator
+    )
     size = len(latents.names)
     fit = StateFit(
         data, drift, np.zeros((data.groups, size)), np.full(size, spread), model, model.start(accumulating, read),

@@ -13,6 +13,7 @@ Source: R. E. Kalman, J. Basic Eng. 82, 35 (1960); the gradient is the adjoint o
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -215,9 +216,20 @@ def information(steps: Steps, noise: Noise, filtered: Filtered, columns: Array) 
         and the gradient d loglik / d parameter, shape (lanes, parameters).
     """
     size, _, lanes = columns.shape
+    matrix, vector = np.zeros((lanes, size, size)), np.zeros((lanes, size))
+    for block_matrix, block_vector in information_blocks(steps, noise, filtered, columns):
+        matrix += block_matrix
+        vector += block_vector
+    return matrix, vector
+
+
+def information_blocks(
+    steps: Steps, noise: Noise, filtered: Filtered, columns: Array, length: int = 64
+) -> Iterator[tuple[Array, Array]]:
+    """Yield the parts of `information` that successive blocks of `length` reads contribute."""
+    size, _, lanes = columns.shape
     count = steps.reads.shape[0]
     state = np.zeros((3, size, lanes))
-    matrix, vector = np.zeros((lanes, size, size)), np.zeros((lanes, size))
     stays, _ = telegraph_transitions(steps.filled)
     factors = np.stack([steps.slope, noise.decay, stays])[:, :, None]
     root = steps.seen / np.sqrt(filtered.variance)
@@ -229,9 +241,8 @@ def information(steps: Steps, noise: Noise, filtered: Filtered, columns: Array) 
         slope = -state.sum(0) * steps.seen[k + 1]  # derivative of the innovation
         state += filtered.gain[:, k + 1, None] * slope
         block.append(slope * root[k + 1])
-        if len(block) == 64 or k == count - 2:
+        if len(block) == length or k == count - 2:
             s = np.stack(block)
-            matrix += np.einsum("kpl,kql->lpq", s, s, optimize=True)
-            vector -= np.einsum("kpl,kl->lp", s, whitened[k + 2 - len(block) : k + 2], optimize=True)
+            matrix = np.einsum("kpl,kql->lpq", s, s, optimize=True)
+            yield matrix, -np.einsum("kpl,kl->lp", s, whitened[k + 2 - len(block) : k + 2], optimize=True)
             block = []
-    return matrix, vector

@@ -16,7 +16,7 @@ from .state_space_fit import RIDGE, StateFit
 def weight_covariance(fit: StateFit) -> Array:
     """Return the posterior covariance of `fit.drift.linear_weights`, everything else fixed, shape (weights, weights)."""
     steps = fit.steps()
-    noise = fit.noise_model.variances(fit.noise[None], fit.data, fit.reference)
+    noise = fit.variances(steps)
     columns = last_layer_columns(fit)
     matrix, _ = kalman.information(steps, noise, kalman.run(steps, noise), columns)
     return np.asarray(np.linalg.inv(matrix.sum(0) + RIDGE * np.eye(len(columns))))

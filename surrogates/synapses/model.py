@@ -19,7 +19,7 @@ from ...validation import whole_number
 from .. import artifacts
 from .drift import Drift
 from .noise import NoiseModel
-from .noise_sampler import NoiseSampler, imperfection_switches, safe_sqrt, standard_normal
+from .noise_sampler import NoiseSampler, imperfection_switches, standard_normal
 from .population import MIN_DEVICES, Population
 from .pulse_data import Inputs, Scale
 from .retention import Retention
@@ -51,8 +51,11 @@ class SynapseSurrogate(SynapseModel, nn.Module):
         retention: Drift between pulses; None if the recordings have no pauses.
         scale: Conversion of conductance to state.
         inputs: Scaling of voltage and width.
-        state_range: Smallest and largest state of the fitted recordings. States are clamped a quarter of its span beyond it.
+        state_range: Smallest and largest state of the fitted recordings, within which states stay. (Those of files from before
+            `drift.limits` go on for a quarter of its span.)
         chunk: Largest number of pulses in one midpoint step.
+        voltage, width: The pulse of use, applied where pulses have no voltage or width of their own; if not given, the median
+            of the fitted pulses.
         with_noise, with_read, with_telegraph, with_spread: Kinds of randomness that are simulated: noise of pulses, of reads,
             telegraph noise, spread of devices; see `only` and `imperfections`.
         record: Fitted data, settings, scores and uncertainties (plain JSON).
@@ -90,6 +93,8 @@ class SynapseSurrogate(SynapseModel, nn.Module):
         telegraph: TelegraphNoise | None = None,
         retention: Retention | None = None,
         chunk: float = 1.0,
+        use_voltage: tuple[float, float] | None = None,
+        use_width: float | None = None,
         posterior_noise: Tensor | None = None,
         posterior_weights: Tensor | None = None,
         record: Mapping[str, Any] | None = None,
@@ -118,9 +123,9 @@ class SynapseSurrogate(SynapseModel, nn.Module):
             if name in inputs.ranges:
                 setattr(self, f"{name}_range", inputs.ranges[name])
         if "voltage" in inputs.usual:
-            self.voltage = inputs.usual["voltage"]
+            self.voltage = inputs.usual["voltage"] if use_voltage is None else use_voltage
         if "width" in inputs.usual:
-            self.width = math.sqrt(inputs.usual["width"][0] * inputs.usual["width"][1])
+            self.width = math.sqrt(inputs.usual["width"][0] * inputs.usual["width"][1]) if use_width is None else use_width
         self._single = SinglePrecision()
 
     # --- variants ----------------------------------------------------------------------------------------------------
@@ -315,8 +320,8 @@ class SynapseSurrogate(SynapseModel, nn.Module):
             change = drift.change(x, now, polarity, extra, state["latents"], state.get("first", x))
             if noisy:
                 assert generator is not None
-                deviation = sampler.accumulating_deviation(x, polarity) * safe_sqrt(now)
-                change = torch.addcmul(change, deviation, standard_normal(tuple(x.shape), generator, x.dtype))
+                normal = standard_normal(tuple(x.shape), generator, x.dtype)
+                change = sampler.with_accumulating_noise(x, polarity, change, now, normal, drift.monotonic)
             x = (x + change).clamp(*self._limits)
         after["state"] = x
         if generator is not None and self.with_noise and "flicker" in state:
@@ -348,14 +353,16 @@ class SynapseSurrogate(SynapseModel, nn.Module):
         return after
 
     def saturated(self, state: State) -> Tensor:
-        """Return True for devices outside the fitted range, where the drift extrapolates, shape (devices...)."""
+        """Return True for devices at an end of the fitted range or beyond it, shape (devices...)."""
         low, high = self.state_range
-        return (state["state"] < low) | (state["state"] > high)
+        return (state["state"] <= low) | (state["state"] >= high)
 
     # --- parts -------------------------------------------------------------------------------------------------------
 
     @property
     def _limits(self) -> tuple[float, float]:
+        if self.drift.limits is not None:
+            return self.drift.limits
         low, high = self.state_range
         margin = 0.25 * (high - low)
         return low - margin, high + margin
@@ -399,10 +406,22 @@ class SynapseSurrogate(SynapseModel, nn.Module):
     def uncertainty(self) -> dict[str, tuple[float, float, float]]:
         """Return each kind of noise with its 95 % interval, in the unit of the conductance (relative for a logarithmic scale).
 
-        "accumulating SET" is the part that one pulse adds at the middle of the range and that stays. "per pulse SET" includes
-        the correlated part, which decays over later pulses.
+        "accumulating SET" is the part that one pulse of use adds at the middle of the range and that stays. "per pulse SET"
+        includes the correlated part, which decays over later pulses.
         """
-        return noise_intervals(self.noise_model, self.noise, self.posterior_noise, self.scale.spread)
+        steps = self._middle_steps() if self.noise_model.relative else None
+        return noise_intervals(self.noise_model, self.noise, self.posterior_noise, self.scale.spread, steps=steps)
+
+    def _middle_steps(self) -> dict[str, float]:
+        """Return the step of the typical device by one pulse of use at the middle of the range, by polarity, in states."""
+        steps = {}
+        state = self.initial((1,), dtype=torch.float64)
+        state["state"] = torch.zeros_like(state["state"])
+        with torch.no_grad():
+            for name in self.polarities:
+                after = self.program(state, Pulses(torch.full((1,), 1.0 if name == SET else -1.0, dtype=torch.float64)))
+                steps[name] = float(after["state"] - state["state"])
+        return steps
 
     def describe(self) -> str:
         """Return a few lines of text: fitted data, noise with 95 % intervals, spread, and what is not known."""

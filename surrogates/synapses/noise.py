@@ -13,10 +13,14 @@ from .pulse_data import PulseData
 
 #: Parameters of the accumulating noise of one polarity: the polynomial coefficients of the logarithm of its deviation.
 POLYNOMIAL = ("log accumulating", "its slope", "its curvature")
+#: The same of noise that is proportional to the step; the first is that of the constant part in addition, which may be missing.
+RELATIVE = ("log relative", "its slope", "its curvature")
 #: Standard deviation of the prior of slopes and curvatures, the dependence of noise on the state.
 SLOPE_PRIOR = 0.5
 #: Smallest noise, in standard deviations of the state: simulated recordings may have none.
 FLOOR = 1e-7
+#: Initial ratio of relative noise to the step.
+START_RELATIVE = 0.2
 #: Bounds of the logarithm of any standard deviation: from that floor to the whole range.
 LOG_BOUNDS = (-16.1, 1.0)
 
@@ -26,6 +30,7 @@ class NoiseModel:
     """The form of the noise; the unit of all standard deviations is the standard deviation of the state.
 
         accumulating, per pulse of polarity p:  exp(a_p + b_p x + c_p x^2)
+        or, if it is relative to the step D:    |D| exp(a_p + b_p x + c_p x^2), and exp(f_p) in addition unless it is pure
         white read noise:                       exp(d + e x)
         correlated read noise:                  exp(m), forgotten as exp(-n / tau) over n pulses
 
@@ -33,6 +38,8 @@ class NoiseModel:
         polarities: Polarities, each with its own accumulating noise.
         memory: True with correlated read noise.
         telegraph: True with random telegraph noise of depth N(m, exp(s)^2).
+        relative: True if accumulating noise is proportional to the step, as where strong pulses scatter more than weak ones.
+        pure: True if relative noise has no constant part, so that it never reverses a step.
 
     Example:
         >>> NoiseModel(("SET",)).names
@@ -42,11 +49,14 @@ class NoiseModel:
     polarities: tuple[str, ...]
     memory: bool = False
     telegraph: bool = False
+    relative: bool = False
+    pure: bool = False
 
     @property
     def names(self) -> tuple[str, ...]:
         """Names of the parameters, in their order."""
-        process = [f"{coefficient} {name}" for name in self.polarities for coefficient in POLYNOMIAL]
+        parts = (*RELATIVE, *(() if self.pure else POLYNOMIAL[:1])) if self.relative else POLYNOMIAL
+        process = [f"{coefficient} {name}" for name in self.polarities for coefficient in parts]
         memory = ("log correlated read", "log memory") if self.memory else ()
         return (*process, "log read", "its slope", *memory, *(("depth", "log depth deviation") if self.telegraph else ()))
 
@@ -60,7 +70,11 @@ class NoiseModel:
 
     def start(self, accumulating: float, read: float) -> Array:
         """Return initial parameters from two standard deviations."""
-        process = [np.log(max(accumulating, FLOOR)), 0.0, 0.0] * len(self.polarities)
+        absolute = np.log(max(accumulating, FLOOR))
+        parts = (
+            [np.log(START_RELATIVE), 0.0, 0.0, *([] if self.pure else [absolute])] if self.relative else [absolute, 0.0, 0.0]
+        )
+        process = parts * len(self.polarities)
         memory = [np.log(0.5 * read + FLOOR), np.log(5.0)] if self.memory else []
         telegraph = [0.0, np.log(5 * (accumulating + read))] if self.telegraph else []
         return np.array([*process, np.log(max(read, FLOOR)), 0.0, *memory, *telegraph])
@@ -76,17 +90,20 @@ class NoiseModel:
                 total = total - 0.5 * (value / 3.0) ** 2
             elif name == "log memory":
                 total = total - 0.5 * ((value - np.log(5.0)) / 2.0) ** 2
+            elif name.startswith("log relative"):
+                total = total - 0.5 * ((value - np.log(START_RELATIVE)) / 2.0) ** 2
             else:
                 total = total - 0.5 * ((value + 4.0) / 4.0) ** 2
         return total
 
-    def variances(self, parameters: Array, data: PulseData, reference: Array) -> Noise:
+    def variances(self, parameters: Array, data: PulseData, reference: Array, drift: Array | None = None) -> Noise:
         """Return the variances along the recordings for several sets of parameters.
 
         Args:
             parameters: Shape (sets, parameters).
             data: The recordings.
             reference: State x^ at each read, shape (reads, lanes).
+            drift: Change D of each step, shape (reads - 1, lanes); zero if omitted. Relative noise depends on it.
 
         Returns:
             Variances with sets * lanes lanes, set by set.
@@ -94,6 +111,8 @@ class NoiseModel:
         sets = parameters.clip(-30, 10)
         by_name = dict(zip(self.names, sets.T, strict=True))
         x = reference.clip(-6, 6)
+        change = np.zeros_like(data.pulses) if drift is None else np.abs(drift) / np.maximum(data.pulses, 1)
+        first = RELATIVE if self.relative else POLYNOMIAL
         process = []
         read = []
         decay = []
@@ -102,9 +121,13 @@ class NoiseModel:
             q = np.zeros_like(data.pulses)
             for name in self.polarities:
                 sign = 1 if name == SET else -1
-                base, slope, curvature = (value[f"{part} {name}"] for part in POLYNOMIAL)
+                base, slope, curvature = (value[f"{part} {name}"] for part in first)
                 log = base + slope * x[:-1] + curvature * x[:-1] ** 2
-                q = np.where(data.polarity == sign, np.exp(2 * log.clip(*LOG_BOUNDS)), q)
+                variance = np.exp(2 * log.clip(*LOG_BOUNDS))
+                if self.relative:
+                    constant = value.get(f"{POLYNOMIAL[0]} {name}", LOG_BOUNDS[0])
+                    variance = variance * change**2 + np.exp(2 * constant)
+                q = np.where(data.polarity == sign, variance, q)
             # Pauses are described by retention; here the state may change by any amount in them.
             process.append(q * data.pulses + np.where(data.pause > 0, 1.0, FLOOR**2))
             read.append(np.exp(2 * (value["log read"] + value["its slope"] * x).clip(*LOG_BOUNDS)) + FLOOR**2)

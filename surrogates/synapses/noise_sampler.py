@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from .noise import LOG_BOUNDS, POLYNOMIAL, NoiseModel
+from .noise import LOG_BOUNDS, POLYNOMIAL, RELATIVE, NoiseModel
 from .telegraph import TelegraphNoise
 
 
@@ -32,13 +33,49 @@ class NoiseSampler:
         """Return one parameter by name."""
         return float(self.parameters[self.model.names.index(name)])
 
-    def accumulating_deviation(self, x: Tensor, polarity: Tensor) -> Tensor:
-        """Return the standard deviation of the noise that one pulse adds at a state, shape of x."""
-        deviations = [self._polynomial(x, name) for name in self.model.polarities]
+    def accumulating_deviation(self, x: Tensor, polarity: Tensor, step: Tensor | None = None) -> Tensor:
+        """Return the standard deviation of the noise that one pulse adds at a state, shape of x.
+
+        Args:
+            x: States.
+            polarity: +1 or -1, shape of x.
+            step: Change by one pulse, shape of x; needed for relative noise.
+        """
+        deviations = [self._polynomial(x, name, step) for name in self.model.polarities]
         return deviations[0] if len(deviations) == 1 else torch.where(polarity > 0, deviations[0], deviations[1])
 
-    def _polynomial(self, x: Tensor, polarity: str) -> Tensor:
-        base, slope, curvature = (self.value(f"{part} {polarity}") for part in POLYNOMIAL)
+    def with_accumulating_noise(
+        self, x: Tensor, polarity: Tensor, change: Tensor, pulses: Tensor, normal: Tensor, monotonic: Sequence[str] = ()
+    ) -> Tensor:
+        """Return the change by some pulses including their noise; noise never reverses a step of monotonic polarities.
+
+        Args:
+            x: States, shape (devices...).
+            polarity: +1 or -1, shape of x or a single number.
+            change: Mean change by all pulses, shape of x.
+            pulses: Number of pulses, shape of x.
+            normal: Standard normal numbers, shape of x.
+            monotonic: Polarities whose steps never reverse.
+        """
+        if not self.model.relative:
+            return torch.addcmul(change, self.accumulating_deviation(x, polarity) * safe_sqrt(pulses), normal)
+        step = change.detach() / pulses.detach().clamp(min=1e-6)  # a pulse may be applied in part
+        noisy = torch.addcmul(change, self.accumulating_deviation(x, polarity, step) * safe_sqrt(pulses), normal)
+        if set(monotonic) != set(self.model.polarities):
+            return noisy
+        return torch.where(noisy * polarity < 0, torch.zeros_like(noisy), noisy)
+
+    def _polynomial(self, x: Tensor, polarity: str, step: Tensor | None) -> Tensor:
+        if not self.model.relative:
+            return self._exponential(x, polarity, POLYNOMIAL)
+        assert step is not None
+        relative = self._exponential(x, polarity, RELATIVE) * step.abs()
+        if self.model.pure:
+            return relative
+        return torch.hypot(relative, relative.new_tensor(math.exp(self.value(f"{POLYNOMIAL[0]} {polarity}"))))
+
+    def _exponential(self, x: Tensor, polarity: str, parts: Sequence[str]) -> Tensor:
+        base, slope, curvature = (self.value(f"{part} {polarity}") for part in parts)
         inside = x.clamp(*self.state_range)
         if not (slope or curvature):
             return inside.new_tensor(math.exp(min(max(base, LOG_BOUNDS[0]), LOG_BOUNDS[1])))

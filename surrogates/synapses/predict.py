@@ -121,8 +121,8 @@ def _estimate_latents(surrogate: SynapseSurrogate, data: PulseData, counts: npt.
     for _ in range(3):
         _predict_states(fit)
         if fit.telegraph is not None:
-            noise = fit.noise_model.variances(fit.noise[None], fit.data, fit.reference)
-            fit.filled, _ = most_likely_history(fit.steps(), noise, fit.data.pulses, fit.telegraph)
+            steps = fit.steps()
+            fit.filled, _ = most_likely_history(steps, fit.variances(steps), fit.data.pulses, fit.telegraph)
         fit.improve_latents(_ROUNDS)
     if surrogate.population is None:
         return fit.latents
@@ -142,7 +142,7 @@ def _predict_states(fit: StateFit) -> tuple[Array, Array, Array, Array]:
     chosen = [np.zeros_like(fit.data.reads) for _ in range(4)]
     for _ in range(_PASSES):
         steps = fit.steps()
-        noise = fit.noise_model.variances(fit.noise[None], fit.data, fit.reference)
+        noise = fit.variances(steps)
         noise = replace(noise, read=fit.noise_model.variances(fit.noise[None], fit.data, mean).read)
         if fit.telegraph is not None:
             prediction = filter_with_telegraph_noise(steps, noise, fit.data.pulses, fit.telegraph)

@@ -50,6 +50,7 @@ def synapse_report(
         sections=(
             Section("Recordings and free runs", figures=_run_figures(surrogate, evaluation)),
             Section("Drift and noise", figures=_drift_figures(surrogate, evaluation)),
+            _steps(surrogate, evaluation),
             _noise(surrogate),
             _configuration(surrogate),
             _provenance(surrogate, evaluation),
@@ -116,6 +117,14 @@ def _drift_figures(surrogate: SynapseSurrogate, evaluation: SynapseEvaluation) -
             "Correlation of one-step errors; within the grey band, 95 % of uncorrelated errors lie.",
         ),
     )
+
+
+def _steps(surrogate: SynapseSurrogate, evaluation: SynapseEvaluation) -> Section:
+    """Return what learning in a network depends on."""
+    scores = evaluation.step_scores
+    rows = [(name, minus(text)) for name, text in [*scores.rows(surrogate.unit), *scores.whole()]]
+    head = ("steps", "recorded / virtual devices")
+    return Section("Steps at the pulse of use", tables=(Table(rows, head=head),))
 
 
 def _noise(surrogate: SynapseSurrogate) -> Section:

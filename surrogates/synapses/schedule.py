@@ -10,8 +10,10 @@ import numpy as np
 
 from ...typing import Array, Progress
 from .config import SynapseConfig
+from .device_sizes import main_differences
 from .drift import Latents
 from .fit_checkpoint import FitCheckpoint
+from .growth import ROUNDS, grow
 from .initial_fit import initial_fit
 from .population import MIN_DEVICES
 from .pulse_data import PulseData
@@ -23,6 +25,8 @@ MAX_READS = 60_000
 MAX_READS_TWO_STARTS = 10_000
 #: Gain in log probability that telegraph noise must bring with its four parameters, and correlated noise with its two.
 MIN_GAIN_TELEGRAPH, MIN_GAIN_CORRELATED = 20.0, 5.0
+#: Gain in log posterior per polarity that a constant part of noise must bring where noise is relative to the step.
+MIN_GAIN_CONSTANT = 5.0
 #: Smallest number of captures for which telegraph noise is added.
 MIN_CAPTURES = 3
 
@@ -51,6 +55,8 @@ class Schedule:
         hidden = self.config.hidden or (((32, 32) if varied else (16, 16)) if reads > 5000 else (8,))
         iterations = self.config.iterations or (150 if varied else 40)
         fit = initial_fit(data, latents, tied=tied, hidden=hidden, memory=True, seed=self.config.seed, spread=spread)
+        if not tied:  # a device that is driven one way ends far from the end of another
+            fit.drift.limits = fit.path_range()
         self._follow_path(fit, 12 if latents.window or varied else 2, iterations)
         # Accumulating noise and read noise that lasts some pulses can explain the same reads, each with a drift of its own: two
         # optima. Few reads are fitted from both sides.
@@ -61,7 +67,10 @@ class Schedule:
             candidate.noise = noise
             self._improve(candidate, f"start {index + 1}", iterations)
             candidates.append(candidate)
-        return max(candidates, key=lambda candidate: candidate.posterior())
+        best = max(candidates, key=lambda candidate: candidate.posterior())
+        if self.config.shape is None and best.has_joint_latents:
+            best = grow(best, lambda trial, label: self._rounds(trial, label, ROUNDS, iterations, label), seed=self.config.seed)
+        return best
 
     def _follow_path(self, fit: StateFit, rounds: int, iterations: int) -> None:
         """Fit the drift while the noise is unknown: under little accumulating noise, which nearly is a fit of whole paths.
@@ -73,10 +82,19 @@ class Schedule:
         fit.noise = fit.noise_model.start(1e-3, 0.1)
         previous = fit.relinearise()
 
+        def follow_typical() -> float:
+            fit.improve_network(iterations, joint=False)
+            fit.latents = main_differences(fit, fit.latents.shape[1])
+            return fit.relinearise()
+
+        if fit.has_joint_latents:
+            self._step(fit, "typical drift", 0, 1, follow_typical, "initial drift")
+
         def follow() -> float:
             fit.improve_network(iterations)
             fit.improve_latents(5)
             fit.relinearise()
+            fit.improve_limits()
             loglik = float(fit.filtered().loglik.sum())
             fit.history.append({"following": loglik})
             return loglik
@@ -93,6 +111,8 @@ class Schedule:
         found = 0.0
         for attempt in (1, 2):
             self._rounds(fit, f"{label}, part {attempt}", 1, iterations, label)
+            if attempt == 1 and set(fit.drift.monotonic) == set(self.data.polarities) and self.data.inputs.names:
+                self.checkpoint.step(fit, label, "relative noise", lambda: _try_relative_noise(fit))
             found = self.checkpoint.step(fit, label, f"telegraph noise {attempt}", lambda: _try_telegraph_noise(fit))
         self._rounds(fit, label, self.config.rounds, iterations, label)
         if found:
@@ -110,6 +130,7 @@ class Schedule:
             fit.relinearise()
             fit.improve_noise(30)
             fit.improve_spread()
+            fit.improve_limits()
             loglik = fit.relinearise()
             fit.history.append({"loglik": loglik})
             return loglik
@@ -141,6 +162,8 @@ class Schedule:
                 full.reference[:, lane] = np.interp(np.arange(len(data.reads)), thinned, fit.reference[:, lane])
             for index in (1, 2):
                 self.checkpoint.step(full, label, f"all reads {index}", lambda: _improve_noise_of_all_reads(full))
+        if full.noise_model.relative:
+            self.checkpoint.step(full, label, "pure noise", lambda: _try_pure_noise(full))
         if full.noise_model.memory:
             self.checkpoint.step(full, label, "correlated noise", lambda: _drop_correlated_noise(full))
         return full
@@ -178,8 +201,12 @@ def _latents(data: PulseData, config: SynapseConfig) -> tuple[Latents, bool, flo
         The parameters, True if the centre is the first state, and the initial standard deviation of their prior.
     """
     both = len(data.polarities) == 2
+    if data.devices >= MIN_DEVICES and data.inputs.names and both:
+        # The spread depends on the pulse, and may change its sign with the state. Inputs of the network describe both.
+        return Latents((), False, 1 if config.shape is None else config.shape, window=False), False, 1.0
     if data.devices > 1:
-        return Latents(data.polarities, both, config.shape if data.devices >= MIN_DEVICES else 0), not both, 1.0
+        shape = 1 if config.shape is None else config.shape
+        return Latents(data.polarities, both, shape if data.devices >= MIN_DEVICES else 0), not both, 1.0
     if data.groups >= 5:
         # A cycle starts where the previous one ended, and may depend on it.
         return Latents(data.polarities, True, 0, window=False), False, 0.1
@@ -194,6 +221,37 @@ def _try_telegraph_noise(fit: StateFit) -> float:
     if before[3] is None and (gain < MIN_GAIN_TELEGRAPH or captures < MIN_CAPTURES):
         fit.noise_model, fit.noise, fit.filled, fit.telegraph = before
     return float(fit.telegraph is not None)
+
+
+def _try_relative_noise(fit: StateFit) -> float:
+    """Make accumulating noise proportional to the step if that is more likely; return 1 if it is, else 0."""
+    model, noise = fit.noise_model, fit.noise
+    fit.improve_noise(40)
+    before, best = float(fit.noise_loglik(fit.noise[None])[0]), fit.noise
+    fit.noise_model = replace(model, relative=True)
+    start = fit.noise_model.start(1e-3, 1.0)
+    known = dict(zip(model.names[len(model.polarities) * 3 :], best[len(model.polarities) * 3 :], strict=True))
+    names = fit.noise_model.names
+    process = len(names) - len(known)
+    fit.noise = np.concatenate([start[:process], list(known.values())])
+    fit.improve_noise(80)
+    if float(fit.noise_loglik(fit.noise[None])[0]) > before:
+        return 1.0
+    fit.noise_model, fit.noise = model, noise
+    return 0.0
+
+
+def _try_pure_noise(fit: StateFit) -> float:
+    """Remove the constant part of relative noise if the likelihood without it is nearly as large; return 1 if so, else 0."""
+    model, noise = fit.noise_model, fit.noise
+    before = float(fit.noise_loglik(noise[None])[0])
+    kept = [index for index, name in enumerate(model.names) if not name.startswith("log accumulating")]
+    fit.noise_model, fit.noise = replace(model, pure=True), noise[kept]
+    fit.improve_noise(80)
+    if float(fit.noise_loglik(fit.noise[None])[0]) > before - MIN_GAIN_CONSTANT * len(model.polarities):
+        return 1.0
+    fit.noise_model, fit.noise = model, noise
+    return 0.0
 
 
 def _drop_correlated_noise(fit: StateFit) -> None:

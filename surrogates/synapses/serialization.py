@@ -40,6 +40,10 @@ def pack(surrogate: SynapseSurrogate) -> tuple[Metadata, Tensors]:
         "seen": list(surrogate.state_range),
         "first": surrogate.first,
         "chunk": surrogate.chunk,
+        "use": {
+            "voltage": None if surrogate.voltage is None else list(surrogate.voltage),
+            "width": surrogate.width,
+        },
         "of_devices": surrogate.of_devices,
         "noisy": {"c2c": surrogate.with_noise, "rtn": surrogate.with_telegraph, "d2d": surrogate.with_spread},
         "scale": asdict(surrogate.scale),
@@ -49,11 +53,15 @@ def pack(surrogate: SynapseSurrogate) -> tuple[Metadata, Tensors]:
             "extra": drift.extra,
             "tied": drift.tied,
             "hidden": [layer.out_features for layer in drift.field.layers],
+            "monotonic": list(drift.monotonic),
+            "limits": None if drift.limits is None else list(drift.limits),
         },
         "noise": {
             "polarities": list(surrogate.noise_model.polarities),
             "memory": surrogate.noise_model.memory,
             "trap": surrogate.noise_model.telegraph,
+            "relative": surrogate.noise_model.relative,
+            "pure": surrogate.noise_model.pure,
         },
         "population": surrogate.population is not None,
         "trap": None if surrogate.telegraph is None else asdict(surrogate.telegraph),
@@ -69,6 +77,7 @@ def unpack(meta: Mapping[str, Any], tensors: Tensors) -> SynapseSurrogate:
     Raises:
         ValueError, KeyError, TypeError: the two contradict each other.
     """
+    meta = _migrated(meta)
     polarities = _polarities(meta["polarities"])
     low, high = _numbers(meta["seen"], "seen", 2)
     chunk = _number(meta["chunk"], "chunk")
@@ -102,6 +111,7 @@ def unpack(meta: Mapping[str, Any], tensors: Tensors) -> SynapseSurrogate:
         telegraph=telegraph,
         retention=retention,
         chunk=chunk,
+        **_pulse_of_use(meta["use"]),
         posterior_noise=shaped(tensors, "posterior_noise", (len(noise), len(noise))),
         posterior_weights=shaped(tensors, "posterior_weights", (linear, linear)),
         record=meta["record"],
@@ -140,11 +150,20 @@ def _drift(meta: Mapping[str, Any], tensors: Mapping[str, Tensor], polarities: S
     kappa = float(shaped(tensors, "drift.kappa", ()))
     if not kappa > 0:
         raise ValueError(f"kappa {kappa}")
-    return Drift(latents, len(inputs.names), kappa, tied=_flag(parts["tied"], "tied"), hidden=hidden)
+    monotonic, limits = tuple(parts["monotonic"]), parts["limits"]
+    if not set(monotonic) <= set(polarities) or len(set(monotonic)) != len(monotonic):
+        raise ValueError(f"monotonic polarities {monotonic!r} of {tuple(polarities)!r}")
+    if limits is not None:
+        low, high = limits = _numbers(limits, "limits", 2)
+        if not low < high:
+            raise ValueError(f"states limited to {low} .. {high}")
+    tied = _flag(parts["tied"], "tied")
+    return Drift(latents, len(inputs.names), kappa, tied=tied, hidden=hidden, monotonic=monotonic, limits=limits)
 
 
 def _noise(stored: Mapping[str, Any], tensors: Mapping[str, Tensor], polarities: Sequence[str]) -> tuple[NoiseModel, Tensor]:
-    model = NoiseModel(_polarities(stored["polarities"]), _flag(stored["memory"], "memory"), _flag(stored["trap"], "trap"))
+    kinds = {name: _flag(stored[name], name) for name in ("memory", "relative", "pure")}
+    model = NoiseModel(_polarities(stored["polarities"]), telegraph=_flag(stored["trap"], "trap"), **kinds)
     if model.polarities != tuple(polarities):
         raise ValueError("noise of other polarities than the pulses")
     noise = shaped(tensors, "noise", (len(model.names),))
@@ -173,6 +192,25 @@ def _population(tensors: Mapping[str, Tensor], size: int) -> Population:
     if not (bool((weights >= 0).all()) and abs(float(weights.sum()) - 1) < 1e-6):
         raise ValueError("population weights that are negative or do not add up to one")
     return Population(samples, weights)
+
+
+def _migrated(meta: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the metadata of a file of schema 1 as those of schema 2: every polarity may reverse, and nothing limits states."""
+    if meta["schema"] != 1:
+        return dict(meta)
+    return {
+        **meta,
+        "use": {"voltage": None, "width": None},
+        "drift": {**meta["drift"], "monotonic": [], "limits": None},
+        "noise": {**meta["noise"], "relative": False, "pure": False},
+    }
+
+
+def _pulse_of_use(stored: Mapping[str, Any]) -> dict[str, Any]:
+    voltage, width = stored["voltage"], stored["width"]
+    if width is not None and not _number(width, "width of use") > 0:
+        raise ValueError(f"a pulse of use {width} s wide")
+    return {"use_voltage": None if voltage is None else _pair(voltage, "voltage of use"), "use_width": width}
 
 
 def _scale(stored: Mapping[str, Any]) -> Scale:
@@ -239,4 +277,6 @@ def _flag(stored: Any, name: str) -> bool:
     return stored
 
 
-register(Kind(key=KEY, title="a surrogate of a memory device", cls=SynapseSurrogate, pack=pack, unpack=unpack))
+register(
+    Kind(key=KEY, title="a surrogate of a memory device", cls=SynapseSurrogate, pack=pack, unpack=unpack, schema=2, oldest=1)
+)

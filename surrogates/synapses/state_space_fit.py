@@ -23,7 +23,7 @@ from ...typing import Array
 from . import kalman
 from .drift import Drift
 from .flat_weights import as_tensor, assign, flat_gradient, flatten
-from .kalman import Filtered, Mask, Steps
+from .kalman import Filtered, Mask, Noise, Steps
 from .noise import NoiseModel
 from .pulse_data import PulseData
 from .telegraph import TelegraphNoise, estimate_rates
@@ -94,7 +94,12 @@ class StateFit:
     def filtered(self, steps: Steps | None = None) -> Filtered:
         """Run the filter with the present parameters."""
         steps = self.steps() if steps is None else steps
-        return kalman.run(steps, self.noise_model.variances(self.noise[None], self.data, self.reference))
+        return kalman.run(steps, self.variances(steps))
+
+    def variances(self, steps: Steps, parameters: Array | None = None) -> Noise:
+        """Return the variances along the steps, by default under the present noise parameters."""
+        sets = self.noise[None] if parameters is None else parameters
+        return self.noise_model.variances(sets, self.data, self.reference, steps.drift)
 
     def relinearise(self, passes: int = 2) -> float:
         """Move the reference to the filtered states and return the log likelihood; lanes that get worse keep theirs."""
@@ -112,39 +117,75 @@ class StateFit:
         self.reference = np.where(worse, previous, self.reference)
         return np.where(worse, before, result.loglik)
 
+    def path_range(self) -> tuple[float, float]:
+        """Return the smallest and largest state of the path."""
+        states = self.reference[self.data.seen]
+        return float(states.min()), float(states.max())
+
+    def improve_limits(self) -> None:
+        """Move the limits of the state, if there are any, to the ends of the path, which is closer to the truth than reads."""
+        if self.drift.limits is not None:
+            low, high = self.path_range()
+            if high > low:
+                self.drift.limits = (low, high)
+
     # --- the three blocks --------------------------------------------------------------------------------------------
 
-    def improve_network(self, iterations: int) -> None:
-        """Improve the weights of the network by L-BFGS at fixed reference and noise."""
+    def improve_network(self, iterations: int, *, joint: bool = True) -> None:
+        """Improve the weights of the network by L-BFGS at fixed reference and noise.
+
+        Latents that are inputs of the network have a meaning only together with its weights: they are improved with them
+        unless `joint` is False.
+        """
+        joint = joint and self.has_joint_latents
         steps = self.steps()
-        noise = self.noise_model.variances(self.noise[None], self.data, self.reference)
+        noise = self.variances(steps)
         weights = [p for p in self.drift.field.parameters() if p.requires_grad]
+        # Latents in units of their spread, shape (groups, latents), as a parameter that `assign` sets like a weight.
+        scaled = torch.nn.Parameter(as_tensor((self.latents - self.middle) / self.spread), requires_grad=joint)
+        searched = [*weights, scaled] if joint else weights
+        middle, spread = as_tensor(self.middle + np.zeros_like(self.spread)), as_tensor(self.spread)
         state, first = as_tensor(self.reference[:-1]), as_tensor(self.first())
-        lanes = as_tensor(self.latents[self.data.group]).expand(*state.shape, -1)
+        group = torch.from_numpy(self.data.group)
         first = first.expand(state.shape)
+        ridge = np.concatenate([np.full(weight.numel(), RIDGE if weight is not scaled else 1.0) for weight in searched])
 
         def loss(flat: Array) -> tuple[float, Array]:
-            assign(weights, flat)
-            for weight in weights:
+            assign(searched, flat)
+            for weight in searched:
                 weight.grad = None
+            lanes = (middle + spread * scaled)[group].expand(*state.shape, -1)
             drift = self.changes(state, lanes, first)
             trial = replace(steps, drift=drift.detach().numpy())
             result = kalman.run(trial, noise)
             drift.backward(as_tensor(-kalman.drift_gradient(trial, noise, result)))
-            gradient = np.concatenate([flat_gradient(weight) for weight in weights]) + RIDGE * flat
-            value = -float(result.loglik.sum()) + 0.5 * RIDGE * float(flat @ flat)
+            gradient = np.concatenate([flat_gradient(weight) for weight in searched]) + ridge * flat
+            value = -float(result.loglik.sum()) + 0.5 * float(ridge @ flat**2)
             return value, gradient
 
-        start = flatten(weights)
+        start = flatten(searched)
         optimum = minimize(loss, start, jac=True, method="L-BFGS-B", options=_options(loss, start, iterations))
-        assign(weights, start)  # the search has left the weights of its last trial
-        reference, before = self.reference, self._penalised_loglik()
-        # The loss above linearises the drift; far from its path, the likelihood itself may not have improved.
-        for share in (1.0, 0.5, 0.2, 0.05, 0.0):
-            assign(weights, start + share * (optimum.x - start))
+        reference, latents = self.reference, self.latents
+
+        def move(share: float) -> float:
+            """Move a share of the way to the optimum, and return the penalised likelihood there."""
+            assign(searched, start + share * (optimum.x - start))
+            if joint:
+                self.latents = self.middle + self.spread * scaled.detach().numpy() if share else latents
             self.reference = reference
-            if share == 0.0 or self._penalised_loglik() > before:
-                break
+            return self._penalised_loglik() - (float(self._penalty(self.latents).sum()) if joint else 0.0)
+
+        before = move(0.0)
+        # The loss above linearises the drift; far from its path, the likelihood itself may not have improved.
+        for share in (1.0, 0.5, 0.2, 0.05):
+            if move(share) > before:
+                return
+        move(0.0)
+
+    @property
+    def has_joint_latents(self) -> bool:
+        """True if all latents are inputs of the network."""
+        return 0 < self.drift.latents.shape == len(self.drift.latents.names)
 
     def posterior(self) -> float:
         """Return the log posterior of drift and noise, including the history of the trap."""
@@ -174,7 +215,7 @@ class StateFit:
         steps = self.steps()
         objective = self._group_loglik(steps)
         for _ in range(rounds):
-            noise = self.noise_model.variances(self.noise[None], self.data, self.reference)
+            noise = self.variances(steps)
             matrix, vector = kalman.information(steps, noise, kalman.run(steps, noise), self.latent_columns())
             precision, gradient = np.zeros((groups, size, size)), np.zeros((groups, size))
             np.add.at(precision, self.data.group, matrix)
@@ -259,7 +300,7 @@ class StateFit:
         """Return the log posterior of several sets of noise parameters at a fixed drift, shape (sets,)."""
         steps = self.steps() if steps is None else steps
         sets = len(parameters)
-        noise = self.noise_model.variances(parameters, self.data, self.reference)
+        noise = self.variances(steps, parameters)
         result = kalman.run(steps.tiled(sets), noise)
         return np.asarray(result.loglik.reshape(sets, -1).sum(1) + self.noise_model.prior(parameters))
 
@@ -288,7 +329,7 @@ class StateFit:
             self.noise_model = replace(self.noise_model, telegraph=True)
             self.noise = np.append(self.noise, [0.0, np.log(depth_deviation)])
             self.telegraph = TelegraphNoise(1e-3, 2e-3, 0.0, depth_deviation)
-        noise = self.noise_model.variances(self.noise[None], self.data, self.reference)
+        noise = self.variances(steps)
         telegraph = replace(self.telegraph, depth=float(self.noise[-2]), depth_deviation=float(np.exp(self.noise[-1])))
         self.filled, log_probability = most_likely_history(steps, noise, self.data.pulses, telegraph)
         fill, leave = estimate_rates(self.filled, self.data.seen, self.data.pulses)

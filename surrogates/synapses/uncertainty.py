@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -13,7 +15,13 @@ SAMPLES = 4000
 
 
 def noise_intervals(
-    model: NoiseModel, noise: Tensor, covariance: Tensor, unit: float, *, seed: int = 0
+    model: NoiseModel,
+    noise: Tensor,
+    covariance: Tensor,
+    unit: float,
+    *,
+    steps: Mapping[str, float] | None = None,
+    seed: int = 0,
 ) -> dict[str, tuple[float, float, float]]:
     """Return each kind of noise with its 95 % credible interval.
 
@@ -25,6 +33,7 @@ def noise_intervals(
         noise: Its parameters, shape (parameters,).
         covariance: Their posterior covariance, shape (parameters, parameters).
         unit: Standard deviation of the state in the unit of the result.
+        steps: Size of the step of one pulse at the middle of the range, by polarity; needed where noise is relative to it.
         seed: Seed of the samples.
 
     Returns:
@@ -41,7 +50,13 @@ def noise_intervals(
         deviations["correlated"] = by_name["log correlated read"].exp()
         fresh = deviations["correlated"] ** 2 * (1 - torch.exp(-2 / by_name["log memory"].exp()))
     for name in model.polarities:
-        deviations[f"accumulating {name}"] = by_name[f"log accumulating {name}"].exp()
+        zero = torch.zeros(len(sampled), dtype=torch.float64)
+        constant = zero if model.pure else by_name[f"log accumulating {name}"].exp()
+        relative = zero
+        if model.relative:
+            assert steps is not None
+            relative = by_name[f"log relative {name}"].exp() * abs(steps[name])
+        deviations[f"accumulating {name}"] = torch.hypot(constant, relative)
         deviations[f"per pulse {name}"] = (deviations[f"accumulating {name}"] ** 2 + fresh).sqrt()
     intervals = {}
     for name, values in deviations.items():

@@ -38,7 +38,8 @@ def model_card(name: str) -> dict[str, Any]:
 
     Returns:
         "name", "kind" ("synapse" or "surrogate"), "summary", "fitted_on", "domain" (ranges in SI), "units", "scores" (on
-        devices or drives that the fit has not seen), "assessment" ("close", or "loose" with the reasons), "licence", "seed",
+        devices or drives that the fit has not seen), for a synapse perhaps "steps" (at the pulse of use, recorded or of the
+        device beside those of the surrogate), "assessment" ("close", or "loose" with the reasons), "licence", "seed",
         "version", "generator", and "quick" (true if a small fit replaces the full one).
 
     Raises:
@@ -70,7 +71,7 @@ def path(name: str) -> Path:
 def open(name: str) -> Any:  # noqa: A001 - called as zoo.open("macrospin")
     """Return a shipped surrogate, a `Surrogate` or a `SynapseSurrogate`.
 
-    A synapse is driven with the pulse of the device that it was fitted on, as its model card gives it.
+    A synapse is driven with the pulse of use of the device that it was fitted on, which its file contains.
 
     Args:
         name: One of `available()`.
@@ -83,13 +84,7 @@ def open(name: str) -> Any:  # noqa: A001 - called as zoo.open("macrospin")
         >>> zoo.open("tio2-nili").polarities
         ('SET', 'RESET')
     """
-    surrogate = artifacts.load(path(name))
-    if isinstance(surrogate, SynapseSurrogate):
-        pulse = model_card(name)["fitted_on"]["settings"]
-        if None not in (surrogate.voltage, surrogate.width, pulse.get("voltage"), pulse.get("width")):
-            # The default of the file is a typical pulse of the fit, with another ratio of SET to RESET.
-            surrogate.voltage, surrogate.width = tuple(pulse["voltage"]), float(pulse["width"])
-    return surrogate
+    return artifacts.load(path(name))
 
 
 def open_synapse(name: str | Path) -> SynapseSurrogate:

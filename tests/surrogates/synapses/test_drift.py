@@ -228,3 +228,48 @@ def test_extreme_inputs_give_finite_rates_and_gradients(dtype):
     assert bool(torch.isfinite(rate).all())
     assert all(bool(torch.isfinite(g).all()) for g in torch.autograd.grad(rate.sum(), [x, voltage, latents]))
     assert float(rate.detach().abs().max()) <= 0.05 * math.exp(6) * math.sinh(20) * 1.001
+
+
+# --- polarities that never reverse, and limits -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("monotonic", [("SET",), ("RESET",), BOTH])
+def test_monotonic_polarities_never_reverse(monotonic):
+    """The others do, with these weights."""
+    model = drift(amplitude=6.0)
+    model.monotonic = monotonic
+    x, polarity, extra, latents, first = sample(2000)
+    steps = model(x, polarity, extra, latents, first) * polarity
+    for name, sign in (("SET", 1.0), ("RESET", -1.0)):
+        assert bool((steps[polarity == sign] > 0).all()) == (name in monotonic)
+
+
+def test_large_steps_do_not_depend_on_the_form():
+    """2 sinh(N) = exp(N) for large N."""
+    model = drift(amplitude=20.0)
+    x, polarity, extra, latents, first = sample(2000)
+    either = model(x, polarity, extra, latents, first)
+    model.monotonic = BOTH
+    one_way = model(x, polarity, extra, latents, first)
+    along = (either * polarity > 0) & (one_way.abs() > 50 * model.kappa) & (polarity > 0)
+    assert along.sum() > 20
+    torch.testing.assert_close(2 * either[along], one_way[along], rtol=1e-3, atol=0)
+
+
+@pytest.mark.parametrize("pulses", [1.0, 7.0])
+def test_steps_end_at_the_limits(pulses):
+    model = drift(amplitude=6.0)
+    model.limits = (-1.0, 1.5)
+    x, polarity, extra, latents, first = sample(2000)
+    count = torch.full_like(x, pulses)
+    after = x + model.change(x, count, polarity, extra, latents, first)
+    inside = (x >= -1.0) & (x <= 1.5)
+    assert float(after[inside].detach().min()) == pytest.approx(-1.0)
+    assert float(after[inside].detach().max()) == pytest.approx(1.5)
+    # From beyond, a state may return but not go on.
+    assert bool((after[x > 1.5] <= x[x > 1.5]).all())
+    assert bool((after[x < -1.0] >= x[x < -1.0]).all())
+    model.limits = None
+    free = x + model.change(x, count, polarity, extra, latents, first)
+    if pulses == 1.0:
+        torch.testing.assert_close(after[inside], free[inside].clamp(-1.0, 1.5), rtol=0, atol=1e-12)

@@ -556,3 +556,57 @@ def test_the_description_lists_what_is_not_known():
     many = many_devices(record={"devices": 40}).describe()
     assert "population: posteriors of 40 devices" in many
     assert f"filled {TELEGRAPH.occupancy:.0%} of the time" in many
+
+
+# --- relative noise --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("pure", [False, True])
+@pytest.mark.parametrize("pulses", [1.0, 9.0])
+def test_relative_noise_is_proportional_to_the_step(pure, pulses):
+    """Its variance is that of independent pulses: n (r D)^2 plus n c^2; five standard errors of 20 000 devices."""
+    count, relative, constant = 20_000, 0.2, 0.004
+    drift = relaxing(Latents((), False, 0, window=False))
+    model = NoiseModel(BOTH, relative=True, pure=pure)
+    values = {"log relative SET": math.log(relative), "log relative RESET": math.log(0.1), "log read": -9.0}
+    values |= {f"log accumulating {name}": math.log(constant) for name in BOTH}
+    synapse = build(drift, chunk=9.0)
+    synapse.noise_model = model
+    synapse.noise = torch.tensor([values.get(name, 0.0) for name in model.names], dtype=torch.float64)
+    synapse.posterior_noise = 1e-4 * torch.eye(len(model.names), dtype=torch.float64)
+    state = synapse.initial((count,), dtype=torch.float64)
+    given = Pulses(torch.full((count,), pulses))
+    mean = float(synapse.program(state, given)["state"][0])
+    after = synapse.program(state, given, generator=seeded())["state"]
+    expected = math.sqrt(pulses * (relative * mean / pulses) ** 2 + (0.0 if pure else pulses * constant**2))
+    assert float(after.std()) == pytest.approx(expected, rel=5 / math.sqrt(2 * count))
+    assert abs(float(after.mean()) - mean) < 5 * expected / math.sqrt(count)
+    value, low, high = synapse.uncertainty()["accumulating SET"]
+    single = float(synapse.program(state, Pulses(torch.ones(count)))["state"][0])
+    assert value == pytest.approx(0.25 * math.hypot(relative * single, 0.0 if pure else constant))
+    assert low <= value <= high
+
+
+def test_relative_noise_never_reverses_a_monotonic_device():
+    """Noise of twice the step reverses three in ten pulses, unless the device never reverses."""
+    drift = relaxing(Latents((), False, 0, window=False))
+    synapse = build(drift)
+    synapse.noise_model = NoiseModel(BOTH, relative=True, pure=True)
+    synapse.noise = torch.tensor([math.log(2.0) if "relative" in name else 0.0 for name in synapse.noise_model.names])
+    state = synapse.initial((1000,), dtype=torch.float64)
+    for monotonic in ((), BOTH):
+        drift.monotonic = monotonic
+        for sign in (1.0, -1.0):
+            after = synapse.program(state, Pulses(torch.full((1000,), sign)), generator=seeded())["state"]
+            assert bool((after * sign < 0).any()) == (not monotonic)
+
+
+def test_states_stay_within_the_limits():
+    drift = relaxing(Latents((), False, 0, window=False), rate=5.0)
+    synapse = build(drift, noise={"log accumulating SET": math.log(3.0)}, state_range=(-0.4, 0.7))
+    drift.limits = (-0.4, 0.7)
+    state = synapse.initial((500,), dtype=torch.float64)
+    after = synapse.program(state, Pulses(torch.full((500,), 3.0)), generator=seeded())
+    assert float(after["state"].min()) >= -0.4
+    assert float(after["state"].max()) == 0.7
+    assert bool(synapse.saturated(after).any())

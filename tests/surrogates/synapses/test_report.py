@@ -95,6 +95,20 @@ def test_scores_on_simulated_recordings_are_good(make_synapse):
     assert all(np.isfinite(interval).all() for interval in found.intervals)
 
 
+def test_coverage_counts_more_recordings_than_are_shown(make_synapse):
+    """One recording that is unlike the others, the first, does not decide; it is named."""
+    synapse = make_synapse(spread=False, telegraph=False)
+    traces = list(recorded(synapse, devices=12))
+    reads = traces[0].output["conductance"].copy()
+    reads[1:] += 3 * (synapse.high - synapse.low)
+    traces[0] = replace(traces[0], output={"conductance": reads})
+    found = evaluate_synapse(synapse, TraceSet(traces))
+    assert (len(found.shown), len(found.intervals), found.runs) == (3, 3, 10)
+    assert found.worst == (0.0, 0)
+    assert found.coverage > 0.7
+    assert any(remark.text.startswith("Recording 0 is unlike the others") for remark in assess(synapse, found).remarks)
+
+
 @pytest.mark.parametrize(("error", "grade"), [(0.001, GOOD), (0.2, BAD)])
 def test_wrong_noise_is_a_note_where_free_runs_are_accurate(make_synapse, error, grade):
     """Of recordings without noise, what is left are the errors of the drift: correlated, but of no size."""
@@ -119,7 +133,8 @@ def test_too_little_noise_is_reported(make_synapse):
     found = assess(synapse, traces)
     assert any(remark.grade == BAD and "too small" in remark.text for remark in found.remarks)
     assert found.grade == BAD
-    assert found.sentences == [found.headline, *(remark.text for remark in found.remarks)]
+    assert found.sentences == [found.headline, *(remark.sentence for remark in found.remarks)]
+    assert all(remark.remedy for remark in found.remarks if remark.grade >= CARE)
 
 
 @pytest.mark.parametrize(

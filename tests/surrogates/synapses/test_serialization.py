@@ -14,6 +14,7 @@ from spinode import artifact, load
 from spinode.contracts.synapse import Pulses
 from spinode.errors import ConfigError, FileFormatError
 from spinode.surrogates.artifacts import save
+from spinode.surrogates.synapses.noise import NoiseModel
 from spinode.surrogates.synapses.serialization import KEY
 from spinode.testing import SynapseContract
 
@@ -243,9 +244,52 @@ def test_nan_and_infinite_numbers_are_refused(path):
 
 def test_a_newer_schema_requires_an_upgrade(path):
     meta, tensors = read_parts(path)
-    write_parts(path, meta | {"schema": 2}, tensors)
+    write_parts(path, meta | {"schema": 3}, tensors)
     with pytest.raises(FileFormatError, match="upgrade"):
         load(path)
+
+
+def test_files_of_schema_1_load_as_the_model_that_they_were(make_synapse, path):
+    """Their states go on for a quarter of the range beyond it, their steps may reverse, their pulse of use is the median."""
+    meta, tensors = read_parts(path)
+    old = {key: value for key, value in meta.items() if key != "use"} | {"schema": 1}
+    old["drift"] = {key: value for key, value in meta["drift"].items() if key not in ("monotonic", "limits")}
+    old["noise"] = {key: value for key, value in meta["noise"].items() if key not in ("relative", "pure")}
+    write_parts(path, old, tensors)
+    loaded, original = load(path), make_synapse()
+    assert (loaded.drift.monotonic, loaded.drift.limits, loaded.voltage) == ((), None, (1.1, 1.2))
+    assert torch.equal(simulated(loaded), simulated(original))
+    write_parts(path, old | {"schema": 0}, tensors)
+    with pytest.raises(FileFormatError, match=r"expected 1 \.\. 2"):
+        load(path)
+
+
+def test_the_pulse_of_use_is_loaded(make_synapse, path):
+    synapse = make_synapse()
+    synapse.voltage, synapse.width = (0.9, 1.3), 2e-6
+    save(synapse, path)
+    loaded = load(path)
+    assert (loaded.voltage, loaded.width) == ((0.9, 1.3), 2e-6)
+    count = torch.ones(4)
+    explicit = loaded.program(loaded.initial((4,)), Pulses(count, voltage=0.9))
+    torch.testing.assert_close(loaded.program(loaded.initial((4,)), Pulses(count))["state"], explicit["state"], rtol=0, atol=0)
+
+
+def test_monotonic_drift_limits_and_relative_noise_are_restored(make_synapse, path):
+    synapse = make_synapse(telegraph=False, memory=False)
+    synapse.drift.monotonic, synapse.drift.limits = ("SET", "RESET"), (-2.0, 2.0)
+    synapse.noise_model = NoiseModel(("SET", "RESET"), relative=True, pure=True)
+    synapse.noise = torch.full((len(synapse.noise_model.names),), -2.0, dtype=torch.float64)
+    synapse.posterior_noise = torch.zeros(len(synapse.noise), len(synapse.noise), dtype=torch.float64)
+    save(synapse, path)
+    loaded = load(path)
+    assert (loaded.drift.monotonic, loaded.drift.limits) == (synapse.drift.monotonic, synapse.drift.limits)
+    assert loaded.noise_model == synapse.noise_model
+    meta, tensors = read_parts(path)
+    for damaged in ({"monotonic": ["UP"]}, {"limits": [2.0, -2.0]}, {"limits": [1.0]}):
+        write_parts(path, meta | {"drift": meta["drift"] | damaged}, tensors)
+        with pytest.raises(FileFormatError, match="damaged"):
+            load(path)
 
 
 def test_other_kinds_of_files_are_refused(path, tmp_path):

@@ -80,7 +80,7 @@ def test_open_sets_the_pulse_of_the_card():
     assert (synapse.voltage, synapse.width) == (tuple(settings["voltage"]), settings["width"])
     assert (synapse.voltage, synapse.width) == ((1.2, 1.2), 1e-4)
     stored = spinode.load(zoo.path("tio2-nili"))
-    assert stored.voltage != synapse.voltage
+    assert (stored.voltage, stored.width) == (synapse.voltage, synapse.width)
     assert open_synapse("tio2-nili").voltage == synapse.voltage
 
 
