@@ -125,7 +125,7 @@ def test_one_device_gives_no_device_to_device_spread(one_device):
     assert surrogate.record["reads"] == 1001
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_noise_is_within_its_stated_intervals():
     """95 % intervals contain the true value in eight of ten recordings or more (fewer by chance: 1 in 80)."""
     inside = {"read": 0, "accumulating SET": 0, "accumulating RESET": 0}
@@ -165,6 +165,7 @@ def many():
     return np.log(drawn), fit_synapse(traces, LINEAR, shape=0)
 
 
+@pytest.mark.xdist_group("many devices")
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["log rate SET", "log rate RESET"])
 def test_the_spread_of_rates_is_recovered(many, name):
@@ -176,6 +177,7 @@ def test_the_spread_of_rates_is_recovered(many, name):
     assert abs(float(surrogate.population.deviation[column]) - 0.3) < 3 * max(resampled.std(), 0.3 / np.sqrt(80))
 
 
+@pytest.mark.xdist_group("many devices")
 @pytest.mark.slow
 def test_the_rates_of_each_device_are_recovered(many):
     """Posterior means are correlated with the true rates."""
@@ -187,6 +189,7 @@ def test_the_rates_of_each_device_are_recovered(many):
         assert np.corrcoef(found, true)[0, 1] > 0.8
 
 
+@pytest.mark.xdist_group("many devices")
 @pytest.mark.slow
 def test_many_devices_give_a_population(many):
     _, surrogate = many
