@@ -21,6 +21,7 @@ from .embedding import BLOCK_FLOOR
 from .member import median_of_members
 from .model import SurrogateModel
 from .output_map import apply_limits, possible_signs, with_signs
+from .ports import check_unit
 from .predicted_spread import distances
 
 #: Samples from which an initial state is estimated. The derivative at the edge of a recording is inaccurate; a run through a
@@ -96,6 +97,8 @@ def run_along(surrogate: SurrogateModel, trace: Trace, *, from_rest: bool = Fals
             drive, starts, trace.parameters, interpolation, solver, per_member=True
         )
     escaped = (states.abs() >= STATE_LIMIT).any(-1).any(0)
+    # A start that is estimated from noisy samples may lie beyond the limit, from where the run comes back at once.
+    diverged = bool(escaped[len(escaped) // 50 :].any())
     time = torch.as_tensor(np.array(trace.time))
     inputs = surrogate.assemble_inputs(drive, trace.parameters, interpolation)[0]
     points = torch.cat([median_of_members(states), surrogate.scales.drive(inputs)], -1)
@@ -105,7 +108,7 @@ def run_along(surrogate: SurrogateModel, trace: Trace, *, from_rest: bool = Fals
         members=outputs,
         spread=predicted_spread(surrogate, outputs, points, other_drive=has_other_drive(surrogate, trace)),
         outside=outside | escaped,
-        diverged_at=float(time[int(escaped.nonzero()[0])]) if bool(escaped.any()) else None,
+        diverged_at=float(time[int(escaped.nonzero()[0])]) if diverged else None,
         points=points,
     )
 
@@ -255,6 +258,8 @@ def _columns(surrogate: SurrogateModel, trace: Trace, role: str) -> Tensor:
             f"the trace has no {role} {missing[0]!r}; its {role} channels are: {', '.join(channels) or 'none'}. "
             "Name the channel that takes its place."
         )
+    for name in names:
+        check_unit(name, trace.units.get(name), name, surrogate.ports.units.get(name))
     columns = [np.array(channels[name]) for name in names]
     return torch.as_tensor(np.stack(columns, -1) if columns else np.zeros((len(trace), 0)))
 

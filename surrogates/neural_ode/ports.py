@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from ...errors import TraceError
+
 
 @dataclass(frozen=True)
 class Ports:
@@ -31,3 +33,16 @@ class Ports:
     def inputs(self) -> tuple[str, ...]:
         """Drives, then parameters: the order in which the vector field sees them."""
         return (*self.drive, *self.parameters)
+
+
+def check_unit(name: str, unit: str | None, own_name: str, own_unit: str | None) -> None:
+    """Refuse a channel whose unit is not that of the port; one without a unit is assumed to be in it.
+
+    Raises:
+        TraceError: the units differ.
+    """
+    if unit and own_unit and unit != own_unit:
+        raise TraceError(
+            f"{name!r} is in {unit}, the surrogate's {own_name!r} is in {own_unit}; convert it, or read the file with "
+            f"units={{{name!r}: '{own_unit}'}} if its header is wrong."
+        )

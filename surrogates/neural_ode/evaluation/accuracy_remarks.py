@@ -21,6 +21,9 @@ HORIZON_ERROR = 0.05
 #: Error over that of the linear baseline above which a network is hardly, or not at all, worth its complexity.
 WEAK_GAIN, NO_GAIN = 0.5, 1.0
 
+#: Error of a saved linear model over that of the linear baseline above which the baseline is clearly better.
+CLEARLY_BETTER = 1.5
+
 
 def change_remarks(surrogate: Surrogate, evaluation: Evaluation) -> Iterator[Remark]:
     """Report a change of the device during the recording."""
@@ -58,10 +61,15 @@ def divergence_remarks(surrogate: Surrogate, evaluation: Evaluation) -> Iterator
     if at is None:
         return
     after = time_of(evaluation, at - float(evaluation.trace.time[0]))
+    escaped = evaluation.run.diverged_at is not None and at == evaluation.run.diverged_at
+    what = (
+        "its state leaves the range of the fit by orders of magnitude"
+        if escaped
+        else "from there on the error exceeds the standard deviation of the recording"
+    )
     yield Remark(
         BAD,
-        f"The free run diverges at t = {time_of(evaluation, at)}, {after} after its start: from there on the error exceeds the "
-        "standard deviation of the recording.",
+        f"The free run diverges at t = {time_of(evaluation, at)}, {after} after its start: {what}.",
         f"the run diverges after {after}",
         after_change=True,
         remedy=better_fit(surrogate.record),
@@ -139,7 +147,9 @@ def describe_error(error: ModelError) -> str:
 
 
 def horizon_remarks(surrogate: Surrogate, evaluation: Evaluation) -> Iterator[Remark]:
-    """Report how long the free run stays accurate."""
+    """Report how long the free run stays accurate; nothing if the recording is noise alone."""
+    if is_noise_alone(evaluation):
+        return
     horizon = accurate_horizon(evaluation, HORIZON_ERROR)
     limit = percent(HORIZON_ERROR) + (" (without the noise)" if evaluation.noise_floor > CLEAN else "")
     if horizon is None:
@@ -181,8 +191,19 @@ def baseline_remarks(surrogate: Surrogate, evaluation: Evaluation) -> Iterator[R
     own = evaluation.corrected_nrmse
     ratio = own / max(linear, 1e-300)
     within = own <= CLOSE or (evaluation.model_error is not None and evaluation.model_error.low <= linear)
-    comparison = f"a linear ARX model fitted to the same data reaches NRMSE {score(linear)}"
-    if is_linear(surrogate):
+    reached = f"NRMSE {score(linear)}" if linear > 0 else "the noise of the recording"
+    comparison = f"a linear ARX model fitted to the same data reaches {reached}"
+    if is_noise_alone(evaluation):
+        return
+    if is_linear(surrogate) and ratio > CLEARLY_BETTER and own > CLOSE and not within:
+        yield Remark(
+            CARE,
+            f"The saved linear model ({score(own)}) is not the best one: {comparison}.",
+            f"a linear ARX model is better ({reached})",
+            after_change=True,
+            remedy=better_fit(surrogate.record),
+        )
+    elif is_linear(surrogate):
         yield Remark(NOTE, f"For comparison with the saved linear model ({score(own)}), {comparison}.")
     elif ratio > WEAK_GAIN and own <= CLOSE:
         # Both are accurate: the device is linear here, which is no reason to doubt either.

@@ -23,7 +23,7 @@ from .accuracy_remarks import (
 from .evaluate import Evaluation
 from .noise_correction import without_noise
 from .scores import restart_disagreement
-from .structure_remarks import assess_structure, is_linear, linear_remarks, structure_remarks
+from .structure_remarks import assess_structure, fit_remarks, is_linear, structure_remarks
 from .validity_remarks import (
     AGREEMENT,
     agreement_remarks,
@@ -95,7 +95,7 @@ def assess_fit(surrogate: Surrogate) -> tuple[Remark, ...]:
         >>> any("probe drive" in remark.text for remark in remarks)
         True
     """
-    return (assess_structure(surrogate), *linear_remarks(surrogate), *agreement_remarks(surrogate))
+    return (assess_structure(surrogate), *fit_remarks(surrogate), *agreement_remarks(surrogate))
 
 
 def _headline(surrogate: Surrogate, evaluation: Evaluation, grade: int, remarks: Sequence[Remark]) -> str:

@@ -16,6 +16,7 @@ from ....traces.usable import check_usable
 from ....typing import Array
 from ....units import readable
 from ..model import SurrogateModel
+from ..ports import check_unit
 
 #: Minimum samples, on the grid of the surrogate, of a recording that is scored.
 MIN_SAMPLES = 50
@@ -62,21 +63,12 @@ def match_channels(surrogate: SurrogateModel, trace: Trace, drive: Sequence[str]
                     f"the recording has no channel {name!r} for the {role} {own_name!r}; its channels are: "
                     f"{', '.join(available) or 'none'}. Name the channel to use instead with --{role} / {role}=."
                 )
-            _check_unit(name, trace.units.get(name), own_name, ports.units.get(own_name))
+            check_unit(name, trace.units.get(name), own_name, ports.units.get(own_name))
             matched[role][own_name] = available[name]
             units[own_name] = ports.units.get(own_name, "")
             if name in trace.interpolation:
                 interpolation[own_name] = trace.interpolation[name]
     return replace(trace, drive=matched["drive"], output=matched["output"], units=units, interpolation=interpolation)
-
-
-def _check_unit(name: str, unit: str | None, own_name: str, own_unit: str | None) -> None:
-    # A channel without a unit is assumed to be in that of the surrogate.
-    if unit and own_unit and unit != own_unit:
-        raise TraceError(
-            f"{name!r} is in {unit}, the surrogate's {own_name!r} is in {own_unit}; convert it, or read the file with "
-            f"units={{{name!r}: '{own_unit}'}} if its header is wrong."
-        )
 
 
 def resample_for_surrogate(surrogate: SurrogateModel, trace: Trace) -> tuple[Trace, list[str]]:

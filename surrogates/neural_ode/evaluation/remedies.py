@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+OTHER_RECORDING = "Score another recording: spinode evaluate SURROGATE TABLE."
 MORE_DATA = "Record more data of this kind and fit them together: spinode fit OLD NEW --save FILE."
 OTHER_FIT = "Fit this recording: spinode fit TABLE --save FILE."
 COVERING_FIT = "Fit a recording that covers it, too: spinode fit OLD NEW --save FILE."

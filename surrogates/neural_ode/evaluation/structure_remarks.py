@@ -7,18 +7,24 @@ from typing import Any
 
 import numpy as np
 
-from ....reporting.remarks import CARE, GOOD, NOTE, Remark
+from ....reporting.remarks import BAD, CARE, GOOD, NOTE, Remark
 from ..surrogate import Surrogate
 from .evaluate import Evaluation
 from .noise_correction import without_noise
-from .remedies import better_fit
+from .remedies import MORE_DATA, better_fit
 from .scores import noise_share_of_fit, validation_nrmse, worst_nrmse
 from .short_runs import short_run_steps
-from .wording import ROUGH, percent, score
+from .wording import NOISE_ALONE, ROUGH, percent, score
 
 #: Error of short free runs over the change of the output during them, above which the state does not determine the next
 #: samples; a sufficient state is at 0.01 .. 0.1.
 MAX_SHORT_RUN_ERROR = 0.3
+
+#: Error beyond the noise above which a fit predicts hardly anything: its validation error, the mean value alone has 1.
+POOR = 0.7
+
+#: Error of a run with the drive shifted in time over that with the drive as it was, below which the output does not follow it.
+MIN_DRIVE_EFFECT = 1.05
 
 #: Validation error over that of another structure above which the chosen one is not the best.
 CLEARLY_WORSE = 1.1
@@ -69,12 +75,39 @@ def structure_remarks(surrogate: Surrogate, evaluation: Evaluation) -> Iterator[
         )
     else:
         yield assess_structure(surrogate)
-    yield from linear_remarks(surrogate)
+    yield from fit_remarks(surrogate)
 
 
-def linear_remarks(surrogate: Surrogate) -> Iterator[Remark]:
-    """Report that the saved model is linear."""
-    if is_linear(surrogate):
+def fit_remarks(surrogate: Surrogate) -> Iterator[Remark]:
+    """Report a model that is linear, that predicts hardly anything, or to which its drive means nothing."""
+    error, noise = validation_nrmse(surrogate.record), noise_share_of_fit(surrogate)
+    poor = error is not None and without_noise(error, noise) > POOR
+    if poor and noise >= NOISE_ALONE:
+        yield Remark(
+            BAD,
+            "The fitted recording cannot be distinguished from noise: there is nothing that a model could predict.",
+            "the fitted recording contains nothing but noise",
+            remedy=MORE_DATA,
+        )
+    elif poor and error is not None:
+        yield Remark(
+            BAD,
+            f"The fit predicts hardly anything of the part that was kept from it: validation NRMSE {score(error)}, where the "
+            "mean value alone has 1.",
+            "it hardly predicts its own validation data",
+            remedy=better_fit(surrogate.record),
+        )
+    ratio = surrogate.record.get("drive_effect")
+    if isinstance(ratio, float) and ratio < MIN_DRIVE_EFFECT:
+        drives = ", ".join(surrogate.ports.drive)
+        yield Remark(
+            CARE,
+            f"The output does not follow the drive ({drives}): with the drive shifted in time the run is as accurate. The "
+            "model says nothing about what a drive does.",
+            "the output does not follow the drive",
+            remedy="Check with spinode inspect TABLE that the drive is the right channel, and record a response to it.",
+        )
+    if is_linear(surrogate) and not poor:
         yield Remark(
             NOTE,
             "The saved model is linear: on the validation data no network was better, so that no nonlinearity of the device "

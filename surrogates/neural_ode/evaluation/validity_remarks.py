@@ -12,7 +12,7 @@ from ....units import readable
 from ..surrogate import Surrogate
 from .evaluate import Evaluation
 from .metrics import QUANTILE_90
-from .remedies import COVERING_FIT, held_out_part, more_restarts, wider_intervals
+from .remedies import COVERING_FIT, OTHER_RECORDING, held_out_part, more_restarts, wider_intervals
 from .scores import nrmse_of_steps, restart_disagreement
 from .structure_remarks import expected_error
 from .wording import CLEAN, CLOSE, VERY_CLOSE, interpolation_shape, percent, score, time_of
@@ -31,6 +31,9 @@ AGREEMENT, DISAGREEMENT = 0.05, 0.2
 
 #: Error over that on the validation data above which the recording differs from the fitted data.
 MAX_VALIDATION_RATIO = 3.0
+
+#: Share of a recording behind the fitted part from which on scoring that part is worth advising.
+MIN_HELD_OUT = 0.05
 
 
 def domain_remarks(surrogate: Surrogate, evaluation: Evaluation) -> Iterator[Remark]:
@@ -178,14 +181,15 @@ def overlap_remarks(surrogate: Surrogate, evaluation: Evaluation) -> Iterator[Re
     for part in surrogate.record.get("data") or ():
         if checksum is None or (part.get("provenance") or {}).get("sha256") != checksum:
             continue
-        shared = min(high, float(part["stop"])) - max(low, float(part["start"]))
+        stop = float(part["stop"])
+        shared = min(high, stop) - max(low, float(part["start"]))
         if shared > 0.01 * (high - low):
             yield Remark(
                 CARE,
-                f"The fit has used {percent(shared / (high - low))} of this recording: "
+                f"The fit has used {percent(shared / (high - low))} of this recording, for its weights or for its choices: "
                 "the scores are not those of held-out data.",
                 "the fit has used this recording",
-                remedy=held_out_part(f"{float(part['stop']):.6g}"),
+                remedy=held_out_part(f"{stop:.6g}") if high - stop > MIN_HELD_OUT * (high - low) else OTHER_RECORDING,
             )
 
 

@@ -28,12 +28,12 @@ from .arm import SearchResult
 from .calibration import calibrate
 from .checkpoint import Checkpoint
 from .config import FitConfig
-from .consensus import Ranking, probe_runs, rank_restarts, runs_away
+from .consensus import REVERSED, REVERSED_TORCH, Ranking, probe_runs, rank_restarts, runs_away, runs_in_kernel
 from .fit_latent import fit_latent
 from .left_out import segments_left_out, visited_points
 from .prepare import Prepared, columns, input_columns, on_common_grid, prepare
 from .search import Search
-from .stages import Candidate, FieldBuilder, default_field
+from .stages import Candidate, FieldBuilder, call_builder, default_field
 
 #: Latent modes are tried where the best structure leaves more than this beyond the noise, and kept where they lower the error
 #: by this factor. With fewer samples than the second number their one validation segment says less: a larger gain is asked for;
@@ -111,6 +111,7 @@ def fit(
     recorded = np.concatenate(columns(on_grid, surrogate.ports.output, "output"))
     surrogate.record["residual_steps"] = choose_short_run_steps(recorded, surrogate.noise.numpy())
     surrogate.record["residual_level"] = residual_level(surrogate, on_grid, config)
+    surrogate.record["drive_effect"] = drive_effect(surrogate, on_grid)
     surrogate.record["arx"] = _linear_baseline(on_grid, surrogate, config)
     surrogate.record.update(
         {
@@ -188,6 +189,28 @@ def _better_latent(on_grid: TraceSet, config: FitConfig, found: SearchResult, pr
     return latent
 
 
+def drive_effect(surrogate: Surrogate, on_grid: TraceSet) -> float | None:
+    """Return the error of a run with the drive shifted by half of the recording over that with the drive as it was.
+
+    One says that the output does not follow the drive. None without a drive, or if samples are missing.
+    """
+    whole = max(on_grid, key=len)
+    longest = REVERSED if all(runs_in_kernel(member.field) for member in surrogate.members) else REVERSED_TORCH
+    trace = whole.between(None, float(whole.time[min(longest, len(whole)) - 1]))
+    if not surrogate.ports.drive or not all(np.isfinite(values).all() for values in trace.output.values()):
+        return None
+    truth = columns(TraceSet([trace]), surrogate.ports.output, "output")[0]
+    shifted = {name: np.roll(values, len(values) // 2) for name, values in trace.drive.items()}
+    errors = []
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DomainWarning)
+        for each in (trace, replace(trace, drive=shifted)):
+            run = surrogate.run(each).output.numpy()
+            errors.append(float(np.sqrt(np.mean(((run - truth) / surrogate.scales.output_scale.numpy()) ** 2))))
+    # Errors of a ten-thousandth do not differ by more than rounding.
+    return max(errors[1], 1e-4) / max(errors[0], 1e-4) if np.isfinite(errors).all() else None
+
+
 def _runs_away(surrogate: Surrogate, on_grid: TraceSet) -> bool:
     """Return True if a surrogate leaves the range of the outputs along a recorded drive in reverse order of time."""
     for trace in on_grid:
@@ -231,7 +254,7 @@ def _built(build: FieldBuilder) -> torch.nn.Module:
     """Return what a builder builds, the same for each call; a builder may choose it in ways that its code does not show."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        return build(2, 1, 1, torch.Generator().manual_seed(0))
+        return call_builder(build, 2, 1, 1, torch.Generator().manual_seed(0))
 
 
 def _run_adam(

@@ -217,7 +217,7 @@ def _scales(outputs: Array, blocks: Array, inputs: Array, names: tuple[str, ...]
     return Scales(
         output_mean=torch.as_tensor(outputs.mean(0)),
         output_scale=torch.as_tensor(outputs.std(0)),
-        state_scale=torch.as_tensor(np.maximum(state, 1e-30)),
+        state_scale=torch.as_tensor(np.maximum(state, 1e-30 * state[0])),  # a block at rest
         drive_mean=torch.as_tensor(inputs.mean(0)),
         drive_scale=torch.as_tensor(deviation),
     )

@@ -16,6 +16,9 @@ from ....typing import Array
 from ....units import readable
 from ..output_map import OutputMap
 
+#: Share of the range of an output by which samples may lie beyond limits at which it was clipped: noise behind the limiter.
+MAX_BEYOND = 0.02
+
 #: Samples of a recording that the detection of a rectified output looks at.
 MAX_SAMPLES = 5_000
 
@@ -60,7 +63,7 @@ def _check_possible(name: str, declared: OutputMap, traces: TraceSet) -> None:
     """Refuse a map that cannot have produced the recorded values of an output.
 
     Raises:
-        TraceError: limits between which no value lies, or negative magnitudes.
+        TraceError: limits between which no value lies or beyond which values lie, or negative magnitudes.
     """
     values = np.concatenate([trace.output[name][np.isfinite(trace.output[name])] for trace in traces])
     low, high = float(values.min()), float(values.max())
@@ -70,6 +73,13 @@ def _check_possible(name: str, declared: OutputMap, traces: TraceSet) -> None:
         raise TraceError(
             f"output_map says that |{name}| was recorded, but {span}, and a magnitude is not negative; leave this map out "
             "(--output-map none)."
+        )
+    beyond = np.maximum(values - declared.high, declared.low - values)
+    if declared.kind == "clip" and float(beyond.max()) > MAX_BEYOND * (high - low):
+        raise TraceError(
+            f"output_map says that {name!r} was clipped to {declared.low:g} .. {declared.high:g}, but {span}: "
+            f"{int((beyond > 0).sum())} samples are beyond these limits. Pass the limits of the instrument in SI units, or "
+            "leave this map out (--output-map none)."
         )
     if declared.kind == "clip" and not np.any((values > declared.low) & (values < declared.high)):
         raise TraceError(

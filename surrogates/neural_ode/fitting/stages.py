@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from ....dynamics.field import ChainField, MLPField, bind_physics
 from ....dynamics.rollout import rollout
-from ....errors import ConfigError
+from ....errors import ConfigError, SpinodeError
+from ....validation import describe_type
 from ..member import Member
 from .config import FitConfig
 from .prepare import Prepared
@@ -87,7 +88,7 @@ def new_member(prepared: Prepared, build: FieldBuilder, seed: int) -> Member:
     """Build a member with new weights for the embedding of prepared recordings.
 
     Raises:
-        ConfigError: the vector field returns another number of rates than the embedding needs.
+        ConfigError: the vector field cannot be built or called, or returns other rates than the embedding needs.
     """
     generator = torch.Generator().manual_seed(seed)
     size = prepared.samples.states.shape[-1]
@@ -97,17 +98,53 @@ def new_member(prepared: Prepared, build: FieldBuilder, seed: int) -> Member:
     # A field of the user's own may sample its weights from torch's global generator; these follow the seed as well.
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        learned = build(size, inputs, rates, generator).to(torch.float64)
+        learned = call_builder(build, size, inputs, rates, generator).to(torch.float64)
     bind_physics(learned, prepared.scales, prepared.interval)
+    _check_rates(learned, prepared.samples.states[:4], prepared.samples.stages[:4, 0], rates)
     vector_field = prepared.embedding.vector_field(learned, prepared.scales.ratios)
-    with torch.no_grad():
-        sample = vector_field(prepared.samples.states[:4], prepared.samples.stages[:4, 0])
-    if sample.shape != (4, size):
-        raise ConfigError(
-            f"the vector field returned {sample.shape[-1] - size + rates} rates for 4 states; expected "
-            f"{(4, rates)} from (4, {size}) states and (4, {inputs}) drives."
-        )
     return Member(vector_field, torch.zeros(outputs, drives, dtype=torch.float64))
+
+
+def call_builder(build: FieldBuilder, state: int, drive: int, rates: int, generator: torch.Generator) -> nn.Module:
+    """Return what a builder of the user's own builds.
+
+    Raises:
+        ConfigError: it is not callable, raises an error, or returns no module.
+    """
+    expected = "expected a function of (state, drive, rates, generator) that returns a torch.nn.Module f(x, u)"
+    if not callable(build):
+        raise ConfigError(f"vector_field is {describe_type(build)}; {expected}.")
+    try:
+        learned = build(state, drive, rates, generator)
+    except SpinodeError:
+        raise
+    except Exception as error:
+        raise ConfigError(f"the builder in vector_field raised {type(error).__name__}: {error}; {expected}.") from error
+    if not isinstance(learned, nn.Module):
+        raise ConfigError(f"the builder in vector_field returned {describe_type(learned)}; {expected}.")
+    return learned
+
+
+def _check_rates(field: nn.Module, states: Tensor, drive: Tensor, rates: int) -> None:
+    """Refuse a field of the user's own that raises an error, or whose rates are no tensor, of another shape or not finite."""
+    expected = (
+        f"expected a tensor of shape {(len(states), rates)} from {tuple(states.shape)} states and {tuple(drive.shape)} drives"
+    )
+    try:
+        with torch.no_grad():
+            found = field(states, drive)
+    except SpinodeError:
+        raise
+    except Exception as error:
+        raise ConfigError(f"the vector field raised {type(error).__name__}: {error}; {expected}.") from error
+    if not isinstance(found, Tensor):
+        raise ConfigError(f"the vector field returned {describe_type(found)}; {expected}.")
+    if found.shape != (len(states), rates):
+        raise ConfigError(f"the vector field returned a tensor of shape {tuple(found.shape)}; {expected}.")
+    if not bool(torch.isfinite(found).all()):
+        raise ConfigError(
+            "the vector field returned NaN or infinite rates at recorded states; check its equations and first weights."
+        )
 
 
 def stage_lengths(windows: Sequence[int], samples: Samples) -> list[int]:

@@ -32,6 +32,7 @@ OTHER = {
     "members": ("2", 2), "validation": ("0.2", 0.2), "max_samples": ("999", 999), "seed": ("11", 11), "scale": ("log", "log"),
     "shape": ("2", 2), "rounds": ("3", 3), "tasks": ("4", 4), "shuffle": ("false", False), "evaluate": ("all", "all"),
     "effort": ("long", "long"), "output_map": ("y=abs", ("y=abs",)), "recent": ("3", 3), "test_batch": ("50", 50),
+    "use_voltage": ("1.2 1.1", (1.2, 1.1)), "use_width": ("1e-4", 1e-4),
 }  # fmt: skip
 
 

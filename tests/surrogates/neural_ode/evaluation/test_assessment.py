@@ -100,6 +100,25 @@ def test_saved_linear_model_is_not_a_failure(surrogate_with_record, evaluation_w
     assert "The saved model is linear: on the validation data no network was better" in remarks
 
 
+def test_saved_linear_model_that_a_linear_model_beats_calls_for_care(surrogate_with_record, evaluation_with_scores, sentences):
+    headline, _ = sentences(searched(surrogate_with_record, hidden=()), evaluation_with_scores(0.15, baseline_nrmse=0.05))
+    assert headline.startswith("Use it with care")
+    assert "a linear ARX model is better (NRMSE 0.05)" in headline
+
+
+@pytest.mark.parametrize(
+    ("record", "reason"),
+    [
+        ({"drive_effect": 1.01}, "the output does not follow the drive"),
+        ({"validation": [0.9], "kept": [0]}, "it hardly predicts its own validation data"),
+    ],
+)
+def test_fit_that_says_nothing_is_reported_without_a_recording(surrogate_with_record, sentences, record, reason):
+    surrogate = searched(surrogate_with_record, **record)
+    assert reason in [remark.reason for remark in assess_fit(surrogate)]
+    assert reason in sentences(surrogate)[0]
+
+
 def test_state_that_does_not_determine_the_next_samples_is_reported(surrogate_with_record, evaluation_with_scores, sentences):
     # Over 4 samples of 5 ps a sine of 4 GHz changes by 0.35 of its standard deviation, rms.
     evaluation, reason = evaluation_with_scores(0.2), "its state does not determine the next samples"

@@ -436,16 +436,16 @@ def test_reason_for_the_kept_restart_is_reported_and_recorded(duffing):
 
 
 def test_field_with_another_number_of_rates_is_refused(duffing):
-    with pytest.raises(ConfigError, match=r"returned 5 rates for 4 states; expected \(4, 1\)"):
+    with pytest.raises(ConfigError, match=r"returned a tensor of shape \(4, 5\); expected a tensor of shape \(4, 1\)"):
         fit(duffing(), vector_field=lambda s, d, r, g: MLPField(s, d, 5, generator=g), **QUICK)
 
 
-def test_field_that_is_never_finite_is_a_fit_error(duffing):
+def test_field_that_is_never_finite_is_named(duffing):
     class Broken(MLPField):
         def forward(self, state, drive):
             return super().forward(state, drive) * float("nan")
 
-    with pytest.raises(FitError, match="finite free run"):
+    with pytest.raises(ConfigError, match="the vector field returned NaN"):
         fit(duffing(), vector_field=lambda s, d, r, g: Broken(s, d, r, generator=g), **QUICK)
 
 
@@ -521,3 +521,20 @@ def test_latent_modes_are_kept_where_they_validate_better(monkeypatch, reached, 
         assert latent.record["linear_validation"] == 0.4
         assert [entry["error"] for entry in latent.record["search"]] == [reached]
         assert latent.record["structure"]["embedding"] == "latent"
+
+
+@pytest.mark.parametrize("follows", [True, False])
+def test_effect_of_the_drive_is_measured(duffing, follows):
+    """An output that does not follow the drive is predicted as well with the drive shifted in time."""
+    trace = duffing(600)
+    if not follows:
+        trace = replace(trace, drive={"u": duffing(600, seed=5).drive["u"]}, output={"y": np.sin(np.arange(600) / 4)})
+    effect = fit(trace, **QUICK).record["drive_effect"]
+    assert (effect > 1.5) == follows
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e-40, 1e40])
+def test_scale_of_the_output_changes_nothing(duffing, scale):
+    trace = duffing(400)
+    scaled = replace(trace, output={"y": scale * trace.output["y"]})
+    assert fit(scaled, **QUICK).record["validation"][0] == pytest.approx(fit(trace, **QUICK).record["validation"][0], rel=1e-2)

@@ -186,8 +186,10 @@ def test_output_map_of_another_channel_is_refused():
 
 def test_output_map_that_contradicts_the_data_is_refused():
     trace = record()
-    with pytest.raises(TraceError, match=r"clipped to 100 .. 200, but 'y' lies between -.* T and .* T: no sample is within"):
+    with pytest.raises(TraceError, match=r"clipped to 100 .. 200, but 'y' lies between -.* T and .* T: 900 samples are beyond"):
         on_grid(trace, output_map={"y": ("clip", 100, 200)})
+    with pytest.raises(TraceError, match=r"samples are beyond these limits. Pass the limits of the instrument"):
+        on_grid(trace, output_map={"y": ("clip", -2, 2)})
     with pytest.raises(TraceError, match=r"says that \|y\| was recorded, but 'y' lies between -"):
         on_grid(trace, output_map={"y": "abs"})
 
@@ -203,8 +205,9 @@ def test_magnitude_with_a_little_noise_is_accepted():
 def test_recording_of_which_no_state_is_known_is_refused():
     trace = record()
     low = float(np.quantile(trace.output["y"], 0.5))
+    clipped = replace(trace, output={"y": np.clip(trace.output["y"], low, low + 1e-3)})
     with pytest.raises(TraceError, match="the outputs y are missing or at a limit so often"):
-        prepared(trace, output_map={"y": ("clip", low, low + 1e-3)})
+        prepared(clipped, output_map={"y": ("clip", low, low + 1e-3)})
 
 
 def test_missing_outputs_are_reported_with_what_is_left():
