@@ -17,6 +17,7 @@ from ...errors import ConfigError, DomainError, DomainWarning
 from ...units import readable
 from ...validation import whole_number
 from .. import artifacts
+from .description import describe
 from .drift import Drift
 from .noise import NoiseModel
 from .noise_sampler import NoiseSampler, imperfection_switches, standard_normal
@@ -425,34 +426,4 @@ class SynapseSurrogate(SynapseModel, nn.Module):
 
     def describe(self) -> str:
         """Return a few lines of text: fitted data, noise with 95 % intervals, spread, and what is not known."""
-        record, unit = self.record, self.unit if self.scale.kind == "linear" else ""
-        ranges = "".join(
-            f", {name} {readable(self.inputs.ranges[name][0], u)} .. {readable(self.inputs.ranges[name][1], u)}"
-            for name, u in (("voltage", "V"), ("width", "s"))
-            if name in self.inputs.ranges
-        )
-        lines = [
-            f"device:     {record.get('devices', '?')} device(s), {record.get('recordings', '?')} recording(s), "
-            f"{record.get('reads', '?')} reads",
-            f"pulses:     {' and '.join(self.polarities)}{ranges}",
-            f"range:      {readable(self.low, self.unit)} .. {readable(self.high, self.unit)}",
-        ]
-        relative = " (relative)" if self.scale.kind == "log" else ""
-        for name, (value, low, high) in self.uncertainty().items():
-            if name.startswith("per pulse") and not self.noise_model.memory:
-                continue  # equal to the accumulating noise
-            sizes = [readable(each, unit) for each in (value, low, high)]
-            lines.append(f"noise:      {name} {sizes[0]}{relative}, 95 % {sizes[1]} .. {sizes[2]}")
-        if self.telegraph is not None:
-            depth = self._sampler.value("depth") * self.scale.spread
-            lines.append(
-                f"telegraph:  depth {depth:.3g}{relative}, filled {self.telegraph.occupancy:.0%} of the time, per pulse filled "
-                f"with probability {self.telegraph.fill:.2g} and emptied with {self.telegraph.leave:.2g}"
-            )
-        if self.of_devices and self.population is not None:
-            lines.append(f"population: posteriors of {len(self.population.weights)} devices")
-        else:
-            lines.append("population: none; one device (or too few) determines the noise but not device-to-device spread")
-        if self.retention is not None:
-            lines.append(f"retention:  {self.retention.describe(self.scale.spread)}{relative}")
-        return "\n".join(lines)
+        return describe(self, None if self.telegraph is None else self._sampler.value("depth"))
