@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import subprocess
 import sys
 import threading
@@ -183,7 +184,7 @@ def test_it_is_the_same_in_another_process(tmp_path):
         subprocess.run(
             [sys.executable, "-c", program],
             cwd=tmp_path,
-            env={**__import__("os").environ, "PYTHONHASHSEED": seed},
+            env={**os.environ, "PYTHONHASHSEED": seed, "PYTHONSAFEPATH": ""},  # user.py is in the working directory
             capture_output=True,
             text=True,
             check=True,
