@@ -63,7 +63,7 @@ def divergence_remarks(surrogate: Surrogate, evaluation: Evaluation) -> Iterator
     after = time_of(evaluation, at - float(evaluation.trace.time[0]))
     escaped = evaluation.run.diverged_at is not None and at == evaluation.run.diverged_at
     what = (
-        "its state leaves the range of the fit by orders of magnitude"
+        "its state reaches the limit of thirty standard deviations"
         if escaped
         else "from there on the error exceeds the standard deviation of the recording"
     )

@@ -23,7 +23,7 @@ MAX_SHORT_RUN_ERROR = 0.3
 #: Error beyond the noise above which a fit predicts hardly anything: its validation error, the mean value alone has 1.
 POOR = 0.7
 
-#: Error of a run with the drive shifted in time over that with the drive as it was, below which the output does not follow it.
+#: Error of a run with the drive at its mean over that with the drive as it was, below which the output does not follow it.
 MIN_DRIVE_EFFECT = 1.05
 
 #: Validation error over that of another structure above which the chosen one is not the best.
@@ -102,8 +102,8 @@ def fit_remarks(surrogate: Surrogate) -> Iterator[Remark]:
         drives = ", ".join(surrogate.ports.drive)
         yield Remark(
             CARE,
-            f"The output does not follow the drive ({drives}): with the drive shifted in time the run is as accurate. The "
-            "model says nothing about what a drive does.",
+            f"The output does not follow the drive ({drives}): with a constant drive the run is as accurate. The model "
+            "says nothing about what a drive does.",
             "the output does not follow the drive",
             remedy="Check with spinode inspect TABLE that the drive is the right channel, and record a response to it.",
         )

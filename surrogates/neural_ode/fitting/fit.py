@@ -190,21 +190,24 @@ def _better_latent(on_grid: TraceSet, config: FitConfig, found: SearchResult, pr
 
 
 def drive_effect(surrogate: Surrogate, on_grid: TraceSet) -> float | None:
-    """Return the error of a run with the drive shifted by half of the recording over that with the drive as it was.
+    """Return the error of a run with the drive at its mean over that with the drive as it was.
 
-    One says that the output does not follow the drive. None without a drive, or if samples are missing.
+    One says that the output does not follow the drive. Another time order would not do: the drive may be periodic. None without
+    a drive, or if samples are missing.
     """
     whole = max(on_grid, key=len)
     longest = REVERSED if all(runs_in_kernel(member.field) for member in surrogate.members) else REVERSED_TORCH
     trace = whole.between(None, float(whole.time[min(longest, len(whole)) - 1]))
     if not surrogate.ports.drive or not all(np.isfinite(values).all() for values in trace.output.values()):
         return None
-    truth = columns(TraceSet([trace]), surrogate.ports.output, "output")[0]
-    shifted = {name: np.roll(values, len(values) // 2) for name, values in trace.drive.items()}
+    outputs = columns(TraceSet([trace]), surrogate.ports.output, "output")[0]
+    truth = apply_output_map(surrogate.ports, torch.as_tensor(outputs)).numpy()
+    still = {name: np.full_like(values, values.mean()) for name, values in trace.drive.items()}
+    kinds = {name: surrogate.ports.interpolation[name] for name in trace.drive}
     errors = []
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DomainWarning)
-        for each in (trace, replace(trace, drive=shifted)):
+        for each in (trace, replace(trace, drive=still, interpolation=kinds)):
             run = surrogate.run(each).output.numpy()
             errors.append(float(np.sqrt(np.mean(((run - truth) / surrogate.scales.output_scale.numpy()) ** 2))))
     # Errors of a ten-thousandth do not differ by more than rounding.
