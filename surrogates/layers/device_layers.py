@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ...contracts.synapse import Synapse
+from ...device_weights.magnitudes import all_finite
 from ...device_weights.programming import Programmer, ProportionalProgrammer, StochasticProgrammer, check_programmer
 from ...device_weights.state_dict import check_entry, check_loaded
 from ...device_weights.weights import NOISE, DeviceWeights
@@ -165,7 +166,7 @@ class DeviceLayer(nn.Module):
         is_cast = torch.is_autocast_enabled(given.device.type) and given.is_floating_point()
         if given.dim() < -axis or given.shape[axis] != shape[1] or not (given.dtype == self.weight.dtype or is_cast):
             raise ConfigError(f"the input is {given.dtype} of shape {tuple(given.shape)}; {expected}.")
-        if not bool(torch.isfinite(given).all()):
+        if not all_finite(given):
             raise ConfigError("the input contains NaN or infinite values; replace or cut them.")
 
     def sync(self) -> None:
