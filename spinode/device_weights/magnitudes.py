@@ -17,17 +17,6 @@ def max_magnitude(values: Tensor) -> Tensor:
     return torch.maximum(-low, high)
 
 
-def all_finite(values: Tensor) -> bool:
-    """Return True if no value is NaN or infinite; twenty times as fast as looking at each, since a finite sum shows it.
-
-    Example:
-        >>> all_finite(torch.tensor([1.0, 2.0])), all_finite(torch.tensor([1.0, float("nan")]))
-        (True, False)
-    """
-    values = values.detach()
-    return bool(torch.isfinite(values.sum())) or bool(torch.isfinite(values).all())
-
-
 def total_magnitude(counts: Tensor) -> int:
     """Return the exact sum of the magnitudes of whole numbers.
 

@@ -11,13 +11,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ...contracts.synapse import Synapse
-from ...device_weights.magnitudes import all_finite
 from ...device_weights.programming import Programmer, ProportionalProgrammer, StochasticProgrammer, check_programmer
 from ...device_weights.state_dict import check_entry, check_loaded
 from ...device_weights.weights import NOISE, DeviceWeights
 from ...device_weights.write_verify import WriteVerify
 from ...errors import ConfigError
 from ...random import make_generator
+from ...tensors import all_finite
 from ...validation import array_size, describe_type, flag, number, one_of, whole_number, whole_numbers
 from .crossbar import Crossbar, seen_latent
 
@@ -119,9 +119,15 @@ class DeviceLayer(nn.Module):
     def reading(self) -> Tensor:
         """Return the weights for one forward pass, read with noise; their gradient goes straight through to the handle.
 
+        An exported program (`torch.export`) contains the weights as they are, and reads them without noise.
+
         Raises:
-            ConfigError: the handle was changed without the devices.
+            ConfigError: the handle was changed without the devices; or an export whose array has faults or line resistance.
         """
+        if torch.compiler.is_exporting():
+            if self._array_matters:
+                raise ConfigError(f"{self} has stuck cells or line resistance, which an exported program does not contain.")
+            return self._noiseless
         self._check_handle()
         read, mask = self._noiseless, None  # a read without noise would return the same as the last one
         if self.weights.noisy or self.clip is not None or self._array_matters:

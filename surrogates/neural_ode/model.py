@@ -8,12 +8,12 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from ...dynamics.fixed_points import fixed_point
+from ...dynamics.fixed_points import fixed_points
 from ...dynamics.integrate import adaptive_rollout
 from ...dynamics.scales import Scales
 from ...errors import DomainError, TraceError
 from ...random import check_generator
-from ...tensors import real_tensor
+from ...tensors import all_finite, has_values, real_tensor
 from ..extrapolation import FITTED_DOMAIN, REDUCE_DRIVE, warn_of_extrapolation
 from .domain import Domain
 from .drive_interpolation import settled_drive, stage_drive
@@ -204,7 +204,7 @@ class SurrogateModel(nn.Module):
         """
         output, drive = real_tensor("output", output, TraceError), real_tensor("drive", drive, TraceError)
         expected = (drive.shape[:1].numel(), len(self.ports.output))
-        if tuple(output.shape) != expected or not bool(torch.isfinite(output).all()):
+        if tuple(output.shape) != expected or not all_finite(output):
             raise TraceError(
                 f"output has shape {tuple(output.shape)}; expected finite samples of shape {expected}, (time, outputs), one "
                 "for each drive sample, in SI units."
@@ -240,17 +240,7 @@ class SurrogateModel(nn.Module):
             DomainError: no stable fixed point near the fitted states, as for a self-sustained oscillator.
         """
         inputs, _ = self.assemble_inputs(real_tensor("drive", drive, TraceError).reshape(1, -1), parameters, None)
-        u = self.scales.drive(inputs)[0].detach()
-        fitted = self.domain.points[:, self.state_size :]
-        beyond = (u < fitted.amin(0) - 1) | (u > fitted.amax(0) + 1)
-        if bool(beyond.any()):
-            first = int(beyond.nonzero()[0])
-            raise DomainError(
-                f"{self.ports.inputs[first]!r} begins at {float(inputs[0, first]):.6g}, far outside what the surrogate was "
-                "fitted on; its resting state there is unknown. Begin within the fitted range, or pass an initial state."
-            )
-        seen = self.embedding.constant_field_drive(u)
-        return fixed_point(self.members[member].field, self.domain.points, seen, self.state_size)
+        return self._resting_under(inputs, member)[0]
 
     def describe(self) -> str:
         """Return a few lines of text: ports with units, state, step, members.
@@ -353,7 +343,7 @@ class SurrogateModel(nn.Module):
         """
         read = [member.read(each, settled) for member, each in zip(self.members, states, strict=True)]
         outputs = apply_output_map(self.ports, torch.stack([self.scales.output_si(each) for each in read]))
-        if not bool(torch.isfinite(outputs).all()):
+        if not all_finite(outputs):
             raise DomainError("the run produced NaN or infinite values: the vector field is not finite along it.")
         return outputs
 
@@ -365,6 +355,8 @@ class SurrogateModel(nn.Module):
             u: Inputs in deviations, shape (..., time, inputs).
         """
         mean = median_of_members(states)
+        if not has_values(mean):  # nothing could be said about them
+            return torch.zeros(mean.shape[:-1], dtype=torch.bool, device=mean.device)
         return self.domain.outside(torch.cat([mean, u.expand(*mean.shape[:-1], u.shape[-1])], -1))
 
     def _starts(self, inputs: Tensor, state: Tensor | None, per_member: bool) -> list[Tensor]:
@@ -381,7 +373,7 @@ class SurrogateModel(nn.Module):
                         f"state has {start.shape[-1] if start.ndim else 1} values; expected {self.state_size}, as "
                         "`state_from` returns them."
                     )
-                if not bool(torch.isfinite(start).all()):
+                if not all_finite(start):
                     raise TraceError("state contains NaN or infinite values; take it from finite samples, by `state_from`.")
             batch = broadcast_batches(start.shape[:-1], "state", inputs.shape[:-2], "drive")
             starts.append(start.expand(*batch, self.state_size))
@@ -392,18 +384,30 @@ class SurrogateModel(nn.Module):
         count = len(self.ports.drive)
         if not inputs.shape[-1]:
             return self.resting_state(inputs.new_zeros(0), member=member)  # one device, one resting state
-        first_inputs = inputs[..., 0, :].reshape(-1, inputs.shape[-1]).detach()
-        unique, inverse = torch.unique(first_inputs, dim=0, return_inverse=True)
-        parameters = [dict(zip(self.ports.parameters, row[count:].tolist(), strict=True)) for row in unique]
-        states = [
-            self.resting_state(row[:count], parameters=constants, member=member)
-            for row, constants in zip(unique, parameters, strict=True)
-        ]
-        return torch.stack(states)[inverse].reshape(*inputs.shape[:-2], self.state_size)
+        first_inputs = inputs[..., 0, :].reshape(-1, inputs.shape[-1])
+        if not has_values(first_inputs):
+            return self._resting_under(first_inputs, member).reshape(*inputs.shape[:-2], self.state_size)
+        unique, inverse = torch.unique(first_inputs.detach(), dim=0, return_inverse=True)
+        return self._resting_under(unique, member)[inverse].reshape(*inputs.shape[:-2], self.state_size)
+
+    def _resting_under(self, inputs: Tensor, member: int) -> Tensor:
+        """Return the resting states under constant inputs of shape (..., inputs), shape (..., state)."""
+        u = self.scales.drive(inputs).detach()
+        fitted = self.domain.points[:, self.state_size :]
+        beyond = (u < fitted.amin(0) - 1) | (u > fitted.amax(0) + 1)
+        if has_values(beyond) and bool(beyond.any()):
+            row, column = (int(index) for index in beyond.nonzero()[0])
+            raise DomainError(
+                f"{self.ports.inputs[column]!r} begins at {float(inputs[row, column]):.6g}, far outside what the surrogate was "
+                "fitted on; its resting state there is unknown. Begin within the fitted range, or pass an initial state."
+            )
+        seen = self.embedding.constant_field_drive(u)
+        states = fixed_points(self.members[member].field, self.domain.points, seen, self.state_size)
+        return torch.where(beyond.any(-1, keepdim=True), torch.nan, states)
 
     def _check_domain(self, outside: Tensor, strict: bool) -> None:
         """Warn once, or raise, if steps lie outside the domain of validity."""
-        if not bool(outside.any()):
+        if not has_values(outside) or not bool(outside.any()):
             return
         first = int(outside.reshape(-1, outside.shape[-1]).any(0).nonzero()[0])
         warn_of_extrapolation(
