@@ -43,7 +43,7 @@ def assemble_inputs(
     """
     if like.dtype not in (torch.float32, torch.float64):
         raise ConfigError(
-            f"the surrogate is in {like.dtype}, in which the rounding errors of the steps of a run exceed the steps themselves; "
+            f"the surrogate is in {like.dtype}, in which the rounding errors of a run exceed its steps; "
             "convert it: surrogate.float() or surrogate.double()."
         )
     drive = real_tensor("drive", drive, TraceError)

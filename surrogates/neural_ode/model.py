@@ -381,7 +381,6 @@ class SurrogateModel(nn.Module):
 
     def _resting_states(self, inputs: Tensor, member: int) -> Tensor:
         """Return the resting state of each batch element under its first input, shape (..., state)."""
-        count = len(self.ports.drive)
         if not inputs.shape[-1]:
             return self.resting_state(inputs.new_zeros(0), member=member)  # one device, one resting state
         first_inputs = inputs[..., 0, :].reshape(-1, inputs.shape[-1])

@@ -181,7 +181,7 @@ class Drift(nn.Module):
         return rate
 
     def _drive(self, inputs: Sequence[Tensor | float], shape: torch.Size, dtype: torch.dtype) -> Tensor:
-        """Return the inputs of N beside the position, shape (inputs, devices): devices innermost, the fastest for the kernels."""
+        """Return the inputs of N beside the position, shape (inputs, devices): devices innermost, which is fastest."""
         rows = [value if isinstance(value, Tensor) else torch.tensor(value, dtype=dtype) for value in inputs]
         columns = [row.expand(shape).reshape(-1) for row in rows]
         if _needs_gradient(rows):
