@@ -107,7 +107,7 @@ def test_only_the_mode_torch_disables_the_kernels(monkeypatch):
 
 
 def test_threads_choose_their_modes_independently():
-    inside, leave, seen = Event(), Event(), []
+    before, inside, leave, seen = kernels.mode(), Event(), Event(), []
 
     def other() -> None:
         with kernels.use("torch"):
@@ -118,7 +118,7 @@ def test_threads_choose_their_modes_independently():
     thread = Thread(target=other)
     thread.start()
     assert inside.wait(10)
-    assert kernels.mode() == "auto"
+    assert kernels.mode() == before
     with kernels.use("native" if kernels.info()["native"] else "auto"):
         leave.set()
         thread.join()
