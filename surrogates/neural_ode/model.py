@@ -113,8 +113,10 @@ class SurrogateModel(nn.Module):
             tensor([0.0000, 0.2000], dtype=torch.float64)
         """
         check_generator(generator)
-        outputs, _, outside = self.run_members(drive, state, parameters, interpolation, solver)
-        self._check_domain(outside, strict)
+        outputs, states, outside = self.run_members(drive, state, parameters, interpolation, solver)
+        if bool(outside.any()):
+            u = self.scales.drive(self.assemble_inputs(drive, parameters, interpolation)[0])
+            self._warn_of_extrapolation(outside, self.domain.farthest(self._points(states, u)), strict)
         result = median_of_members(outputs)
         if noise:
             result = result + self.noise * torch.randn(
@@ -364,8 +366,12 @@ class SurrogateModel(nn.Module):
             states: Shape (members, ..., time, state).
             u: Inputs in deviations, shape (..., time, inputs).
         """
-        mean = median_of_members(states)
-        return self.domain.outside(torch.cat([mean, u.expand(*mean.shape[:-1], u.shape[-1])], -1))
+        return self.domain.outside(self._points(states, u))
+
+    def _points(self, states: Tensor, u: Tensor) -> Tensor:
+        """Return the median states with the inputs beside them, shape (..., time, state + inputs)."""
+        median = median_of_members(states)
+        return torch.cat([median, u.expand(*median.shape[:-1], u.shape[-1])], -1)
 
     def _starts(self, inputs: Tensor, state: Tensor | None, per_member: bool) -> list[Tensor]:
         """Return the initial state of each member, shape (..., state); resting states if none is given."""
@@ -401,10 +407,8 @@ class SurrogateModel(nn.Module):
         ]
         return torch.stack(states)[inverse].reshape(*inputs.shape[:-2], self.state_size)
 
-    def _check_domain(self, outside: Tensor, strict: bool) -> None:
-        """Warn once, or raise, if steps lie outside the domain of validity."""
-        if not bool(outside.any()):
-            return
+    def _warn_of_extrapolation(self, outside: Tensor, distance: float, strict: bool) -> None:
+        """Warn, or raise, of steps outside the domain of validity."""
         first = int(outside.reshape(-1, outside.shape[-1]).any(0).nonzero()[0])
         warn_of_extrapolation(
             self,
@@ -413,5 +417,6 @@ class SurrogateModel(nn.Module):
             REDUCE_DRIVE,
             strict=strict,
             first=f"the first at sample {first} (t = {first * self.interval:.4g} s)",
+            distance=distance,
             stacklevel=4,
         )

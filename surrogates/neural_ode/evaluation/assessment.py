@@ -21,7 +21,6 @@ from .accuracy_remarks import (
     spectrum_remarks,
 )
 from .evaluate import Evaluation
-from .noise_correction import without_noise
 from .scores import restart_disagreement
 from .structure_remarks import assess_structure, fit_remarks, is_linear, structure_remarks
 from .validity_remarks import (
@@ -119,7 +118,7 @@ def _headline_of_change(evaluation: Evaluation, changed_at: float, remarks: Sequ
     at, before = time_of(evaluation, changed_at), evaluation.nrmse_before_change
     shown = "" if before is None else f"NRMSE {score(before)}"
     if before is not None and evaluation.noise_floor > CLEAN:
-        shown, before = f"NRMSE at most {score(before)}", without_noise(before, evaluation.noise_floor)
+        shown, before = f"NRMSE at most {score(before)}", evaluation.without_noise(before)
     independent = [remark for remark in remarks if not remark.after_change]
     worst = max((remark.grade for remark in independent), default=GOOD)
     diverged_before = evaluation.diverged_at is not None and evaluation.diverged_at < changed_at

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pytest
 import torch
@@ -86,6 +88,19 @@ def test_noise_has_the_given_deviation():
     mean = device.simulate(drive, state=start)
     noisy = device.simulate(drive, state=start, noise=True, generator=torch.Generator().manual_seed(0))
     assert float((noisy - mean).detach().std()) == pytest.approx(0.02, rel=4 / np.sqrt(20_000))
+
+
+def test_a_run_twice_as_far_outside_is_reported_again():
+    device, ones = resonator(), torch.ones(60, 1, dtype=torch.float64)
+    rest = torch.zeros(2, dtype=torch.float64)
+    reports = []
+    for height in (30.0, 31.0, 90.0, 100.0):
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            device.simulate(height * ones, state=rest)
+        reports.append([str(each.message) for each in caught])
+    assert [len(each) for each in reports] == [1, 0, 1, 0]
+    assert "radii of that domain from the fitted data" in reports[2][0]
 
 
 def test_first_step_outside_is_reported_with_its_time():
