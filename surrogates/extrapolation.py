@@ -48,7 +48,9 @@ def warn_of_extrapolation(
     """
     if not share > 0:
         return False
-    where = (f", {first}" if first else "") + (f", up to {distance:.2g} radii of that domain from the fitted data" if distance > FAR else "")
+    where = (f", {first}" if first else "") + (
+        f", up to {distance:.2g} radii of that domain from the fitted data" if distance > FAR else ""
+    )
     message = f"{share:.1%} of the steps lie outside {what}{where}: the result there is an extrapolation. {remedy}"
     if strict:
         raise DomainError(f"{message} Or pass strict=False.")

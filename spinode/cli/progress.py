@@ -58,7 +58,9 @@ def _sparse_lines() -> Progress:
         if "step" in line or line.startswith("search"):
             if now - printed < EVERY:
                 return
-            line = f"[{in_words(now - begun)}] {line}" + (f"  ({left} at the last estimate)" if left and left not in line else "")
+            line = f"[{in_words(now - begun)}] {line}" + (
+                f"  ({left} at the last estimate)" if left and left not in line else ""
+            )
         printed = now
         print(line, file=sys.stderr, flush=True)
 

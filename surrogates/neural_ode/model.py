@@ -85,8 +85,9 @@ class SurrogateModel(nn.Module):
 
         Args:
             drive: Samples every `self.interval`, shape (..., time, drives), in `self.ports.units`.
-            state: Initial embedded state, shape (..., state), from `state_from`; the resting state under the first drive
-                sample if omitted.
+            state: Initial embedded state of member 0, shape (..., state), from `state_from`; the resting state under the
+                first drive sample if omitted. Other members start from the same outputs, by their own feedthrough. Latent modes
+                of several members have coordinates of their own: shape (members, ..., state).
             parameters: Constants of this device by name, or a tensor of shape (..., parameters).
             interpolation: How drives run between samples, "held", "linear" or "spline", by name; drives that are not named
                 run as in the fitted recordings.
@@ -322,7 +323,13 @@ class SurrogateModel(nn.Module):
         inputs, kinds = self.assemble_inputs(drive, parameters, interpolation)
         u = self.scales.drive(inputs)
         settled = settled_drive(u, kinds)[..., : len(self.ports.drive)]
-        starts = torch.stack(self._starts(inputs, state, per_member))
+        several = state is not None and not per_member and len(self.members) > 1
+        if several and self.embedding.recursive:
+            self._check_one_for_each(state)
+        starts = torch.stack(self._starts(inputs, state, per_member or (several and self.embedding.recursive)))
+        if several and not self.embedding.recursive:
+            shifts = self._feedthrough_shifts(u, kinds)
+            starts = starts + shifts.reshape(len(shifts), *[1] * (starts.ndim - shifts.ndim), *shifts.shape[1:])
         states = self.integrate(starts, self.drive_stages(u, kinds), solver)
         return self.read_members(states, settled), states, self.outside_domain(states, u)
 
@@ -392,6 +399,26 @@ class SurrogateModel(nn.Module):
             batch = broadcast_batches(start.shape[:-1], "state", inputs.shape[:-2], "drive")
             starts.append(start.expand(*batch, self.state_size))
         return starts
+
+    def _check_one_for_each(self, state: Any) -> None:
+        """Check that there is a state for each member of latent modes."""
+        count = len(self.members)
+        if real_tensor("state", state, TraceError).ndim < 2 or len(state) != count:
+            raise TraceError(
+                f"state has shape {tuple(state.shape)}; expected one for each of the {count} members, whose latent modes have "
+                "coordinates of their own: torch.stack([surrogate.state_from(output, drive, member=m)[0] for m in "
+                f"range({count})])."
+            )
+
+    def _feedthrough_shifts(self, u: Tensor, kinds: tuple[str, ...]) -> Tensor:
+        """Return the first state of each member less that of member 0 for the same outputs, shape (members, ..., state).
+
+        With b_0 = y - D u, members of different D have different states.
+        """
+        count = len(self.ports.drive)
+        jacobian = self.scales.feedthrough_blocks(self.embedding.first_drive_blocks(u[..., :count], kinds[:count]))
+        changes = [(member.feedthrough - self.members[0].feedthrough).reshape(-1) for member in self.members]
+        return torch.stack([jacobian @ change for change in changes])
 
     def _resting_states(self, inputs: Tensor, member: int) -> Tensor:
         """Return the resting state of each batch element under its first input, shape (..., state)."""

@@ -15,6 +15,7 @@ from ...version import __version__
 from .evaluation.assessment import assess
 from .evaluation.evaluate import Evaluation
 from .evaluation.noise_correction import DENOMINATOR
+from .evaluation.remedies import Names
 from .evaluation.scores import nrmse_by_output
 from .evaluation.structure_remarks import is_linear
 from .evaluation.wording import CLEAN
@@ -44,7 +45,14 @@ MAX_STRUCTURES = 16
 HORIZONS = 8
 
 
-def report(surrogate: Surrogate, evaluation: Evaluation, path: str | Path | None = None, *, title: str | None = None) -> str:
+def report(
+    surrogate: Surrogate,
+    evaluation: Evaluation,
+    path: str | Path | None = None,
+    *,
+    title: str | None = None,
+    names: Names | None = None,
+) -> str:
     """Create a self-contained HTML page: assessment, figures, scores, configuration and provenance.
 
     Args:
@@ -52,6 +60,7 @@ def report(surrogate: Surrogate, evaluation: Evaluation, path: str | Path | None
         evaluation: Its scores on a recording, from `spinode.evaluate`.
         path: File to write; none if omitted.
         title: Heading; the names of the channels if omitted.
+        names: Files and options for the commands of the remedies; placeholders if omitted.
 
     Returns:
         The page. It loads nothing: styles and pictures are included.
@@ -72,7 +81,7 @@ def report(surrogate: Surrogate, evaluation: Evaluation, path: str | Path | None
     page = Page(
         title=default_title if title is None else title,
         subtitle=_subtitle(surrogate, evaluation),
-        assessment=assess(surrogate, evaluation),
+        assessment=assess(surrogate, evaluation, names=names),
         numbers=_key_numbers(evaluation),
         sections=(
             *_figure_sections(surrogate, evaluation),

@@ -37,7 +37,7 @@ def change_remarks(surrogate: Surrogate, evaluation: Evaluation) -> Iterator[Rem
             "device in another state, or the channels differ from those of the fit.",
             "the device is not the one that was fitted",
             after_change=True,
-            remedy=f"Check the channels with spinode inspect TABLE; if they are right: {OTHER_FIT[0].lower()}{OTHER_FIT[1:]}",
+            remedy=f"Check the channels (spinode inspect TABLE); if they are right, {OTHER_FIT[0].lower()}{OTHER_FIT[1:]}",
         )
         return
     scores = (
@@ -89,7 +89,8 @@ def error_remarks(surrogate: Surrogate, evaluation: Evaluation) -> Iterator[Rema
     if is_noise_alone(evaluation):
         yield Remark(
             BAD,
-            f"Nothing beyond the noise was found in the recording: it cannot be distinguished from noise ({percent(min(evaluation.noise_floor, 1.0))} of its "
+            "Nothing beyond the noise was found in the recording: "
+            f"it cannot be distinguished from noise ({percent(min(evaluation.noise_floor, 1.0))} of its "
             f"standard deviation, estimated from {noise.method if noise else 'the error'}): it says nothing about the model.",
             "the recording contains nothing but noise",
             after_change=True,

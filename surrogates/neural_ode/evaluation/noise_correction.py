@@ -100,7 +100,9 @@ def model_error(names: tuple[str, ...], run: ComparedRun) -> ModelError:
     scale, beyond = np.where(alone, variance, signal), mean - np.where(alone, 0, noise.variance)
     shares = np.maximum(beyond, 0) / scale
     deviation = np.hypot(deviation_of_mean, noise.deviation_of_variance)
-    uncertainty, of_mean = (QUANTILE_90 * float(np.sqrt(np.mean((each / scale) ** 2))) for each in (deviation, deviation_of_mean))
+    uncertainty, of_mean = (
+        QUANTILE_90 * float(np.sqrt(np.mean((each / scale) ** 2))) for each in (deviation, deviation_of_mean)
+    )
     share = float(np.mean(shares))
     lowest = 0.0 if alone.all() else float(np.mean(beyond / scale)) - uncertainty
     return ModelError(

@@ -106,7 +106,7 @@ def fit_remarks(surrogate: Surrogate) -> Iterator[Remark]:
             f"The output does not follow the drive ({drives}): with a constant drive the run is as accurate. The model "
             "says nothing about what a drive does.",
             "the output does not follow the drive",
-            remedy="Check with spinode inspect TABLE that the drive is the right channel, and record a response to it.",
+            remedy="Record a response to the drive, after a look at whether it is the right channel: spinode inspect TABLE",
         )
     if is_linear(surrogate) and not poor:
         yield Remark(

@@ -85,7 +85,10 @@ def test_tolerance_is_the_standard_error_of_the_difference():
     assert tolerances([[list(hard)], [list(1.2 * hard)]]) == pytest.approx([1.0, 1.0])
     generator = np.random.default_rng(0)
     logs = [
-        [np.log(max(each)) for each in (tolerances([[list(a)], [list(b)]]) for a, b in generator.gamma(4.0, size=(40, 2, count)))]
+        [
+            np.log(max(each))
+            for each in (tolerances([[list(a)], [list(b)]]) for a, b in generator.gamma(4.0, size=(40, 2, count)))
+        ]
         for count in (8, 32)
     ]
     # The logarithm of a mean of n gamma variables of shape 4 has the variance 1 / (4 n); half of the difference of two counts.
