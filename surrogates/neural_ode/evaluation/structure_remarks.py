@@ -58,6 +58,9 @@ def assess_structure(surrogate: Surrogate) -> Remark:
     linear = record.get("linear_validation")
     if linear is not None and not is_linear(surrogate):
         text += f"; the best linear model reached {score(float(linear))}"
+    lowest = min((float(error) for error in record.get("validation") or () if error is not None), default=own)
+    if second is not None and own > second[1] and lowest < own and record.get("choice"):
+        text += f". Its restart with {score(lowest)} was not kept, for this reason: {record['choice']}"
     best = second is None or own <= CLEARLY_WORSE * second[1]
     return Remark(GOOD if best else NOTE, f"{text}.")
 
