@@ -165,9 +165,9 @@ def tolerances(stretches: Sequence[Sequence[Sequence[float]]]) -> list[float]:
     Source: Breiman et al., Classification and Regression Trees (1984) (the rule); Efron & Stein, Ann. Stat. 9, 586 (1981).
 
     Example:
-        >>> easy, hard = [[1.0, 1.1, 0.9, 1.0]], [[4.0, 4.4, 3.6, 4.0]]  # four times the error in every stretch
+        >>> easy, hard = [[1.0, 1.1, 0.9, 1.0]], [[4.0, 4.4, 3.6, 4.0]]  # twice the error in every stretch
         >>> [round(factor, 2) for factor in tolerances([easy, hard, [[0.2, 3.0, 0.1, 2.0]]])]
-        [1.0, 1.0, 1.5]
+        [1.0, 1.0, 1.32]
     """
     logs = [_left_out(splits) for splits in stretches]
     best = min((values for values in logs if len(values)), key=lambda values: float(values.mean()), default=np.zeros(0))
