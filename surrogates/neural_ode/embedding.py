@@ -115,7 +115,8 @@ class Embedding:
         held_on = drive[..., -1:, :].expand(*drive.shape[:-2], self.order, drive.shape[-1])
         first = torch.cat([drive[..., :START_SAMPLES, :], held_on], -2).movedim(-2, 0)
         blocks = self.drive_blocks(first.flatten(1), interpolation * first[0, ..., 0].numel())[0]
-        return blocks.unflatten(-1, first.shape[1:]).movedim(0, -2)
+        result: Tensor = blocks.unflatten(-1, first.shape[1:]).movedim(0, -2)
+        return result
 
     def drive_size(self, channels: int) -> int:
         """Return the number of drive values that the vector field sees at one instant."""
