@@ -1,12 +1,12 @@
-"""Does a run that is killed at a random instant, and started again, end with the numbers of one that is not? One JSON line a kind.
+"""Does a run that is killed at random instants, and resumed, end with the numbers of a whole one? One JSON line a kind.
 
     python benchmarks/reliability/kills.py [--kills 15] [--only fit train ...] [--seed 0]
 
-Each kind of run is first done once without interruption. Then it is started again and again and killed by SIGKILL after a random
-part of that time, until the given number of kills is reached and the last run has ended by itself; a finished run begins again
-in an empty folder. `different` counts runs whose numbers differ in one bit, `failed` those that ended with an error, and
-`left` processes that a killed run left behind. Runs are forks of one process that has imported everything, so that kills hit the
-computation and not the imports; only runs of two processes start new ones.
+Each kind of run is first done once without interruption. Then it is started again and again and killed by SIGKILL after a
+random part of that time, until the given number of kills is reached and the last run has ended by itself; a finished run begins
+again in an empty folder. `different` counts runs whose numbers differ in one bit, `failed` those that ended with an error, and
+`left` processes that a killed run left behind. Runs are forks of one process that has imported everything, so that kills hit
+the computation and not the imports; only runs of two processes start new ones.
 """
 
 from __future__ import annotations
