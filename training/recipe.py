@@ -123,12 +123,15 @@ class Recipe:
             known = ", ".join(self.variants) or "none"
             raise ConfigError(f"{self._place} has no variant {name!r}; its variants are: {known}.")
         base = {field.name: getattr(self, field.name) for field in fields(self)}
-        changes = dict(self.variants[name])
+        changes = dict(_mapping(self.variants[name], f"variant {name!r} of {self._place}"))
         if "published" not in changes:
             changes["published"] = {}  # a number published for one setting does not apply to another
         for key in _MERGED:
             is_replaced = key == "settings" and changes.get("rule", self.rule) != self.rule
-            changes[key] = {**({} if is_replaced else base[key]), **(changes.get(key) or {})}
+            changes[key] = {
+                **({} if is_replaced else base[key]),
+                **_mapping(changes.get(key), f"{key} of variant {name!r} of {self._place}"),
+            }
         return _recipe_from({**base, **changes, "name": f"{self.name}:{name}", "variants": {}})
 
     def expanded(self) -> list[Recipe]:

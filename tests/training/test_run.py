@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import stat
+import zipfile
 from dataclasses import replace
 
 import numpy as np
@@ -334,12 +335,19 @@ def test_a_checkpoint_of_another_run_is_refused(interrupted_folder, learner, str
     assert (interrupted_folder / CHECKPOINT_FILE).read_bytes() == before
 
 
-@pytest.mark.parametrize("damage", ["half", "text", "tensors", "empty"])
+@pytest.mark.parametrize("damage", ["half", "text", "tensors", "empty", "one bit of a tensor"])
 def test_a_damaged_checkpoint_is_refused(interrupted_folder, damage):
     path = interrupted_folder / CHECKPOINT_FILE
     content = path.read_bytes()
     if damage == "tensors":
         torch.save({"weight": torch.ones(3)}, path)
+    elif damage == "one bit of a tensor":
+        with zipfile.ZipFile(path) as archive:
+            part = max((each for each in archive.infolist() if "/data/" in each.filename), key=lambda each: each.file_size)
+        # The data follow the local header: 30 bytes, the name and an extra field that aligns them.
+        start = part.header_offset + 30 + int.from_bytes(content[part.header_offset + 26 :][:2], "little")
+        start += int.from_bytes(content[part.header_offset + 28 :][:2], "little")
+        path.write_bytes(content[:start] + bytes([content[start] ^ 1]) + content[start + 1 :])
     else:
         path.write_bytes({"half": content[: len(content) // 2], "text": b"hello", "empty": b""}[damage])
     with pytest.raises(ConfigError, match=r"is not a checkpoint of spinode\.training|cannot be read as a checkpoint"):
