@@ -27,7 +27,9 @@ def plot_sensitivity(table: SensitivityTable, *, ax: Axes | None = None) -> Axes
         ax.barh(place + shift, means, 0.36, xerr=halves, color=colour, label=label, error_kw={"elinewidth": 1, "capsize": 2})
     everything, nothing = table.mean(EVERYTHING).mean, table.mean(NOTHING).mean
     title = f"{table.device}: {100 * everything:.1f} % with everything, {100 * nothing:.1f} % with nothing"
-    style_axes(ax, "accuracy (points)", "", title)
+    seeds = max((len(values) for values in table.accuracy.values()), default=0)
+    bars = f"; bars: 95 % intervals over {seeds} seeds" if seeds > 1 else "; one seed"
+    style_axes(ax, f"points of accuracy{bars}", "", title)
     ax.set_yticks(place, [f"  {row.name}" if row.part else row.name for row in rows])
     ax.axvline(0, color="black", linewidth=0.8)
     ax.invert_yaxis()

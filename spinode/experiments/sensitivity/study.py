@@ -72,7 +72,8 @@ def sensitivity(
     place = None if folder is None else Path(folder)
     if place is not None:
         _check_settings(place, _identity(device, config, images))
-    table = SensitivityTable(device, names)
+    classes = int(open_images(config.data, images, config.train, config.test).train_labels.max()) + 1
+    table = SensitivityTable(device, names, 1 / classes)
     tasks = [(variant, seed) for seed in config.seeds for variant in variants(names)]
     missing = []
     for variant, seed in tasks:

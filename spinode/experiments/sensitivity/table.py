@@ -21,7 +21,7 @@ class Estimate:
 
     Attributes:
         mean: The mean; NaN without values.
-        half: Half of its 95 % interval (Student's t); NaN for fewer than two seeds.
+        half: Half of its 95 % interval (Student's t); NaN for fewer than two seeds, and for a difference that is zero in each.
         seeds: Number of seeds.
     """
 
@@ -42,6 +42,12 @@ class Estimate:
         mean = float(np.mean(values)) if count else math.nan
         half = float(stats.t.ppf(0.975, count - 1) * np.std(values, ddof=1) / math.sqrt(count)) if count > 1 else math.nan
         return cls(mean, half, count)
+
+    def with_spread(self, deviation: float, freedom: int) -> Estimate:
+        """Return the mean with the interval of a standard deviation that is known from `freedom` degrees of freedom."""
+        if math.isnan(self.half) or not freedom:
+            return self
+        return Estimate(self.mean, float(stats.t.ppf(0.975, freedom) * deviation / math.sqrt(self.seeds)), self.seeds)
 
 
 @dataclass(frozen=True)
@@ -79,10 +85,12 @@ class SensitivityTable:
         device: Name of the device.
         imperfections: Names of its imperfections.
         accuracy: Share of correct answers by variant and seed.
+        chance: Share of correct answers of a network that has learned nothing; None if not known.
     """
 
     device: str
     imperfections: tuple[str, ...]
+    chance: float | None = None
     accuracy: dict[str, dict[int, float]] = field(default_factory=dict)
 
     def add(self, variant: str, seed: int, accuracy: float) -> None:
@@ -94,9 +102,29 @@ class SensitivityTable:
         return Estimate.of(list(self.accuracy.get(variant, {}).values()))
 
     def difference(self, better: str, worse: str) -> Estimate:
-        """Return the difference of two variants, paired by seed."""
+        """Return the difference of two variants, paired by seed.
+
+        The interval is that of the deviation between seeds over all differences of the table: that of a few seeds of one row
+        says little.
+        """
+        values = self._differences(better, worse)
+        estimate = Estimate.of(values)
+        if len(values) > 1 and not any(values):
+            return Estimate(0.0, math.nan, len(values))
+        return estimate.with_spread(*self._spread())
+
+    def _differences(self, better: str, worse: str) -> list[float]:
         first, second = self.accuracy.get(better, {}), self.accuracy.get(worse, {})
-        return Estimate.of([first[seed] - second[seed] for seed in first if seed in second])
+        return [first[seed] - second[seed] for seed in first if seed in second]
+
+    def _spread(self) -> tuple[float, int]:
+        """Return the standard deviation between seeds of the differences of all rows, and its degrees of freedom."""
+        pairs = [(NOTHING, f"only {name}") for name in self.imperfections]
+        pairs += [(f"without {name}", EVERYTHING) for name in self.imperfections]
+        values = [each for each in (self._differences(*pair) for pair in pairs) if len(each) > 1 and any(each)]
+        freedom = sum(len(each) - 1 for each in values)
+        squares = sum(float(np.var(each)) * len(each) for each in values)
+        return math.sqrt(squares / max(1, freedom)), freedom
 
     def rows(self) -> list[Row]:
         """Return a row for each imperfection, the most expensive first."""
@@ -127,12 +155,25 @@ class SensitivityTable:
         rows = [row for row in self.rows() if not row.part and row.cost.seeds and row.gain.seeds]
         if not rows:
             return "Not enough runs for a comparison yet; run the same command again to continue."
+        nothing = self.mean(NOTHING).mean
+        if self.chance is not None and nothing < min(2 * self.chance, 0.5 * (1 + self.chance)):
+            return (
+                f"Nothing can be compared: the network reaches {100 * nothing:.0f} % with a perfect device, where chance "
+                f"gives {100 * self.chance:.0f} %. Train it for longer (--epochs, --train) or change --rate."
+            )
         seeds = min(rows[0].cost.seeds, rows[0].gain.seeds)
-        clear = all(each.mean - each.half > 0 for each in (rows[0].cost, rows[0].gain))
-        doubt = "" if clear else "; at least one of the two is not distinguishable from zero"
+        said = (
+            f"{rows[0].name} (costs {_points(rows[0].cost)} alone, its removal gains {_points(rows[0].gain)}; points of "
+            f"accuracy, {seeds} seed{'s' if seeds > 1 else ''})"
+        )
+        lows = [each.mean - each.half for each in (rows[0].cost, rows[0].gain)]
+        if all(low > 0 for low in lows):
+            return f"Improve first: {said}."
+        if any(low > 0 for low in lows):
+            return f"Improve first: {said}; one of the two is not distinguishable from zero."
         return (
-            f"Improve first: {rows[0].name} (costs {_points(rows[0].cost)} alone, its removal gains {_points(rows[0].gain)}; "
-            f"points of accuracy, {seeds} seed{'s' if seeds > 1 else ''}{doubt})."
+            f"The imperfections are not distinguishable from no effect; the first is {said}. More --seeds, --epochs or --test "
+            "show more."
         )
 
     def as_dict(self) -> dict[str, Any]:
@@ -175,4 +216,6 @@ def _percent(value: Estimate) -> str:
 def _points(value: Estimate) -> str:
     if math.isnan(value.mean):
         return ""
-    return f"{100 * value.mean:+.1f}" + ("" if math.isnan(value.half) else f" +- {100 * value.half:.1f}")
+    return f"{100 * value.mean + 0.0:+.1f}".replace("-0.0", "+0.0") + (
+        "" if math.isnan(value.half) else f" +- {100 * value.half:.1f}"
+    )

@@ -85,6 +85,29 @@ def test_intervals_are_those_of_student():
     assert Estimate.of([]).seeds == 0
 
 
+def test_intervals_of_few_seeds_share_the_spread_of_all_rows():
+    """A row whose two seeds happen to agree is not more certain than the others; one without any effect has no interval."""
+    table = SensitivityTable("device", ("a", "b", "c"))
+    for seed, (a, b) in enumerate([(0.8, 0.9), (0.8, 0.7)]):
+        values = {"nothing": 1.0, "everything": 0.5, "only a": a, "only b": b, "only c": 1.0}
+        for name, value in {**values, "without a": 0.6, "without b": 0.5, "without c": 0.5}.items():
+            table.add(name, seed, value)
+    rows = {row.name: row for row in table.rows()}
+    # Deviations of the differences: 0 (a), 0.1414 (b), 0 (gain of a); three degrees of freedom.
+    expected = 3.182446 * math.sqrt(0.02 / 3) / math.sqrt(2)
+    assert rows["a"].cost.half == rows["b"].cost.half == pytest.approx(expected, rel=1e-6)
+    assert rows["c"].cost.mean == 0
+    assert math.isnan(rows["c"].cost.half)
+
+
+def test_a_network_that_has_learned_nothing_compares_nothing():
+    table = made_table()
+    assert table.summary().startswith("Improve first")
+    dull = SensitivityTable("device", table.imperfections, 0.95)
+    dull.accuracy.update(table.accuracy)
+    assert "Nothing can be compared" in dull.summary()
+
+
 def test_an_unfinished_table_says_so():
     table = SensitivityTable("device", ("a",))
     assert "Not enough runs" in table.summary()
@@ -186,13 +209,15 @@ def test_all_variants_of_a_device_run(device):
 
 def test_the_command_writes_table_and_picture(trials, tmp_path, capsys):
     assert main(["sensitivity", "ideal", "--seeds", "0", "1", "--save", str(tmp_path), "--quiet"]) == 0
-    assert "Improve first" in capsys.readouterr().out
+    printed = capsys.readouterr().out
     assert {file.name for file in tmp_path.glob("sensitivity.*")} == {"sensitivity.csv", "sensitivity.json", "sensitivity.png"}
     lines = (tmp_path / "sensitivity.csv").read_text().splitlines()
     assert lines[0].split(",")[0] == "imperfection"
     assert len(lines) == 3
     assert main(["sensitivity", "ideal", "--seeds", "0", "1", "--save", str(tmp_path), "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["device"] == "ideal"
+    content = json.loads(capsys.readouterr().out)
+    assert content["device"] == "ideal"
+    assert content["summary"] in printed
     assert len(trials) == 12
 
 
