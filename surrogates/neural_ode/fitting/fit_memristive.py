@@ -194,5 +194,6 @@ def _record(trained: Trained, order: int) -> dict[str, Any]:
         "kept": [0],
         "choice": f"memristive with {order} hidden state{'s' * (order > 1)}, ridge {trained.ridge:g}",
         "splits": len(trained.members),
+        "structure": {"embedding": "memristive", "order": order, "hidden": widths, "ridge": trained.ridge},
         "memristive": {"states": order, "ridge": trained.ridge, "hidden": widths},
     }

@@ -208,7 +208,12 @@ class Training:
             member = self._member(order, constant, self.seed + number)
             starts = torch.zeros(len(runs), order, dtype=torch.float64)
             problem = self._problem(member, runs, FIRST_RIDGE)
-            found = minimise(problem, Unknowns(member.theta, starts), _all(problem), iterations=RACE_STEPS)
+            found = minimise(
+                problem,
+                Unknowns(member.theta, starts),
+                _all(problem),
+                iterations=min(RACE_STEPS, FULL_FACTOR * self.iterations),
+            )
             results.append((found.cost, number, member, found.unknowns))
             self._note(f"start {constant:g} samples", order, found.cost**0.5, None, FIRST_RIDGE)
         _, _, member, unknowns = min(results, key=lambda result: result[:2])

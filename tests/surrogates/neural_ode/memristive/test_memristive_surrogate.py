@@ -22,6 +22,7 @@ from spinode.surrogates.neural_ode.fitting import fit as fitting
 from spinode.surrogates.neural_ode.fitting.config import FitConfig
 from spinode.surrogates.neural_ode.fitting.fit_memristive import VANISHES, noise_of_memristive, vanishing
 from spinode.surrogates.neural_ode.latent.problem import Run, Unknowns
+from spinode.surrogates.neural_ode.memristive import training
 from spinode.surrogates.neural_ode.memristive.member import MemristiveMember, align_states
 from spinode.surrogates.neural_ode.memristive.slopes import run_states
 from spinode.surrogates.neural_ode.memristive.training import MemristiveProblem
@@ -183,20 +184,25 @@ def test_a_vanishing_current_is_recognised_at_noise() -> None:
     assert noise_of_memristive([memristor(400, 1)]) is None  # too few samples
 
 
-def test_a_noisy_memristor_is_recovered_to_its_noise() -> None:
-    """The free run over a new recording is closer to the clean current than a tenth of what a resistor leaves."""
+@pytest.fixture
+def short(monkeypatch) -> None:
+    """One start, one block left out, one penalty."""
+    for name, value in {"TIME_CONSTANTS": (60.0,), "BLOCKS": 1, "FIRST_RIDGE": 1e-5, "RIDGES": ()}.items():
+        monkeypatch.setattr(training, name, value)
+
+
+def test_a_noisy_memristor_is_recovered_to_its_noise(short) -> None:
+    """The free run over a new recording, without noise, is closer to it than the noise of the fitted one."""
     trace = memristor(600, 2, noise=0.05)
-    surrogate = spinode.fit(trace, embedding="memristive", order=1, hidden=4, iterations=6)
+    surrogate = spinode.fit(trace, embedding="memristive", order=1, hidden=4, iterations=10)
     assert surrogate.record["memristive"]["states"] == 1
-    assert len(surrogate.members) == 3
-    clean = memristor(500, 3)
-    voltage, current = clean.drive["v"], clean.output["i"]
-    resistor = current - voltage * (voltage @ current) / (voltage @ voltage)
-    scores = spinode.evaluate(surrogate, clean)
-    assert scores.nrmse * current.std() < 0.1 * resistor.std() or scores.nrmse < 0.03
-    drive = torch.as_tensor(voltage)[:, None].requires_grad_()
-    surrogate.simulate(drive, interpolation={"v": "linear"}).sum().backward()
-    assert bool(torch.isfinite(drive.grad).all())  # type: ignore[arg-type]
+    assert surrogate.record["structure"]["embedding"] == "memristive"
+    clean = memristor(300, 3)
+    assert spinode.evaluate(surrogate, clean).nrmse < 0.05
+    drive = torch.as_tensor(clean.drive["v"].copy())[:, None].requires_grad_()
+    surrogate.simulate(drive, state=torch.zeros(1, dtype=torch.float64)).sum().backward()
+    assert drive.grad is not None
+    assert bool(torch.isfinite(drive.grad).all())
 
 
 @pytest.mark.parametrize(
@@ -217,14 +223,16 @@ def test_memristive_devices_are_tried_only_where_the_data_ask_for_them(error, me
     assert fitting._leaves_memory(found, FitConfig(**settings), [trace]) is expected
 
 
-def test_missing_samples_have_no_weight() -> None:
-    """The fit of a recording with gaps, filled with other values behind the mask, is the same."""
-    trace = memristor(500, 5)
-    present = np.ones(500, dtype=bool)
+def test_missing_samples_have_no_weight(short) -> None:
+    """A fit of masked samples does not depend on what they were."""
+    trace = memristor(250, 5)
+    present = np.ones(250, dtype=bool)
     present[100:110] = False
     fits = []
     for value in (0.0, 1e-3):
         current = np.where(present, trace.output["i"], value)
-        masked = replace(trace, output={"i": current}).masked({"i": present})
-        fits.append(spinode.fit(masked, embedding="memristive", order=1, hidden=2, iterations=1))
-    torch.testing.assert_close(fits[0].members[0].theta, fits[1].members[0].theta)
+        masked = replace(trace, output={"i": current}).masked(present)
+        fits.append(spinode.fit(masked, embedding="memristive", order=1, hidden=2, iterations=1).members[0])
+    assert isinstance(fits[0], MemristiveMember)
+    assert isinstance(fits[1], MemristiveMember)
+    torch.testing.assert_close(fits[0].theta, fits[1].theta, rtol=0, atol=0)
