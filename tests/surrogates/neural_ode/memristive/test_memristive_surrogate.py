@@ -199,7 +199,7 @@ def test_a_noisy_memristor_is_recovered_to_its_noise(short) -> None:
     assert surrogate.record["structure"]["embedding"] == "memristive"
     clean = memristor(300, 3)
     assert spinode.evaluate(surrogate, clean).nrmse < 0.05
-    drive = torch.as_tensor(clean.drive["v"].copy())[:, None].requires_grad_()
+    drive = (0.5 * torch.as_tensor(clean.drive["v"].copy()))[:, None].requires_grad_()
     surrogate.simulate(drive, state=torch.zeros(1, dtype=torch.float64)).sum().backward()
     assert drive.grad is not None
     assert bool(torch.isfinite(drive.grad).all())
