@@ -35,6 +35,7 @@ class MemristiveMember(Member):
     """
 
     field: MLPField
+    conductance: MLPField
     selector: Tensor
     offset: Tensor
 

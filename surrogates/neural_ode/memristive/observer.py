@@ -7,17 +7,12 @@ vanishes where the drive, and with it the information about the state, does.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 import torch
 from torch import Tensor
 
 from ....typing import Array
-from .slopes import read_slopes, run_slopes, run_states, step_slopes
-
-if TYPE_CHECKING:
-    from .member import MemristiveMember
+from .slopes import Conductor, read_slopes, run_slopes, run_states, step_slopes
 
 #: Samples that the first state is fitted to: some of them need to be away from zero drive.
 WASHOUT = 40
@@ -36,7 +31,7 @@ _BEYOND = 0.5
 
 
 def first_state(
-    member: MemristiveMember, outputs: Tensor, stages: Tensor, settled: Tensor, noise: Tensor, visited: Tensor
+    member: Conductor, outputs: Tensor, stages: Tensor, settled: Tensor, noise: Tensor, visited: Tensor
 ) -> tuple[Tensor, Tensor]:
     """Estimate the state at the first sample.
 
@@ -81,7 +76,7 @@ def first_state(
 
 
 def filtered_states(
-    member: MemristiveMember,
+    member: Conductor,
     start: Tensor,
     covariance: Tensor,
     outputs: Tensor,

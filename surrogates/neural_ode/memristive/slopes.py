@@ -2,21 +2,37 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.func import functional_call, jacrev, vmap
 
+from ....dynamics.field import MLPField
 from ....dynamics.integrate import rk4_step
 from ....dynamics.rollout import rollout
 
-if TYPE_CHECKING:
-    from .member import MemristiveMember
+
+class Conductor(Protocol):
+    """What runs and their slopes need of a member."""
+
+    @property
+    def field(self) -> MLPField:
+        """Network f(x, u)."""
+
+    @property
+    def conductance(self) -> MLPField:
+        """Network g(x, u)."""
+
+    def voltage(self, settled: Tensor) -> Tensor:
+        """Return v of each output."""
+
+    def read(self, state: Tensor, settled: Tensor) -> Tensor:
+        """Return the outputs c + v g(x, u)."""
 
 
-def step_slopes(member: MemristiveMember, states: Tensor, stages: Tensor) -> tuple[Tensor, Tensor]:
+def step_slopes(member: Conductor, states: Tensor, stages: Tensor) -> tuple[Tensor, Tensor]:
     """Return the slopes of single steps.
 
     Args:
@@ -37,7 +53,7 @@ def step_slopes(member: MemristiveMember, states: Tensor, stages: Tensor) -> tup
     return in_state, torch.cat([value.flatten(2) for value in in_weights.values()], -1)
 
 
-def read_slopes(member: MemristiveMember, states: Tensor, settled: Tensor) -> tuple[Tensor, Tensor]:
+def read_slopes(member: Conductor, states: Tensor, settled: Tensor) -> tuple[Tensor, Tensor]:
     """Return the slopes of the outputs in the state, (samples, outputs, state), and in the weights of g and c.
 
     Args:
@@ -59,7 +75,7 @@ def read_slopes(member: MemristiveMember, states: Tensor, settled: Tensor) -> tu
     return voltage * in_state, torch.cat([voltage * of_weights, constant], -1)
 
 
-def run_states(member: MemristiveMember, start: Tensor, stages: Tensor) -> Tensor:
+def run_states(member: Conductor, start: Tensor, stages: Tensor) -> Tensor:
     """Return the states of a free run, shape (steps + 1, state)."""
     with torch.no_grad():
         return rollout(member.field, start, stages) if len(stages) else start[None]
