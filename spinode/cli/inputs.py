@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import math
 import warnings
 from collections.abc import Sequence
@@ -113,6 +114,21 @@ def reading_options(arguments: Any) -> list[str]:
     for name in ("columns", "units", "parameters"):
         words += [word for value in getattr(arguments, name, []) for word in (f"--{name}", value)]
     return words
+
+
+def grouped_options(arguments: Any, *, channels: bool = False) -> tuple[tuple[str, ...], ...]:
+    """Return the reading options that were given, each with its value; with `channels` those of drives and outputs instead."""
+    if channels:
+        return tuple((f"--{role}", name) for role in ("drive", "output") for name in getattr(arguments, role))
+    words = reading_options(arguments)
+    return tuple(zip(words[::2], words[1::2], strict=True))
+
+
+def another_name(path: str) -> str:
+    """Return the first of NAME-2, NAME-3, ... that is not the name of a file."""
+    file = Path(path)
+    names = (file.with_stem(f"{file.stem}-{number}") for number in itertools.count(2))
+    return str(next(name for name in names if not name.exists()))
 
 
 def _reading(arguments: Any, drive: Sequence[str], output: Sequence[str]) -> dict[str, Any]:

@@ -82,6 +82,17 @@ def given_settings(arguments: Any, kind: type) -> dict[str, Any]:
     return found
 
 
+def settings_options(arguments: Any, kind: type) -> tuple[tuple[str, ...], ...]:
+    """Return the options of those fields of a config class whose values are not the defaults, each with its values."""
+    defaults = {field.name: field.default for field in dataclasses.fields(kind)}
+    groups = []
+    for name, value in given_settings(arguments, kind).items():
+        if value != defaults[name] and value != ():
+            values = value if isinstance(value, tuple) else (value,)
+            groups.append((f"--{name.replace('_', '-')}", *(str(each) for each in values)))
+    return tuple(groups)
+
+
 def parse_value(text: Any) -> Any:
     """Return a number, True, False or None for the text that spells it; any other value as it is.
 

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from .. import kernels
 from ..errors import ConfigError
+from ..tensors import all_finite, has_values
 from ..validation import number, one_of
 from .field import ChainField
 from .integrate import STATE_LIMIT, STEPS, Field, torch_rollout
@@ -104,7 +105,7 @@ def rollouts(fields: Sequence[Field], state: Tensor, stages: Tensor) -> Tensor:
         alike = [field for field in fields if field_layout(field) == layout and not kernel_limits(layout, field)]
         theta = [packed_weights(field, layout) for field in alike]
         ratios = [chain_ratios(field, theta[0]) for field in fields] if len(theta) == len(fields) else []
-        if ratios and all(torch.equal(other, ratios[0]) for other in ratios):
+        if ratios and all(has_values(other) and torch.equal(other, ratios[0]) for other in ratios[1:]):
             state, expanded, _ = _broadcast(state, stages.expand(*state.shape[:-1], *stages.shape[-3:]), None, len(fields))
             for field in fields:
                 _check_field(layout, field, state, expanded)
@@ -217,13 +218,12 @@ def _with_checked_rates(field: Field) -> Field:
 
 
 def _check_weights(field: Field) -> None:
-    """Raise a `ConfigError` for weights that are NaN or infinite, unless a transformation hides their values."""
-    transformed = torch.compiler.is_compiling() or torch._C._functorch.maybe_current_level() is not None
-    if transformed or not isinstance(field, nn.Module):
+    """Raise a `ConfigError` for weights that are NaN or infinite, as far as they can be seen."""
+    if not isinstance(field, nn.Module):
         return
     ratios = [("ratios", field.ratios)] if isinstance(field, ChainField) else []
     for name, value in (*field.named_parameters(), *ratios):
-        if not value.is_meta and not bool(torch.isfinite(value).all()):
+        if not all_finite(value):
             raise ConfigError(
                 f"the field's weights contain NaN or infinite values ({name}): a diverged fit, or a damaged file?"
             )

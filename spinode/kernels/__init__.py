@@ -6,6 +6,7 @@ import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 from ..errors import ConfigError, KernelWarning
@@ -15,7 +16,7 @@ from . import native
 #: How `use` lets rollouts run.
 MODES = ("auto", "native", "torch")
 
-_mode = os.environ.get("SPINODE_KERNELS") or "auto"
+_mode = ContextVar("mode of the kernels", default=os.environ.get("SPINODE_KERNELS") or "auto")
 
 
 def info() -> dict[str, Any]:
@@ -41,16 +42,17 @@ def mode() -> str:
     Raises:
         ConfigError: the environment variable SPINODE_KERNELS contains something else.
     """
-    if _mode not in MODES:
-        raise ConfigError(f"SPINODE_KERNELS is {_mode!r}; expected one of {', '.join(MODES)}.")
-    return _mode
+    chosen = _mode.get()
+    if chosen not in MODES:
+        raise ConfigError(f"SPINODE_KERNELS is {chosen!r}; expected one of {', '.join(MODES)}.")
+    return chosen
 
 
 @contextmanager
 def use(mode: str) -> Iterator[None]:
     """Choose how all rollouts within a `with` block run; the environment variable SPINODE_KERNELS sets the default.
 
-    The choice is valid for the whole process, so threads must not make different choices at the same time.
+    The choice is valid in the thread (more precisely, in the context of `contextvars`) that makes it.
 
     Args:
         mode: "auto": compiled kernels for the fields that they support, plain torch for all others. "native": compiled
@@ -64,15 +66,14 @@ def use(mode: str) -> Iterator[None]:
         ...     available()
         False
     """
-    global _mode
     one_of("mode of the kernels", mode, MODES)
     if mode == "native" and not native.built:
         raise ConfigError(_MISSING.format(native.reason))
-    before, _mode = _mode, mode
+    token = _mode.set(mode)
     try:
         yield
     finally:
-        _mode = before
+        _mode.reset(token)
 
 
 _MISSING = "there are no compiled kernels here ({}); use 'auto' or 'torch'."

@@ -17,6 +17,7 @@ from ...device_weights.weights import NOISE, DeviceWeights
 from ...device_weights.write_verify import WriteVerify
 from ...errors import ConfigError
 from ...random import make_generator
+from ...tensors import all_finite
 from ...validation import array_size, describe_type, flag, number, one_of, whole_number, whole_numbers
 from .crossbar import Crossbar, seen_latent
 
@@ -118,9 +119,15 @@ class DeviceLayer(nn.Module):
     def reading(self) -> Tensor:
         """Return the weights for one forward pass, read with noise; their gradient goes straight through to the handle.
 
+        An exported program (`torch.export`) contains the weights as they are, and reads them without noise.
+
         Raises:
-            ConfigError: the handle was changed without the devices.
+            ConfigError: the handle was changed without the devices; or an export whose array has faults or line resistance.
         """
+        if torch.compiler.is_exporting():
+            if self._array_matters:
+                raise ConfigError(f"{self} has stuck cells or line resistance, which an exported program does not contain.")
+            return self._noiseless
         self._check_handle()
         read, mask = self._noiseless, None  # a read without noise would return the same as the last one
         if self.weights.noisy or self.clip is not None or self._array_matters:
@@ -165,7 +172,7 @@ class DeviceLayer(nn.Module):
         is_cast = torch.is_autocast_enabled(given.device.type) and given.is_floating_point()
         if given.dim() < -axis or given.shape[axis] != shape[1] or not (given.dtype == self.weight.dtype or is_cast):
             raise ConfigError(f"the input is {given.dtype} of shape {tuple(given.shape)}; {expected}.")
-        if not bool(torch.isfinite(given).all()):
+        if not all_finite(given):
             raise ConfigError("the input contains NaN or infinite values; replace or cut them.")
 
     def sync(self) -> None:

@@ -11,6 +11,9 @@ MAX_POINTS = 3000
 #: Number of points up to which each one is checked by its own distance, without the grid.
 MAX_CHECKED_ONE_BY_ONE = 5000
 
+#: Number of points among which the farthest is searched.
+OUTERMOST = 256
+
 #: Largest number of a grid cell to each side; points beyond it are far outside in any case.
 MAX_CELL = 1e9
 
@@ -99,6 +102,24 @@ class Domain(nn.Module):
         low, high = fitted.amin(0), fitted.amax(0)
         margin = 0.05 * (high - low) + 1e-6
         return far | ((requested < low - margin) | (requested > high + margin)).any(-1)
+
+    def farthest(self, points: Tensor) -> float:
+        """Return the distance of the farthest point over the radius; of many points, those farthest from the middle count.
+
+        Args:
+            points: Shape (..., state + drive).
+
+        Example:
+            >>> import torch
+            >>> Domain(torch.zeros(1, 2), radius=0.5).farthest(torch.tensor([[0.5, 0.0], [3.0, 4.0]]))
+            10.0
+        """
+        flat = points.detach().reshape(-1, points.shape[-1])
+        if not len(flat) or not bool(self.radius > 0):
+            return 0.0
+        middle = torch.linalg.vector_norm(flat - self.points.mean(0), dim=-1)
+        outermost = flat[middle.topk(min(len(flat), OUTERMOST)).indices]
+        return float(self.distance(outermost).max() / self.radius)
 
     def _far(self, points: Tensor) -> Tensor:
         """Return True for each point that is farther than the radius from all fitted ones.

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor, nn
 
 from ...dynamics.field import ChainField
@@ -25,6 +26,9 @@ OUTPUT_FLOOR = 1e-3
 
 #: The same for all other blocks, in deviations of the block: fast motion that the embedding leaves out shows up there.
 BLOCK_FLOOR = 2e-2
+
+#: Samples at the beginning of a drive that determine its blocks there.
+START_SAMPLES = 32
 
 
 @dataclass(frozen=True)
@@ -100,6 +104,19 @@ class Embedding:
     def drive_blocks(self, drive: Tensor, interpolation: tuple[str, ...]) -> Tensor:
         """Return how a drive enters each block through the feedthrough, shape (time - lookahead, order, channels)."""
         return self.method.drive_blocks(drive, interpolation, self.order)
+
+    def first_drive_blocks(self, drive: Tensor, interpolation: tuple[str, ...]) -> Tensor:
+        """Return row 0 of `drive_blocks` for each of a batch of drives, shape (..., order, channels).
+
+        Args:
+            drive: Samples, shape (..., time, channels).
+            interpolation: That of each channel.
+        """
+        held_on = drive[..., -1:, :].expand(*drive.shape[:-2], self.order, drive.shape[-1])
+        first = torch.cat([drive[..., :START_SAMPLES, :], held_on], -2).movedim(-2, 0)
+        blocks = self.drive_blocks(first.flatten(1), interpolation * first[0, ..., 0].numel())[0]
+        result: Tensor = blocks.unflatten(-1, first.shape[1:]).movedim(0, -2)
+        return result
 
     def drive_size(self, channels: int) -> int:
         """Return the number of drive values that the vector field sees at one instant."""

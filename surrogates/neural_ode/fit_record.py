@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -40,6 +40,33 @@ def checked_record(stored: Any, ports: Ports) -> dict[str, Any]:
     if stored.get("arx") is not None and not _is_linear_model(stored["arx"], ports):
         raise ValueError("'arx' in the record is not a linear model of these outputs and inputs")
     return stored
+
+
+def runner_up(search: Sequence[Mapping[str, Any]], kind: str, order: int) -> tuple[str, float] | None:
+    """Return the best network of another embedding or order than the chosen one, by name, with its validation error.
+
+    Of each structure its last result counts; linear models and those that diverged are left out.
+
+    Args:
+        search: Entries of a structure search, from the record of a fit.
+        kind: Embedding that was chosen.
+        order: Its order.
+
+    Example:
+        >>> entry = {"structure": {"embedding": "delay", "order": 3, "hidden": [16]}, "name": "delay order 3", "error": 0.03}
+        >>> runner_up([entry], "derivative", 2)
+        ('delay order 3', 0.03)
+    """
+    others = {}
+    for entry in search:
+        structure = entry["structure"]
+        if structure["hidden"] and (structure["embedding"], structure["order"]) != (kind, order):
+            others[entry["name"]] = entry
+    usable = [each for each in others.values() if each.get("error") is not None and not each.get("diverged")]
+    if not usable:
+        return None
+    best = min(usable, key=lambda each: float(each["error"]))
+    return f"{best['structure']['embedding']} order {best['structure']['order']}", float(best["error"])
 
 
 def _number(value: Any) -> bool:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ...errors import ConfigError, TraceError
-from ...tensors import real_tensor
+from ...tensors import all_finite, real_tensor
 from ...traces.trace import INTERPOLATIONS
 from ...validation import describe_type, one_of
 from .ports import Ports
@@ -39,8 +39,13 @@ def assemble_inputs(
 
     Raises:
         TraceError: a drive of another shape, or with NaN.
-        ConfigError: a missing parameter, or an unknown drive or interpolation.
+        ConfigError: a missing parameter, an unknown drive or interpolation, or a half precision.
     """
+    if like.dtype not in (torch.float32, torch.float64):
+        raise ConfigError(
+            f"the surrogate is in {like.dtype}, in which the rounding errors of a run exceed its steps; "
+            "convert it: surrogate.float() or surrogate.double()."
+        )
     drive = real_tensor("drive", drive, TraceError)
     count = len(ports.drive)
     if drive.ndim < 2 or drive.shape[-1] != count or 0 in drive.shape[:-1]:
@@ -49,7 +54,7 @@ def assemble_inputs(
             f"{', '.join(ports.drive) or '(none)'}, in SI units."
         )
     drive = drive.to(like)
-    if not bool(torch.isfinite(drive).all()):
+    if not all_finite(drive):
         raise TraceError("drive contains NaN or infinite values; replace or cut them before simulating.")
     constants = _constants(ports.parameters, parameters, like)
     batch = broadcast_batches(drive.shape[:-2], "drive", constants.shape[:-1], "parameters")
@@ -104,7 +109,7 @@ def _constants(names: tuple[str, ...], parameters: Mapping[str, float] | Tensor 
         if missing:
             raise ConfigError(f"parameter {missing[0]!r} is missing; pass parameters={{{missing[0]!r}: value in SI}}.")
         values = torch.tensor([_as_float(name, given[name]) for name in names], dtype=like.dtype, device=like.device)
-    if not bool(torch.isfinite(values).all()):
+    if not all_finite(values):
         raise ConfigError(f"parameters contain NaN or infinite values ({', '.join(names)}); pass finite numbers in SI units.")
     return values
 

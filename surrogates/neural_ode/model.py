@@ -8,12 +8,12 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from ...dynamics.fixed_points import fixed_point
+from ...dynamics.fixed_points import fixed_points
 from ...dynamics.integrate import adaptive_rollout
 from ...dynamics.scales import Scales
 from ...errors import DomainError, TraceError
 from ...random import check_generator
-from ...tensors import real_tensor
+from ...tensors import all_finite, has_values, real_tensor
 from ..extrapolation import FITTED_DOMAIN, REDUCE_DRIVE, warn_of_extrapolation
 from .domain import Domain
 from .drive_interpolation import settled_drive, stage_drive
@@ -85,8 +85,9 @@ class SurrogateModel(nn.Module):
 
         Args:
             drive: Samples every `self.interval`, shape (..., time, drives), in `self.ports.units`.
-            state: Initial embedded state, shape (..., state), from `state_from`; the resting state under the first drive
-                sample if omitted.
+            state: Initial embedded state of member 0, shape (..., state), from `state_from`; the resting state under the
+                first drive sample if omitted. Other members start from the same outputs, by their own feedthrough. Latent modes
+                of several members have coordinates of their own: shape (members, ..., state).
             parameters: Constants of this device by name, or a tensor of shape (..., parameters).
             interpolation: How drives run between samples, "held", "linear" or "spline", by name; drives that are not named
                 run as in the fitted recordings.
@@ -113,8 +114,10 @@ class SurrogateModel(nn.Module):
             tensor([0.0000, 0.2000], dtype=torch.float64)
         """
         check_generator(generator)
-        outputs, _, outside = self.run_members(drive, state, parameters, interpolation, solver)
-        self._check_domain(outside, strict)
+        outputs, states, outside = self.run_members(drive, state, parameters, interpolation, solver)
+        if has_values(outside) and bool(outside.any()):
+            u = self.scales.drive(self.assemble_inputs(drive, parameters, interpolation)[0])
+            self._warn_of_extrapolation(outside, self.domain.farthest(self._points(states, u)), strict)
         result = median_of_members(outputs)
         if noise:
             result = result + self.noise * torch.randn(
@@ -204,7 +207,7 @@ class SurrogateModel(nn.Module):
         """
         output, drive = real_tensor("output", output, TraceError), real_tensor("drive", drive, TraceError)
         expected = (drive.shape[:1].numel(), len(self.ports.output))
-        if tuple(output.shape) != expected or not bool(torch.isfinite(output).all()):
+        if tuple(output.shape) != expected or not all_finite(output):
             raise TraceError(
                 f"output has shape {tuple(output.shape)}; expected finite samples of shape {expected}, (time, outputs), one "
                 "for each drive sample, in SI units."
@@ -240,17 +243,7 @@ class SurrogateModel(nn.Module):
             DomainError: no stable fixed point near the fitted states, as for a self-sustained oscillator.
         """
         inputs, _ = self.assemble_inputs(real_tensor("drive", drive, TraceError).reshape(1, -1), parameters, None)
-        u = self.scales.drive(inputs)[0].detach()
-        fitted = self.domain.points[:, self.state_size :]
-        beyond = (u < fitted.amin(0) - 1) | (u > fitted.amax(0) + 1)
-        if bool(beyond.any()):
-            first = int(beyond.nonzero()[0])
-            raise DomainError(
-                f"{self.ports.inputs[first]!r} begins at {float(inputs[0, first]):.6g}, far outside what the surrogate was "
-                "fitted on; its resting state there is unknown. Begin within the fitted range, or pass an initial state."
-            )
-        seen = self.embedding.constant_field_drive(u)
-        return fixed_point(self.members[member].field, self.domain.points, seen, self.state_size)
+        return self._resting_under(inputs, member)[0]
 
     def describe(self) -> str:
         """Return a few lines of text: ports with units, state, step, members.
@@ -320,7 +313,13 @@ class SurrogateModel(nn.Module):
         inputs, kinds = self.assemble_inputs(drive, parameters, interpolation)
         u = self.scales.drive(inputs)
         settled = settled_drive(u, kinds)[..., : len(self.ports.drive)]
-        starts = torch.stack(self._starts(inputs, state, per_member))
+        several = state is not None and not per_member and len(self.members) > 1
+        if several and self.embedding.recursive:
+            self._check_one_for_each(state)
+        starts = torch.stack(self._starts(inputs, state, per_member or (several and self.embedding.recursive)))
+        if several and not self.embedding.recursive:
+            shifts = self._feedthrough_shifts(u, kinds)
+            starts = starts + shifts.reshape(len(shifts), *[1] * (starts.ndim - shifts.ndim), *shifts.shape[1:])
         states = self.integrate(starts, self.drive_stages(u, kinds), solver)
         return self.read_members(states, settled), states, self.outside_domain(states, u)
 
@@ -353,7 +352,7 @@ class SurrogateModel(nn.Module):
         """
         read = [member.read(each, settled) for member, each in zip(self.members, states, strict=True)]
         outputs = apply_output_map(self.ports, torch.stack([self.scales.output_si(each) for each in read]))
-        if not bool(torch.isfinite(outputs).all()):
+        if not all_finite(outputs):
             raise DomainError("the run produced NaN or infinite values: the vector field is not finite along it.")
         return outputs
 
@@ -364,8 +363,15 @@ class SurrogateModel(nn.Module):
             states: Shape (members, ..., time, state).
             u: Inputs in deviations, shape (..., time, inputs).
         """
-        mean = median_of_members(states)
-        return self.domain.outside(torch.cat([mean, u.expand(*mean.shape[:-1], u.shape[-1])], -1))
+        points = self._points(states, u)
+        if not has_values(points):  # nothing could be said about them
+            return torch.zeros(points.shape[:-1], dtype=torch.bool, device=points.device)
+        return self.domain.outside(points)
+
+    def _points(self, states: Tensor, u: Tensor) -> Tensor:
+        """Return the median states with the inputs beside them, shape (..., time, state + inputs)."""
+        median = median_of_members(states)
+        return torch.cat([median, u.expand(*median.shape[:-1], u.shape[-1])], -1)
 
     def _starts(self, inputs: Tensor, state: Tensor | None, per_member: bool) -> list[Tensor]:
         """Return the initial state of each member, shape (..., state); resting states if none is given."""
@@ -381,30 +387,59 @@ class SurrogateModel(nn.Module):
                         f"state has {start.shape[-1] if start.ndim else 1} values; expected {self.state_size}, as "
                         "`state_from` returns them."
                     )
-                if not bool(torch.isfinite(start).all()):
+                if not all_finite(start):
                     raise TraceError("state contains NaN or infinite values; take it from finite samples, by `state_from`.")
             batch = broadcast_batches(start.shape[:-1], "state", inputs.shape[:-2], "drive")
             starts.append(start.expand(*batch, self.state_size))
         return starts
 
+    def _check_one_for_each(self, state: Any) -> None:
+        """Check that there is a state for each member of latent modes."""
+        count = len(self.members)
+        if real_tensor("state", state, TraceError).ndim < 2 or len(state) != count:
+            raise TraceError(
+                f"state has shape {tuple(state.shape)}; expected one for each of the {count} members, whose latent modes have "
+                "coordinates of their own: torch.stack([surrogate.state_from(output, drive, member=m)[0] for m in "
+                f"range({count})])."
+            )
+
+    def _feedthrough_shifts(self, u: Tensor, kinds: tuple[str, ...]) -> Tensor:
+        """Return the first state of each member less that of member 0 for the same outputs, shape (members, ..., state).
+
+        With b_0 = y - D u, members of different D have different states.
+        """
+        count = len(self.ports.drive)
+        jacobian = self.scales.feedthrough_blocks(self.embedding.first_drive_blocks(u[..., :count], kinds[:count]))
+        changes = [(member.feedthrough - self.members[0].feedthrough).reshape(-1) for member in self.members]
+        return torch.stack([jacobian @ change for change in changes])
+
     def _resting_states(self, inputs: Tensor, member: int) -> Tensor:
         """Return the resting state of each batch element under its first input, shape (..., state)."""
-        count = len(self.ports.drive)
         if not inputs.shape[-1]:
             return self.resting_state(inputs.new_zeros(0), member=member)  # one device, one resting state
-        first_inputs = inputs[..., 0, :].reshape(-1, inputs.shape[-1]).detach()
-        unique, inverse = torch.unique(first_inputs, dim=0, return_inverse=True)
-        parameters = [dict(zip(self.ports.parameters, row[count:].tolist(), strict=True)) for row in unique]
-        states = [
-            self.resting_state(row[:count], parameters=constants, member=member)
-            for row, constants in zip(unique, parameters, strict=True)
-        ]
-        return torch.stack(states)[inverse].reshape(*inputs.shape[:-2], self.state_size)
+        first_inputs = inputs[..., 0, :].reshape(-1, inputs.shape[-1])
+        if not has_values(first_inputs):
+            return self._resting_under(first_inputs, member).reshape(*inputs.shape[:-2], self.state_size)
+        unique, inverse = torch.unique(first_inputs.detach(), dim=0, return_inverse=True)
+        return self._resting_under(unique, member)[inverse].reshape(*inputs.shape[:-2], self.state_size)
 
-    def _check_domain(self, outside: Tensor, strict: bool) -> None:
-        """Warn once, or raise, if steps lie outside the domain of validity."""
-        if not bool(outside.any()):
-            return
+    def _resting_under(self, inputs: Tensor, member: int) -> Tensor:
+        """Return the resting states under constant inputs of shape (..., inputs), shape (..., state)."""
+        u = self.scales.drive(inputs).detach()
+        fitted = self.domain.points[:, self.state_size :]
+        beyond = (u < fitted.amin(0) - 1) | (u > fitted.amax(0) + 1)
+        if has_values(beyond) and bool(beyond.any()):
+            row, column = (int(index) for index in beyond.nonzero()[0])
+            raise DomainError(
+                f"{self.ports.inputs[column]!r} begins at {float(inputs[row, column]):.6g}, far outside what the surrogate was "
+                "fitted on; its resting state there is unknown. Begin within the fitted range, or pass an initial state."
+            )
+        seen = self.embedding.constant_field_drive(u)
+        states = fixed_points(self.members[member].field, self.domain.points, seen, self.state_size)
+        return torch.where(beyond.any(-1, keepdim=True), torch.nan, states)
+
+    def _warn_of_extrapolation(self, outside: Tensor, distance: float, strict: bool) -> None:
+        """Warn, or raise, of steps outside the domain of validity."""
         first = int(outside.reshape(-1, outside.shape[-1]).any(0).nonzero()[0])
         warn_of_extrapolation(
             self,
@@ -413,5 +448,6 @@ class SurrogateModel(nn.Module):
             REDUCE_DRIVE,
             strict=strict,
             first=f"the first at sample {first} (t = {first * self.interval:.4g} s)",
+            distance=distance,
             stacklevel=4,
         )

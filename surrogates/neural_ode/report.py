@@ -14,7 +14,10 @@ from ...units import readable
 from ...version import __version__
 from .evaluation.assessment import assess
 from .evaluation.evaluate import Evaluation
+from .evaluation.noise_correction import DENOMINATOR
+from .evaluation.remedies import Names
 from .evaluation.scores import nrmse_by_output
+from .evaluation.structure_remarks import is_linear
 from .evaluation.wording import CLEAN
 from .plots import (
     plot_coverage,
@@ -42,7 +45,14 @@ MAX_STRUCTURES = 16
 HORIZONS = 8
 
 
-def report(surrogate: Surrogate, evaluation: Evaluation, path: str | Path | None = None, *, title: str | None = None) -> str:
+def report(
+    surrogate: Surrogate,
+    evaluation: Evaluation,
+    path: str | Path | None = None,
+    *,
+    title: str | None = None,
+    names: Names | None = None,
+) -> str:
     """Create a self-contained HTML page: assessment, figures, scores, configuration and provenance.
 
     Args:
@@ -50,6 +60,7 @@ def report(surrogate: Surrogate, evaluation: Evaluation, path: str | Path | None
         evaluation: Its scores on a recording, from `spinode.evaluate`.
         path: File to write; none if omitted.
         title: Heading; the names of the channels if omitted.
+        names: Files and options for the commands of the remedies; placeholders if omitted.
 
     Returns:
         The page. It loads nothing: styles and pictures are included.
@@ -70,7 +81,7 @@ def report(surrogate: Surrogate, evaluation: Evaluation, path: str | Path | None
     page = Page(
         title=default_title if title is None else title,
         subtitle=_subtitle(surrogate, evaluation),
-        assessment=assess(surrogate, evaluation),
+        assessment=assess(surrogate, evaluation, names=names),
         numbers=_key_numbers(evaluation),
         sections=(
             *_figure_sections(surrogate, evaluation),
@@ -105,9 +116,9 @@ def _key_numbers(evaluation: Evaluation) -> tuple[tuple[str, str], ...]:
     noisy = noise is not None and noise.floor > CLEAN
     numbers: tuple[tuple[str, str], ...] = ((f"{evaluation.nrmse:.3g}", "NRMSE of the free run"),)
     if noise is not None and noisy:
-        own = f"{noise.nrmse:.3g}" if noise.resolved else f"< {noise.high:.2g}"
+        own = "–" if evaluation.noise_alone else f"{noise.nrmse:.3g}" if noise.resolved else f"< {noise.high:.2g}"
         numbers = (
-            (own, "NRMSE of the model, without the noise"),
+            (own, f"NRMSE of the model, without the noise, over {DENOMINATOR}"),
             (f"{noise.floor:.3g}", "noise / deviation of the recording"),
             (f"{evaluation.nrmse:.3g}", "NRMSE with the noise"),
         )
@@ -161,12 +172,19 @@ def _noise_rows(evaluation: Evaluation) -> list[tuple[str, str]]:
     unit = evaluation.trace.unit
     names = list(evaluation.trace.output)
     return [
-        ("NRMSE without the noise", f"{format_value(error.nrmse)}, 90 % interval {error.low:.3g} .. {error.high:.3g}"),
+        (f"NRMSE without the noise, over {DENOMINATOR}", _without_noise(evaluation)),
         *((f"the same of {name}", format_value(value)) for name, value in error.by_output.items() if len(names) > 1),
         *((f"noise of {n}", readable(float(v), unit(n))) for n, v in zip(names, error.noise, strict=True)),
         ("noise / standard deviation of the recording", format_value(error.floor)),
         ("noise estimated from", error.method),
     ]
+
+
+def _without_noise(evaluation: Evaluation) -> str:
+    error = evaluation.model_error
+    if error is None or evaluation.noise_alone:
+        return "none: nothing beyond the noise was found in the recording"
+    return f"{format_value(error.nrmse)}, 90 % interval {error.low:.3g} .. {error.high:.3g}"
 
 
 def _search_table(record: Mapping[str, Any]) -> list[Table]:
@@ -192,12 +210,13 @@ def _fit_tables(surrogate: Surrogate) -> list[Table]:
         text = f"validation NRMSE {format_value(error)}"
         if index < len(differences) and differences[index]:
             text += f", {format_value(differences[index])} standard deviations from the others under the probe drive"
-        restarts.append((f"restart {index + 1}{', kept' if index in kept else ''}", text))
+        name = "linear model, which has no restarts" if is_linear(surrogate) else f"restart {index + 1}"
+        restarts.append((f"{name}{', kept' if index in kept else ''}", text))
     tables = _search_table(record)
     if orders:
         tables.append(Table(orders, "Embedding orders in quick fits", ("order", "error of free runs over 40 samples")))
     if restarts:
-        tables.append(Table(restarts, "Restarts"))
+        tables.append(Table(restarts, "Fit" if is_linear(surrogate) else "Restarts"))
     return tables
 
 

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ...contracts.driven_device import DrivenDevice, Memory
 from ...errors import ConfigError
+from ...tensors import has_values
 from ...validation import number, whole_number
 
 #: Largest number of samples of a device in one hold.
@@ -139,7 +140,8 @@ class DeviceRun:
         )
         self.memory = response.memory
         self.steps += response.outside.numel()
-        self.steps_outside += int(response.outside.sum())
+        if has_values(response.outside):
+            self.steps_outside += int(response.outside.sum())
         outside = response.outside.expand(*drives.shape[:-1], -1).unflatten(-1, (-1, wiring.repeat)).any(-1)
         return response.output[..., wiring.repeat - 1 :: wiring.repeat, wiring.output], outside
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ...errors import ConfigError
+from ...tensors import all_finite
 from ...validation import number, whole_number
 
 #: Regularisers that are tried, in units of the mean variance of a state.
@@ -85,7 +86,7 @@ class RidgeStatistics:
         rows = torch.cat(
             [states.to(torch.float64), targets.to(torch.float64), torch.ones(len(states), 1, dtype=torch.float64)], 1
         )
-        if not bool(torch.isfinite(rows).all()):
+        if not all_finite(rows):
             raise ConfigError(
                 "states or targets contain NaN or infinite values; check the reservoir, or leave out those samples."
             )

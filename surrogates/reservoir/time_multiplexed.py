@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from ...contracts.driven_device import DrivenDevice
 from ...errors import ConfigError
 from ...random import check_generator
-from ...tensors import real_tensor
+from ...tensors import all_finite, real_tensor
 from ...validation import flag, number, whole_number
 from ..extrapolation import warn_of_extrapolation
 from ..frozen_device import frozen_devices
@@ -114,7 +114,7 @@ class Reservoir(nn.Module):
             or any(name not in tuple(values) for name in trained)
         ):
             raise ConfigError(f"trained is {trained!r}; expected a tuple of some of {', '.join(values)}.")
-        if not bool(torch.isfinite(values["mask"]).all()):
+        if not all_finite(values["mask"]):
             raise ConfigError("the mask contains NaN or infinite values; pass finite numbers.")
         for name, value in values.items():
             if name in trained:
@@ -241,7 +241,7 @@ class Reservoir(nn.Module):
                 f"the input has shape {tuple(x.shape)}; expected (..., time, {self.inputs}), as wide as the mask."
             )
         x = x.to(self.mask)
-        if not bool(torch.isfinite(x).all()):
+        if not all_finite(x):
             raise ConfigError("the input contains NaN or infinite values; replace or cut them.")
         return x
 

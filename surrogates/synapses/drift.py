@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -119,27 +119,19 @@ class Drift(nn.Module):
         Returns:
             Shape (...).
         """
-        centre, log_range, rates, shape = self.latents.split(latents)
-        if self.tied:
-            centre = first
-        position = state - centre
-        if isinstance(log_range, Tensor):
-            position = position * torch.exp(-log_range)
-        inputs = [position, polarity, *extra, *shape.unbind(-1)]
-        log_rate = self._log_rate(rates, polarity)
-        scale = self.kappa.to(state.dtype) * (1.0 if log_rate is None else torch.exp(log_rate))
-        return scale * self._rate(self._network(inputs).clamp(-_MAX_OUTPUT, _MAX_OUTPUT), polarity)
+        return self._rates(state.shape, polarity, extra, latents, first)(state)
 
     def change(
         self, state: Tensor, pulses: Tensor, polarity: Tensor, extra: Sequence[Tensor], latents: Tensor, first: Tensor
     ) -> Tensor:
         """Return the change of x by a number of pulses: one Euler step for up to one pulse, one midpoint step for several."""
-        rate: Tensor = self(state, polarity, extra, latents, first)
+        rates = self._rates(state.shape, polarity, extra, latents, first)
+        rate = rates(state)
         if not bool((pulses.detach() > 1).any()):
             return self._limited(state, (pulses * rate).clamp(-_MAX_CHANGE, _MAX_CHANGE))
         # The network is fitted to single pulses as Euler steps: only pulses beyond the first shift the point of evaluation.
         half = self._limited(state, (0.5 * (pulses - 1).clamp(min=0) * rate).clamp(-_MAX_CHANGE, _MAX_CHANGE))
-        rate = self(state + half, polarity, extra, latents, first)
+        rate = rates(state + half)
         return self._limited(state, (pulses * rate).clamp(-_MAX_CHANGE, _MAX_CHANGE))
 
     @property
@@ -169,24 +161,43 @@ class Drift(nn.Module):
             return torch.where(polarity > 0, rates[SET], rates[RESET])
         return next(iter(rates.values()), None)
 
-    def _network(self, inputs: Sequence[Tensor | float]) -> Tensor:
-        """Evaluate N at inputs that broadcast together, as one Euler step of the fast `rollout` minus its start."""
-        state = inputs[0]
-        assert isinstance(state, Tensor)
-        flat = state.reshape(1, -1)
-        # Features first, devices innermost: the fastest layout for the kernels.
-        drive = flat.new_empty(len(inputs) - 1, flat.shape[1]) if not _needs_gradient(inputs) else None
-        rows = [value if isinstance(value, Tensor) else state.new_tensor(value) for value in inputs[1:]]
-        columns = [row.expand(state.shape).reshape(-1) for row in rows]
-        if drive is None:
-            drive = torch.stack(columns)
-        else:
-            for row, value in zip(drive, columns, strict=True):
-                row.copy_(value)
+    def _rates(
+        self, shape: torch.Size, polarity: Tensor, extra: Sequence[Tensor], latents: Tensor, first: Tensor
+    ) -> Callable[[Tensor], Tensor]:
+        """Return the rate as a function of the state alone; what does not depend on the state is computed once."""
+        centre, log_range, log_rates, shapes = self.latents.split(latents)
+        if self.tied:
+            centre = first
+        narrowing = torch.exp(-log_range) if isinstance(log_range, Tensor) else None
+        log_rate = self._log_rate(log_rates, polarity)
+        scale = self.kappa.to(latents.dtype) * (1.0 if log_rate is None else torch.exp(log_rate))
+        drive = self._drive([polarity, *extra, *shapes.unbind(-1)], shape, latents.dtype)
+
+        def rate(state: Tensor) -> Tensor:
+            position = state - centre
+            value = self._network(position if narrowing is None else position * narrowing, drive)
+            return scale * self._rate(value.clamp(-_MAX_OUTPUT, _MAX_OUTPUT), polarity)
+
+        return rate
+
+    def _drive(self, inputs: Sequence[Tensor | float], shape: torch.Size, dtype: torch.dtype) -> Tensor:
+        """Return the inputs of N beside the position, shape (inputs, devices): devices innermost, which is fastest."""
+        rows = [value if isinstance(value, Tensor) else torch.tensor(value, dtype=dtype) for value in inputs]
+        columns = [row.expand(shape).reshape(-1) for row in rows]
+        if _needs_gradient(rows):
+            return torch.stack([column.to(dtype) for column in columns])
+        drive = torch.empty(len(rows), shape.numel(), dtype=dtype, device=columns[0].device)
+        for row, value in zip(drive, columns, strict=True):
+            row.copy_(value)
+        return drive
+
+    def _network(self, position: Tensor, drive: Tensor) -> Tensor:
+        """Evaluate N as one Euler step of the fast `rollout` minus its start."""
+        flat = position.reshape(1, -1)
         stages = drive.T[:, None, None, :].expand(-1, 1, 3, -1)
         after = rollout(self.field, flat.T, stages, method="euler", limit=float("inf"), initial=False)
-        return (after[:, 0, 0] - flat[0]).reshape(state.shape)
+        return (after[:, 0, 0] - flat[0]).reshape(position.shape)
 
 
-def _needs_gradient(inputs: Sequence[Tensor | float]) -> bool:
-    return torch.is_grad_enabled() and any(isinstance(value, Tensor) and value.requires_grad for value in inputs)
+def _needs_gradient(inputs: Sequence[Tensor]) -> bool:
+    return torch.is_grad_enabled() and any(value.requires_grad for value in inputs)

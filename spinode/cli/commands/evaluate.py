@@ -1,4 +1,8 @@
-"""Score a surrogate on a recording that it was not fitted on."""
+"""Score a surrogate on a recording that it was not fitted on.
+
+NRMSE is the rms error over the standard deviation of the recording, noise included in both. An NRMSE without the noise is the
+error beyond the measurement noise over the standard deviation of the output without noise.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +26,7 @@ def add_arguments(parser: Parser) -> None:
 def run(arguments: Any) -> None:
     """Run the command."""
     from ...surrogates.neural_ode.evaluation.assessment import assess
-    from ..evaluating import evaluate_file
+    from ..evaluating import evaluate_file, names_of
 
     surrogate, evaluation = evaluate_file(arguments)
     if arguments.json:
@@ -35,5 +39,5 @@ def run(arguments: Any) -> None:
         print(f"{name:19} {'none' if scores[name] is None else format(scores[name], '.6g')}")
     horizon = scores["horizon"][:: max(1, len(scores["horizon"]) // 6)]
     print("horizon          " + "  ".join(f"{time:.3g} s: {value:.3g}" for time, value in horizon))
-    for sentence in assess(surrogate, evaluation).sentences:
+    for sentence in assess(surrogate, evaluation, names=names_of(arguments, surrogate)).sentences:
         print(f"- {sentence}")

@@ -42,12 +42,30 @@ def run(arguments: Any) -> None:
     check_targets(arguments, arguments.tables)
     surrogate = run_fit(fit, read_with_roles(arguments), config, arguments)
     print(surrogate.describe())
-    for sentence in _validation(surrogate):
+    for sentence in _validation(surrogate, names_of_fit(arguments)):
         print(sentence)
     print(f"saved {arguments.save}")
 
 
-def _validation(surrogate: Any) -> list[str]:
+def names_of_fit(arguments: Any) -> Any:
+    """Return what the command line knows for the commands of remedies."""
+    from ...surrogates.neural_ode.evaluation.remedies import Names
+    from ...surrogates.neural_ode.fitting.config import FitConfig
+    from ..inputs import another_name, grouped_options
+    from ..settings import settings_options
+
+    reading, channels = grouped_options(arguments), grouped_options(arguments, channels=True)
+    files = tuple((table,) for table in arguments.tables)
+    return Names(
+        fitted=(*files, *channels, *settings_options(arguments, FitConfig), *reading),
+        table=(files[0], *reading),
+        channels=channels,
+        surrogate=arguments.save,
+        save=another_name(arguments.save),
+    )
+
+
+def _validation(surrogate: Any, names: Any = None) -> list[str]:
     from ...surrogates.neural_ode.evaluation.assessment import assess_fit
 
     kept = [surrogate.record["validation"][index] for index in surrogate.record["kept"]]
@@ -57,4 +75,4 @@ def _validation(surrogate: Any) -> list[str]:
     lines = ["validation: free-run NRMSE " + ", ".join(f"{value:.4f}" for value in kept) + f" {where}"]
     if min(kept) > POOR and surrogate.record["config"]["embedding"] == "derivative":
         lines.append("That is poor. Where the drive moves the output within a sample, try --embedding delay.")
-    return [*lines, *(remark.sentence for remark in assess_fit(surrogate))]
+    return [*lines, *(remark.sentence for remark in assess_fit(surrogate, names=names))]

@@ -23,10 +23,10 @@ def add_arguments(parser: Parser) -> None:
 def run(arguments: Any) -> None:
     """Run the command."""
     from ...surrogates.neural_ode.report import report
-    from ..evaluating import evaluate_file
+    from ..evaluating import evaluate_file, names_of
     from ..inputs import check_target
 
-    check_target(arguments.save, arguments.table, arguments.surrogate)
+    check_target(arguments.save, *filter(None, [arguments.table, arguments.surrogate]))
     surrogate, evaluation = evaluate_file(arguments)
-    report(surrogate, evaluation, arguments.save, title=arguments.title)
+    report(surrogate, evaluation, arguments.save, title=arguments.title, names=names_of(arguments, surrogate))
     print(f"saved {arguments.save}")

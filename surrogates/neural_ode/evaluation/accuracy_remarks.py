@@ -9,11 +9,11 @@ import numpy as np
 from ....reporting.remarks import BAD, CARE, GOOD, NOTE, Remark
 from ..surrogate import Surrogate
 from .evaluate import Evaluation
-from .noise_correction import ModelError, without_noise
+from .noise_correction import DENOMINATOR, ModelError
 from .remedies import MORE_DATA, OTHER_FIT, better_fit
 from .scores import accurate_horizon, corrected_by_output, worst_nrmse
 from .structure_remarks import is_linear
-from .wording import CLEAN, CLOSE, NOISE_ALONE, OUTLINE, ROUGH, closeness, duration_of, percent, score, time_of
+from .wording import CLEAN, CLOSE, OUTLINE, ROUGH, closeness, duration_of, percent, score, time_of
 
 #: The error whose horizon is reported: below it the two curves can hardly be distinguished in print.
 HORIZON_ERROR = 0.05
@@ -37,7 +37,7 @@ def change_remarks(surrogate: Surrogate, evaluation: Evaluation) -> Iterator[Rem
             "device in another state, or the channels differ from those of the fit.",
             "the device is not the one that was fitted",
             after_change=True,
-            remedy=f"Check the channels with spinode inspect TABLE; if they are right: {OTHER_FIT[0].lower()}{OTHER_FIT[1:]}",
+            remedy=f"Check the channels (spinode inspect TABLE); if they are right, {OTHER_FIT[0].lower()}{OTHER_FIT[1:]}",
         )
         return
     scores = (
@@ -89,7 +89,8 @@ def error_remarks(surrogate: Surrogate, evaluation: Evaluation) -> Iterator[Rema
     if is_noise_alone(evaluation):
         yield Remark(
             BAD,
-            f"Nothing in the recording can be distinguished from noise ({percent(min(evaluation.noise_floor, 1.0))} of its "
+            "Nothing beyond the noise was found in the recording: "
+            f"it cannot be distinguished from noise ({percent(min(evaluation.noise_floor, 1.0))} of its "
             f"standard deviation, estimated from {noise.method if noise else 'the error'}): it says nothing about the model.",
             "the recording contains nothing but noise",
             after_change=True,
@@ -103,7 +104,7 @@ def error_remarks(surrogate: Surrogate, evaluation: Evaluation) -> Iterator[Rema
     else:
         text = (
             f"{followed}: {error}, of which {percent(noise.floor)} is measurement noise (estimated from {noise.method}). "
-            f"Without it the NRMSE is {describe_error(noise)}{worst_output}."
+            f"Without it the NRMSE is {describe_error(noise)}{worst_output}, relative to {DENOMINATOR}."
         )
     yield Remark(
         grade,
@@ -136,7 +137,7 @@ def _is_within_noise(evaluation: Evaluation) -> bool:
 
 def is_noise_alone(evaluation: Evaluation) -> bool:
     """Return True if the recording contains so much noise that no run can be seen to follow it."""
-    return evaluation.noise_floor >= NOISE_ALONE
+    return evaluation.noise_alone
 
 
 def describe_error(error: ModelError) -> str:
@@ -157,7 +158,7 @@ def horizon_remarks(surrogate: Surrogate, evaluation: Evaluation) -> Iterator[Re
     elif horizon == 0:
         text = f"The rms error exceeds {limit} from the first steps on."
     else:
-        errors = [without_noise(error, evaluation.noise_floor) for _, error in evaluation.horizon]
+        errors = [evaluation.without_noise(error) for _, error in evaluation.horizon]
         largest, final = max(errors), errors[-1]
         later = f"then reaches {percent(largest)}" + (f", and is {percent(final)} at the end" if final < 0.9 * largest else "")
         text = f"For the first {time_of(evaluation, horizon)} the rms error since the start stays below {limit}; it {later}."
@@ -165,7 +166,9 @@ def horizon_remarks(surrogate: Surrogate, evaluation: Evaluation) -> Iterator[Re
 
 
 def spectrum_remarks(surrogate: Surrogate, evaluation: Evaluation) -> Iterator[Remark]:
-    """Report the error of the amplitude spectrum."""
+    """Report the error of the amplitude spectrum; nothing if the recording is noise alone."""
+    if is_noise_alone(evaluation):
+        return
     error = evaluation.spectrum_error
     if worst_nrmse(evaluation) > OUTLINE and error < 0.5 * evaluation.corrected_nrmse:
         yield Remark(

@@ -7,6 +7,7 @@ for them are in the modules of the checks.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 
 from ....reporting.remarks import BAD, CARE, GOOD, NOTE, Assessment, Remark
 from ..surrogate import Surrogate
@@ -21,7 +22,7 @@ from .accuracy_remarks import (
     spectrum_remarks,
 )
 from .evaluate import Evaluation
-from .noise_correction import without_noise
+from .remedies import Names
 from .scores import restart_disagreement
 from .structure_remarks import assess_structure, fit_remarks, is_linear, structure_remarks
 from .validity_remarks import (
@@ -61,12 +62,13 @@ CHECKS: tuple[Callable[[Surrogate, Evaluation], Iterator[Remark]], ...] = (
 MAX_REASONS = 3
 
 
-def assess(surrogate: Surrogate, evaluation: Evaluation) -> Assessment:
+def assess(surrogate: Surrogate, evaluation: Evaluation, *, names: Names | None = None) -> Assessment:
     """Assess how far a surrogate can be trusted.
 
     Args:
         surrogate: The model.
         evaluation: Its scores on a recording, preferably one that the fit has not used.
+        names: Files and options for the commands of the remedies; placeholders if omitted.
 
     Example:
         >>> import spinode
@@ -76,18 +78,23 @@ def assess(surrogate: Surrogate, evaluation: Evaluation) -> Assessment:
         >>> print(assess(surrogate, spinode.evaluate(surrogate, trace.between(10e-9, 12e-9))).headline)
         Use it with care: the fit has used this recording.
     """
-    remarks = [remark for check in CHECKS for remark in check(surrogate, evaluation)]
+    remarks = [_named(remark, names) for check in CHECKS for remark in check(surrogate, evaluation)]
     remarks.sort(key=lambda remark: -max(remark.grade, NOTE))
     worst = max(remark.grade for remark in remarks)
     grade = worst if worst >= CARE else GOOD
     return Assessment(grade, _headline(surrogate, evaluation, grade, remarks), tuple(remarks))
 
 
-def assess_fit(surrogate: Surrogate) -> tuple[Remark, ...]:
+def _named(remark: Remark, names: Names | None) -> Remark:
+    return remark if names is None else replace(remark, remedy=names.fill(remark.remedy))
+
+
+def assess_fit(surrogate: Surrogate, *, names: Names | None = None) -> tuple[Remark, ...]:
     """Return the remarks that follow from the fit alone, when no recording has been evaluated yet: structure and restarts.
 
     Args:
         surrogate: A fitted model.
+        names: Files and options for the commands of the remedies; placeholders if omitted.
 
     Example:
         >>> import spinode
@@ -95,7 +102,8 @@ def assess_fit(surrogate: Surrogate) -> tuple[Remark, ...]:
         >>> any("probe drive" in remark.text for remark in remarks)
         True
     """
-    return (assess_structure(surrogate), *fit_remarks(surrogate), *agreement_remarks(surrogate))
+    remarks = (assess_structure(surrogate), *fit_remarks(surrogate), *agreement_remarks(surrogate))
+    return tuple(_named(remark, names) for remark in remarks)
 
 
 def _headline(surrogate: Surrogate, evaluation: Evaluation, grade: int, remarks: Sequence[Remark]) -> str:
@@ -119,7 +127,7 @@ def _headline_of_change(evaluation: Evaluation, changed_at: float, remarks: Sequ
     at, before = time_of(evaluation, changed_at), evaluation.nrmse_before_change
     shown = "" if before is None else f"NRMSE {score(before)}"
     if before is not None and evaluation.noise_floor > CLEAN:
-        shown, before = f"NRMSE at most {score(before)}", without_noise(before, evaluation.noise_floor)
+        shown, before = f"NRMSE at most {score(before)}", evaluation.without_noise(before)
     independent = [remark for remark in remarks if not remark.after_change]
     worst = max((remark.grade for remark in independent), default=GOOD)
     diverged_before = evaluation.diverged_at is not None and evaluation.diverged_at < changed_at

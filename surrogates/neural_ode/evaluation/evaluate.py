@@ -19,7 +19,7 @@ from .matching import MIN_SAMPLES, match_channels, resample_for_surrogate
 from .measurement_noise import ComparedRun
 from .memory import memory_floor
 from .metrics import QUANTILE_90, divergence_time, horizon_curve, rms_ratio, spectrum_error
-from .noise_correction import ModelError, model_error, without_noise
+from .noise_correction import NOISE_ALONE, ModelError, model_error, without_noise
 from .recorded_samples import at_recorded_samples, without_missing
 from .residual_change import ResidualChange, detect_residual_change
 from .short_runs import short_run_residuals
@@ -48,7 +48,8 @@ class Evaluation:
         change: The detected change of the device with its evidence, or None.
         notes: What the resampling changed, one sentence each.
         grid: The recording on the grid of the surrogate; missing samples are interpolated.
-        model_error: The error less the measurement noise of the recording, with its interval; None if it was not estimated.
+        model_error: The error less the measurement noise of the recording, over the standard deviation of the output without
+            noise, with its interval (see `ModelError`); None if it was not estimated.
         baseline_model_error: NRMSE of the linear ARX model less the same noise, or None.
         memory_floor: NRMSE that no run can beat, on average, without knowing the initial state, if `again` was given.
     """
@@ -82,6 +83,15 @@ class Evaluation:
     def noise_floor(self) -> float:
         """Return the measurement noise over the standard deviation of the recording: the NRMSE of a perfect model."""
         return 0.0 if self.model_error is None else self.model_error.floor
+
+    @property
+    def noise_alone(self) -> bool:
+        """Return True if nothing beyond the measurement noise was found in the recording."""
+        return self.model_error is not None and (self.model_error.noise_alone or self.noise_floor >= NOISE_ALONE)
+
+    def without_noise(self, nrmse: float) -> float:
+        """Return an NRMSE of this recording less its noise; unchanged where nothing beyond the noise was found."""
+        return nrmse if self.noise_alone else without_noise(nrmse, self.noise_floor)
 
     @property
     def truth(self) -> Array:
@@ -218,7 +228,11 @@ def evaluate(
         grid=grid,
         model_error=corrected,
         # The low-pass of a decimation has removed a part of the noise from the grid, on which the baseline runs.
-        baseline_model_error=None if baseline is None else without_noise(baseline, corrected.floor / np.sqrt(stride)),
+        baseline_model_error=None
+        if baseline is None
+        else baseline
+        if corrected.noise_alone
+        else without_noise(baseline, corrected.floor / np.sqrt(stride)),
     )
 
 

@@ -14,12 +14,21 @@ from .metrics import QUANTILE_90
 #: Smallest share of the variance of a recording that counts as its signal.
 MIN_SIGNAL = 0.05
 
+#: Share of noise in the deviation of a recording from which nothing else can be seen in it.
+NOISE_ALONE = 0.97
+
+#: What an NRMSE without the noise is relative to.
+DENOMINATOR = "the standard deviation of the output without noise"
+
 
 @dataclass(frozen=True, eq=False)
 class ModelError:
     """Error of a model, separated from the measurement noise of the recording.
 
         NRMSE = sqrt(max(0, mse - noise variance) / (variance - noise variance))
+
+    The denominator is the variance of the output without noise, at least 0.05 of that of the recording. An output in which
+    nothing beyond the noise was found has no such score; it counts with its error, noise included, over its own variance.
 
     Attributes:
         nrmse: Over all outputs (rms); 0 where the error does not exceed the noise.
@@ -29,6 +38,7 @@ class ModelError:
         noise: Standard deviation of the noise of each output, SI units, shape (outputs,).
         floor: Noise over the standard deviation of the recording, rms over the outputs: the NRMSE of a perfect model.
         method: What the noise was estimated from.
+        noise_alone: True if nothing beyond the noise was found in any output.
     """
 
     nrmse: float
@@ -38,6 +48,7 @@ class ModelError:
     noise: Array
     floor: float
     method: str
+    noise_alone: bool = False
 
     @property
     def resolved(self) -> bool:
@@ -53,6 +64,7 @@ class ModelError:
             "noise": [float(value) for value in self.noise],
             "noise_floor": self.floor,
             "noise_method": self.method,
+            "noise_alone": self.noise_alone,
         }
 
 
@@ -60,7 +72,9 @@ def model_error(names: tuple[str, ...], run: ComparedRun) -> ModelError:
     """Separate the error of a free run into model error and measurement noise.
 
     The interval is that of the mean of squared errors, whose effective number follows from their autocorrelation, and of the
-    variance of the noise.
+    variance of the noise. Its upper end is at most that of the error with the noise. Nothing beyond the noise is found where
+    the noise is `NOISE_ALONE` of the deviation; or where the variance of the output exceeds neither that of the noise nor that
+    of the error by more than their uncertainty.
 
     Args:
         names: Names of the outputs.
@@ -79,20 +93,27 @@ def model_error(names: tuple[str, ...], run: ComparedRun) -> ModelError:
     signal = np.maximum(variance - noise.variance, MIN_SIGNAL * variance)
     squared = np.minimum((run.predicted - run.truth) ** 2, 1e12 * variance)
     mean = squared.mean(0)
-    shares = np.maximum(mean - noise.variance, 0) / signal
-    deviation = np.hypot([_deviation_of_mean(column) for column in squared.T], noise.deviation_of_variance)
-    uncertainty = QUANTILE_90 * float(np.sqrt(np.mean((deviation / signal) ** 2)))
-    total = float(np.mean((mean - noise.variance) / signal))
-    high = min(np.sqrt(max(total, 0.0) + uncertainty), float(np.sqrt(np.mean(mean / signal))))
-    nrmse = float(np.sqrt(np.mean(shares)))
+    deviation_of_mean = np.array([_deviation_of_mean(column) for column in squared.T])
+    unexplained = variance - mean <= QUANTILE_90 * deviation_of_mean
+    unseen = variance - noise.variance <= QUANTILE_90 * noise.deviation_of_variance
+    alone = (noise.variance >= NOISE_ALONE**2 * variance) | (unexplained & unseen)
+    scale, beyond = np.where(alone, variance, signal), mean - np.where(alone, 0, noise.variance)
+    shares = np.maximum(beyond, 0) / scale
+    deviation = np.hypot(deviation_of_mean, noise.deviation_of_variance)
+    uncertainty, of_mean = (
+        QUANTILE_90 * float(np.sqrt(np.mean((each / scale) ** 2))) for each in (deviation, deviation_of_mean)
+    )
+    share = float(np.mean(shares))
+    lowest = 0.0 if alone.all() else float(np.mean(beyond / scale)) - uncertainty
     return ModelError(
-        nrmse=nrmse,
-        low=min(nrmse, float(np.sqrt(max(total - uncertainty, 0.0)))),
-        high=max(nrmse, float(high)),
+        nrmse=float(np.sqrt(share)),
+        low=float(np.sqrt(max(lowest, 0.0))),
+        high=float(np.sqrt(min(share + uncertainty, float(np.mean(mean / scale)) + of_mean))),
         by_output=dict(zip(names, map(float, np.sqrt(shares)), strict=True)),
         noise=np.sqrt(noise.variance),
         floor=float(np.sqrt(np.mean(noise.variance / variance))),
         method=noise.method[int(np.argmax(noise.variance / variance))],
+        noise_alone=bool(alone.all()),
     )
 
 

@@ -38,7 +38,7 @@ def nrmse_of_steps(evaluation: Evaluation, selected: np.ndarray) -> float | None
     """Return the NRMSE of the selected steps less the noise, shape (time,), bool; None if there are none."""
     if not selected.any():
         return None
-    return without_noise(float(np.sqrt(np.mean(_scaled_error(evaluation)[selected] ** 2))), evaluation.noise_floor)
+    return evaluation.without_noise(float(np.sqrt(np.mean(_scaled_error(evaluation)[selected] ** 2))))
 
 
 def accurate_horizon(evaluation: Evaluation, limit: float) -> float | None:

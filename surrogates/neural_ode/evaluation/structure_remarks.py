@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 
 from ....reporting.remarks import BAD, CARE, GOOD, NOTE, Remark
+from ..fit_record import runner_up
 from ..surrogate import Surrogate
 from .evaluate import Evaluation
-from .noise_correction import without_noise
+from .noise_correction import NOISE_ALONE, without_noise
 from .remedies import MORE_DATA, better_fit
 from .scores import noise_share_of_fit, validation_nrmse, worst_nrmse
 from .short_runs import short_run_steps
-from .wording import NOISE_ALONE, ROUGH, percent, score
+from .wording import ROUGH, percent, score
 
 #: Error of short free runs over the change of the output during them, above which the state does not determine the next
 #: samples; a sufficient state is at 0.01 .. 0.1.
@@ -51,14 +52,16 @@ def assess_structure(surrogate: Surrogate) -> Remark:
     names = len({str(entry["name"]) for entry in record["search"]})
     text = f"The search chose {_own_name(surrogate)} of {names} structure{'s' if names > 1 else ''}"
     text += f", with a validation NRMSE of {score(own)}"
-    others = [entry for entry in entries if _key(entry["structure"]) != _own_key(surrogate) and entry["structure"]["hidden"]]
-    second = min(others, key=lambda entry: float(entry["error"]), default=None)
+    second = runner_up(record["search"], *_own_key(surrogate))
     if second is not None:
-        text += f"; the best other one, {_kind_name(second['structure'])}, reached {score(float(second['error']))}"
+        text += f"; the best other one, {second[0]}, reached {score(second[1])}"
     linear = record.get("linear_validation")
     if linear is not None and not is_linear(surrogate):
         text += f"; the best linear model reached {score(float(linear))}"
-    best = second is None or own <= CLEARLY_WORSE * float(second["error"])
+    lowest = min((float(error) for error in record.get("validation") or () if error is not None), default=own)
+    if second is not None and own > second[1] and lowest < own and record.get("choice"):
+        text += f". Its restart with {score(lowest)} was not kept, for this reason: {record['choice']}"
+    best = second is None or own <= CLEARLY_WORSE * second[1]
     return Remark(GOOD if best else NOTE, f"{text}.")
 
 
@@ -81,7 +84,8 @@ def structure_remarks(surrogate: Surrogate, evaluation: Evaluation) -> Iterator[
 def fit_remarks(surrogate: Surrogate) -> Iterator[Remark]:
     """Report a model that is linear, that predicts hardly anything, or to which its drive means nothing."""
     error, noise = validation_nrmse(surrogate.record), noise_share_of_fit(surrogate)
-    poor = error is not None and without_noise(error, noise) > POOR
+    # Where next to nothing is explained, the noise is no excuse: of a recording that is noise, it would be one for any model.
+    poor = error is not None and (without_noise(error, noise) > POOR or error >= NOISE_ALONE)
     if poor and noise >= NOISE_ALONE:
         yield Remark(
             BAD,
@@ -105,7 +109,7 @@ def fit_remarks(surrogate: Surrogate) -> Iterator[Remark]:
             f"The output does not follow the drive ({drives}): with a constant drive the run is as accurate. The model "
             "says nothing about what a drive does.",
             "the output does not follow the drive",
-            remedy="Check with spinode inspect TABLE that the drive is the right channel, and record a response to it.",
+            remedy="Record a response to the drive, after a look at whether it is the right channel: spinode inspect TABLE",
         )
     if is_linear(surrogate) and not poor:
         yield Remark(
@@ -178,7 +182,3 @@ def _own_key(surrogate: Surrogate) -> tuple[str, int]:
 def _own_name(surrogate: Surrogate) -> str:
     kind, order = _own_key(surrogate)
     return f"{'linear, ' if is_linear(surrogate) else ''}{kind} order {order}"
-
-
-def _kind_name(structure: Mapping[str, Any]) -> str:
-    return f"{structure['embedding']} order {structure['order']}"

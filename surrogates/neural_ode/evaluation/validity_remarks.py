@@ -14,7 +14,7 @@ from .evaluate import Evaluation
 from .metrics import QUANTILE_90
 from .remedies import COVERING_FIT, OTHER_RECORDING, held_out_part, more_restarts, wider_intervals
 from .scores import nrmse_of_steps, restart_disagreement
-from .structure_remarks import expected_error
+from .structure_remarks import expected_error, is_linear
 from .wording import CLEAN, CLOSE, VERY_CLOSE, interpolation_shape, percent, score, time_of
 
 #: Shares of steps outside the domain. The radius of the domain leaves 0.1 % of the fitted data outside, a short recording a
@@ -59,7 +59,7 @@ def domain_remarks(surrogate: Surrogate, evaluation: Evaluation) -> Iterator[Rem
 def validation_remarks(surrogate: Surrogate, evaluation: Evaluation) -> Iterator[Remark]:
     """Report an error far above that on the validation data of the fit."""
     expected = expected_error(surrogate)
-    if expected is None or evaluation.regime_change_at is not None:
+    if expected is None or evaluation.regime_change_at is not None or evaluation.noise_alone:
         return
     error = evaluation.corrected_nrmse
     ratio = error / max(expected, 1e-300)
@@ -139,7 +139,15 @@ def agreement_remarks(surrogate: Surrogate) -> Iterator[Remark]:
     count = len(surrogate.record.get("validation") or [])
     difference = restart_disagreement(surrogate.record)
     if difference is None:
-        reason = "the fit had only one restart" if count == 1 else "no two restarts were equally good on the validation data"
+        reason = (
+            "fits of a linear model all have the same minimum, so that there are no restarts to compare"
+            if is_linear(surrogate)
+            else "latent modes are fitted once for each member, without restarts"
+            if count == 1 and surrogate.embedding.recursive
+            else "the fit had only one restart"
+            if count == 1
+            else "no two restarts were equally good on the validation data"
+        )
         yield Remark(
             NOTE,
             f"The accuracy under another drive is unknown, since {reason}: fits that are equally good under one drive can "

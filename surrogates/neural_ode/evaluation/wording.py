@@ -12,9 +12,6 @@ VERY_CLOSE, CLOSE, ROUGH, OUTLINE, MEAN = 0.02, 0.05, 0.15, 0.3, 1.0
 #: Noise over the standard deviation of the output up to which a recording counts as clean.
 CLEAN = 2e-3
 
-#: Share of noise in the deviation of a recording from which nothing else can be seen in it.
-NOISE_ALONE = 0.97
-
 
 def closeness(nrmse: float) -> str:
     """Return how closely a free run of this NRMSE follows a recording, as an adverb.

@@ -110,7 +110,7 @@ def fit_adam(
             trainer.fit(task, datamodule=data, ckpt_path=_resumable(file), weights_only=True)
     error = task.keep_best()
     progress(f"{header}: validation NRMSE {error:.4f}")
-    return Candidate([member], error, _stage_entries(task.history, data, restart))
+    return Candidate([member], error, _stage_entries(task.history, data, restart), [prepared])
 
 
 class _AfterEpoch(Callback):

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from ....dynamics.field import ACTIVATIONS
 from ....errors import ConfigError
-from ....validation import flag, merge_settings, number, one_of, seed_number, whole_number, whole_numbers
+from ....validation import MAX_COUNT, flag, merge_settings, number, one_of, seed_number, whole_number, whole_numbers
 from ..embeddings.base import embedding_kind, embedding_names
 from ..output_map import parse_output_maps
 
@@ -24,6 +25,12 @@ DEFAULT_HIDDEN, DEFAULT_WINDOWS, DEFAULT_RIDGE, DEFAULT_ITERATIONS = (16, 16), (
 
 #: Largest width of a hidden layer, and longest shooting window in samples.
 MAX_SIZE = 4096
+
+#: Largest number of fits, of iterations or epochs of a stage, and of hidden layers or windows: more takes days, not hours.
+MAX_FITS, MAX_ITERATIONS, MAX_STAGES = 1000, 100_000, 32
+
+#: Largest number of weights by method: Gauss-Newton stores several matrices of that size squared, Adam a few vectors.
+MAX_WEIGHTS = {"gauss-newton": 6000, "adam": 10_000_000}
 
 
 @dataclass(frozen=True)
@@ -105,14 +112,20 @@ class FitConfig:
             self._check_recursive(RECURSIVE[self.embedding])
         one_of("activation", self.activation, ACTIVATIONS)
         one_of("method", self.method, METHODS)
-        counts = ("epochs", "batch_size", "restarts", "members", "max_samples")
-        checked: dict[str, Any] = {name: whole_number(name, getattr(self, name), 1) for name in counts}
-        if self.iterations is not None:
-            checked["iterations"] = whole_number("iterations", self.iterations, 1)
+        limits = {"epochs": MAX_ITERATIONS, "iterations": MAX_ITERATIONS, "restarts": MAX_FITS, "members": MAX_FITS}
+        counts = ("epochs", "batch_size", "restarts", "members", "max_samples", "iterations")
+        checked: dict[str, Any] = {
+            name: whole_number(name, whole_number(name, getattr(self, name), 1), 1, limits.get(name, MAX_COUNT))
+            for name in counts
+            if getattr(self, name) is not None
+        }
         checked["seed"] = seed_number("seed", self.seed)
         for name, example in (("hidden", (16, 16)), ("windows", (1, 8, 40, 160))):
             if getattr(self, name) is not None:
                 checked[name] = whole_numbers(name, getattr(self, name), 1, MAX_SIZE, example=example)
+                if len(checked[name]) > MAX_STAGES:
+                    raise ConfigError(f"{name} has {len(checked[name])} values; expected at most {MAX_STAGES}.")
+        self._check_weights(checked.get("hidden", ()))
         for name, low, high in (("ridge", 0.0, 1.0), ("learning_rate", 1e-8, 1.0), ("validation", 0.02, 0.5)):
             if getattr(self, name) is not None:
                 checked[name] = number(name, getattr(self, name), low, high)
@@ -126,6 +139,17 @@ class FitConfig:
         checked["restarts"] = max(checked["restarts"], checked["members"])
         for name, value in checked.items():
             object.__setattr__(self, name, value)
+
+    def _check_weights(self, hidden: tuple[int, ...]) -> None:
+        """Refuse a network that would be built for minutes, or not fit into memory, before the fit itself refuses it."""
+        widths = (1, sum(hidden), 1) if self.embedding == "latent" else (1, *hidden, 1)
+        fewest = sum((first + 1) * second for first, second in itertools.pairwise(widths))
+        if hidden and fewest > MAX_WEIGHTS[self.method]:
+            raise ConfigError(
+                f"hidden is {hidden}, a network of at least {fewest} weights; expected at most {MAX_WEIGHTS[self.method]} with "
+                f"method={self.method!r}. Use a smaller network, such as hidden=(16, 16)"
+                + (", or method='adam'." if self.method == "gauss-newton" and self.embedding != "latent" else ".")
+            )
 
     def _check_recursive(self, name_of_kind: str) -> None:
         """Refuse settings that have no effect on models that are fitted to whole recordings."""

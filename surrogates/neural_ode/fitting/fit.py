@@ -20,6 +20,7 @@ from ..domain import Domain
 from ..embedding import Embedding
 from ..evaluation.linear_baseline import fit_arx
 from ..evaluation.short_runs import choose_short_run_steps, short_run_steps
+from ..fit_record import runner_up
 from ..free_run import short_run_errors
 from ..member import Member
 from ..output_map import apply_output_map
@@ -28,7 +29,7 @@ from .arm import SearchResult
 from .calibration import calibrate
 from .checkpoint import Checkpoint
 from .config import FitConfig
-from .consensus import REVERSED, REVERSED_TORCH, Ranking, probe_runs, rank_restarts, runs_away, runs_in_kernel
+from .consensus import REVERSED, REVERSED_TORCH, Ranking, probe_runs, rank_restarts, runs_away, runs_in_kernel, tolerances
 from .fit_latent import fit_latent
 from .fit_memristive import fit_memristive, noise_of_memristive
 from .left_out import segments_left_out, visited_points
@@ -219,10 +220,19 @@ def _better(
     record = other.record.get(kind, {})
     structure = {"embedding": kind, "order": order, "hidden": record.get("hidden", [1]), "ridge": record.get("ridge")}
     name = f"{kind} order {order}"
-    entry = {"structure": structure, "name": name, "start": "subspace", "rung": 5, "error": reached, "diverged": False}
+    entry = {
+        "structure": structure,
+        "name": name,
+        "start": "subspace" if kind == "latent" else "time constants",
+        "rung": 5,
+        "error": reached,
+        "diverged": False,
+    }
     search = [*found.record["search"], {**entry, "seconds": 0.0}]
     linear = min(other.record.get("linear_validation") or error, found.record["linear_validation"] or error)
-    choice = f"chose {name}: validation NRMSE {reached:.4f}, {found.structures[0].name} {error:.4f}, linear {linear:.4f}"
+    second = runner_up(search, kind, order)
+    behind = "" if second is None else f", {second[0]} {second[1]:.4f}"
+    choice = f"chose {name}: validation NRMSE {reached:.4f}{behind}, linear {linear:.4f}"
     progress(choice)
     other.record.update(
         found.record | {"search": search, "structure": structure, "linear_validation": linear, "search_choice": choice}
@@ -331,14 +341,20 @@ def _assemble(
 ) -> Surrogate:
     """Choose among the restarts, determine the domain of validity, and calibrate the spread."""
     probes = probe_runs([candidate.member for candidate in candidates], prepared, seed=config.seed)
-    ranking = rank_restarts([candidate.validation for candidate in candidates], probes)
+    ranking = rank_restarts(
+        [candidate.validation for candidate in candidates],
+        probes,
+        tolerance=tolerances([candidate.stretches() for candidate in candidates]),
+        diverged=[candidate.diverged for candidate in candidates],
+    )
     if not np.isfinite(candidates[ranking.order[0]].validation):
         raise FitError("no restart gave a finite free run over the validation segment; try more restarts or a larger ridge.")
     kept = ranking.order[: config.members]
     members = [member for index in kept for member in members_of(index)]
     for index in kept:
         reason = f"; {ranking.reason}" if index == kept[0] and len(candidates) > 1 else ""
-        progress(f"kept restart {index + 1}: validation NRMSE {candidates[index].validation:.4f}{reason}")
+        kind = candidates[index].label or f"restart {index + 1}"
+        progress(f"kept {kind}: validation NRMSE {candidates[index].validation:.4f}{reason}")
     fitted = visited_points(members, prepared, prepared.samples.segments)
     unseen = visited_points(members, prepared, prepared.validation)
     splits = candidates[kept[0]].splits

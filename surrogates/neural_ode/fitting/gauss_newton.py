@@ -11,7 +11,7 @@ from ....errors import ConfigError
 from ....typing import Progress
 from ..member import Member
 from .checkpoint import Checkpoint
-from .config import FitConfig
+from .config import MAX_WEIGHTS, FitConfig
 from .levenberg_marquardt import Damping, minimise
 from .prepare import Prepared
 from .samples import Samples
@@ -27,9 +27,6 @@ from .stages import (
     new_member,
     stage_lengths,
 )
-
-#: Largest number of weights that Gauss-Newton takes: it stores several matrices of that size squared.
-MAX_WEIGHTS = 6000
 
 
 class Climb:
@@ -71,10 +68,10 @@ class Climb:
         jacobian = prepared.samples.feedthrough_jacobian
         feedthrough = self.member.feedthrough if jacobian.shape[-1] else self.member.feedthrough[:, :0]
         self.layout = ParameterVector(self.member.field, feedthrough)
-        if len(self.layout.start) > MAX_WEIGHTS:
+        if len(self.layout.start) > (most := MAX_WEIGHTS["gauss-newton"]):
             raise ConfigError(
                 f"the vector field has {len(self.layout.start)} weights; Gauss-Newton builds a matrix of that size squared and "
-                f"takes up to {MAX_WEIGHTS}. Use a smaller network, such as hidden=(16, 16), or method='adam'."
+                f"takes up to {most}. Use a smaller network, such as hidden=(16, 16), or method='adam'."
             )
         self.theta = self.best_theta = self.layout.start
         self.error = float("inf")

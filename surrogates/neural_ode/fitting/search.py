@@ -30,6 +30,7 @@ from ....errors import FitError
 from ....traces.trace import TraceSet
 from ....typing import Progress
 from ..embedding import Embedding
+from ..fit_record import runner_up
 from ..member import Member
 from .arm import Arm, SearchResult
 from .checkpoint import Checkpoint
@@ -372,6 +373,8 @@ class Search:
                 arm.error,
                 arm.climb.earlier + arm.climb.history,
                 [climb.prepared for climb in arm.climbs],
+                arm.diverged,
+                "the linear model" if arm.structure.linear else "",
             )
             for arm in arms
         ]
@@ -387,17 +390,11 @@ class Search:
     def _reason(self, best: Arm, linear: Arm | None) -> str:
         count = len({entry["name"] for entry in self.entries})
         text = f"chose {self._name(best.structure)} of {count} structures: validation NRMSE {best.error:.4f}"
-        others = [e for e in self.entries if e["rung"] >= 2 and e["error"] is not None and not e["diverged"]]
-        others = [e for e in others if (e["structure"]["embedding"], e["structure"]["order"]) != _key(best.structure)]
-        if others:
-            second = min(others, key=lambda e: float(e["error"]))
-            text += f", {second['structure']['embedding']} order {second['structure']['order']} {second['error']:.4f}"
+        second = runner_up(self.entries, best.structure.embedding, best.structure.order)
+        if second is not None:
+            text += f", {second[0]} {second[1]:.4f}"
         return text if linear is None or linear is best else f"{text}, linear {linear.error:.4f}"
 
 
 def _limit(factor: float, error: float) -> float:
     return max(factor * error, NEGLIGIBLE)
-
-
-def _key(structure: Structure) -> tuple[str, int]:
-    return structure.embedding, structure.order

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -33,6 +34,10 @@ FEEDTHROUGH_RIDGE = 30.0
 MIN_DEVIATION = 0.05
 
 
+#: Stretches of the validation segments of a split whose errors show how uncertain the validation error is.
+STRETCHES = 8
+
+
 @dataclass
 class Candidate:
     """The result of one restart.
@@ -42,12 +47,24 @@ class Candidate:
         validation: NRMSE of free runs over the validation segments, each by the member that has not seen it.
         history: One entry per stage of the first member, in plain JSON.
         splits: What each member has fitted, and its validation segments.
+        diverged: It runs away along drives like the recorded ones.
+        label: Name in messages, where it is no restart.
     """
 
     members: list[Member]
     validation: float
     history: list[dict[str, Any]] = field(default_factory=list)
     splits: list[Prepared] = field(default_factory=list)
+    diverged: bool = False
+    label: str = ""
+
+    def stretches(self) -> list[list[float]]:
+        """Return the mean squared errors of free runs over stretches of the validation segments, of each split."""
+        if not np.isfinite(self.validation):
+            return []
+        return [
+            stretch_errors(member, split, split.validation) for member, split in zip(self.members, self.splits, strict=True)
+        ]
 
     @property
     def member(self) -> Member:
@@ -101,6 +118,7 @@ def new_member(prepared: Prepared, build: FieldBuilder, seed: int) -> Member:
         learned = call_builder(build, size, inputs, rates, generator).to(torch.float64)
     bind_physics(learned, prepared.scales, prepared.interval)
     _check_rates(learned, prepared.samples.states[:4], prepared.samples.stages[:4, 0], rates)
+    _check_gradients(learned, prepared.samples.states[:4], prepared.samples.stages[:4, 0])
     vector_field = prepared.embedding.vector_field(learned, prepared.scales.ratios)
     return Member(vector_field, torch.zeros(outputs, drives, dtype=torch.float64))
 
@@ -147,6 +165,38 @@ def _check_rates(field: nn.Module, states: Tensor, drive: Tensor, rates: int) ->
         )
 
 
+def _check_gradients(field: nn.Module, states: Tensor, drive: Tensor) -> None:
+    """Refuse a field of the user's own that keeps gradients from a weight, or from the state, on which its rates depend.
+
+    A number without a gradient on which the rates do not depend (a weight that is not used) is left alone.
+    """
+    weights = {f"the weight {name!r}": value for name, value in field.named_parameters() if value.requires_grad}
+
+    def rates() -> Tensor:
+        with torch.random.fork_rng(devices=[]):  # the same random numbers each time, where there are any
+            torch.manual_seed(0)
+            found: Tensor = field(states, drive)
+            return found
+
+    states = states.detach().clone().requires_grad_()
+    inputs = {**weights, "the state": states}
+    first = rates()
+    gradients = torch.autograd.grad(first.sum(), list(inputs.values()), allow_unused=True) if first.requires_grad else None
+    for index, (name, value) in enumerate(inputs.items()):
+        if gradients is not None and gradients[index] is not None:
+            continue
+        with torch.no_grad():
+            before = value.clone()
+            value.mul_(1.01).add_(0.01)
+            moved = not torch.equal(rates(), first)
+            value.copy_(before)
+        if moved:
+            raise ConfigError(
+                f"the rates of the vector field depend on {name}, but without a gradient, by which it is fitted; leave out "
+                "detach(), .data, no_grad() and NumPy in its forward()."
+            )
+
+
 def stage_lengths(windows: Sequence[int], samples: Samples) -> list[int]:
     """Return the window lengths of the stages: at most a quarter of the longest segment, each once, ascending."""
     longest = max(last - first for first, last in samples.segments)
@@ -191,6 +241,25 @@ def free_run_error(member: Member, prepared: Prepared, segments: Sequence[tuple[
         prepared: Embedded recordings.
         segments: First and last sample of each.
     """
+    return float(_scaled_errors(member, prepared, segments).square().nanmean(0).sqrt().max())
+
+
+def stretch_errors(member: Member, prepared: Prepared, segments: Sequence[tuple[int, int]]) -> list[float]:
+    """Return the mean square of the errors of `free_run_error` in each of several stretches, of the worst output.
+
+    Args:
+        member: Vector field and feedthrough.
+        prepared: Embedded recordings.
+        segments: First and last sample of each.
+    """
+    squared = _scaled_errors(member, prepared, segments).square()
+    worst = squared[:, int(squared.nanmean(0).argmax())]
+    parts = [part.nanmean() for part in worst.tensor_split(STRETCHES)]
+    return [float(part) for part in parts if bool(part.isfinite())]
+
+
+def _scaled_errors(member: Member, prepared: Prepared, segments: Sequence[tuple[int, int]]) -> Tensor:
+    """Return the errors of free runs over the deviation of the truth, shape (samples, outputs)."""
     errors, truths = [], []
     for first, last in segments:
         predicted, truth = prepared.at_recorded(free_run(member, prepared, first, last), first, last)
@@ -200,4 +269,4 @@ def free_run_error(member: Member, prepared: Prepared, segments: Sequence[tuple[
     # A device that rests throughout the segments has no deviation there; that of the fitted part is one.
     freedom = truth.isfinite().sum(0) - 1
     deviation = ((truth - truth.nanmean(0)).square().nansum(0) / freedom).sqrt().clamp_min(MIN_DEVIATION)
-    return float((error.square().nanmean(0).sqrt() / deviation).max())
+    return error / deviation

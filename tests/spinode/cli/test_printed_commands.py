@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import re
 import shlex
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from spinode.cli import commands, main
+from spinode.cli.commands.fit import names_of_fit
+from spinode.cli.evaluating import names_of
 from spinode.cli.inputs import read_with_roles
+from spinode.surrogates.neural_ode.evaluation import remedies
+from spinode.surrogates.testing import resonator
 
 h5py = pytest.importorskip("h5py")
 
@@ -52,6 +58,57 @@ def test_recordings_with_different_channels_are_not_offered_together(two_runs, c
     assert len(printed_commands(message)) == 1
     assert main(["fit", str(two_runs), "--save", str(two_runs.with_suffix(".safetensors"))]) == 2
     assert "by number; their channels differ, so they are separate traces" in capsys.readouterr().err
+
+
+def test_remedies_are_commands_that_run_as_typed(tmp_path, monkeypatch):
+    """The files, channels and settings are those of the command line, in quotes; another --save never exists."""
+    monkeypatch.chdir(tmp_path)
+    rows = "".join(f"{k}e-9,{np.sin(k / 5):.6f},{np.cos(k / 7):.6f}\n" for k in range(200))
+    (tmp_path / "my data.csv").write_text("time (s),V in (V),I out (A)\n" + rows)
+    (tmp_path / "a model.safetensors").touch()
+    settings = ["--effort", "quick", "--hidden", "8", "4", "--feedthrough", "true", "--unit", "V in=mV", "--start", "1e-8"]
+    roles, saved = ["--drive", "V in", "--output", "I out"], "a model.safetensors"
+    fit = commands.build_parser("fit").parse_args(["my data.csv", *roles, *settings, "--save", saved])
+    score = commands.build_parser("evaluate").parse_args([saved, "my data.csv", "--drive", "V in", "--unit", "V in=mV"])
+    device = resonator()
+    device.ports = replace(device.ports, drive=("V",), output=("I out",), units={}, interpolation={"V": "held"})
+    search = {"search": [{}]}
+    for names, remedy in (
+        (names_of_fit(fit), remedies.better_fit(search)),
+        (names_of_fit(fit), remedies.more_restarts(search)),
+        (names_of(score, device), remedies.OTHER_FIT),
+    ):
+        words = shlex.split(names.fill(remedy).rpartition(": ")[2])
+        parsed = commands.build_parser("fit").parse_args(words[2:])
+        (trace,) = read_with_roles(parsed)
+        assert (list(trace.drive), list(trace.output)) == (["V in"], ["I out"])
+        assert np.abs(trace.drive["V in"]).max() < 2e-3
+        assert parsed.save == "a model-2.safetensors"
+        if names.fitted:
+            assert (parsed.hidden, parsed.feedthrough, trace.time[0]) == ([8, 4], True, pytest.approx(1e-8))
+    words = shlex.split(names.fill(remedies.held_out_part("1e-7")).rpartition(": ")[2])
+    parsed = commands.build_parser("evaluate").parse_args(words[2:])
+    assert (parsed.surrogate, parsed.table, parsed.start) == (saved, "my data.csv", 1e-7)
+    assert (parsed.drive, parsed.output) == (["V in"], ["I out"])
+
+
+def test_every_placeholder_is_filled():
+    """A remedy is filled completely where its names are known, and contains no placeholder where they are not."""
+    texts = [value for name, value in vars(remedies).items() if name.isupper() and isinstance(value, str) and name[0] != "_"]
+    texts += [
+        remedies.better_fit({}),
+        remedies.better_fit({"search": [{}]}),
+        remedies.more_restarts({}),
+        remedies.held_out_part("1"),
+    ]
+    texts += [remedies.wider_intervals({}, 1, calibrated) for calibrated in (True, False)]
+    known = {"table": (("b.csv",), ("--start", "0")), "surrogate": "m.safetensors", "save": "n.safetensors"}
+    for names in (remedies.Names((("a.csv",), ("--effort", "quick")), **known), remedies.Names(**known)):
+        for text in texts:
+            filled = names.fill(text)
+            assert not re.search(r"\b(FITTED|TABLE|SURROGATE|FILE)\b", filled), filled
+            assert filled.count("--effort") <= 1
+            assert filled.count("--start") <= 1
 
 
 def test_command_for_a_pattern_runs_as_typed(tmp_path, capsys):

@@ -56,6 +56,15 @@ def test_from_a_table_to_a_report(run, here):
     assert listing(here) == ["m.safetensors", "o.csv", "r.html"]
 
 
+@pytest.mark.parametrize("command", ["evaluate", "report"])
+def test_without_a_second_recording_the_sentence_names_what_is_missing(run, here, fitted_file, command):
+    code, out, err = run(command, fitted_file, *(["--save", "r.html"] if command == "report" else []))
+    assert (code, out) == (2, "")
+    assert "no TABLE was given: a surrogate is scored on a recording that the fit has not used" in err
+    assert "--start TIME" in err
+    assert len(err.splitlines()) == 1
+
+
 def test_inspect_prints_the_next_command(run):
     code, out, err = run("inspect", TABLE)
     assert (code, err) == (0, "")

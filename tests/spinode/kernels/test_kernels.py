@@ -4,6 +4,8 @@ import json
 import subprocess
 import sys
 import warnings
+from contextvars import ContextVar
+from threading import Event, Thread
 
 import pytest
 import torch
@@ -104,13 +106,32 @@ def test_only_the_mode_torch_disables_the_kernels(monkeypatch):
         assert len(calls) == expected
 
 
+def test_threads_choose_their_modes_independently():
+    before, inside, leave, seen = kernels.mode(), Event(), Event(), []
+
+    def other() -> None:
+        with kernels.use("torch"):
+            inside.set()
+            leave.wait(10)
+            seen.append(kernels.mode())
+
+    thread = Thread(target=other)
+    thread.start()
+    assert inside.wait(10)
+    assert kernels.mode() == before
+    with kernels.use("native" if kernels.info()["native"] else "auto"):
+        leave.set()
+        thread.join()
+    assert seen == ["torch"]
+
+
 def test_unknown_mode_is_refused(monkeypatch):
     with (
         pytest.raises(ConfigError, match="mode of the kernels is 'fast'; expected one of auto, native, torch"),
         kernels.use("fast"),
     ):
         pass
-    monkeypatch.setattr(kernels, "_mode", "fast")  # the effect of SPINODE_KERNELS=fast
+    monkeypatch.setattr(kernels, "_mode", ContextVar("mode", default="fast"))  # the effect of SPINODE_KERNELS=fast
     with pytest.raises(ConfigError, match="SPINODE_KERNELS is 'fast'; expected one of auto, native, torch"):
         rollout(small_field(), *small_run())
 
@@ -269,7 +290,7 @@ def test_mode_native_is_refused_if_nothing_was_built(monkeypatch):
     monkeypatch.setattr(native, "reason", "no such file")
     with pytest.raises(ConfigError, match=r"no compiled kernels here \(no such file\)"), kernels.use("native"):
         pass
-    monkeypatch.setattr(kernels, "_mode", "native")
+    monkeypatch.setattr(kernels, "_mode", ContextVar("mode", default="native"))
     with pytest.raises(ConfigError, match="no compiled kernels here"):
         rollout(small_field(), *small_run())
 

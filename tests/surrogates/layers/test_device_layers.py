@@ -350,3 +350,10 @@ def test_a_layer_accepts_any_class_with_the_methods_of_a_synapse():
     layer = linear(Custom())
     layer.weights.program(torch.full((4, 7), 0.05, dtype=torch.float64))
     assert layer(inputs(2, 7)).shape == (2, 4)
+
+
+def test_an_exported_network_has_the_weights_as_they_are() -> None:
+    layer = DeviceLinear(4, 3, WeakReset(), kind="pair", seed=0)
+    given = torch.rand(5, 4)
+    program = torch.export.export(nn.Sequential(layer, nn.ReLU()).eval(), (given,))
+    torch.testing.assert_close(program.module()(given), (functional.linear(given, layer.weight, layer.bias)).relu())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pytest
 import torch
@@ -86,6 +88,35 @@ def test_noise_has_the_given_deviation():
     mean = device.simulate(drive, state=start)
     noisy = device.simulate(drive, state=start, noise=True, generator=torch.Generator().manual_seed(0))
     assert float((noisy - mean).detach().std()) == pytest.approx(0.02, rel=4 / np.sqrt(20_000))
+
+
+@pytest.mark.parametrize("order", [1, 3])
+def test_members_start_from_the_same_outputs_although_their_states_differ(order):
+    """Of a derivative embedding b_0 = y - D u: a given state is that of member 0, others differ by their feedthrough."""
+    ensemble = small_surrogate(order=order, members=3, drives=2)
+    time = torch.linspace(0, 3, 40, dtype=torch.float64)[:, None]
+    drive = 1e5 + 1e4 * torch.cat([torch.sin(time), torch.cos(2 * time)], -1)
+    output = ensemble.scales.output_mean + torch.sin(time + 1)
+    own = torch.stack([ensemble.state_from(output, drive, member=m)[0] for m in range(3)])
+    given, _, _ = ensemble.run_members(drive, own[0], None, None, "rk4")
+    expected, _, _ = ensemble.run_members(drive, own, None, None, "rk4", per_member=True)
+    assert torch.allclose(given, expected, rtol=1e-9)
+    assert torch.allclose(given[:, 0], output[0].expand(3, 1))
+    batch, _, _ = ensemble.run_members(drive.expand(2, 5, 40, 2), own[0], None, None, "rk4")
+    assert torch.allclose(batch, given[:, None, None].expand_as(batch))
+
+
+def test_a_run_twice_as_far_outside_is_reported_again():
+    device, ones = resonator(), torch.ones(60, 1, dtype=torch.float64)
+    rest = torch.zeros(2, dtype=torch.float64)
+    reports = []
+    for height in (30.0, 31.0, 90.0, 100.0):
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            device.simulate(height * ones, state=rest)
+        reports.append([str(each.message) for each in caught])
+    assert [len(each) for each in reports] == [1, 0, 1, 0]
+    assert "radii of that domain from the fitted data" in reports[2][0]
 
 
 def test_first_step_outside_is_reported_with_its_time():

@@ -135,6 +135,25 @@ def test_fit_alone_reports_structure_and_an_alarming_difference_of_restarts(surr
     assert "--members 3" in text
 
 
+def test_a_structure_worse_than_another_one_says_why_its_restart_was_kept(surrogate_with_record):
+    why = "of 3 equally valid restarts it disagrees least with the others (0.0100 deviations)"
+    record = {"validation": [0.02, 0.04, 0.025], "kept": [1], "choice": why}
+    text = assess_structure(searched(surrogate_with_record, **record)).text
+    assert text.endswith(f"Its restart with 0.02 was not kept, for this reason: {why}.")
+    assert "the best other one, delay order 3, reached 0.03" in text
+
+
+@pytest.mark.parametrize(
+    ("structure", "validation", "expected"),
+    [([], [0.1], "fits of a linear model all have the same minimum"), ([16], [0.1], "the fit had only one restart")],
+)
+def test_a_linear_model_has_no_restarts(surrogate_with_record, structure, validation, expected):
+    surrogate = searched(surrogate_with_record, hidden=structure, validation=validation, kept=[0], disagreement=[0.0])
+    text = " ".join(remark.sentence for remark in assess_fit(surrogate))
+    assert expected in text
+    assert ("restart" in text.replace("there are no restarts to compare", "")) == bool(structure)
+
+
 # --- remedies -------------------------------------------------------------------------------------------------------------
 
 

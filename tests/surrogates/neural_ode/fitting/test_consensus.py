@@ -11,7 +11,7 @@ from torch import nn
 
 from spinode import FitConfig, TraceSet
 from spinode.surrogates.neural_ode.embedding import Embedding
-from spinode.surrogates.neural_ode.fitting.consensus import EQUALLY_VALID, diverges, probe_runs, rank_restarts
+from spinode.surrogates.neural_ode.fitting.consensus import EQUALLY_VALID, diverges, probe_runs, rank_restarts, tolerances
 from spinode.surrogates.neural_ode.fitting.prepare import on_common_grid, prepare
 from spinode.surrogates.neural_ode.fitting.stages import new_member
 
@@ -62,6 +62,48 @@ def test_failed_restarts_come_last():
     assert ranking.order[:2] == [1, 3]
     assert sorted(ranking.order) == [0, 1, 2, 3]
     assert sorted(rank_restarts([float("inf"), float("nan")], probes(0.0, 0.0)).order) == [0, 1]
+
+
+def stretches(error, scatter, seed):
+    """Mean squared errors in the stretches of one split, of a restart of a known error."""
+    factors = np.exp(scatter * np.random.default_rng(seed).standard_normal(8))
+    return [list(error**2 * factors / factors.mean())]
+
+
+def test_agreement_decides_only_within_the_uncertainty_of_the_validation_error():
+    errors = [0.36, 0.475, 0.37, 0.40]
+    for scatter, order in ((0.0, [0, 2, 3, 1]), (2.0, [3, 1, 2, 0])):
+        factors = tolerances([stretches(error, scatter, seed) for seed, error in enumerate(errors)])
+        ranking = rank_restarts(errors, probes(0.3, 0.0, 0.1, -0.09), tolerance=factors)
+        assert ranking.order == order
+    assert "less than restart 1, whose error of 0.3600 is lower by no more than its uncertainty" in ranking.reason
+
+
+def test_tolerance_is_the_standard_error_of_the_difference():
+    """A stretch that is hard for both restarts does not make their difference uncertain; few stretches do."""
+    hard = np.array([1.0, 1.0, 50.0, 1.0, 1.0, 1.0, 9.0, 1.0])
+    assert tolerances([[list(hard)], [list(1.2 * hard)]]) == pytest.approx([1.0, 1.0])
+    generator = np.random.default_rng(0)
+    logs = [
+        [
+            np.log(max(each))
+            for each in (tolerances([[list(a)], [list(b)]]) for a, b in generator.gamma(4.0, size=(40, 2, count)))
+        ]
+        for count in (8, 32)
+    ]
+    # The logarithm of a mean of n gamma variables of shape 4 has the variance 1 / (4 n); half of the difference of two counts.
+    assert np.mean(logs, 1) == pytest.approx([0.5 * np.sqrt(2 / (4 * 8)), 0.5 * np.sqrt(2 / (4 * 32))], rel=0.3)
+
+
+def test_a_restart_that_runs_away_or_stands_alone_is_passed_although_it_validates_better():
+    exact = [1.0] * 4
+    ranking = rank_restarts([0.010, 0.011, 0.012, 0.013], probes(2.0, 0.0, 0.1, -0.1), tolerance=exact)
+    assert ranking.order == [1, 0, 2, 3]
+    assert "lowest of the others; restart 1 with 0.0100 stands alone under a probe drive" in ranking.reason
+    ranking = rank_restarts([0.010, 0.011, 0.012], probes(0.0, 0.0, 0.1), tolerance=exact, diverged=[True, False, False])
+    assert ranking.order == [1, 2, 0]
+    assert ranking.reason == "its validation error is the lowest of the others; restart 1 with 0.0100 runs away"
+    assert rank_restarts([0.010, 0.011], probes(100.0, 0.0)).order == [1, 0]
 
 
 class RunsAway(nn.Module):

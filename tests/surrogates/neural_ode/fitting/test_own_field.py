@@ -7,7 +7,11 @@ import torch
 from torch import nn
 
 import spinode
+from spinode import FitConfig, TraceSet
 from spinode.errors import ConfigError
+from spinode.surrogates.neural_ode.embedding import Embedding
+from spinode.surrogates.neural_ode.fitting.prepare import on_common_grid, prepare
+from spinode.surrogates.neural_ode.fitting.stages import new_member
 
 
 class Field(nn.Module):
@@ -21,6 +25,43 @@ class Field(nn.Module):
 
 def raises(state):
     raise ZeroDivisionError("of mine")
+
+
+class Chain(nn.Module):
+    """Two layers and a weight without use, whose gradients a function may stop on the way."""
+
+    def __init__(self, stop):
+        super().__init__()
+        self.first, self.last, self.stop = nn.Linear(3, 4), nn.Linear(4, 1), stop
+        self.unused = nn.Parameter(torch.ones(1))
+
+    def forward(self, state, drive):
+        return self.stop(self.last, torch.tanh(self.first(torch.cat([state, drive], -1))))
+
+
+def without_gradients(layer, hidden):
+    with torch.no_grad():
+        return layer(hidden)
+
+
+@pytest.mark.parametrize(
+    ("stop", "name"),
+    [
+        (lambda layer, hidden: layer(hidden).detach(), "the weight 'first.weight'"),
+        (without_gradients, "the weight 'first.weight'"),
+        (lambda layer, hidden: layer(hidden.detach()), "the weight 'first.weight'"),
+        (lambda layer, hidden: hidden @ layer.weight.data.T, "the weight 'last.weight'"),
+        (lambda layer, hidden: nn.functional.dropout(layer(hidden)), None),
+    ],
+)
+def test_fields_that_stop_gradients_are_refused(duffing, stop, name):
+    config = FitConfig(embedding="derivative", order=2)
+    prepared = prepare(on_common_grid(TraceSet([duffing(300)]), config), Embedding("derivative", 2), config)
+    if name is None:
+        new_member(prepared, lambda *sizes: Chain(stop), 0)
+        return
+    with pytest.raises(ConfigError, match=f"depend on {name}, but without a gradient"):
+        new_member(prepared, lambda *sizes: Chain(stop), 0)
 
 
 @pytest.mark.parametrize(
