@@ -261,8 +261,8 @@ def drive_effect(surrogate: Surrogate, on_grid: TraceSet) -> float | None:
         for each in (trace, replace(trace, drive=still, interpolation=kinds)):
             run = surrogate.run(each).output.numpy()
             errors.append(float(np.sqrt(np.mean(((run - truth) / surrogate.scales.output_scale.numpy()) ** 2))))
-    # Errors of a ten-thousandth do not differ by more than rounding.
-    return max(errors[1], 1e-4) / max(errors[0], 1e-4) if np.isfinite(errors).all() else None
+    # Errors of a ten-thousandth do not differ by more than rounding, nor do ratios in their fourth digit.
+    return float(f"{max(errors[1], 1e-4) / max(errors[0], 1e-4):.4g}") if np.isfinite(errors).all() else None
 
 
 def _runs_away(surrogate: Surrogate, on_grid: TraceSet) -> bool:

@@ -191,6 +191,7 @@ def short(monkeypatch) -> None:
         monkeypatch.setattr(training, name, value)
 
 
+@pytest.mark.filterwarnings("ignore::spinode.errors.DomainWarning")
 def test_a_noisy_memristor_is_recovered_to_its_noise(short) -> None:
     """The free run over a new recording, without noise, is closer to it than the noise of the fitted one."""
     trace = memristor(600, 2, noise=0.05)
