@@ -6,6 +6,7 @@ import platform
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -188,17 +189,24 @@ def _left_beyond_noise(found: SearchResult, config: FitConfig, bound: Array | No
 def _better_latent(on_grid: TraceSet, config: FitConfig, found: SearchResult, progress: Progress) -> Surrogate | None:
     """Fit latent modes, and return them if they validate better than the best structure of the search."""
     gain = LATENT_GAIN if len(found.prepared.samples.states) >= LATENT_SAMPLES[1] else SHORT_LATENT_GAIN
-    return _better(lambda: fit_latent(on_grid, config, progress), "latent modes", gain, on_grid, found, progress)
+    return _better("latent", partial(fit_latent, on_grid, config, progress), "latent modes", gain, on_grid, found, progress)
 
 
 def _better_memristive(on_grid: TraceSet, config: FitConfig, found: SearchResult, progress: Progress) -> Surrogate | None:
     """Fit a memristive device, and return it if it validates better than the best structure of the search."""
-    candidate = "conductances with hidden states"
-    return _better(lambda: fit_memristive(on_grid, config, progress), candidate, MEMRISTIVE_GAIN, on_grid, found, progress)
+    words = "conductances with hidden states"
+    fit_candidate = partial(fit_memristive, on_grid, config, progress)
+    return _better("memristive", fit_candidate, words, MEMRISTIVE_GAIN, on_grid, found, progress)
 
 
 def _better(
-    fit_candidate: Callable[[], Surrogate], words: str, gain: float, on_grid: TraceSet, found: SearchResult, progress: Progress
+    kind: str,
+    fit_candidate: Callable[[], Surrogate],
+    words: str,
+    gain: float,
+    on_grid: TraceSet,
+    found: SearchResult,
+    progress: Progress,
 ) -> Surrogate | None:
     """Fit a candidate beside the search, and return it if its error is below `gain` times that of the best structure."""
     error = found.candidates[0].validation
@@ -216,7 +224,7 @@ def _better(
         kept = found.structures[0].name
         progress(f"{words} reach {reached:.4f}, but run away along the recorded drive in reverse; kept {kept}")
         return None
-    kind, order = other.embedding.kind, other.embedding.order
+    order = other.embedding.order
     record = other.record.get(kind, {})
     structure = {"embedding": kind, "order": order, "hidden": record.get("hidden", [1]), "ridge": record.get("ridge")}
     name = f"{kind} order {order}"
