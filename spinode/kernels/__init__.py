@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
+import torch
+
 from ..errors import ConfigError, KernelWarning
 from ..validation import one_of
 from . import native
@@ -42,10 +44,15 @@ def mode() -> str:
     Raises:
         ConfigError: the environment variable SPINODE_KERNELS contains something else.
     """
-    chosen = _mode.get()
+    chosen = _chosen()
     if chosen not in MODES:
         raise ConfigError(f"SPINODE_KERNELS is {chosen!r}; expected one of {', '.join(MODES)}.")
     return chosen
+
+
+@torch.compiler.assume_constant_result
+def _chosen() -> str:
+    return _mode.get()
 
 
 @contextmanager

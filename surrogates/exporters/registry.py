@@ -127,9 +127,10 @@ def export(
             known = ", ".join(("interpolation", *exporter.options))
             raise ConfigError(f"an export to {exporter.suffix} has no option {name!r}; its options are: {known}.")
     if surrogate.embedding.recursive:
+        part = "conductance is" if surrogate.embedding.kind == "memristive" else "exact steps are"
         raise ExportError(
-            f"a surrogate of {surrogate.embedding.kind} modes cannot be exported: its exact steps are not part of the exported "
-            "programs yet. Run it by `simulate` or `step_block`."
+            f"a surrogate with the embedding {surrogate.embedding.kind!r} cannot be exported: its {part} not part of the "
+            "exported programs yet. Run it by `simulate` or `step_block`."
         )
     check_writable(target)
     _check_numbers(surrogate)

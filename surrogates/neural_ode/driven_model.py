@@ -48,7 +48,7 @@ class DrivenModel(SurrogateModel):
         """
         self._check_ports()
         inputs, _ = self.assemble_inputs(drive.unsqueeze(-2), None, None)
-        states = torch.stack([self._resting_states(inputs, member) for member in range(len(self.members))])
+        states = torch.stack([self._resting.of_batch(member.field, inputs) for member in self.members])
         return self._packed(states, inputs.expand(*inputs.shape[:-2], self.embedding.lookahead, -1))
 
     def step_block(self, memory: Tensor, drive: Tensor, *, generator: torch.Generator | None = None) -> Response:

@@ -36,8 +36,8 @@ class Embedding:
     """Kind and order of an embedding.
 
     Attributes:
-        kind: "derivative" (causal, the default), "delay" (forward samples, as in Chen et al. 2022) or "latent" (complex modes
-            behind the outputs; `order` of them).
+        kind: "derivative" (causal, the default), "delay" (forward samples, as in Chen et al. 2022), "latent" (complex modes
+            behind the outputs; `order` of them) or "memristive" (`order` hidden states that set a conductance).
         order: Number of blocks; the state has `order` values per output.
 
     Raises:

@@ -8,7 +8,6 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from ...dynamics.fixed_points import fixed_points
 from ...dynamics.integrate import adaptive_rollout
 from ...dynamics.scales import Scales
 from ...errors import DomainError, TraceError
@@ -23,6 +22,7 @@ from .member import Member, median_of_members, roll_members
 from .output_map import apply_output_map
 from .ports import Ports
 from .predicted_spread import SpreadModel
+from .resting_states import RestingStates
 
 
 class SurrogateModel(nn.Module):
@@ -243,7 +243,7 @@ class SurrogateModel(nn.Module):
             DomainError: no stable fixed point near the fitted states, as for a self-sustained oscillator.
         """
         inputs, _ = self.assemble_inputs(real_tensor("drive", drive, TraceError).reshape(1, -1), parameters, None)
-        return self._resting_under(inputs, member)[0]
+        return self._resting.under(self.members[member].field, inputs)[0]
 
     def describe(self) -> str:
         """Return a few lines of text: ports with units, state, step, members.
@@ -314,9 +314,10 @@ class SurrogateModel(nn.Module):
         u = self.scales.drive(inputs)
         settled = settled_drive(u, kinds)[..., : len(self.ports.drive)]
         several = state is not None and not per_member and len(self.members) > 1
-        if several and self.embedding.recursive:
+        one_for_each = several and self.embedding.method.own_coordinates
+        if one_for_each:
             self._check_one_for_each(state)
-        starts = torch.stack(self._starts(inputs, state, per_member or (several and self.embedding.recursive)))
+        starts = torch.stack(self._starts(inputs, state, per_member or one_for_each))
         if several and not self.embedding.recursive:
             shifts = self._feedthrough_shifts(u, kinds)
             starts = starts + shifts.reshape(len(shifts), *[1] * (starts.ndim - shifts.ndim), *shifts.shape[1:])
@@ -378,7 +379,7 @@ class SurrogateModel(nn.Module):
         starts = []
         for index in range(len(self.members)):
             if state is None:
-                start = self._resting_states(inputs, index)
+                start = self._resting.of_batch(self.members[index].field, inputs)
             else:
                 given = real_tensor("state", state, TraceError)
                 start = (given[index] if per_member else given).to(inputs)
@@ -393,12 +394,17 @@ class SurrogateModel(nn.Module):
             starts.append(start.expand(*batch, self.state_size))
         return starts
 
+    @property
+    def _resting(self) -> RestingStates:
+        return RestingStates(self.ports, self.embedding, self.scales, self.domain)
+
     def _check_one_for_each(self, state: Any) -> None:
         """Check that there is a state for each member of latent modes."""
         count = len(self.members)
-        if real_tensor("state", state, TraceError).ndim < 2 or len(state) != count:
+        given = real_tensor("state", state, TraceError)
+        if given.ndim < 2 or len(given) != count:
             raise TraceError(
-                f"state has shape {tuple(state.shape)}; expected one for each of the {count} members, whose latent modes have "
+                f"state has shape {tuple(given.shape)}; expected one for each of the {count} members, whose latent modes have "
                 "coordinates of their own: torch.stack([surrogate.state_from(output, drive, member=m)[0] for m in "
                 f"range({count})])."
             )
@@ -412,31 +418,6 @@ class SurrogateModel(nn.Module):
         jacobian = self.scales.feedthrough_blocks(self.embedding.first_drive_blocks(u[..., :count], kinds[:count]))
         changes = [(member.feedthrough - self.members[0].feedthrough).reshape(-1) for member in self.members]
         return torch.stack([jacobian @ change for change in changes])
-
-    def _resting_states(self, inputs: Tensor, member: int) -> Tensor:
-        """Return the resting state of each batch element under its first input, shape (..., state)."""
-        if not inputs.shape[-1]:
-            return self.resting_state(inputs.new_zeros(0), member=member)  # one device, one resting state
-        first_inputs = inputs[..., 0, :].reshape(-1, inputs.shape[-1])
-        if not has_values(first_inputs):
-            return self._resting_under(first_inputs, member).reshape(*inputs.shape[:-2], self.state_size)
-        unique, inverse = torch.unique(first_inputs.detach(), dim=0, return_inverse=True)
-        return self._resting_under(unique, member)[inverse].reshape(*inputs.shape[:-2], self.state_size)
-
-    def _resting_under(self, inputs: Tensor, member: int) -> Tensor:
-        """Return the resting states under constant inputs of shape (..., inputs), shape (..., state)."""
-        u = self.scales.drive(inputs).detach()
-        fitted = self.domain.points[:, self.state_size :]
-        beyond = (u < fitted.amin(0) - 1) | (u > fitted.amax(0) + 1)
-        if has_values(beyond) and bool(beyond.any()):
-            row, column = (int(index) for index in beyond.nonzero()[0])
-            raise DomainError(
-                f"{self.ports.inputs[column]!r} begins at {float(inputs[row, column]):.6g}, far outside what the surrogate was "
-                "fitted on; its resting state there is unknown. Begin within the fitted range, or pass an initial state."
-            )
-        seen = self.embedding.constant_field_drive(u)
-        states = fixed_points(self.members[member].field, self.domain.points, seen, self.state_size)
-        return torch.where(beyond.any(-1, keepdim=True), torch.nan, states)
 
     def _warn_of_extrapolation(self, outside: Tensor, distance: float, strict: bool) -> None:
         """Warn, or raise, of steps outside the domain of validity."""

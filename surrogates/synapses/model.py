@@ -23,7 +23,7 @@ from .noise import NoiseModel
 from .noise_sampler import NoiseSampler, imperfection_switches, standard_normal
 from .population import MIN_DEVICES, Population
 from .pulse_data import Inputs, Scale
-from .pulsed_devices import PulsedDevices
+from .pulsed_devices import DeviceSteps, PulsedDevices
 from .retention import Retention
 from .single_precision import SinglePrecision
 from .telegraph import TelegraphNoise
@@ -310,41 +310,21 @@ class SynapseSurrogate(SynapseModel, nn.Module):
             return {name: value.to(x.dtype) for name, value in result.items()}
         after = dict(state)
         active = PulsedDevices(count)
+        steps = DeviceSteps(
+            drift=self._single.of(self.drift, x.dtype),
+            noise=self._sampler if self.with_noise else None,
+            chunk=self.chunk,
+            limits=self._limits,
+            sign=None if len(self.polarities) > 1 else self._sign,
+        )
         own = (active.take(x), active.take(state["latents"], 1), active.take(state.get("first", x)))
         extra = [active.take(value) for value in self._extra(pulses, x)]
-        after["state"] = active.put(self._stepped(*own, active.take(count), largest, extra, generator), x)
+        after["state"] = active.put(steps.states_after(*own, active.take(count), largest, extra, generator), x)
         if generator is not None and self.with_noise and "flicker" in state:
             after["flicker"] = self._sampler.correlated_after(state["flicker"], number, generator)
         if generator is not None and self.with_telegraph and "trap" in state:
             after["trap"] = self._sampler.telegraph_after(state["trap"], number, generator)
         return after
-
-    def _stepped(
-        self,
-        x: Tensor,
-        latents: Tensor,
-        first: Tensor,
-        count: Tensor,
-        largest: float,
-        extra: Sequence[Tensor],
-        generator: torch.Generator | None,
-    ) -> Tensor:
-        """Return the states after pulses, of which one device receives at most `largest`."""
-        drift, sampler = self._single.of(self.drift, x.dtype), self._sampler
-        number = count.abs()
-        polarity = torch.where(count < 0, -1.0, 1.0).to(x.dtype) if len(self.polarities) > 1 else self._sign
-        # Each device takes the number of steps that its own pulses need; further steps have zero pulses for it.
-        own_steps = (number.detach() / self.chunk).ceil().clamp(min=1)
-        steps = max(1, math.ceil(largest / self.chunk))
-        per_step = number / own_steps if steps > 1 else number
-        for index in range(steps):
-            now = per_step if index == 0 else torch.where(own_steps > index, per_step, torch.zeros_like(per_step))
-            change = drift.change(x, now, polarity, extra, latents, first)
-            if generator is not None and self.with_noise:
-                normal = standard_normal(tuple(x.shape), generator, x.dtype)
-                change = sampler.with_accumulating_noise(x, polarity, change, now, normal, drift.monotonic)
-            x = (x + change).clamp(*self._limits)
-        return x
 
     def _read(self, state: State, generator: torch.Generator | None) -> Tensor:
         x = state["state"]

@@ -1,10 +1,17 @@
-"""The devices of a programming call that receive pulses, so that the others cost nothing."""
+"""The devices of a programming call that receive pulses, so that the others cost nothing, and their steps."""
 
 from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
+
+from .drift import Drift
+from .noise_sampler import NoiseSampler, standard_normal
 
 #: Above this share of devices with pulses, a selection would cost more than it saves.
 _MAX_SHARE = 0.75
@@ -52,3 +59,58 @@ class PulsedDevices:
         if self._index is None:
             return values
         return into.reshape(-1).index_copy(0, self._index, values).reshape(self.shape)
+
+
+@dataclass(frozen=True, eq=False)
+class DeviceSteps:
+    """The steps that the pulses of one programming call take.
+
+    Attributes:
+        drift: Change of the state per pulse.
+        noise: Samples the noise of pulses; None without.
+        chunk: Largest number of pulses in one step.
+        limits: Smallest and largest state.
+        sign: Polarity of all pulses; None where it is the sign of their number.
+    """
+
+    drift: Drift
+    noise: NoiseSampler | None
+    chunk: float
+    limits: tuple[float, float]
+    sign: Tensor | None
+
+    def states_after(
+        self,
+        x: Tensor,
+        latents: Tensor,
+        first: Tensor,
+        count: Tensor,
+        largest: float,
+        extra: Sequence[Tensor],
+        generator: torch.Generator | None,
+    ) -> Tensor:
+        """Return the states after pulses, shape of x.
+
+        Args:
+            x: States, shape (devices...).
+            latents: Latent parameters, shape (devices..., latents).
+            first: First states, shape (devices...).
+            count: Number of pulses, shape (devices...).
+            largest: Largest number of pulses of one device.
+            extra: Standardised voltage and log width, as `Drift` takes them.
+            generator: Source of the noise; None for the mean.
+        """
+        number = count.abs()
+        polarity = torch.where(count < 0, -1.0, 1.0).to(x.dtype) if self.sign is None else self.sign
+        # Each device takes the number of steps that its own pulses need; further steps have zero pulses for it.
+        own_steps = (number.detach() / self.chunk).ceil().clamp(min=1)
+        steps = max(1, math.ceil(largest / self.chunk))
+        per_step = number / own_steps if steps > 1 else number
+        for index in range(steps):
+            now = per_step if index == 0 else torch.where(own_steps > index, per_step, torch.zeros_like(per_step))
+            change = self.drift.change(x, now, polarity, extra, latents, first)
+            if generator is not None and self.noise is not None:
+                normal = standard_normal(tuple(x.shape), generator, x.dtype)
+                change = self.noise.with_accumulating_noise(x, polarity, change, now, normal, self.drift.monotonic)
+            x = (x + change).clamp(*self.limits)
+        return x

@@ -288,7 +288,7 @@ class SurrogateContract:
         far = torch.full_like(state, reach)
 
         def run(**options: Any) -> Tensor:
-            return surrogate.simulate(drive, state=far, parameters=constants, **options)
+            return surrogate.simulate(drive, state=_for_members(surrogate, far), parameters=constants, **options)
 
         assert_refuses(DomainError, lambda: run(strict=True))
         with recorded_warnings() as caught:
@@ -318,18 +318,18 @@ class SurrogateContract:
         surrogate = self.make()
         drive, state, constants = self._inputs(surrogate, ())
         wider = torch.cat([drive, drive[:, :1] if drive.shape[1] else torch.zeros(len(drive), 1)], -1)
-        run = surrogate.simulate
-        assert_refuses(TraceError, lambda: run(wider, state=state, parameters=constants))
-        assert_refuses(TraceError, lambda: run(drive[:0], state=state, parameters=constants))
-        assert_refuses(TraceError, lambda: run(drive, state=state[..., :-1], parameters=constants))
-        assert_refuses(TraceError, lambda: run(drive, state=state * float("nan"), parameters=constants))
-        assert_refuses(ConfigError, lambda: run(drive, state=state, parameters=constants, solver="nonsense"))
-        assert_refuses(ConfigError, lambda: run(drive, state=state, parameters=constants, interpolation={"?": "held"}))
+        run, given = surrogate.simulate, _for_members(surrogate, state)
+        assert_refuses(TraceError, lambda: run(wider, state=given, parameters=constants))
+        assert_refuses(TraceError, lambda: run(drive[:0], state=given, parameters=constants))
+        assert_refuses(TraceError, lambda: run(drive, state=given[..., :-1], parameters=constants))
+        assert_refuses(TraceError, lambda: run(drive, state=given * float("nan"), parameters=constants))
+        assert_refuses(ConfigError, lambda: run(drive, state=given, parameters=constants, solver="nonsense"))
+        assert_refuses(ConfigError, lambda: run(drive, state=given, parameters=constants, interpolation={"?": "held"}))
         if surrogate.ports.drive:
-            assert_refuses(TraceError, lambda: run(drive * float("nan"), state=state, parameters=constants))
+            assert_refuses(TraceError, lambda: run(drive * float("nan"), state=given, parameters=constants))
         if surrogate.ports.parameters:
-            assert_refuses(ConfigError, lambda: run(drive, state=state))
-            assert_refuses(ConfigError, lambda: run(drive, state=state, parameters=constants * float("nan")))
+            assert_refuses(ConfigError, lambda: run(drive, state=given))
+            assert_refuses(ConfigError, lambda: run(drive, state=given, parameters=constants * float("nan")))
 
     # --- files --------------------------------------------------------------------------------------------------------
 
@@ -404,7 +404,14 @@ def _run(
     """Run `simulate` without warnings about the domain."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DomainWarning)
-        return surrogate.simulate(drive, state=state, parameters=parameters, **options)
+        given = None if state is None else _for_members(surrogate, state)
+        return surrogate.simulate(drive, state=given, parameters=parameters, **options)
+
+
+def _for_members(surrogate: Surrogate, state: Tensor) -> Tensor:
+    """Return the state as `simulate` takes it: once for each member where their coordinates are their own."""
+    several = len(surrogate.members) > 1 and surrogate.embedding.method.own_coordinates
+    return torch.stack([state] * len(surrogate.members)) if several else state
 
 
 def _assert_close(actual: Tensor, expected: Tensor, surrogate: Surrogate, tolerance: float) -> None:

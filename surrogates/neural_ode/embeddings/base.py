@@ -63,6 +63,7 @@ class EmbeddingKind(ABC):
         chain: True if each block is the rate of the one before it, so that only the rate of the last block is learned.
         feedthrough: True if a fit learns the feedthrough D by default.
         recursive: True if the state is not read from outputs: a member estimates it along a recording, from outputs and drives.
+        own_coordinates: True if each member of an ensemble describes the same state by other numbers.
         search_orders: Orders that the structure search tries, by effort; none if empty.
     """
 
@@ -72,6 +73,7 @@ class EmbeddingKind(ABC):
     chain: ClassVar[bool] = False
     feedthrough: ClassVar[bool] = False
     recursive: ClassVar[bool] = False
+    own_coordinates: ClassVar[bool] = False
     search_orders: ClassVar[Mapping[str, tuple[int, ...]]] = {}
 
     @abstractmethod

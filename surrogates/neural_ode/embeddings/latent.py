@@ -32,6 +32,7 @@ class LatentEmbedding(EmbeddingKind):
     max_order = MAX_STATE // 2
     feedthrough = True
     recursive = True
+    own_coordinates = True
 
     def state_size(self, order: int, outputs: int) -> int:
         """Return two values per mode, whatever the number of outputs."""

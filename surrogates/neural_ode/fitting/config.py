@@ -17,6 +17,9 @@ METHODS = ("gauss-newton", "adam")
 EFFORTS = ("quick", "default", "long")
 RESAMPLINGS = ("spline", "band-limited")
 
+#: Embeddings whose models are fitted to whole recordings, and what these models are called.
+RECURSIVE = {"latent": "latent modes", "memristive": "hidden states"}
+
 #: Hidden layers, shooting windows and penalty from which the search starts.
 DEFAULT_HIDDEN, DEFAULT_WINDOWS, DEFAULT_RIDGE, DEFAULT_ITERATIONS = (16, 16), (1, 8, 40, 160), 3e-7, 15
 
@@ -105,8 +108,8 @@ class FitConfig:
         one_of("effort", self.effort, EFFORTS)
         if self.embedding is not None:
             one_of("embedding", self.embedding, embedding_names())
-        if self.embedding == "latent":
-            self._check_latent()
+        if self.embedding in RECURSIVE:
+            self._check_recursive(RECURSIVE[self.embedding])
         one_of("activation", self.activation, ACTIVATIONS)
         one_of("method", self.method, METHODS)
         limits = {"epochs": MAX_ITERATIONS, "iterations": MAX_ITERATIONS, "restarts": MAX_FITS, "members": MAX_FITS}
@@ -148,16 +151,16 @@ class FitConfig:
                 + (", or method='adam'." if self.method == "gauss-newton" and self.embedding != "latent" else ".")
             )
 
-    def _check_latent(self) -> None:
-        """Refuse settings that have no effect on latent modes."""
+    def _check_recursive(self, name_of_kind: str) -> None:
+        """Refuse settings that have no effect on models that are fitted to whole recordings."""
         given = {name: getattr(self, name) for name in ("windows", "ridge") if getattr(self, name) is not None}
         if self.method != "gauss-newton":
             given["method"] = self.method
         if given:
             name, value = next(iter(given.items()))
             raise ConfigError(
-                f"{name} is {value!r}, which has no effect on embedding='latent': latent modes are fitted by Gauss-Newton to "
-                f"whole recordings and choose their ridge. Leave {name} out, or use embedding='derivative'."
+                f"{name} is {value!r}, which has no effect on embedding='{self.embedding}': {name_of_kind} are fitted by "
+                f"Gauss-Newton to whole recordings and choose their ridge. Leave {name} out, or use embedding='derivative'."
             )
 
     @property

@@ -6,6 +6,7 @@ import platform
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import torch
 
 from ....errors import ConfigError, DomainError, DomainWarning, FitError
 from ....traces.trace import Trace, TraceSet
-from ....typing import Progress
+from ....typing import Array, Progress
 from ....validation import merge_settings
 from ..domain import Domain
 from ..embedding import Embedding
@@ -31,6 +32,7 @@ from .checkpoint import Checkpoint
 from .config import FitConfig
 from .consensus import REVERSED, REVERSED_TORCH, Ranking, probe_runs, rank_restarts, runs_away, runs_in_kernel, tolerances
 from .fit_latent import fit_latent
+from .fit_memristive import fit_memristive, noise_of_memristive
 from .left_out import segments_left_out, visited_points
 from .prepare import Prepared, columns, input_columns, on_common_grid, prepare
 from .search import Search
@@ -40,6 +42,10 @@ from .stages import Candidate, FieldBuilder, call_builder, default_field
 #: by this factor. With fewer samples than the second number their one validation segment says less: a larger gain is asked for;
 #: with fewer than the first they are not tried.
 POOR, LATENT_GAIN, SHORT_LATENT_GAIN, LATENT_SAMPLES = 0.1, 0.9, 0.5, (2000, 4000)
+
+#: A memristive device is tried where the outputs vanish with a drive and more than this is left beyond the noise, and kept
+#: where it lowers the error by this factor.
+MEMRISTIVE_POOR, MEMRISTIVE_GAIN = 0.03, 0.9
 
 
 def fit(
@@ -66,7 +72,7 @@ def fit(
             returns a module f(x, u) in dimensionless units. For "derivative" embeddings it returns the rate of the last
             block only (rates = outputs); for "delay" all rates.
         checkpoint: File for the progress. If it exists and belongs to the same data and settings, the fit resumes from it
-            and ends with the same result. It is not deleted at the end. Latent modes have no checkpoint.
+            and ends with the same result. It is not deleted at the end. Latent modes and memristive devices have no checkpoint.
         progress: Receives one line of text after each step.
         **settings: Fields of `FitConfig` that take precedence over `config`, e.g. `order=2, sample_interval=5e-12, seed=1`.
 
@@ -94,10 +100,10 @@ def fit(
         (('V',), ('y',), 1)
     """
     config = merge_settings(FitConfig, config, settings, what="fit")
-    if config.embedding == "latent" and vector_field is not None:
+    if config.embedding in ("latent", "memristive") and vector_field is not None:
         raise ConfigError(
-            "vector_field was given with embedding='latent', whose field has a form of its own; leave one of them out, or use "
-            "embedding='derivative'."
+            f"vector_field was given with embedding='{config.embedding}', whose field has a form of its own; leave one of them "
+            "out, or use embedding='derivative'."
         )
     traces = data if isinstance(data, TraceSet) else TraceSet(data)
     report = progress or (lambda line: None)
@@ -107,6 +113,8 @@ def fit(
     if config.embedding == "latent":
         surrogate = fit_latent(on_grid, config, report)
         calibrate(surrogate, on_grid, config.validation)
+    elif config.embedding == "memristive":
+        surrogate = fit_memristive(on_grid, config, report)
     else:
         surrogate = _fit_fields(on_grid, config, vector_field, stored, report)
     recorded = np.concatenate(columns(on_grid, surrogate.ports.output, "output"))
@@ -135,6 +143,10 @@ def _fit_fields(
     if vector_field is not None and config.embedding is None:
         config = replace(config, embedding="derivative")  # a field of the user's own is written for one kind of state
     found = Search(on_grid, config, vector_field, stored, progress).run()
+    if vector_field is None and _leaves_memory(found, config, on_grid):
+        memristive = _better_memristive(on_grid, config, found, progress)
+        if memristive is not None:
+            return memristive
     if vector_field is None and _leaves_modes(found, config):
         latent = _better_latent(on_grid, config, found, progress)
         if latent is not None:
@@ -147,49 +159,93 @@ def _fit_fields(
 
 def _leaves_modes(found: SearchResult, config: FitConfig) -> bool:
     """Return True if the best structure leaves so much beyond the noise that latent modes are worth their time."""
-    if config.embedding is not None or config.order is not None or config.effort == "quick" or not found.prepared.ports.drive:
+    return len(found.prepared.samples.states) >= LATENT_SAMPLES[0] and _left_beyond_noise(found, config) > POOR
+
+
+def _leaves_memory(found: SearchResult, config: FitConfig, on_grid: TraceSet) -> bool:
+    """Return True if the best structure leaves something beyond the noise, and the outputs vanish with a drive."""
+    if _left_beyond_noise(found, config, np.zeros(1)) <= MEMRISTIVE_POOR:
         return False
-    noise = float((found.prepared.noise / found.prepared.scales.output_scale).max())
-    beyond = max(found.candidates[0].validation ** 2 - noise**2, 0) ** 0.5
-    return len(found.prepared.samples.states) >= LATENT_SAMPLES[0] and beyond > POOR
+    # Jumps of the output at those of a held drive look like noise; where the output vanishes, there is nothing else.
+    noise = noise_of_memristive(on_grid)
+    return noise is not None and _left_beyond_noise(found, config, noise) > MEMRISTIVE_POOR
+
+
+def _left_beyond_noise(found: SearchResult, config: FitConfig, bound: Array | None = None) -> float:
+    """Return the error of the best structure beyond the noise, in deviations; 0 where the settings allow no other one.
+
+    Args:
+        found: Result of the search.
+        config: Settings.
+        bound: Bound on the noise of each output in SI units, shape (outputs,).
+    """
+    if config.embedding is not None or config.order is not None or config.effort == "quick" or not found.prepared.ports.drive:
+        return 0.0
+    noise = found.prepared.noise if bound is None else torch.minimum(found.prepared.noise, torch.as_tensor(bound))
+    share = float((noise / found.prepared.scales.output_scale).max())
+    return float(max(found.candidates[0].validation ** 2 - share**2, 0) ** 0.5)
 
 
 def _better_latent(on_grid: TraceSet, config: FitConfig, found: SearchResult, progress: Progress) -> Surrogate | None:
     """Fit latent modes, and return them if they validate better than the best structure of the search."""
-    error = found.candidates[0].validation
-    progress(f"{found.structures[0].name} leaves {error:.3f}; trying latent modes")
-    try:
-        latent = fit_latent(on_grid, config, progress)
-    except FitError as failure:
-        progress(f"latent modes failed: {failure}")
-        return None
-    reached = latent.record["validation"][latent.record["kept"][0]]
     gain = LATENT_GAIN if len(found.prepared.samples.states) >= LATENT_SAMPLES[1] else SHORT_LATENT_GAIN
+    return _better("latent", partial(fit_latent, on_grid, config, progress), "latent modes", gain, on_grid, found, progress)
+
+
+def _better_memristive(on_grid: TraceSet, config: FitConfig, found: SearchResult, progress: Progress) -> Surrogate | None:
+    """Fit a memristive device, and return it if it validates better than the best structure of the search."""
+    words = "conductances with hidden states"
+    fit_candidate = partial(fit_memristive, on_grid, config, progress)
+    return _better("memristive", fit_candidate, words, MEMRISTIVE_GAIN, on_grid, found, progress)
+
+
+def _better(
+    kind: str,
+    fit_candidate: Callable[[], Surrogate],
+    words: str,
+    gain: float,
+    on_grid: TraceSet,
+    found: SearchResult,
+    progress: Progress,
+) -> Surrogate | None:
+    """Fit a candidate beside the search, and return it if its error is below `gain` times that of the best structure."""
+    error = found.candidates[0].validation
+    progress(f"{found.structures[0].name} leaves {error:.3f}; trying {words}")
+    try:
+        other = fit_candidate()
+    except FitError as failure:
+        progress(f"{words} failed: {failure}")
+        return None
+    reached = other.record["validation"][other.record["kept"][0]]
     if reached is None or reached > gain * error:
-        progress(f"latent modes reach {'nothing' if reached is None else f'{reached:.4f}'}; kept {found.structures[0].name}")
+        progress(f"{words} reach {'nothing' if reached is None else f'{reached:.4f}'}; kept {found.structures[0].name}")
         return None
-    if _runs_away(latent, on_grid):
+    if _runs_away(other, on_grid):
         kept = found.structures[0].name
-        progress(f"latent modes reach {reached:.4f}, but run away along the recorded drive in reverse; kept {kept}")
+        progress(f"{words} reach {reached:.4f}, but run away along the recorded drive in reverse; kept {kept}")
         return None
-    structure = {
-        "embedding": "latent",
-        "order": latent.embedding.order,
-        "hidden": [1],
-        "ridge": latent.record["latent"]["ridge"],
+    order = other.embedding.order
+    record = other.record.get(kind, {})
+    structure = {"embedding": kind, "order": order, "hidden": record.get("hidden", [1]), "ridge": record.get("ridge")}
+    name = f"{kind} order {order}"
+    entry = {
+        "structure": structure,
+        "name": name,
+        "start": "subspace" if kind == "latent" else "time constants",
+        "rung": 5,
+        "error": reached,
+        "diverged": False,
     }
-    name = f"latent order {latent.embedding.order}"
-    entry = {"structure": structure, "name": name, "start": "subspace", "rung": 5, "error": reached, "diverged": False}
     search = [*found.record["search"], {**entry, "seconds": 0.0}]
-    linear = min(latent.record["linear_validation"] or error, found.record["linear_validation"] or error)
-    second = runner_up(search, "latent", latent.embedding.order)
-    other = "" if second is None else f", {second[0]} {second[1]:.4f}"
-    choice = f"chose {name}: validation NRMSE {reached:.4f}{other}, linear {linear:.4f}"
+    linear = min(other.record.get("linear_validation") or error, found.record["linear_validation"] or error)
+    second = runner_up(search, kind, order)
+    behind = "" if second is None else f", {second[0]} {second[1]:.4f}"
+    choice = f"chose {name}: validation NRMSE {reached:.4f}{behind}, linear {linear:.4f}"
     progress(choice)
-    latent.record.update(
+    other.record.update(
         found.record | {"search": search, "structure": structure, "linear_validation": linear, "search_choice": choice}
     )
-    return latent
+    return other
 
 
 def drive_effect(surrogate: Surrogate, on_grid: TraceSet) -> float | None:
@@ -213,8 +269,8 @@ def drive_effect(surrogate: Surrogate, on_grid: TraceSet) -> float | None:
         for each in (trace, replace(trace, drive=still, interpolation=kinds)):
             run = surrogate.run(each).output.numpy()
             errors.append(float(np.sqrt(np.mean(((run - truth) / surrogate.scales.output_scale.numpy()) ** 2))))
-    # Errors of a ten-thousandth do not differ by more than rounding.
-    return max(errors[1], 1e-4) / max(errors[0], 1e-4) if np.isfinite(errors).all() else None
+    # Errors of a ten-thousandth do not differ by more than rounding, nor do ratios in their fourth digit.
+    return float(f"{max(errors[1], 1e-4) / max(errors[0], 1e-4):.4g}") if np.isfinite(errors).all() else None
 
 
 def _runs_away(surrogate: Surrogate, on_grid: TraceSet) -> bool:
@@ -227,7 +283,9 @@ def _runs_away(surrogate: Surrogate, on_grid: TraceSet) -> bool:
             try:
                 run = surrogate.run(reverse, from_rest=True)
             except DomainError:  # there is no resting state
-                return True
+                if surrogate.embedding.kind != "memristive":
+                    return True
+                run = surrogate.run(reverse)  # a memory rests nowhere; its state is that of the first samples
         recorded = surrogate.scales.output(torch.as_tensor(columns(TraceSet([trace]), surrogate.ports.output, "output")[0]))
         if run.diverged_at is not None or runs_away(surrogate.scales.output(run.output), recorded):
             return True

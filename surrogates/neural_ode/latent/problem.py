@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -27,7 +29,8 @@ class Run:
     """One recording, or its beginning, in deviations.
 
     Attributes:
-        stages: Inputs at the start and at the end of the step that begins at each sample, shape (samples, 2, inputs).
+        stages: Inputs at the start and at the end of the step that begins at each sample, shape (samples, 2, inputs); for steps
+            of fourth order also in the middle, shape (samples, 3, inputs).
         settled: Drives to which each sample has responded, shape (samples, drives).
         outputs: Recorded outputs, shape (samples, outputs).
         weights: Weight of each residual, zero where nothing was recorded, shape (samples, outputs).
@@ -75,9 +78,71 @@ class Unknowns:
         return torch.cat([self.theta, self.starts.reshape(-1)])
 
 
-@dataclass(frozen=True)
-class Problem:
+class FreeRunProblem(ABC):
     """The mean squared weighted residual of free runs, plus a penalty on weights and initial states.
+
+    Attributes:
+        runs: Recordings.
+        penalty: Penalty on each squared unknown, shape (weights + recordings * state,).
+        centre: Values at which the penalty is zero; zeros if None.
+        limit: Magnitude of a state value at which a run counts as diverged.
+    """
+
+    runs: Sequence[Run]
+    penalty: Tensor
+    centre: Tensor | None
+    limit: ClassVar[float] = LIMIT
+
+    @property
+    @abstractmethod
+    def sizes(self) -> tuple[int, int]:
+        """Number of weights and of state values."""
+
+    @abstractmethod
+    def rollouts(self, unknowns: Unknowns) -> list[tuple[Tensor, Tensor]]:
+        """Return states and outputs of the free runs, of shape (samples, state) and (samples, outputs)."""
+
+    @abstractmethod
+    def run_equations(self, theta: Tensor, start: Tensor, run: Run) -> tuple[Tensor, Tensor] | None:
+        """Return J'J and J'r of one run in its weights and initial state; None if it left its limit."""
+
+    def cost(self, unknowns: Unknowns) -> float:
+        """Compute the cost; infinite where a run reaches the limit of a state."""
+        total, count = 0.0, 0.0
+        for run, (states, outputs) in zip(self.runs, self.rollouts(unknowns), strict=True):
+            if not bool(states.abs().max() < self.limit):
+                return math.inf
+            total += float(((outputs - run.outputs) * run.weights).square().sum())
+            count += float((run.weights > 0).sum())
+        cost = total / max(count, 1.0) + float((self.penalty * self._deviation(unknowns).square()).sum())
+        return cost if math.isfinite(cost) else math.inf
+
+    def equations(self, unknowns: Unknowns) -> tuple[Tensor, Tensor] | None:
+        """Return the Gauss-Newton matrix and gradient of half the cost; None if a run left its limit."""
+        weights, state = self.sizes
+        theta = unknowns.theta
+        size = weights + unknowns.starts.numel()
+        matrix, gradient = theta.new_zeros(size, size), theta.new_zeros(size)
+        count = sum(float((run.weights > 0).sum()) for run in self.runs)
+        for index, (run, start) in enumerate(zip(self.runs, unknowns.starts, strict=True)):
+            at = weights + index * state
+            places = torch.cat([torch.arange(weights), torch.arange(at, at + state)])
+            found = self.run_equations(theta, start, run)
+            if found is None:
+                return None
+            matrix[places[:, None], places] += found[0] / count
+            gradient[places] += found[1] / count
+        matrix.diagonal().add_(self.penalty)
+        return matrix, gradient + self.penalty * self._deviation(unknowns)
+
+    def _deviation(self, unknowns: Unknowns) -> Tensor:
+        values = unknowns.joined()
+        return values if self.centre is None else values - self.centre
+
+
+@dataclass(frozen=True)
+class Problem(FreeRunProblem):
+    """Free runs of latent modes as a least-squares problem.
 
     Attributes:
         layout: Sizes.
@@ -92,6 +157,11 @@ class Problem:
     substeps: int
     penalty: Tensor
     centre: Tensor | None = None
+
+    @property
+    def sizes(self) -> tuple[int, int]:
+        """Number of weights and of state values."""
+        return self.layout.weights, self.layout.state
 
     def rollouts(self, unknowns: Unknowns) -> list[tuple[Tensor, Tensor]]:
         """Return states and outputs of the free runs, of shape (samples, state) and (samples, outputs)."""
@@ -109,35 +179,8 @@ class Problem:
             results.append((states[0], outputs[0]))
         return results
 
-    def cost(self, unknowns: Unknowns) -> float:
-        """Compute the cost; infinite where a run reaches the limit of a state."""
-        total, count = 0.0, 0.0
-        for run, (states, outputs) in zip(self.runs, self.rollouts(unknowns), strict=True):
-            if not bool(states.abs().max() < LIMIT):
-                return math.inf
-            total += float(((outputs - run.outputs) * run.weights).square().sum())
-            count += float((run.weights > 0).sum())
-        cost = total / max(count, 1.0) + float((self.penalty * self._deviation(unknowns).square()).sum())
-        return cost if math.isfinite(cost) else math.inf
-
-    def equations(self, unknowns: Unknowns) -> tuple[Tensor, Tensor] | None:
-        """Return the Gauss-Newton matrix and gradient of half the cost; None if a run left its limit."""
-        layout, theta = self.layout, unknowns.theta
-        size = layout.weights + unknowns.starts.numel()
-        matrix, gradient = theta.new_zeros(size, size), theta.new_zeros(size)
-        count = sum(float((run.weights > 0).sum()) for run in self.runs)
-        for index, (run, start) in enumerate(zip(self.runs, unknowns.starts, strict=True)):
-            at = layout.weights + index * layout.state
-            places = torch.cat([torch.arange(layout.weights), torch.arange(at, at + layout.state)])
-            found = self._run_equations(theta, start, run)
-            if found is None:
-                return None
-            matrix[places[:, None], places] += found[0] / count
-            gradient[places] += found[1] / count
-        matrix.diagonal().add_(self.penalty)
-        return matrix, gradient + self.penalty * self._deviation(unknowns)
-
-    def _run_equations(self, theta: Tensor, start: Tensor, run: Run) -> tuple[Tensor, Tensor] | None:
+    def run_equations(self, theta: Tensor, start: Tensor, run: Run) -> tuple[Tensor, Tensor] | None:
+        """Return J'J and J'r of one run in its weights and initial state; None if it left its limit."""
         slopes = Slopes.start(self.layout, start)
         columns = self.layout.weights + self.layout.state
         matrix, gradient = theta.new_zeros(columns, columns), theta.new_zeros(columns)
@@ -153,10 +196,6 @@ class Problem:
             matrix.addmm_(rows.T, rows)
             gradient.addmv_(rows.T, ((found[0] - run.outputs[part]) * weights).reshape(-1))
         return matrix, gradient
-
-    def _deviation(self, unknowns: Unknowns) -> Tensor:
-        values = unknowns.joined()
-        return values if self.centre is None else values - self.centre
 
     def restricted(self, stops: Sequence[int]) -> Problem:
         """Return the same problem for the beginnings of the runs; those with a stop of 0 have no weight."""
@@ -187,7 +226,7 @@ class Minimum:
 
 
 def minimise(
-    problem: Problem,
+    problem: FreeRunProblem,
     unknowns: Unknowns,
     active: Tensor,
     *,
@@ -222,7 +261,7 @@ def minimise(
     return result
 
 
-def _step(problem: Problem, result: Minimum, active: Tensor, matrix: Tensor, gradient: Tensor) -> bool:
+def _step(problem: FreeRunProblem, result: Minimum, active: Tensor, matrix: Tensor, gradient: Tensor) -> bool:
     """Try steps of growing damping until one lowers the cost."""
     matrix, pull = matrix[active][:, active], gradient[active]
     diagonal = matrix.diagonal().clone()

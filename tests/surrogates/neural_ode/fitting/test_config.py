@@ -55,6 +55,7 @@ from spinode.surrogates.neural_ode.embeddings.base import embedding_names
         ({"embedding": "latent", "ridge": 1e-3}, "ridge is 0.001, which has no effect on embedding='latent'"),
         ({"embedding": "latent", "windows": 8}, "windows is 8, which has no effect"),
         ({"embedding": "latent", "method": "adam"}, "method is 'adam', which has no effect"),
+        ({"embedding": "memristive", "ridge": 1e-3}, "ridge is 0.001, which has no effect on embedding='memristive'"),
         ({"output_map": np.array(["y"])}, "output_map is ['y']; expected"),
         ({"output_map": np.array(1.5)}, "output_map is 1.5; expected"),
         ({"feedthrough": "yes"}, "feedthrough is 'yes'; expected True or False"),
