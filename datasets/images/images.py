@@ -206,7 +206,7 @@ def _statistics(pixels: Tensor) -> tuple[float, float]:
 
 
 def _pixels(array: Any) -> Tensor:
-    tensor = as_tensor(array)
+    tensor = as_tensor(array, "the array of images")
     return tensor.float() if tensor.dtype.is_floating_point else tensor
 
 
@@ -220,15 +220,15 @@ def as_labels(name: str, array: Any) -> Tensor:
     Raises:
         ConfigError: labels that are not whole numbers.
     """
-    tensor = as_tensor(array)
+    tensor = as_tensor(array, f"the array of labels of {name!r}")
     labels = tensor.to(torch.int64)
     if tensor.dtype.is_floating_point and not torch.equal(labels.to(tensor.dtype), tensor):
         raise ConfigError(f"labels of {name!r} are not whole numbers; expected classes 0, 1, 2, ...")
     return labels
 
 
-def as_tensor(array: Any) -> Tensor:
-    """Return an array of any type as a tensor on the CPU, in native byte order.
+def as_tensor(array: Any, what: str = "an array") -> Tensor:
+    """Return an array of any type as a tensor on the CPU, in native byte order; `what` names it in messages.
 
     Raises:
         ConfigError: values that are not numbers.
@@ -237,7 +237,7 @@ def as_tensor(array: Any) -> Tensor:
         return array.detach().cpu()
     values = np.asarray(array)
     if values.dtype.kind not in "buif":
-        raise ConfigError(f"an array has type {values.dtype}; expected numbers.")
+        raise ConfigError(f"{what} has type {values.dtype}; expected numbers.")
     return torch.from_numpy(np.array(values, dtype=values.dtype.newbyteorder("=")))
 
 

@@ -108,8 +108,8 @@ def _read_dataset(label: str, dataset: Any) -> tuple[Tensor, Tensor]:
                 f"input {index} of {label} is a {type(sample[0]).__name__}; expected a tensor: pass "
                 "transform=ToTensor() to the dataset."
             )
-        inputs.append(as_tensor(sample[0]))
-        labels.append(as_tensor(sample[1]).reshape(()))
+        inputs.append(as_tensor(sample[0], f"input {index} of {label}"))
+        labels.append(as_tensor(sample[1], f"label {index} of {label}").reshape(()))
     shapes = sorted({tuple(each.shape) for each in inputs})
     if len(shapes) > 1:
         raise ConfigError(f"inputs of {label} have the shapes {shapes[0]} and {shapes[1]}; expected one shape.")

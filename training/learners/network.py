@@ -292,7 +292,9 @@ def _parts(rule: type[NetworkRule], given: Any, settings: dict[str, Any]) -> tup
     unknown = sorted(set(settings) - {name for own in names.values() for name in own})
     if unknown:
         listed = "; ".join(f"{each.name}: {', '.join(own)}" for each, own in names.items())
-        raise ConfigError(f"there is no setting {', '.join(unknown)}; the settings are: {listed}.")
+        absent = [name for name, each in known.items() if each not in classes and set(unknown) & {f.name for f in fields(each)}]
+        hint = f" {unknown[0]} is one of the plugin {absent[0]!r}: plugins=[{absent[0]!r}]." if absent else ""
+        raise ConfigError(f"there is no setting {', '.join(unknown)}; the settings are: {listed}.{hint}")
     made = {each: each(**{name: value for name, value in settings.items() if name in own}) for each, own in names.items()}
     parts = [each if isinstance(each, Plugin) else made[known[each]] for each in given]
     if len({each.name for each in parts}) < len(parts):

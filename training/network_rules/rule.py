@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import torch
 from torch import nn
 
-from ...device_weights.layer import device_layers
+from ...device_weights.layer import device_layers, is_device_layer
 from ...device_weights.optimizer import DeviceOptimizer
 from ...errors import ConfigError
 from ..registry import Registry
@@ -80,8 +80,21 @@ def network_rules() -> dict[str, type[NetworkRule]]:
 
 
 def layer_types(network: nn.Module) -> str:
-    """Return the types of the modules of a network without children, for messages."""
-    return ", ".join(dict.fromkeys(type(each).__name__ for each in network.modules() if not list(each.children())))
+    """Return the types of the layers of a network, for messages; what a layer in devices consists of is not listed."""
+    names: dict[str, None] = {}
+
+    def visit(module: nn.Module) -> None:
+        children = list(module.children())
+        if is_device_layer(module):
+            names[f"{type(module).__name__} (kind {module.weights.kind!r})"] = None
+        elif not children:
+            names[type(module).__name__] = None
+        else:
+            for child in children:
+                visit(child)
+
+    visit(network)
+    return ", ".join(names)
 
 
 def trained_parameters(network: nn.Module, without: Iterable[nn.Parameter] = ()) -> list[nn.Parameter]:
