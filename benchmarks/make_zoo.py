@@ -108,7 +108,7 @@ ENTRIES = {
     ),
     "vteam": Entry(
         "VTEAM memristor, with 10 % spread of both rates and 10 % noise per step added",
-        VTEAM(spread_k_on=0.1, spread_k_off=0.1, noise=0.1, start=0.5), 60, 200, 40, ((0.38, 0.46), (0.18, 0.26)),
+        VTEAM(spread_k_on=0.1, spread_k_off=0.1, noise=0.1, start=0.5), 60, 200, 40, ((0.18, 0.26), (0.38, 0.46)),
     ),
     "stanford-pku": Entry(
         "Resistive memory of the Stanford-PKU filament model, with 10 % spread of the rate added",

@@ -73,6 +73,11 @@ class MLPField(nn.Module):
         self.out = _linear(widths[-1], rates, 0.1, 0.0, generator, members)
         self.skip = _linear(widths[0], rates, 0.1, 0.0, generator, members) if skip else None
 
+    @property
+    def widths(self) -> list[int]:
+        """Width of each hidden layer."""
+        return [layer.weight.shape[-2] for layer in self.layers]
+
     def forward(self, state: Tensor, drive: Tensor) -> Tensor:
         """Return the rates dx/dt, shape (..., rates)."""
         inputs = torch.cat([state, drive], -1)

@@ -50,9 +50,10 @@ def mode() -> str:
     return chosen
 
 
-@torch.compiler.assume_constant_result
+@torch.compiler.assume_constant_result  # type: ignore[no-untyped-call,untyped-decorator,unused-ignore]
 def _chosen() -> str:
-    return _mode.get()
+    chosen: str = _mode.get()
+    return chosen
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from ...random import seeded_generator
 from ...traces.trace import Trace, TraceSet
 from ...typing import Array
 from .model import SynapseSurrogate
-from .predict import OneStepPrediction, predict_one_step, prediction_interval
+from .predict import OneStepPrediction, predict_one_step, prediction_intervals
 from .step_scores import StepScores, score_steps
 
 #: Number of recordings with free runs that are shown, number of those that are counted, and of reads of each. The first
@@ -89,11 +89,11 @@ def evaluate_synapse(
     recordings = traces if isinstance(traces, TraceSet) else TraceSet(traces)
     generator = seeded_generator(seed)
     shown, counted = _evenly(len(recordings), MAX_RUNS), _evenly(len(recordings), MAX_COUNTED)
-    intervals, inside = [], []
-    for index in sorted({*shown, *counted}):
-        trace = shorten(recordings[index])
-        low, high = interval = prediction_interval(surrogate, trace, samples=SAMPLES, draws=DRAWS, generator=generator)
-        reads = trace.output["conductance"]
+    intervals, inside, chosen = [], [], sorted({*shown, *counted})
+    short = [shorten(recordings[index]) for index in chosen]
+    found = prediction_intervals(surrogate, short, samples=SAMPLES, draws=DRAWS, generator=generator)
+    for index, trace, interval in zip(chosen, short, found, strict=True):
+        (low, high), reads = interval, trace.output["conductance"]
         if index in shown:
             intervals.append(interval)
         inside.append(((reads >= low) & (reads <= high))[1:])

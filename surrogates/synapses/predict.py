@@ -203,39 +203,71 @@ def prediction_interval(
         >>> spinode.surrogates.prediction_interval(device, trace, samples=50, draws=2, generator=generator).shape
         (2, 11)
     """
+    chosen = {"samples": samples, "draws": draws, "generator": generator}
+    return prediction_intervals(surrogate, [trace], levels, **chosen)[0]
+
+
+def prediction_intervals(
+    surrogate: SynapseSurrogate,
+    traces: Sequence[Trace],
+    levels: Sequence[float] = (0.05, 0.95),
+    *,
+    samples: int = 400,
+    draws: int = 20,
+    generator: torch.Generator,
+) -> list[Array]:
+    """Return `prediction_interval` of several recordings, whose runs take their pulses together and share the copies."""
     samples = whole_number("samples", samples, 1)
     draws = whole_number("draws", draws, 0, samples)
     levels = [number("a value of levels", level, 0, 1) for level in levels]
-    runs = free_runs(surrogate, trace, samples=samples, draws=draws, generator=generator)
-    return np.asarray(np.quantile(runs, np.asarray(levels), axis=0))
+    runs = free_runs(surrogate, traces, samples=samples, draws=draws, generator=generator)
+    return [np.asarray(np.quantile(each, np.asarray(levels), axis=0)) for each in runs]
 
 
-def free_runs(surrogate: SynapseSurrogate, trace: Trace, *, samples: int, draws: int, generator: torch.Generator) -> Array:
-    """Return the reads [unit] of free runs from the first read of a recording, shape (samples, reads)."""
-    pulse_data(trace, scale=surrogate.scale, inputs=surrogate.inputs)  # checks the trace
+def free_runs(
+    surrogate: SynapseSurrogate, traces: Sequence[Trace], *, samples: int, draws: int, generator: torch.Generator
+) -> list[Array]:
+    """Return the reads [unit] of free runs from the first read of each recording, each of shape (samples, reads)."""
+    for trace in traces:
+        pulse_data(trace, scale=surrogate.scale, inputs=surrogate.inputs)  # checks the trace
     sizes = [samples // max(draws, 1) + (k < samples % max(draws, 1)) for k in range(max(draws, 1))]
-    runs = []
+    together = [list(traces)] if surrogate.retention is None else [[trace] for trace in traces]  # pauses are of all devices
+    runs: list[list[Array]] = []
     for size in sizes:
         sampled = surrogate.posterior(generator) if draws else surrogate
-        runs.append(_run(sampled, trace, size, generator))
-    return np.concatenate(runs)
+        runs.append([each for group in together for each in _run(sampled, group, size, generator)])
+    return [np.concatenate(each) for each in zip(*runs, strict=True)]
 
 
-def _run(surrogate: SynapseSurrogate, trace: Trace, samples: int, generator: torch.Generator) -> Array:
-    """Return reads of one surrogate, shape (samples, reads)."""
-    counts = trace.drive[SET] - trace.drive[RESET]
-    inputs = [name for name in surrogate.inputs.names if name in trace.drive]
-    pauses = np.diff(trace.time) if surrogate.retention is not None and trace.unit("time") == "s" else None
-    first = torch.full((samples,), float(trace.output["conductance"][0]), dtype=torch.float64)
+def _run(surrogate: SynapseSurrogate, traces: Sequence[Trace], samples: int, generator: torch.Generator) -> list[Array]:
+    """Return reads of one surrogate, shape (samples, reads) for each recording."""
+    longest = max(len(trace) for trace in traces)
+
+    def padded(columns: list[Array]) -> Tensor:
+        """Return one row for each step, shape (steps, traces, 1); a recording that has ended keeps its last value."""
+        full = [np.concatenate([values, np.repeat(values[-1:], longest - len(values))]) for values in columns]
+        return torch.as_tensor(np.stack(full, -1), dtype=torch.float64)[..., None]
+
+    counts = padded([trace.drive[SET] - trace.drive[RESET] for trace in traces])
+    for column, trace in enumerate(traces):
+        counts[len(trace) :, column] = 0
+    names = [name for name in surrogate.inputs.names if name in traces[0].drive]
+    inputs = {name: padded([trace.drive[name] for trace in traces]) for name in names}
+    # Devices without pulses at a step may have no amplitude there, but `Pulses` expects one.
+    inputs = {name: torch.where(counts == 0, values[counts != 0].max(), values) for name, values in inputs.items()}
+    timed = surrogate.retention is not None and traces[0].unit("time") == "s"
+    pauses = np.diff(traces[0].time) if timed else None
+    first = torch.as_tensor([[float(trace.output["conductance"][0])] for trace in traces], dtype=torch.float64)
+    first = first.repeat(1, samples)
     reads: list[Tensor] = [first]
     with torch.no_grad():
         state: State = surrogate.at(first, generator=generator)
-        for k in range(len(trace) - 1):
-            if counts[k]:
-                given = {name: float(trace.drive[name][k]) for name in inputs}
-                count = torch.full((samples,), float(counts[k]), dtype=torch.float64)
-                state = surrogate.program(state, Pulses(count, **given), generator=generator)
+        for k in range(longest - 1):
+            if bool(counts[k].any()):
+                given = {name: values[k].expand_as(first) for name, values in inputs.items()}
+                state = surrogate.program(state, Pulses(counts[k].expand_as(first), **given), generator=generator)
             elif pauses is not None:
                 state = surrogate.relax(state, float(pauses[k]), generator=generator)
             reads.append(surrogate.read(state, generator=generator))
-    return torch.stack(reads, 1).numpy()
+    runs = torch.stack(reads, -1).numpy()
+    return [run[:, : len(trace)] for run, trace in zip(runs, traces, strict=True)]

@@ -55,7 +55,7 @@ class MemristiveEmbedding(EmbeddingKind):
         """Return the widths of both networks."""
         if not isinstance(member, MemristiveMember):
             raise ConfigError(f"the member is {type(member).__name__}; expected a MemristiveMember for a memristive device.")
-        return {"hidden": _widths(member.field), "conductance": _widths(member.conductance)}
+        return {"hidden": member.field.widths, "conductance": member.conductance.widths}
 
     def unpack_member(self, stored: Mapping[str, Any], tensors: Mapping[str, Tensor], prefix: str, sizes: Sizes) -> Member:
         """Build a member after a check of all tensors of the file."""
@@ -66,10 +66,6 @@ class MemristiveEmbedding(EmbeddingKind):
             shaped(tensors, f"{prefix}{name}", shape)
         selector = shaped(tensors, f"{prefix}selector", (outputs, drives))
         return MemristiveMember(field, conductance, selector, shaped(tensors, f"{prefix}offset", (outputs,)))
-
-
-def _widths(network: MLPField) -> list[int]:
-    return [len(layer.weight) for layer in network.layers]
 
 
 def _network(tensors: Mapping[str, Tensor], prefix: str, state: int, drive: int, rates: int, hidden: Any) -> MLPField:

@@ -182,7 +182,7 @@ def _run(trace: Trace, ports: Ports, scales: Scales, outputs: Array, inputs: Arr
 
 
 def _record(trained: Trained, order: int) -> dict[str, Any]:
-    widths = [len(layer.weight) for layer in trained.members[0].field.layers]
+    widths = trained.members[0].field.widths
     history = [
         {**entry, "restart": 0, "stage": number, "kind": entry["stage"], "residual": _finite(entry["residual"])}
         | {"validation": _finite(entry["validation"])}

@@ -93,7 +93,7 @@ class MemristiveMember(Member):
             for layer in (network.layers[0], network.skip):
                 assert isinstance(layer, nn.Linear)
                 layer.weight[:, :size] = layer.weight[:, :size] @ inverse
-                layer.bias -= layer.weight[:, :size] @ shift
+                layer.bias.sub_(layer.weight[:, :size] @ shift)
         for layer in (self.field.out, self.field.skip):
             assert isinstance(layer, nn.Linear)
             layer.weight.copy_(matrix @ layer.weight)

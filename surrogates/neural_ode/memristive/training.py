@@ -66,7 +66,7 @@ class MemristiveProblem(FreeRunProblem):
     @property
     def sizes(self) -> tuple[int, int]:
         """Number of weights and of state values."""
-        return len(self.member.theta), self.member.conductance.layers[0].weight.shape[1] - self.member.selector.shape[1]
+        return len(self.member.theta), self.member.field.out.bias.numel()
 
     def rollouts(self, unknowns: Unknowns) -> list[tuple[Tensor, Tensor]]:
         """Return states and outputs of the free runs, of shape (samples, state) and (samples, outputs)."""
@@ -283,6 +283,8 @@ class Training:
         with torch.no_grad():
             rates.out.weight *= decay[:, None]
             forces = torch.randn(order, inputs, generator=generator, dtype=torch.float64)
+            assert rates.skip is not None
+            assert conductance.skip is not None
             rates.skip.weight.copy_(torch.cat([-torch.diag(decay), decay[:, None] * forces], -1))
             rates.skip.bias.zero_()
             conductance.skip.weight[:, :order] = 1.0

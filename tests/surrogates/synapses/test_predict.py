@@ -106,7 +106,7 @@ def test_reads_rank_evenly_among_free_runs(make_synapse, kind):
     synapse = make_synapse(**kind)
     ranks = []
     for index, trace in enumerate(recorded(synapse, devices=40, steps=12, seed=3)):
-        runs = free_runs(synapse, trace, samples=99, draws=0, generator=seeded(index))
+        runs = free_runs(synapse, [trace], samples=99, draws=0, generator=seeded(index))[0]
         ranks.append(np.mean(runs[:, -1] < trace.output["conductance"][-1]))
     assert stats.kstest(ranks, "uniform").pvalue > 1e-4
 
