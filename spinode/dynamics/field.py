@@ -68,7 +68,8 @@ class MLPField(nn.Module):
         super().__init__()
         self.activation: str = one_of("activation", activation, ACTIVATIONS)
         self.members = None if members is None else whole_number("members", members, 1)
-        widths = [state + drive, *whole_numbers("hidden", hidden)]
+        self._widths = whole_numbers("hidden", hidden)
+        widths = [state + drive, *self._widths]
         self.layers = nn.ModuleList([_linear(a, b, 1.0, 0.5, generator, members) for a, b in itertools.pairwise(widths)])
         self.out = _linear(widths[-1], rates, 0.1, 0.0, generator, members)
         self.skip = _linear(widths[0], rates, 0.1, 0.0, generator, members) if skip else None
@@ -76,7 +77,7 @@ class MLPField(nn.Module):
     @property
     def widths(self) -> list[int]:
         """Width of each hidden layer."""
-        return [layer.weight.shape[-2] for layer in self.layers]
+        return list(self._widths)
 
     def forward(self, state: Tensor, drive: Tensor) -> Tensor:
         """Return the rates dx/dt, shape (..., rates)."""

@@ -44,7 +44,7 @@ def mode() -> str:
     Raises:
         ConfigError: the environment variable SPINODE_KERNELS contains something else.
     """
-    chosen = _chosen()
+    chosen = str(_chosen())
     if chosen not in MODES:
         raise ConfigError(f"SPINODE_KERNELS is {chosen!r}; expected one of {', '.join(MODES)}.")
     return chosen
@@ -52,8 +52,7 @@ def mode() -> str:
 
 @torch.compiler.assume_constant_result  # type: ignore[no-untyped-call,untyped-decorator,unused-ignore]
 def _chosen() -> str:
-    chosen: str = _mode.get()
-    return chosen
+    return _mode.get()
 
 
 @contextmanager

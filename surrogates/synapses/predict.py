@@ -203,8 +203,7 @@ def prediction_interval(
         >>> spinode.surrogates.prediction_interval(device, trace, samples=50, draws=2, generator=generator).shape
         (2, 11)
     """
-    chosen = {"samples": samples, "draws": draws, "generator": generator}
-    return prediction_intervals(surrogate, [trace], levels, **chosen)[0]
+    return prediction_intervals(surrogate, [trace], levels, samples=samples, draws=draws, generator=generator)[0]
 
 
 def prediction_intervals(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import fields
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, distributed, nn
@@ -292,7 +292,11 @@ def _parts(rule: type[NetworkRule], given: Any, settings: dict[str, Any]) -> tup
     unknown = sorted(set(settings) - {name for own in names.values() for name in own})
     if unknown:
         listed = "; ".join(f"{each.name}: {', '.join(own)}" for each, own in names.items())
-        absent = [name for name, each in known.items() if each not in classes and set(unknown) & {f.name for f in fields(each)}]
+        absent = [
+            name
+            for name, each in known.items()
+            if each not in classes and set(unknown) & {field.name for field in fields(cast(Any, each))}
+        ]
         hint = f" {unknown[0]} is one of the plugin {absent[0]!r}: plugins=[{absent[0]!r}]." if absent else ""
         raise ConfigError(f"there is no setting {', '.join(unknown)}; the settings are: {listed}.{hint}")
     made = {each: each(**{name: value for name, value in settings.items() if name in own}) for each, own in names.items()}
