@@ -23,7 +23,8 @@ class ProgrammedSynapses(nn.Module):
 
     Args:
         synapse: The devices.
-        weights: Initial weights 0 .. 1, shape (inputs, outputs); written into the devices and then set to their reads.
+        weights: Initial weights 0 .. 1, shape (inputs, outputs). Devices whose model has a method `at` begin there, others are
+            written by pulses; then the weights are set to their reads.
         voltages: Amplitudes [V] of SET and RESET at |V| = 1; if omitted, the largest for which the model is valid, or its usual
             ones.
         width: Width [s] of the pulses; the device's own if omitted.
@@ -68,10 +69,18 @@ class ProgrammedSynapses(nn.Module):
         self.register_buffer("stuck", torch.zeros(outputs, self.inputs, dtype=torch.bool))
         if stuck is not None:
             self.stuck.copy_(stuck.T)
-        target = weights.T.float()
-        self.array.write(torch.where(self.stuck, self.array.read(noisy=False), target))
+        self._prepare(weights.T.float(), generator)
         self.register_buffer("pulsed", torch.zeros(2, dtype=torch.int64))  # SET and RESET, without the initial writes
         weights.copy_(self.read(weights))
+
+    def _prepare(self, target: Tensor, generator: torch.Generator) -> None:
+        """Set the devices to their initial weights: those of a model by its method `at`, all others by writing."""
+        synapse: Any = self.array.synapse
+        if not hasattr(synapse, "at"):
+            self.array.write(torch.where(self.stuck, self.array.read(noisy=False), target))
+            return
+        conductance = synapse.low + target * (synapse.high - synapse.low)
+        self.array.replace_state(synapse.at(conductance[None], generator=generator))
 
     @property
     def low(self) -> float:
