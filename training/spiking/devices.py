@@ -10,8 +10,12 @@ from torch import Tensor, nn
 
 from ...contracts.synapse import Synapse, check_synapse
 from ...device_weights.weights import DeviceWeights
+from ...device_weights.write_verify import WriteVerify
 from ...errors import ConfigError
 from ...validation import number
+
+#: Accuracy of initial weights, and pulses for one: they are random, and need not be exact.
+WRITE_TOLERANCE, MAX_WRITE_PULSES = 0.1, 500
 
 
 class ProgrammedSynapses(nn.Module):
@@ -77,9 +81,10 @@ class ProgrammedSynapses(nn.Module):
         """Set the devices to their initial weights: those of a model by its method `at`, all others by writing."""
         synapse: Any = self.array.synapse
         if not hasattr(synapse, "at"):
-            self.array.write(torch.where(self.stuck, self.array.read(noisy=False), target))
+            target = torch.where(self.stuck, self.array.read(noisy=False), target)
+            self.array.write(target, WriteVerify(max(WRITE_TOLERANCE, self.array.step), MAX_WRITE_PULSES))
             return
-        conductance = synapse.low + target * (synapse.high - synapse.low)
+        conductance = synapse.low + target.contiguous() * (synapse.high - synapse.low)
         self.array.replace_state(synapse.at(conductance[None], generator=generator))
 
     @property

@@ -123,25 +123,10 @@ class SpikingNetwork:
         return (self.step, *inputs, *outputs, inhibition, self.adaptation, self.tau_adaptation, self.pause)
 
 
-#: Network for devices, whose switching is fast: short images, and pauses in which potentials decay.
-DEVICE_NETWORK = SpikingNetwork(
-    step=0.001,
-    presentation=0.04,
-    pause=0.1,
-    input_gain=5.8,
-    input_bias=1.28,
-    tau_input=0.029,
-    refractory_input=0.001,
-    output_gain=1.4,
-    tau_output=0.0115,
-    refractory_output=0.003,
-    tau_synapse=0.0,
-    inhibition=0.012,
-    adaptation=0.134,
-    tau_adaptation=0.115,
-    test_gain=1.0,
-    test_inhibition=0.012,
-)
+#: Network for devices, which do not switch below a threshold: dark pixels charge to just below 1, input neurons stay at -1 for
+#: longer, and images are shorter, since a device learns faster than the ideal law. Chosen on a validation set, see
+#: benchmarks/vdsp.py.
+DEVICE_NETWORK = SpikingNetwork(presentation=0.15, input_bias=0.97, refractory_input=0.01, output_gain=0.12)
 
 
 @dataclass(frozen=True, eq=False)

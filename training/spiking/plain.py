@@ -84,7 +84,7 @@ class PlainLoop:
         """Advance the output neurons by a step and return that which fires, or -1."""
         network, post, low = self.network, state.post, self.law.low
         v, wait, inhibited, adaptation, current = post.unbind()
-        arriving = low * fired.sum() + (1 - low) * state.weights[fired].sum(0)
+        arriving = low * int(fired.sum()) + (1 - low) * state.weights[fired].sum(0)
         post[CURRENT] = self.kept * current + (1 - self.kept) * arriving
         drive = self.gain * post[CURRENT] - post[ADAPTATION]
         wait -= network.step

@@ -26,7 +26,7 @@ def stream():
 
 @pytest.fixture
 def tiny():
-    return TaskSequence([made_digits(train=12, test=6)], scale="unit")
+    return TaskSequence([made_digits(train=20, test=10)], scale="unit")
 
 
 @needs_kernels
@@ -108,7 +108,7 @@ def test_votes_are_sums_of_spikes(tiny):
     spikes = learner._respond(learner._rows(inputs), learner.weights).double()
     before = [value.clone() for value in learner.state.tensors().values()]
     found = learner.log_probabilities(inputs, generator=torch.Generator(), task=0, view="shared")[0].exp()
-    votes = torch.zeros(6, 10, dtype=torch.float64)
+    votes = torch.zeros(10, 10, dtype=torch.float64)
     votes[:, 3], votes[:, 7] = spikes[:, :2].sum(1), spikes[:, 2]
     torch.testing.assert_close(found, (votes + 0.1) / (votes.sum(1, keepdim=True) + 1))
     assert all(torch.equal(old, new) for old, new in zip(before, learner.state.tensors().values(), strict=True))
@@ -133,7 +133,7 @@ def test_pulses_and_energy_of_devices_are_counted(tiny):
     before = learner.weights.clone()
     energy = float(learner.footprint()["energy [J]"])
     figures = train(learner, tiny).footprint
-    assert figures["updates"] == figures["spikes per image"] * 12 > 0
+    assert figures["updates"] == figures["spikes per image"] * 20 > 0
     assert figures["SET pulses"] > 0
     assert figures["RESET pulses"] > 0
     learned = figures["SET pulses"] + figures["RESET pulses"]
@@ -187,5 +187,5 @@ def test_mistakes(tiny, settings, message):
 
 @needs_kernels
 def test_a_silent_network_is_an_error(tiny):
-    with pytest.raises(FitError, match="no output neuron has fired during 12 images.*raise output_gain"):
+    with pytest.raises(FitError, match="no output neuron has fired during 20 images.*raise output_gain"):
         train(VDSPLearner(tiny, hidden=3, output_gain=1e-6), tiny)
