@@ -31,8 +31,8 @@ def run(
     """Run images through a network, in place, and return the step that comes next.
 
     Args:
-        state: "pre" of shape (2, inputs), "post" of shape (5, outputs), "weights" of shape (inputs, outputs), float64; "counts",
-            int64, shape (4,).
+        state: "pre" of shape (2, inputs), "post" of shape (5, outputs) and "weights" of shape (inputs, outputs), float64;
+            "counts", int64, shape (4,).
         currents: Currents of the input neurons, float64, shape (images, inputs).
         spikes: Spikes of each output neuron during each image, counted up, int64, shape (images, outputs).
         times: Constants of the network, in the order of kernels/spiking.cpp.
@@ -59,8 +59,8 @@ def run(
     tensors = (currents, spikes, *state.values(), *(() if strength is None else (strength,)))
     if not all(value.is_contiguous() for value in tensors) or len(times) != _TIMES or len(law) != _LAW:
         raise ConfigError(
-            f"the kernel takes contiguous arrays, {_TIMES} constants of the network and {_LAW} of the law; got {len(times)} and "
-            f"{len(law)}."
+            f"the kernel takes contiguous arrays, {_TIMES} constants of the network and {_LAW} of the law; got {len(times)} "
+            f"and {len(law)}."
         )
     if steps < 1 or position < 0 or key < 0 or not outputs or plasticity not in PLASTICITY:
         raise ConfigError(

@@ -132,7 +132,9 @@ class VDSPLearner(Learner):
         if synapse is None:
             given = [name for name, value in (("voltages", voltages), ("width", width)) if value is not None]
             if given:
-                raise ConfigError(f"{' and '.join(given)} belong to pulses of a device model; pass synapse=, or leave them out.")
+                raise ConfigError(
+                    f"{' and '.join(given)} belong to pulses of a device model; pass synapse=, or leave them out."
+                )
             return
         given = [name for name, value in (("law", law), ("rate", rate)) if value is not None]
         given += [name for name in _OF_A_LAW if name in settings]
@@ -213,8 +215,8 @@ class VDSPLearner(Learner):
         """
         if int(self.shown[0]) and not int(self.shown[2]):
             raise FitError(
-                f"no output neuron has fired during {int(self.shown[0])} images, so that nothing was learned; raise output_gain "
-                f"({self.loop.network.output_gain:g}) or input_gain ({self.loop.network.input_gain:g})."
+                f"no output neuron has fired during {int(self.shown[0])} images, so that nothing was learned; raise "
+                f"output_gain ({self.loop.network.output_gain:g}) or input_gain ({self.loop.network.input_gain:g})."
             )
         labels = task.labels[: self.label_images]
         spikes = self._respond(self._rows(task.inputs[: self.label_images]), self.weights)

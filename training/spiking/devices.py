@@ -100,7 +100,7 @@ class ProgrammedSynapses(nn.Module):
         Args:
             stuck: Weights from which those of stuck devices are taken, of the same shape.
         """
-        return torch.where(self.stuck.T, stuck, self.array.read().T.double().clamp(0, 1))
+        return torch.where(self.stuck.T, stuck, self.array.read().T.double().clamp(0, 1)).contiguous()
 
     @torch.no_grad()
     def program(self, neuron: int, potential: Tensor, weights: Tensor) -> None:

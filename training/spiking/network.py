@@ -26,8 +26,8 @@ class SpikingNetwork:
         y: the weights of the inputs that fired in a step, summed, and smoothed with tau_synapse
         n: adaptation, which decays with tau_adaptation and grows by `adaptation` at each spike of the neuron.
 
-    If several reach 1 in a step, only that of the highest potential fires. It sets the potentials of the others to 0, at the end
-    of each step for the time `inhibition`. States go on from image to image; in a pause between them they only decay.
+    If several reach 1 in a step, only that of the highest potential fires. It sets the potentials of the others to 0, at the
+    end of each step for the time `inhibition`. States go on from image to image; in a pause between them they only decay.
 
     Attributes:
         step: Length of a time step [s].
@@ -102,9 +102,9 @@ class SpikingNetwork:
         return (inputs.double() * self.input_gain).add_(self.input_bias).contiguous()
 
     def firing_rate(self, current: float) -> float:
-        """Return the rate [Hz] at which an input neuron fires under a constant current: 0 up to 1, above
+        """Return the rate [Hz] at which an input neuron fires under a constant current.
 
-            1 / (refractory + tau ln((J + 1) / (J - 1))).
+        It is 1 / (refractory + tau ln((J + 1) / (J - 1))) above J = 1, and 0 up to there.
 
         Args:
             current: J.
@@ -126,7 +126,7 @@ class SpikingNetwork:
 #: Network for devices, which do not switch below a threshold: dark pixels charge to just below 1, input neurons stay at -1 for
 #: longer, and images are shorter, since a device learns faster than the ideal law. Chosen on a validation set, see
 #: benchmarks/vdsp.py.
-DEVICE_NETWORK = SpikingNetwork(presentation=0.15, input_bias=0.97, refractory_input=0.01, output_gain=0.12)
+DEVICE_NETWORK = SpikingNetwork(presentation=0.15, input_bias=0.97, refractory_input=0.015, output_gain=0.12)
 
 
 @dataclass(frozen=True, eq=False)

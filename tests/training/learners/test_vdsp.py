@@ -187,5 +187,5 @@ def test_mistakes(tiny, settings, message):
 
 @needs_kernels
 def test_a_silent_network_is_an_error(tiny):
-    with pytest.raises(FitError, match="no output neuron has fired during 20 images.*raise output_gain"):
+    with pytest.raises(FitError, match=r"no output neuron has fired during 20 images.*raise output_gain"):
         train(VDSPLearner(tiny, hidden=3, output_gain=1e-6), tiny)
