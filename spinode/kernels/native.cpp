@@ -13,12 +13,9 @@
 #include <string>
 #include <vector>
 
+#include "bindings.hpp"
 #include "filter.hpp"
 #include "job.hpp"
-#include "spiking.hpp"
-
-namespace nb = nanobind;
-using namespace nb::literals;
 
 namespace spinode {
 
@@ -121,23 +118,12 @@ using namespace spinode;
 
 namespace {
 
-// Arrays as the bindings take them: row by row without gaps, on the CPU, never converted. nanobind checks type, rank and
-// layout, and names the argument that does not fit; how the sizes of several arrays belong together is checked in Python.
-template <class T, int64_t... Shape>
-using Array = nb::ndarray<T, nb::shape<Shape...>, nb::c_contig, nb::device::cpu>;
 template <class T, int64_t... Shape>
 using Strided = nb::ndarray<T, nb::shape<Shape...>, nb::device::cpu>;
 using Any = nb::ndarray<nb::c_contig, nb::device::cpu>;  // float32 or float64
 using Plane = Array<const double, -1, -1>;               // (reads, recordings) or one row less
 using Row = Array<const double, -1>;                     // (recordings)
 using Mask = Array<const bool, -1, -1>;
-
-auto in(const char* name) { return nb::arg(name).noconvert(); }
-
-template <class A>
-auto pointer(const std::optional<A>& array) -> decltype(array->data()) {
-    return array ? array->data() : nullptr;
-}
 
 const uint8_t* bytes(const Mask& mask) { return reinterpret_cast<const uint8_t*>(mask.data()); }
 
@@ -311,36 +297,6 @@ void bind_latent(nb::module_& module) {
         },
         "simd"_a, nb::kw_only(), "sizes"_a, "lanes"_a, "steps"_a, "threads"_a, "limit"_a, in("theta"), in("core"), in("state"),
         in("drive"), in("settled"), in("states").none(), in("result"), in("slopes").none(), in("jacobian").none());
-}
-
-void bind_spiking(nb::module_& module) {
-    module.def(
-        "spiking",
-        [](int64_t steps, int plasticity, const std::array<double, 11>& time, const std::array<double, 13>& law,
-           Array<const double, -1, -1> currents, std::optional<Array<const double, -1, -1>> strength,
-           Array<double, 2, -1> pre, Array<double, 5, -1> post, Array<double, -1, -1> weights, Array<int64_t, -1, -1> spikes,
-           Array<int64_t, 4> counts, int64_t key, int64_t position) {
-            const Spiking job{int64_t(currents.shape(0)),
-                              int64_t(weights.shape(0)),
-                              int64_t(weights.shape(1)),
-                              steps,
-                              Plasticity(plasticity),
-                              time,
-                              law,
-                              currents.data(),
-                              pointer(strength),
-                              pre.data(),
-                              post.data(),
-                              weights.data(),
-                              spikes.data(),
-                              counts.data(),
-                              uint64_t(key),
-                              position};
-            const nb::gil_scoped_release free;
-            return run_spiking(job);
-        },
-        nb::kw_only(), "steps"_a, "plasticity"_a, "time"_a, "law"_a, in("currents"), in("strength").none(), in("pre"),
-        in("post"), in("weights"), in("spikes"), in("counts"), "key"_a, "position"_a);
 }
 
 // Strided arrays of windows as views over (member, lane, time, stage, feature).
