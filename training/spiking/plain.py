@@ -71,7 +71,8 @@ class PlainLoop:
 
     def _inputs(self, state: SpikingState, current: Tensor) -> Tensor:
         """Advance the input neurons by a step and return which of them fire, bool, shape (inputs,)."""
-        (v, wait), network = state.pre, self.network
+        network = self.network
+        v, wait = state.pre.unbind()
         wait -= network.step
         charging = network.step - wait.clamp(0, network.step)
         v += (current - v) * (1 - (-charging / network.tau_input).exp())
