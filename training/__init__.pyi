@@ -19,6 +19,7 @@ from .learners.network import NetworkLearner as NetworkLearner
 from .learners.online import OnlineLearner as OnlineLearner
 from .learners.plain import PlainLearner as PlainLearner
 from .learners.quantised import MetaplasticQNN as MetaplasticQNN
+from .learners.vdsp import VDSPLearner as VDSPLearner
 from .plugins.lwf import LwF as LwF
 from .plugins.replay import Replay as Replay
 from .results.metrics import AccuracyMatrix as AccuracyMatrix
@@ -27,4 +28,6 @@ from .results.uncertainty import Uncertainty as Uncertainty, roc_auc as roc_auc,
 from .rules.bayesian import BGD as BGD, MESU as MESU, BiMU as BiMU, TorchMESU as TorchMESU
 from .rules.elastic import EWC as EWC, SI as SI, fisher_information as fisher_information
 from .rules.metaplastic import MetaplasticAdam as MetaplasticAdam
+from .rules.vdsp import DeviceVariation as DeviceVariation, SwitchingLaw as SwitchingLaw
 from .run import train as train, train_seeds as train_seeds
+from .spiking.network import SpikingNetwork as SpikingNetwork

@@ -153,3 +153,19 @@ def latent(
     slopes: Tensor | None,
     jacobian: Tensor | None,
 ) -> bool: ...
+def spiking(
+    *,
+    steps: int,
+    plasticity: int,
+    time: Sequence[float],
+    law: Sequence[float],
+    currents: Tensor,
+    strength: Tensor | None,
+    pre: Tensor,
+    post: Tensor,
+    weights: Tensor,
+    spikes: Tensor,
+    counts: Tensor,
+    key: int,
+    position: int,
+) -> int: ...

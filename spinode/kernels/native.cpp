@@ -13,11 +13,9 @@
 #include <string>
 #include <vector>
 
+#include "bindings.hpp"
 #include "filter.hpp"
 #include "job.hpp"
-
-namespace nb = nanobind;
-using namespace nb::literals;
 
 namespace spinode {
 
@@ -120,23 +118,12 @@ using namespace spinode;
 
 namespace {
 
-// Arrays as the bindings take them: row by row without gaps, on the CPU, never converted. nanobind checks type, rank and
-// layout, and names the argument that does not fit; how the sizes of several arrays belong together is checked in Python.
-template <class T, int64_t... Shape>
-using Array = nb::ndarray<T, nb::shape<Shape...>, nb::c_contig, nb::device::cpu>;
 template <class T, int64_t... Shape>
 using Strided = nb::ndarray<T, nb::shape<Shape...>, nb::device::cpu>;
 using Any = nb::ndarray<nb::c_contig, nb::device::cpu>;  // float32 or float64
 using Plane = Array<const double, -1, -1>;               // (reads, recordings) or one row less
 using Row = Array<const double, -1>;                     // (recordings)
 using Mask = Array<const bool, -1, -1>;
-
-auto in(const char* name) { return nb::arg(name).noconvert(); }
-
-template <class A>
-auto pointer(const std::optional<A>& array) -> decltype(array->data()) {
-    return array ? array->data() : nullptr;
-}
 
 const uint8_t* bytes(const Mask& mask) { return reinterpret_cast<const uint8_t*>(mask.data()); }
 
@@ -427,4 +414,5 @@ NB_MODULE(_native, module) {
     bind_learning(module);
     bind_film(module);
     bind_latent(module);
+    bind_spiking(module);
 }
