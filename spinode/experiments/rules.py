@@ -43,6 +43,7 @@ RULES: dict[str, Rule] = {
     "ewc-online": Rule("PlainLearner", f"{_ONLINE}:ewc-online", {"rule": "ewc-online"}, online=True),
     "ewc-stream": Rule("PlainLearner", f"{_ONLINE}:ewc-stream", {"rule": "ewc-stream"}, online=True),
     "si": Rule("PlainLearner", f"{_ONLINE}:si", {"rule": "si"}, online=True),
+    "ep": Rule("EquilibriumPropagation", "ep-mnist"),
 }
 
 

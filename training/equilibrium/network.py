@@ -132,9 +132,7 @@ class EquilibriumNetwork(nn.Module):
             if mask is not None and self.readout == "state":
                 states[-1].mul_(mask)
         self._see(states, seen)
-        residual = max(
-            float((state - old).square_().mean()) ** 0.5 / step for state, old in zip(states, before, strict=True)
-        )
+        residual = max(float((state - old).square_().mean()) ** 0.5 / step for state, old in zip(states, before, strict=True))
         logits = None
         if self.readout == "softmax":
             logits = self.connections[-1].drive(states[-1])

@@ -1,0 +1,82 @@
+"""`StoredSigns`: signs in pairs of binary devices, flipped by SET and RESET pulses without verification."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from ...contracts.synapse import Synapse
+from ...device_weights.weights import DeviceWeights
+from ...errors import ConfigError
+from ...validation import whole_number
+
+
+class StoredSigns(nn.Module):
+    """Signs of weights, each that of the conductance difference of a pair of devices.
+
+    A flip is a fixed number of SET pulses on one device and of RESET pulses on the other. Nothing is read back: a write error
+    leaves the old sign in the devices, `update` returns it to the rule, and a rule that still wants the flip tries again.
+
+    Args:
+        signs: Initial signs, which are written first; those of devices that fail stay what they are.
+        synapse: The devices.
+        pulses: Pulses on each device for a flip; as many as a fresh typical pair needs to cross its range if omitted, which is
+            1 for a device of one bit.
+        generator: Source of device-to-device variation and noise.
+
+    Raises:
+        ConfigError: devices that do not move, or that are SET or RESET only, which cannot flip back.
+
+    Example:
+        >>> import torch
+        >>> from spinode.datasets import STTMRAM
+        >>> signs = torch.tensor([[1.0, -1.0]])
+        >>> store = StoredSigns(signs, STTMRAM(), generator=torch.Generator().manual_seed(0))
+        >>> store.update(-signs)
+        >>> store.read().tolist(), store.weights.pulses
+        ([[-1.0, 1.0]], 8)
+    """
+
+    flips: Tensor
+
+    def __init__(self, signs: Tensor, synapse: Synapse, *, pulses: int | None = None, generator: torch.Generator) -> None:
+        super().__init__()
+        self.weights = DeviceWeights(signs.shape, synapse, kind="sign", w_max=1.0, seed=generator)
+        if self.weights.policy != "both":
+            raise ConfigError(
+                f"{type(synapse).__name__} responds to {', '.join(synapse.polarities)} pulses only, and a flip needs SET and "
+                "RESET; use another device, such as stt-mram."
+            )
+        needed = min(max(1, math.ceil(1 / self.weights.step)), 1000)
+        self.pulses = whole_number("pulses_per_flip", needed if pulses is None else pulses, 1)
+        self.register_buffer("flips", torch.zeros(2, dtype=torch.int64))  # flips requested, and those that failed
+        self._write(torch.arange(signs.numel()), signs.detach().flatten())
+
+    @torch.no_grad()
+    def update(self, signs: Tensor) -> None:
+        """Flip the devices whose sign differs, and set `signs` to what the devices then have.
+
+        Args:
+            signs: Requested signs; changed in place.
+        """
+        before = self.read(noisy=False)
+        changed = (before != signs).flatten().nonzero()[:, 0]
+        if len(changed):
+            self._write(changed, signs.detach().flatten()[changed])
+            signs.copy_(self.read(noisy=False))
+
+    def _write(self, indices: Tensor, wanted: Tensor) -> None:
+        with self.weights.editing():
+            self.weights.pulse(wanted * self.pulses, indices=indices)
+        failed = self.weights.read(noisy=False, indices=indices) != wanted
+        self.flips += torch.stack([torch.tensor(len(indices)), failed.sum()])
+
+    def read(self, *, noisy: bool = True) -> Tensor:
+        """Return the signs as read from the devices.
+
+        Args:
+            noisy: Include read noise where the devices have it.
+        """
+        return self.weights.read(noisy=noisy and self.weights.noisy)
