@@ -59,6 +59,7 @@ def per_layer(name: str, value: Any, layers: int, low: float = 0.0) -> list[floa
     values = list(value) if isinstance(value, list | tuple) else [value] * layers
     if len(values) != layers:
         raise ConfigError(
-            f"{name} has {len(values)} numbers for {layers} layers of weights; expected one, or one for each from input to output."
+            f"{name} has {len(values)} numbers for {layers} layers of weights; expected one, or one for each, from the input "
+            "to the output."
         )
     return [number(name, each, low) for each in values]

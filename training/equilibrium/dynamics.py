@@ -23,8 +23,8 @@ class Dynamics:
     - "prototypical": s <- rho(dPhi/ds), and for a nudged output s <- clip(rho(dPhi/ds) + beta (y - s), 0, 1)
     - "continuous": s <- clip(s + dt (dPhi/ds - s + [beta (y - s)]), 0, 1), the Euler steps of ds/dt; for states within 0 .. 1
       the derivative of rho, by which dPhi/ds would be multiplied, is 1
-    - "binary": the same with dt = 0.5 for filtered pre-activations s, while Phi is that of the binary states h = [s >= 0.5]; the
-      output is nudged by the constant beta (y - s_free)
+    - "binary": the same with dt = 0.5 for filtered pre-activations s, while Phi is that of the binary states h = [s >= 0.5];
+      the output is nudged by the constant beta (y - s_free)
 
     The fixed points of the first two are the same. A synchronous step can oscillate with period two where the feedback is
     strong; the continuous one with a small dt then settles.
@@ -77,6 +77,7 @@ class Equilibrium:
         inputs: Input, shape (batch, *input).
         states: States s of the layers, shape (batch, *layer).
         outputs: What other layers see of them: the states, or the binary ones.
+        base: Drive of the first layer by the input, shape (batch, *layer).
         residual: Root mean square of dPhi/ds - s over batch and units in the last step, of the layer where it is largest.
         logits: With a softmax read-out, its logits, shape (batch, classes).
     """
@@ -84,6 +85,7 @@ class Equilibrium:
     inputs: Tensor
     states: list[Tensor]
     outputs: list[Tensor]
+    base: Tensor
     residual: float
     logits: Tensor | None = None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -21,7 +22,7 @@ class EquilibriumNetwork(nn.Module):
     """Layers with symmetric connections, whose response is the fixed point of a dynamics.
 
     Buffers are allocated once for each size of batch, and the product of the input, which does not change, is computed once for
-    each phase.
+    both phases.
 
     Args:
         connections: From the input to the output.
@@ -55,7 +56,7 @@ class EquilibriumNetwork(nn.Module):
         self.readout: str = one_of("readout", readout, ("state", "softmax"))
         if not connections or (readout == "softmax" and len(connections) < 2):
             raise ConfigError("a softmax read-out needs a layer below it that relaxes; pass hidden=[...], or readout='state'.")
-        for first, second in zip(connections, connections[1:], strict=False):
+        for first, second in pairwise(connections):
             if first.above != second.below and second.below != (torch.Size(first.above).numel(),):
                 raise ConfigError(f"a layer has shape {first.above}, and the connection above it expects {second.below}.")
         self._workspace = _Workspace()
@@ -88,7 +89,8 @@ class EquilibriumNetwork(nn.Module):
         states = self._workspace.layers("free", inputs, self.relaxing)
         for state in states:
             state.fill_(self.dynamics.start)
-        return self._relax("free", inputs, states, steps, None, mask)
+        base = self.relaxing[0].drive(inputs, self._workspace.layers("base", inputs, self.relaxing[:1])[0])
+        return self._relax("free", inputs, states, base, steps, None, mask)
 
     def nudged(self, nudge: Nudge, steps: int, *, mask: Tensor | None = None) -> Equilibrium:
         """Relax from the free fixed point under the pull of a target.
@@ -103,40 +105,47 @@ class EquilibriumNetwork(nn.Module):
         states = self._workspace.layers(name, inputs, self.relaxing)
         for state, free in zip(states, nudge.free.states, strict=True):
             state.copy_(free)
-        return self._relax(name, inputs, states, steps, nudge, mask)
+        return self._relax(name, inputs, states, nudge.free.base, steps, nudge, mask)
 
     def _relax(
-        self, name: str, inputs: Tensor, states: list[Tensor], steps: int, nudge: Nudge | None, mask: Tensor | None
+        self,
+        name: str,
+        inputs: Tensor,
+        states: list[Tensor],
+        base: Tensor,
+        steps: int,
+        nudge: Nudge | None,
+        mask: Tensor | None,
     ) -> Equilibrium:
-        relaxing, step = self.relaxing, self.dynamics.step
-        base = relaxing[0].drive(inputs, self._workspace.layers("base", inputs, relaxing[:1])[0])
+        relaxing, step = list(self.relaxing), self.dynamics.step
         drives = self._workspace.layers("drive", inputs, relaxing)
         seen = self._workspace.layers(f"{name} seen", inputs, relaxing) if self.dynamics.is_binary else states
-        before: list[Tensor] = []
+        silent = mask if self.readout == "state" else None
         for index in range(steps):
             self._see(states, seen)
             if index + 1 == steps:
                 before = self._workspace.layers("before", inputs, relaxing)
                 for old, state in zip(before, states, strict=True):
                     old.copy_(state)
-            for layer in range(1, len(states)):
+            for layer in range(1, len(relaxing)):
                 relaxing[layer].drive(seen[layer - 1], drives[layer])
-            for layer in range(len(states) - 1):
+            for layer in range(len(relaxing) - 1):
                 relaxing[layer + 1].feedback(seen[layer + 1], drives[layer] if layer else base, drives[layer])
-            if len(states) == 1:
-                drives[0].copy_(base)
-            if nudge is not None:
-                self._pull(states[-1], drives[-1], nudge)
-            for state, drive in zip(states, drives, strict=True):
-                settle(state, drive, step)
-            if mask is not None and self.readout == "state":
-                states[-1].mul_(mask)
+            if nudge is None and len(relaxing) == 1:
+                settle(states[0], base, step)  # nothing feeds back
+            else:
+                if len(relaxing) == 1:
+                    drives[0].copy_(base)
+                if nudge is not None:
+                    self._pull(states[-1], drives[-1], nudge)
+                for state, drive in zip(states, drives, strict=True):
+                    settle(state, drive, step)
+            if silent is not None:
+                states[-1].mul_(silent)
         self._see(states, seen)
-        residual = max(float((state - old).square_().mean()) ** 0.5 / step for state, old in zip(states, before, strict=True))
-        logits = None
-        if self.readout == "softmax":
-            logits = self.connections[-1].drive(states[-1])
-        return Equilibrium(inputs, states, seen, residual, logits)
+        residual = max(float(state.sub(old).norm()) / state.numel() ** 0.5 for state, old in zip(states, before, strict=True))
+        logits = self.connections[-1].drive(states[-1]) if self.readout == "softmax" else None
+        return Equilibrium(inputs, states, seen, base, residual / step, logits)
 
     def _see(self, states: list[Tensor], seen: list[Tensor]) -> None:
         """Write what the layers see of each other, if that is not the states themselves."""

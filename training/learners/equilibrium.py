@@ -72,8 +72,8 @@ class EquilibriumPropagation(SteppingLearner):
         seed: Seed of initial weights, signs of beta, devices and noise.
 
     Raises:
-        ConfigError: settings out of range or of other weights, beta of 0, convolutions on flat inputs. While learning, FitError:
-            a network that oscillates, or states that are NaN.
+        ConfigError: settings out of range or of other weights, beta of 0, convolutions on flat inputs.
+        FitError: while learning, a network that oscillates, or states that are NaN.
 
     Example:
         >>> from spinode.datasets import PermutedTasks, made_digits
@@ -177,8 +177,8 @@ class EquilibriumPropagation(SteppingLearner):
         below = self._shape
         if conv and len(below) != 3:
             raise ConfigError(
-                f"channels needs images of shape (channels, height, width), and the inputs have shape {below}; pass flatten=False "
-                "to the stream."
+                f"channels needs images of shape (channels, height, width), and the inputs have shape {below}; pass "
+                "flatten=False to the stream."
             )
         for channels in conv:
             connections.append(ConvConnection(below, channels, **side, binary=self._binary, generator=self.generator))
@@ -259,7 +259,7 @@ class EquilibriumPropagation(SteppingLearner):
 
     def _watch(self, free: Equilibrium) -> None:
         """Count the phase; refuse a network that oscillates before it has learned."""
-        if self.settling.count(free.residual) == 1 and not self._settings["weights"] == "binary-all":
+        if self.settling.count(free.residual) == 1 and self._settings["weights"] != "binary-all":
             self.settling.refuse_oscillation(free.residual, self.network.dynamics)
 
     def step(self) -> None:

@@ -2,31 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from ...errors import ConfigError
 from ...validation import number
 from .optimizer import RuleOptimizer, gradient_of
 
 #: Weights that are updated at a time, so that temporary values stay in the cache.
-BLOCK = 1 << 17
+BLOCK = 1 << 15
 
 
 class BinaryMomentum(RuleOptimizer):
-    """Flip signs against a threshold; a weight is a sign, or a sign times a magnitude.
+    """Flip signs where the averaged gradient opposes them by more than a threshold.
 
-        m <- (1 - gamma) m - gamma dL/dW, and W <- -W where -sign(W) m > threshold
+        m <- (1 - gamma) m + gamma dL/dW, and W <- -W where W m > threshold
 
-    The average m is not reset by a flip. It begins at 0. With `scale`, a parameter that is the magnitude of the weights:
+    The average m begins at 0 and is not reset by a flip. A weight is a sign; magnitudes alpha, by which a network multiplies
+    signs, are parameters of their own, in a group with "scale": True, and take the published step
 
         alpha <- alpha - rate alpha/2 * dL/dalpha
 
-    which is the published step, whose gradient contains the magnitude once more and a half.
-
-    Each parameter group may have settings of its own; a group of scales has "scale": True, and only the rate.
+    Each parameter group may have settings of its own.
 
     Args:
         params: Parameters or groups of them.
@@ -38,7 +37,7 @@ class BinaryMomentum(RuleOptimizer):
         flips: Weights flipped in all steps so far, by parameter, in the order of the groups.
 
     Raises:
-        ConfigError: gamma outside 0 .. 1, or a threshold or rate below 0.
+        ConfigError: gamma outside 0 .. 1, a threshold or rate below 0, or weights other than -1 and 1.
 
     Example:
         >>> weight = nn.Parameter(torch.tensor([1.0, 1.0]))
@@ -57,6 +56,12 @@ class BinaryMomentum(RuleOptimizer):
             group["gamma"] = number("gamma", group["gamma"], 0, 1)
             group["threshold"] = number("threshold", group["threshold"], 0)
             group["rate"] = number("rate", group["rate"], 0)
+            for weight in [] if group["scale"] else group["params"]:
+                if not bool((weight.detach().abs() == 1).all()) or not weight.is_contiguous():
+                    raise ConfigError(
+                        "weights of BinaryMomentum have other values than -1 and 1; pass weight.sign(), and their magnitude as a "
+                        'parameter of a group with "scale": True.'
+                    )
 
     @property
     def flips(self) -> list[int]:
@@ -81,16 +86,11 @@ class BinaryMomentum(RuleOptimizer):
 def _flip(weight: nn.Parameter, momentum: Tensor, gamma: float, threshold: float) -> int:
     """Update momentum and weights in place, and return the number of flips."""
     flips = 0
-    for signs, average, gradient in _blocks(weight.data, momentum, gradient_of(weight)):
-        average.lerp_(gradient.neg(), gamma)
-        opposed = torch.where(signs >= 0, average, -average) < -threshold
-        found = opposed.nonzero()[:, 0]
-        if len(found):
+    blocks = zip(*(tensor.view(-1).split(BLOCK) for tensor in (weight.data, momentum, gradient_of(weight))), strict=True)
+    for signs, average, gradient in blocks:
+        opposed = average.lerp_(gradient, gamma).mul(signs)
+        if float(opposed.max()) > threshold:  # most blocks have no flip
+            found = (opposed > threshold).nonzero()[:, 0]
             signs[found] = -signs[found]
             flips += len(found)
     return flips
-
-
-def _blocks(*tensors: Tensor) -> Iterator[tuple[Tensor, ...]]:
-    """Yield views of flattened contiguous tensors, block by block."""
-    yield from zip(*(tensor.view(-1).split(BLOCK) for tensor in tensors), strict=True)
