@@ -20,6 +20,7 @@ from .learners.network import NetworkLearner as NetworkLearner
 from .learners.online import OnlineLearner as OnlineLearner
 from .learners.plain import PlainLearner as PlainLearner
 from .learners.quantised import MetaplasticQNN as MetaplasticQNN
+from .learners.self_target import SelfDefinedTarget as SelfDefinedTarget
 from .plugins.lwf import LwF as LwF
 from .plugins.replay import Replay as Replay
 from .results.metrics import AccuracyMatrix as AccuracyMatrix
@@ -29,4 +30,5 @@ from .rules.bayesian import BGD as BGD, MESU as MESU, BiMU as BiMU, TorchMESU as
 from .rules.binary_momentum import BinaryMomentum as BinaryMomentum
 from .rules.elastic import EWC as EWC, SI as SI, fisher_information as fisher_information
 from .rules.metaplastic import MetaplasticAdam as MetaplasticAdam
+from .rules.self_target import SelfTarget as SelfTarget
 from .run import train as train, train_seeds as train_seeds

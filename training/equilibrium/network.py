@@ -77,35 +77,35 @@ class EquilibriumNetwork(nn.Module):
 
     # --- phases -------------------------------------------------------------------------------------------------------
 
-    def free(self, inputs: Tensor, steps: int, *, mask: Tensor | None = None) -> Equilibrium:
+    def free(self, inputs: Tensor, steps: int, *, masks: Sequence[Tensor | None] = ()) -> Equilibrium:
         """Relax from the start without a target.
 
         Args:
             inputs: Shape (batch, *input).
             steps: Number of steps, at least 1.
-            mask: 0 for outputs that stay silent, else 1, shape (batch, outputs); None for none.
+            masks: For each layer that relaxes 0 for units that stay silent and 1 for the others, or None; nothing for none.
         """
         whole_number("steps", steps, 1)
         states = self._workspace.layers("free", inputs, self.relaxing)
         for state in states:
             state.fill_(self.dynamics.start)
         base = self.relaxing[0].drive(inputs, self._workspace.layers("base", inputs, self.relaxing[:1])[0])
-        return self._relax("free", inputs, states, base, steps, None, mask)
+        return self._relax("free", inputs, states, base, steps, None, masks)
 
-    def nudged(self, nudge: Nudge, steps: int, *, mask: Tensor | None = None) -> Equilibrium:
+    def nudged(self, nudge: Nudge, steps: int, *, masks: Sequence[Tensor | None] = ()) -> Equilibrium:
         """Relax from the free fixed point under the pull of a target.
 
         Args:
             nudge: Target, strength and free phase.
             steps: Number of steps, at least 1.
-            mask: As for `free`.
+            masks: As for `free`.
         """
         whole_number("steps", steps, 1)
         inputs, name = nudge.free.inputs, "nudged" if nudge.beta > 0 else "opposed"
         states = self._workspace.layers(name, inputs, self.relaxing)
         for state, free in zip(states, nudge.free.states, strict=True):
             state.copy_(free)
-        return self._relax(name, inputs, states, nudge.free.base, steps, nudge, mask)
+        return self._relax(name, inputs, states, nudge.free.base, steps, nudge, masks)
 
     def _relax(
         self,
@@ -115,12 +115,11 @@ class EquilibriumNetwork(nn.Module):
         base: Tensor,
         steps: int,
         nudge: Nudge | None,
-        mask: Tensor | None,
+        masks: Sequence[Tensor | None],
     ) -> Equilibrium:
         relaxing, step = list(self.relaxing), self.dynamics.step
         drives = self._workspace.layers("drive", inputs, relaxing)
         seen = self._workspace.layers(f"{name} seen", inputs, relaxing) if self.dynamics.is_binary else states
-        silent = mask if self.readout == "state" else None
         for index in range(steps):
             self._see(states, seen)
             if index + 1 == steps:
@@ -140,8 +139,9 @@ class EquilibriumNetwork(nn.Module):
                     self._pull(states[-1], drives[-1], nudge)
                 for state, drive in zip(states, drives, strict=True):
                     settle(state, drive, step)
-            if silent is not None:
-                states[-1].mul_(silent)
+            for state, mask in zip(states, masks, strict=False):
+                if mask is not None:
+                    state.mul_(mask)
         self._see(states, seen)
         residual = max(float(state.sub(old).norm()) / state.numel() ** 0.5 for state, old in zip(states, before, strict=True))
         logits = self.connections[-1].drive(states[-1]) if self.readout == "softmax" else None

@@ -59,7 +59,7 @@ class BinaryMomentum(RuleOptimizer):
             for weight in [] if group["scale"] else group["params"]:
                 if not bool((weight.detach().abs() == 1).all()) or not weight.is_contiguous():
                     raise ConfigError(
-                        "weights of BinaryMomentum have other values than -1 and 1; pass weight.sign(), and their magnitude as a "
+                        "weights of BinaryMomentum have values besides -1 and 1; pass weight.sign(), and the magnitude as a "
                         'parameter of a group with "scale": True.'
                     )
 
