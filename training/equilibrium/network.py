@@ -77,6 +77,7 @@ class EquilibriumNetwork(nn.Module):
 
     # --- phases -------------------------------------------------------------------------------------------------------
 
+    @torch.no_grad()
     def free(self, inputs: Tensor, steps: int, *, masks: Sequence[Tensor | None] = ()) -> Equilibrium:
         """Relax from the start without a target.
 
@@ -92,6 +93,7 @@ class EquilibriumNetwork(nn.Module):
         base = self.relaxing[0].drive(inputs, self._workspace.layers("base", inputs, self.relaxing[:1])[0])
         return self._relax("free", inputs, states, base, steps, None, masks)
 
+    @torch.no_grad()
     def nudged(self, nudge: Nudge, steps: int, *, masks: Sequence[Tensor | None] = ()) -> Equilibrium:
         """Relax from the free fixed point under the pull of a target.
 

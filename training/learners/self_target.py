@@ -132,7 +132,7 @@ class SelfDefinedTarget(SteppingLearner):
         unsupervised_factors: Sequence[float] = (0.001, 0.1),
         supervised_factors: Sequence[float] = (0.2, 0.03),
         synapse: Synapse | None = None,
-        w_max: float = 16.0,
+        w_max: float = 4.0,
         seed: int = 0,
     ) -> None:
         super().__init__(stream, seed=seed)

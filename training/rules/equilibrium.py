@@ -26,8 +26,8 @@ def equilibrium_gradients(
 
     For span -> 0 it is the gradient of L = (1 / 2B) sum |y - s|^2 at the free fixed point by backpropagation through time. The
     second phase is the free one (span = beta), or the one with the opposite strength (span = 2 beta), whose error is of second
-    order in beta. A connection to the constant input takes one product, any other one two. The gradient of a scale alpha is
-    that of W = alpha sign: the sum of sign * dL/dW.
+    order in beta. A connection to the constant input takes one product, any other one two. For binary weights W = alpha sign
+    the gradient of `weight` is dL/dW, without alpha, and that of the scale alpha is the sum of sign * dL/dW.
 
     Args:
         network: The network; `prepare` must have seen its weights.
