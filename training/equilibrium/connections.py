@@ -122,7 +122,7 @@ class DenseConnection(Connection):
     def prepare(self, weight: Tensor | None = None) -> None:
         """Take over the weights; the scale multiplies products, not weights, which saves a pass over them."""
         self._used = self.weight.detach() if weight is None else weight
-        self._factor = 1.0 if self.scale is None else float(self.scale)
+        self._factor = 1.0 if self.scale is None else float(self.scale.detach())
 
     def drive(self, below: Tensor, out: Tensor | None = None) -> Tensor:
         """Return W s_below + b, see the base."""

@@ -23,7 +23,7 @@ class StoredSigns(nn.Module):
         signs: Initial signs, which are written first; those of devices that fail stay what they are.
         synapse: The devices.
         pulses: Pulses on each device for a flip; as many as a fresh typical pair needs to cross its range if omitted, which is
-            1 for a device of one bit.
+            1 for a device of one bit; to be given for one that a typical pulse does not move.
         generator: Source of device-to-device variation and noise.
 
     Raises:
@@ -49,8 +49,9 @@ class StoredSigns(nn.Module):
                 f"{type(synapse).__name__} responds to {', '.join(synapse.polarities)} pulses only, and a flip needs SET and "
                 "RESET; use another device, such as stt-mram."
             )
-        needed = min(max(1, math.ceil(1 / self.weights.step)), 1000)
-        self.pulses = whole_number("pulses_per_flip", needed if pulses is None else pulses, 1)
+        if pulses is None:
+            pulses = min(max(1, math.ceil(1 / self.weights.step)), 1000)
+        self.pulses = whole_number("pulses_per_flip", pulses, 1)
         self.register_buffer("flips", torch.zeros(2, dtype=torch.int64))  # flips requested, and those that failed
         self._write(torch.arange(signs.numel()), signs.detach().flatten())
 

@@ -90,7 +90,7 @@ def test_convolution_is_the_derivative_of_its_primitive_function():
 def test_binary_connections_have_signs_and_the_mean_magnitude():
     real, binary = (DenseConnection(50, 20, binary=each, generator=generator()) for each in (False, True))
     assert torch.equal(binary.weight, torch.where(real.weight >= 0, 1.0, -1.0))
-    assert float(binary.scale) == pytest.approx(float(real.weight.abs().mean()))
+    assert binary.scale.item() == pytest.approx(real.weight.abs().mean().item())
     binary.prepare()
     x = torch.rand(3, 50, generator=generator(1))
     torch.testing.assert_close(binary.drive(x), x @ (binary.scale * binary.weight).T + binary.bias)
