@@ -117,25 +117,27 @@ class DenseConnection(Connection):
             bias.uniform_(-limit, limit, generator=generator)
         super().__init__(weight, bias, binary=binary)
         self.below, self.above = (inputs,), (outputs,)
-        self._used, self._factor = self.weight.detach(), 1.0
+        self.prepare()
 
     def prepare(self, weight: Tensor | None = None) -> None:
         """Take over the weights; the scale multiplies products, not weights, which saves a pass over them."""
         self._used = self.weight.detach() if weight is None else weight
+        self._transposed, self._bias = self._used.t(), self.bias.detach()
         self._factor = 1.0 if self.scale is None else float(self.scale.detach())
 
     def drive(self, below: Tensor, out: Tensor | None = None) -> Tensor:
         """Return W s_below + b, see the base."""
-        bias = self.bias.detach()
-        flat = below.flatten(1)
+        flat = below if below.ndim == 2 else below.flatten(1)
         if out is None:
-            return torch.addmm(bias, flat, self._used.t(), alpha=self._factor)
-        return torch.addmm(bias, flat, self._used.t(), alpha=self._factor, out=out)
+            return torch.addmm(self._bias, flat, self._transposed, alpha=self._factor)
+        return torch.addmm(self._bias, flat, self._transposed, alpha=self._factor, out=out)
 
     def feedback(self, above: Tensor, base: Tensor, out: Tensor) -> Tensor:
         """Write base + W^T s_above, see the base."""
-        flat = out.view(len(out), -1)  # the layer below may be that of a convolution
-        torch.addmm(base.view(len(out), -1), above, self._used, alpha=self._factor, out=flat)
+        if out.ndim == 2:
+            return torch.addmm(base, above, self._used, alpha=self._factor, out=out)
+        size = len(out)  # the layer below is that of a convolution
+        torch.addmm(base.view(size, -1), above, self._used, alpha=self._factor, out=out.view(size, -1))
         return out
 
     def correlate(self, below: Tensor, above: Tensor, out: Tensor, factor: float, keep: bool) -> None:

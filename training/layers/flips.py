@@ -7,10 +7,15 @@ import math
 import torch
 from torch import Tensor, nn
 
-from ...contracts.synapse import Synapse
+from ...contracts.synapse import Pulses, Synapse
 from ...device_weights.weights import DeviceWeights
 from ...errors import ConfigError
 from ...validation import whole_number
+
+#: Share of its range that one pulse moves a fresh device of one bit.
+ONE_BIT = 0.9
+#: Most pulses of a flip, unless more are requested.
+MAX_PULSES = 1000
 
 
 class StoredSigns(nn.Module):
@@ -22,8 +27,8 @@ class StoredSigns(nn.Module):
     Args:
         signs: Initial signs, which are written first; those of devices that fail stay what they are.
         synapse: The devices.
-        pulses: Pulses on each device for a flip; as many as a fresh typical pair needs to cross its range if omitted, which is
-            1 for a device of one bit; to be given for one that a typical pulse does not move.
+        pulses: Pulses on each device for a flip; if omitted 1 for a device of one bit, else as many as take a fresh typical
+            pair across three quarters of its range. To be given for a device that one pulse does not move.
         generator: Source of device-to-device variation and noise.
 
     Raises:
@@ -49,11 +54,18 @@ class StoredSigns(nn.Module):
                 f"{type(synapse).__name__} responds to {', '.join(synapse.polarities)} pulses only, and a flip needs SET and "
                 "RESET; use another device, such as stt-mram."
             )
-        if pulses is None:
-            pulses = min(max(1, math.ceil(1 / self.weights.step)), 1000)
-        self.pulses = whole_number("pulses_per_flip", pulses, 1)
+        self.pulses = whole_number("pulses_per_flip", self._needed() if pulses is None else pulses, 1)
         self.register_buffer("flips", torch.zeros(2, dtype=torch.int64))  # flips requested, and those that failed
         self._write(torch.arange(signs.numel()), signs.detach().flatten())
+
+    def _needed(self) -> int:
+        """Return 1 for a device that one pulse takes across its range, else the pulses for three quarters of that of a pair."""
+        synapse = self.weights.synapse
+        fresh = synapse.initial((1,))
+        moved = synapse.read(synapse.program(fresh, Pulses(torch.ones(1)))) - synapse.read(fresh)
+        if float(moved.abs()) >= ONE_BIT * (synapse.high - synapse.low):
+            return 1
+        return min(math.ceil(1.5 / self.weights.step), MAX_PULSES)
 
     @torch.no_grad()
     def update(self, signs: Tensor) -> None:

@@ -73,8 +73,9 @@ def equilibrium_gradients(
         _read_out(network, first, second, symmetric, target)
     for connection in network.connections:
         if connection.scale is not None:
-            product = connection.weight * connection.weight.grad
-            connection.scale.grad = product.sum() if connection.scale.ndim == 0 else product.sum((1, 2, 3), keepdim=True)
+            channels = connection.scale.numel()
+            signs, gradient = (each.view(channels, 1, -1) for each in (connection.weight, connection.weight.grad))
+            connection.scale.grad = torch.bmm(signs, gradient.transpose(1, 2)).view(connection.scale.shape)
 
 
 def _read_out(

@@ -57,7 +57,7 @@ def test_homeostasis_and_training_help_the_direct_association(stream):
     assert newest["mean"] > newest["untrained mean"] + 0.05
     assert newest["mean"] > newest["no homeostasis mean"] + 0.3
     assert newest["no homeostasis mean"] < 0.4  # a few outputs win always
-    assert result.footprint["outputs without a class [share]"] < 0.1
+    assert learner.branches["trained"].silent() < learner.branches["no homeostasis"].silent()
 
 
 def test_equilibrium_propagation_learns_the_same_way(stream):
@@ -165,7 +165,7 @@ def test_semi_supervised_learning_uses_few_labels(stream):
 def test_continual_streams():
     for stream in (ClassSplit(made_digits(train=100, test=40), groups=2), Subsets(made_digits(train=100, test=40), parts=2)):
         result = train(SelfDefinedTarget(stream, **SMALL), stream, batch_size=10)
-        assert np.isfinite(result.accuracy.values[1]).all()
+        assert np.isfinite(result.accuracy.values[1, :2]).all()
         assert result.accuracies["mean"].newest > 0.15
 
 
