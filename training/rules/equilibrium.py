@@ -44,9 +44,9 @@ def equilibrium_gradients(
         >>> from spinode.training.equilibrium.connections import DenseConnection
         >>> from spinode.training.equilibrium.dynamics import Dynamics, Nudge
         >>> generator = torch.Generator().manual_seed(0)
-        >>> network = EquilibriumNetwork([DenseConnection(2, 1, generator=generator)], Dynamics("continuous", 0.5))
+        >>> network = EquilibriumNetwork([DenseConnection(2, 1, generator=generator)], Dynamics())
         >>> network.prepare()
-        >>> x, y = torch.ones(4, 2), torch.ones(4, 1)
+        >>> x, y = torch.full((4, 2), 0.1), torch.ones(4, 1)
         >>> free = network.free(x, 50)
         >>> equilibrium_gradients(network, network.nudged(Nudge(y, 0.1, free), 50), free, 0.1)
         >>> bool(network.connections[0].weight.grad.max() < 0)  # a larger weight brings the output closer to its target

@@ -37,7 +37,7 @@ class SelfTarget(nn.Module):
         >>> rule = SelfTarget(3, winners=1, homeostasis=0.6)
         >>> outputs = torch.tensor([[0.5, 0.4, 0.1]])
         >>> [rule.target(outputs).argmax().item() for _ in range(4)]
-        [0, 1, 0, 2]
+        [0, 1, 2, 0]
 
     Source: Liu et al., arXiv:2403.12116 (2024), and the authors' code.
     """
