@@ -164,9 +164,10 @@ def test_semi_supervised_learning_uses_few_labels(stream):
 
 def test_continual_streams():
     for stream in (ClassSplit(made_digits(train=100, test=40), groups=2), Subsets(made_digits(train=100, test=40), parts=2)):
-        result = train(SelfDefinedTarget(stream, **SMALL), stream, batch_size=10)
+        learner = SelfDefinedTarget(stream, **SMALL)
+        result = train(learner, stream, batch_size=10)
         assert np.isfinite(result.accuracy.values[1, :2]).all()
-        assert result.accuracies["mean"].newest > 0.15
+        assert learner.branches["trained"].means.any()  # also where no end of a task is announced
 
 
 def test_weights_in_pairs_of_devices_take_pulses(stream):
