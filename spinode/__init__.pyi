@@ -13,6 +13,7 @@ from .errors import (
     FileFormatError as FileFormatError,
     FitError as FitError,
     KernelWarning as KernelWarning,
+    SettlingWarning as SettlingWarning,
     SpinodeError as SpinodeError,
     TraceError as TraceError,
     TraceWarning as TraceWarning,

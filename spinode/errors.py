@@ -51,3 +51,7 @@ class DeviceWarning(UserWarning):
 
 class KernelWarning(UserWarning):
     """The compiled kernels are missing; plain torch runs instead."""
+
+
+class SettlingWarning(UserWarning):
+    """The states of a network did not reach their fixed point, from which a learning rule takes its gradients."""

@@ -156,6 +156,14 @@ def test_online_learning_agrees_with_plain_torch(folder):
     assert all(ratio["median"] > 0 for line in printed for ratio in line["ratio"].values())
 
 
+def test_equilibrium_propagation_is_compared_with_its_products(module):
+    rules = module("rules")
+    printed = lines_of(run_main(rules, "--quick", "--hidden", "32", "--batch", "8", "--rounds", "2"))
+    parts = [line for line in printed if line["part"] != "machine"]
+    assert [line["weights"] for line in parts] == ["real", "binary"]
+    assert all(line["ratio"]["median"] > 0 for line in parts)
+
+
 @pytest.mark.slow
 def test_fit_runs_surrogates_and_the_published_recipe(module, shared, monkeypatch):
     fit = module("fit")

@@ -44,6 +44,8 @@ RULES: dict[str, Rule] = {
     "ewc-stream": Rule("PlainLearner", f"{_ONLINE}:ewc-stream", {"rule": "ewc-stream"}, online=True),
     "si": Rule("PlainLearner", f"{_ONLINE}:si", {"rule": "si"}, online=True),
     "vdsp": Rule("VDSPLearner", "vdsp-mnist"),
+    "ep": Rule("EquilibriumPropagation", "ep-mnist"),
+    "unsupervised": Rule("SelfDefinedTarget", "self-target-mnist"),
 }
 
 

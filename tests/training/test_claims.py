@@ -110,3 +110,37 @@ def test_metaplasticity_preserves_mnist_in_a_quantised_network(run):
     plain, metaplastic = (run(name, epochs=3).accuracies["task"] for name in ("qnn-mnist-fashion:m-0", "qnn-mnist-fashion"))
     assert metaplastic.first >= plain.first + 0.20
     assert metaplastic.newest >= 0.75
+
+
+# Physical rules, on 8000 images.
+
+
+@pytest.mark.xdist_group("claims physical")
+def test_equilibrium_propagation_learns_with_real_and_binary_weights(run):
+    real, binary = (run(f"ep-mnist:{name}", seed=1, epochs=4).accuracy for name in ("short", "short-binary"))
+    assert real.newest >= 0.88
+    assert binary.newest >= 0.85
+    assert binary.newest >= real.newest - 0.06
+
+
+@pytest.mark.xdist_group("claims physical")
+def test_a_self_defined_target_needs_homeostasis(run):
+    result = run("self-target-mnist:short", seed=1, epochs=4)
+    newest = {view: matrix.newest for view, matrix in result.accuracies.items()}
+    assert newest["mean"] >= 0.80
+    assert newest["mean"] >= newest["untrained mean"] + 0.10
+    assert newest["no homeostasis mean"] <= 0.30
+
+
+@pytest.mark.long
+def test_flips_in_cells_of_one_bit_learn_like_digital_ones(run):
+    digital, cells = (run(f"ep-mnist:{name}", seed=1, epochs=4) for name in ("short-binary", "short-mram"))
+    assert cells.accuracy.newest >= digital.accuracy.newest - 0.02
+    assert cells.footprint["energy [J]"] > 0
+
+
+@pytest.mark.long
+def test_few_labels_and_many_images_are_better_than_few_labels(run):
+    alone = run("self-target-mnist:short-semi", seed=1, epochs=1)
+    both = run("self-target-mnist:short-semi", seed=1)
+    assert both.accuracies["outputs"].newest >= alone.accuracies["outputs"].newest + 0.01

@@ -46,8 +46,13 @@ def likely_cause(settings: Mapping[str, Any], inputs: Tensor, *, stiffness: floa
         )
     if settings.get("clamp") == 0:
         return "Most likely the cause is clamp=0, which leaves steps without a bound: try clamp=1."
-    rates = {name: float(settings[name]) for name in _RATES if settings.get(name)}
+    rates = {name: _largest(settings[name]) for name in _RATES if settings.get(name)}
     if not rates:
         return "Check the network and the inputs."
     name = max(rates, key=lambda each: rates[each])
     return f"Most likely the cause is {name}={rates[name]:g}: try {name}={rates[name] / 10:g}."
+
+
+def _largest(rate: Any) -> float:
+    """Return a rate, or the largest one of several layers."""
+    return float(max(rate) if isinstance(rate, list) else rate)

@@ -51,7 +51,12 @@ def test_shipped_recipe_composes_and_runs(name, monkeypatch):
             "run": run,
             "settings": {
                 **recipe.settings,
-                **{name: [6] * len(recipe.settings[name]) for name in ("hidden", "widths") if name in recipe.settings},
+                **{
+                    name: [6] * len(recipe.settings[name])
+                    for name in ("hidden", "widths", "channels")
+                    if name in recipe.settings
+                },
+                **{name: value for name, value in (("labels", 20), ("pretrain_epochs", 1)) if name in recipe.settings},
             },
             "stream_settings": {
                 key: (1 if key == "parts" else value)
