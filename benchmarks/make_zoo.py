@@ -103,8 +103,8 @@ ENTRIES = {
     ),
     "tio2-nili": Entry(
         "TiO2 memristor under random pulses, with 10 % noise added to each step and 1 % to reads",
-        TiO2(write_noise=0.1, read_noise=0.01), 100, 240, 16, ((0.8, 1.4), (0.8, 1.4)), (1e-6, 1e-3), bias=24.0, usual=0.5,
-        settings={"iterations": 120, "shape": 1},
+        TiO2(write_noise=0.1, read_noise=0.01), 200, 240, 16, ((0.8, 1.4), (0.8, 1.4)), (1e-6, 1e-3), bias=24.0, usual=0.5,
+        settings={"iterations": 150, "shape": 1, "rounds": 16, "hidden": (24, 24)},
     ),
     "vteam": Entry(
         "VTEAM memristor, with 10 % spread of both rates and 10 % noise per step added",
