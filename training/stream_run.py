@@ -65,7 +65,7 @@ def run_stream(
         options: Further arguments of `train`.
     """
     assert config.tasks is not None
-    data = StreamData(stream, config, Passes(options.start.counts), learner.block)
+    data = StreamData(stream, config, Passes(options.start.counts), learner.block, learner.smallest_batch)
     scores = Scores(stream, options.ood, config.tasks, config, learner.views)
     loop = _StreamLoop(data, scores, options, progress)
     try:

@@ -52,6 +52,11 @@ class Learner(LightningModule):
         self.seed = seed_number("seed", seed)
         self.generator = torch.Generator().manual_seed(self.seed)
 
+    @property
+    def smallest_batch(self) -> int:
+        """Samples without which it cannot learn: a smaller last batch of a task joins the one before."""
+        return 1
+
     # --- what a member writes -----------------------------------------------------------------------------------------
 
     def learn(self, inputs: Tensor, labels: Tensor, batch_size: int) -> Tensor:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ...contracts.task_stream import TaskStream
 from ...errors import FitError
+from ...evaluation_mode import evaluation_mode
 from ..config import StreamConfig
 from .metrics import AccuracyMatrix
 from .result import StreamResult
@@ -97,9 +98,7 @@ class Scores:
 
     def _responses(self, learner: Learner, inputs: Tensor, index: int, after: int, view: str) -> Iterator[Tensor]:
         generator = self._generator(index, after)
-        was_training = learner.training
-        learner.eval()
-        with torch.no_grad():
+        with torch.no_grad(), evaluation_mode(learner):
             # In even parts: a last one of a single input would have no variance in a batch norm.
             for batch in inputs.tensor_split(-(-len(inputs) // self.config.test_batch)):
                 batch = batch.to(learner.device)
@@ -108,7 +107,6 @@ class Scores:
                     cause = learner.likely_cause(batch)
                     raise FitError(f"{learner.rule} diverged: its response to task {index} is NaN. {cause}")
                 yield log_p
-        learner.train(was_training)
 
     def _accuracy(self, learner: Learner, index: int, after: int, view: str) -> float:
         inputs, labels = self._test(index)
