@@ -11,7 +11,7 @@ import torch
 from lightning.pytorch import LightningModule
 from torch import Tensor
 
-from ...contracts.task_stream import Task, TaskStream
+from ...contracts.task_stream import Task, TaskStream, check_description
 from ...errors import ConfigError
 from ...identity import module_parts
 from ...validation import seed_number
@@ -160,6 +160,7 @@ def stream_sizes(stream: TaskStream) -> tuple[int, int]:
     """
     if isinstance(stream, type) or not isinstance(stream, TaskStream):
         raise ConfigError(f"the stream is {stream!r}; expected a stream of tasks, such as PermutedTasks(mnist(), tasks=5).")
+    check_description(stream)
     return math.prod(stream.shape), int(stream.classes)
 
 

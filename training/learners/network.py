@@ -39,8 +39,8 @@ class NetworkLearner(SteppingLearner):
         "replay": learns old samples with each batch; "lwf": keeps old responses; with any rule.
         "ewc", "ewc-online", "si": keep weights; with rules that do not preserve the past themselves.
 
-    What a network draws from the default generator of torch, such as in nn.Dropout, is determined by `seed` too. Its modules are
-    trained in the mode in which they are: a batch norm in evaluation mode stays frozen. Batch norms that are trained cannot
+    What a network draws from the default generator of torch, such as in nn.Dropout, is determined by `seed` too. Its modules
+    are trained in the mode in which they are: a batch norm in evaluation mode stays frozen. Batch norms that are trained cannot
     learn from a single sample: a last batch of one joins the batch before.
 
     Args:

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...contracts.task_stream import TaskStream
+from ...contracts.task_stream import TaskStream, check_test
 from ...errors import FitError
 from ...evaluation_mode import evaluation_mode
 from ..config import StreamConfig
@@ -89,7 +89,7 @@ class Scores:
         if index not in self._tests:
             while len(self._tests) >= self.config.recent:
                 del self._tests[min(self._tests)]
-            self._tests[index] = self.stream.test(index)
+            self._tests[index] = check_test(self.stream, index)
         return self._tests[index]
 
     def _generator(self, index: int, after: int) -> torch.Generator:
@@ -117,7 +117,7 @@ class Scores:
         """Append the areas under the ROC curves of the newest task, and store its uncertainties."""
         view = learner.views[-1]
         by_source: dict[str, dict[str, Tensor]] = {}
-        for source, inputs in (("newest", self._test(index)[0]), ("ood", ood.test(index)[0])):
+        for source, inputs in (("newest", self._test(index)[0]), ("ood", check_test(ood, index)[0])):
             parts = [uncertainty(log_p.cpu()) for log_p in self._responses(learner, inputs, index, index + 1, view)]
             by_source[source] = {name: torch.cat([getattr(part, name) for part in parts]) for name in Uncertainty._fields}
         for name in Uncertainty._fields:
