@@ -17,13 +17,16 @@ except ImportError:  # pragma: no cover - Windows
 
 
 @contextmanager
-def folder_lock(folder: Path | None) -> Iterator[None]:
+def folder_lock(folder: Path | None) -> Iterator[bool]:
     """Lock a folder within the block; the system releases the lock of a process that is killed.
 
     No file is written. Where folders cannot be locked, as on some network file systems and on Windows, this does nothing.
 
     Args:
         folder: An existing folder; None for none.
+
+    Yields:
+        True if the folder is locked.
 
     Raises:
         ConfigError: it is locked already, by this process or another one.
@@ -35,17 +38,20 @@ def folder_lock(folder: Path | None) -> Iterator[None]:
         []
     """
     descriptor = None if folder is None or fcntl is None else os.open(folder, os.O_RDONLY)
+    is_locked = False
     try:
         if descriptor is not None:
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                is_locked = True
             except OSError as error:
                 if error.errno in (errno.EWOULDBLOCK, errno.EACCES):
                     raise ConfigError(
                         f"another run is writing into {folder}; wait until it has ended, or pass another folder."
                     ) from None
-        yield
+        yield is_locked
     finally:
         if descriptor is not None:
-            fcntl.flock(descriptor, fcntl.LOCK_UN)  # also for processes that inherited it
+            if is_locked:
+                fcntl.flock(descriptor, fcntl.LOCK_UN)  # also for processes that inherited it
             os.close(descriptor)

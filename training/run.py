@@ -68,10 +68,10 @@ def train(
         Accuracies after each task, times, uncertainties.
 
     Raises:
-        ConfigError: a setting that does not exist or is out of range; a stream shorter than requested, or whose tasks or
-            tests do not fit its shape and classes; a checkpoint of another run, with what differs, or one that is damaged; a
-            folder into which another run is writing; a continuation that would change nothing; arguments of the Trainer that cannot act; a batch
-            that the processes cannot share.
+        ConfigError: a setting that does not exist or is out of range; a stream shorter than requested, or whose tasks or tests
+            do not fit its shape and classes; a checkpoint of another run, with what differs, or one that is damaged; a folder
+            into which another run is writing; a continuation that would change nothing; arguments of the Trainer that cannot
+            act; a batch that the processes cannot share.
 
     Example:
         >>> from spinode.datasets import PermutedTasks, made_digits
@@ -122,9 +122,12 @@ class Run:
     def start(self, progress: Progress | None = None) -> StreamResult:
         """Train, and return the result; see `train`."""
         target = self.options.checkpoint
-        with folder_lock(None if target is None else target.parent):
+        with folder_lock(None if target is None else target.parent) as is_locked:
             if _stamp(target) != self.stamp:
                 raise ConfigError(f"another run has written {target} since this one was prepared; pass another folder.")
+            if target is not None and is_locked:
+                for left in target.parent.glob(f".{target.name}.*.partial"):  # of a run that was killed while it saved
+                    left.unlink()
             if self.processes > 1:
                 return run_in_processes(self.processes, self.learner, self.stream, self.config, progress, self.options)
             return run_stream(self.learner, self.stream, self.config, progress, self.options)

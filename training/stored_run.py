@@ -90,6 +90,6 @@ def check_stored(stored: Mapping[str, Any], path: Path) -> None:
     state = stored["stream"]
     if len(state["scores"]["seconds"]) > len(state["counts"]) or len(state["tasks"]) > len(state["counts"]):
         raise ConfigError(
-            f"the checkpoint {path} is damaged: it has results of more tasks than the run. Pass another folder, or delete it to "
-            "start again."
+            f"the checkpoint {path} is damaged: it has results of more tasks than the run. Pass another folder, or delete it "
+            "to start again."
         )

@@ -146,8 +146,9 @@ def _check_settings(folder: Path, identity: Any) -> None:
     if not _exists(file):
         try:
             folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise ConfigError(f"cannot create the folder {folder}: {error.strerror}. Choose a writable one.") from None
+        except (OSError, ValueError) as error:  # a null byte in the path is a ValueError
+            reason = getattr(error, "strerror", None) or error
+            raise ConfigError(f"cannot create the folder {folder}: {reason}. Choose a writable one.") from None
         if any(folder.glob("*-seed-*.json")):
             raise ConfigError(
                 f"{folder} has results but no {_SETTINGS}, so that they may be of another experiment. Choose another folder."
