@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -14,7 +15,7 @@ from torch import Tensor
 from ...contracts.task_stream import Task, TaskStream, check_description
 from ...errors import ConfigError
 from ...identity import module_parts
-from ...validation import seed_number
+from ...validation import is_number, seed_number
 from .diverged import likely_cause
 
 #: Batches between two logged losses: logging each would take as long as learning it.
@@ -107,13 +108,22 @@ class Learner(LightningModule):
         """Return what a checkpoint must agree with: rule, settings and all attributes, weights and parts but Lightning's."""
         return {"rule": self.rule, "settings": self.settings(), **module_parts(self, _NOT_IDENTITY)}
 
+    def default_settings(self) -> dict[str, Any]:
+        """Return the defaults of settings by name, as far as they are known; by default those of the constructor."""
+        defaults: dict[str, Any] = {}
+        for cls in reversed(type(self).__mro__):
+            if issubclass(cls, Learner) and "__init__" in vars(cls):
+                given = inspect.signature(vars(cls)["__init__"]).parameters.values()
+                defaults |= {each.name: each.default for each in given if is_number(each.default)}
+        return defaults
+
     def likely_cause(self, inputs: Tensor) -> str:
         """Return a sentence that names the setting to change after a loss that was not finite.
 
         Args:
             inputs: Inputs of the batch.
         """
-        return likely_cause(self.settings(), inputs)
+        return likely_cause(self.settings(), inputs, defaults=self.default_settings())
 
     def generators(self) -> Iterator[tuple[str, torch.Generator]]:
         """Yield the generators that a checkpoint contains, by name."""

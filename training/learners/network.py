@@ -16,7 +16,7 @@ from ...device_weights.layer import device_layers
 from ...errors import ConfigError, SpinodeError
 from ...evaluation_mode import evaluation_mode
 from ...random import draw_seed
-from ...validation import one_of
+from ...validation import is_number, one_of
 from ..layers.storage import drawing_from
 from ..network_rules import NetworkRule, network_rules
 from ..network_rules.rule import layer_types, trained_parameters
@@ -259,6 +259,10 @@ class NetworkLearner(SteppingLearner):
         """Return the settings of rule and plugins, the heads, and the layers of the network."""
         parts = [f"{each.name}({', '.join(f'{key}={value}' for key, value in _own(each).items())})" for each in self.plugins]
         return {**_own(self._method), "plugins": parts, "heads": self.heads.kind, "network": layer_types(self.network)}
+
+    def default_settings(self) -> dict[str, Any]:
+        """Return the defaults of the rule."""
+        return {each.name: each.default for each in fields(self._method) if is_number(each.default)}
 
     def likely_cause(self, inputs: Tensor) -> str:
         """Return a sentence that names the setting to change after a loss that was not finite."""

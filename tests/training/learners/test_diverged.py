@@ -36,7 +36,8 @@ def test_bayesian_rules_learn_ordinary_features_at_their_defaults(rule, batch_si
 @pytest.mark.parametrize(
     ("make", "scale", "message"),
     [
-        (lambda s: PlainLearner(s, rule="sgd", rate=1e9), 1.0, r"sgd diverged.*the cause is rate=1e\+09: try rate=1e\+08"),
+        (lambda s: PlainLearner(s, rule="sgd", rate=1e9), 1.0, r"the cause is rate=1e\+09: try the default, rate=0\.002"),
+        (lambda s: BayesianLearner(s, rule="bgd", hidden=[30], samples=2, mean_rate=1e9), 1.0, "try the default, mean_rate=1"),
         (lambda s: PlainLearner(s, rule="sgd", rate=10.0), 3000.0, "scale of the inputs: their root mean square is 3.*e[+]03"),
         (
             lambda s: PlainLearner(s, rule="ewc-online", rate=0.05, importance=1e7),
@@ -67,3 +68,5 @@ def test_causes_in_their_order():
     assert "sigma_rate=3" in likely_cause({"mean_rate": 1.0, "sigma_rate": 3.0}, ordinary)
     assert likely_cause({}, ordinary) == "Check the network and the inputs."
     assert "scale of the inputs" in likely_cause(settings, ordinary / 0)
+    assert "rate=2000: try the default, rate=1." in likely_cause({"rate": 2000.0}, ordinary, defaults={"rate": 1.0})
+    assert "rate=200: try rate=20" in likely_cause({"rate": 200.0}, ordinary, defaults={"rate": 1.0})
