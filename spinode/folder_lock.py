@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from .errors import ConfigError
@@ -37,8 +37,10 @@ def folder_lock(folder: Path | None) -> Iterator[bool]:
         ...     os.listdir(name)
         []
     """
-    descriptor = None if folder is None or fcntl is None else os.open(folder, os.O_RDONLY)
-    is_locked = False
+    descriptor, is_locked = None, False
+    if folder is not None and fcntl is not None:
+        with suppress(OSError):  # a folder that can be written but not listed
+            descriptor = os.open(folder, os.O_RDONLY)
     try:
         if descriptor is not None:
             try:
