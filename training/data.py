@@ -18,18 +18,20 @@ from .passes import Passes
 class _Epoch:
     """One pass over a task, which can be interrupted: the position of the next batch is part of its state."""
 
-    def __init__(self, task: Task, order: Tensor | None, batch_size: int, block: int, share: slice) -> None:
+    def __init__(self, task: Task, order: Tensor | None, batch_size: int, block: int, share: slice, smallest: int) -> None:
         self.task, self.order, self.batch_size, self.share = task, order, batch_size, share
         self.stride = batch_size * block
+        self.joins = 0 < len(task) % self.stride < smallest and len(task) > self.stride
         self.position = 0
 
     def __len__(self) -> int:
-        return -(-len(self.task) // self.stride)
+        return -(-len(self.task) // self.stride) - self.joins
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor, int]]:
         while self.position < len(self):
-            span = slice(self.position * self.stride, (self.position + 1) * self.stride)
+            start = self.position * self.stride
             self.position += 1
+            span = slice(start, len(self.task) if self.position == len(self) else start + self.stride)
             # Without an order the batch is a view of the task, and nothing is copied.
             rows = span if self.order is None else self.order[span]
             yield self.task.inputs[rows][self.share], self.task.labels[rows][self.share], self.batch_size
@@ -53,11 +55,15 @@ class StreamData(LightningDataModule):
         config: Size of batches and order of samples.
         passes: Passes over each task.
         block: Consecutive batches that are passed on together.
+        smallest_batch: A last batch of fewer samples joins the one before.
     """
 
-    def __init__(self, stream: TaskStream, config: StreamConfig, passes: Passes, block: int = 1) -> None:
+    def __init__(
+        self, stream: TaskStream, config: StreamConfig, passes: Passes, block: int = 1, smallest_batch: int = 1
+    ) -> None:
         super().__init__()
         self.stream, self.config, self.passes, self.block = stream, config, passes, block
+        self.smallest_batch = smallest_batch
         self.batch_size = config.batch_size
         self._newest: tuple[int, Task] | None = None
 
@@ -90,7 +96,7 @@ class StreamData(LightningDataModule):
             generator = torch.Generator().manual_seed((self.config.seed << 24) + epoch)
             order = torch.randperm(len(task), generator=generator)
         share = batch_share(trainer.global_rank, trainer.world_size, self.batch_size, self.block, len(task))
-        return _Epoch(task, order, self.batch_size, self.block, share)
+        return _Epoch(task, order, self.batch_size, self.block, share, self.smallest_batch)
 
 
 def batch_share(rank: int, processes: int, batch_size: int, block: int, samples: int) -> slice:

@@ -11,12 +11,13 @@ from typing import Any
 
 import torch
 
-from ..contracts.task_stream import Task, TaskStream
+from ..contracts.task_stream import Task, TaskStream, check_task
 from ..differences import Difference, describe_differences, differences
 from ..errors import ConfigError
 from ..identity import identity_of
 from .config import StreamConfig
 from .learners.learner import Learner
+from .stored_run import check_stored
 
 #: File that is written into the folder `checkpoint`.
 CHECKPOINT_FILE = "checkpoint.ckpt"
@@ -77,16 +78,21 @@ def find_start(
     new = Start(identity, [config.epochs] * config.tasks)
     stored = _read(target) if target is not None and target.exists() else None
     if source is None:
-        return new if stored is None or target is None else _resume(stored, identity, target, None)
+        return new if stored is None or target is None else _resume(stored, learner, identity, target, None)
     parent = stored if target is not None and _same_file(source, target) else None
     if parent is None:
         if not source.exists():
             raise ConfigError(f"continue_from names {source.parent}, which has no {CHECKPOINT_FILE}; pass the folder of a run.")
         if stored is not None and target is not None:
-            return _resume(stored, identity, target, source)
+            return _resume(stored, learner, identity, target, source)
         parent = _read(source)
     if not differences(parent["stream"]["identity"], identity):
-        return _resume(parent, identity, source, source)
+        if not parent["stream"]["history"]:
+            raise ConfigError(
+                f"continue_from names {source.parent}, a run of the same settings, tasks and epochs: there is nothing to "
+                "continue it with. Change some of these, or pass checkpoint=... to resume it."
+            )
+        return _resume(parent, learner, identity, source, source)
     return _continue(parent, learner, stream, config, identity, source)
 
 
@@ -105,7 +111,7 @@ def _read(path: Path) -> dict[str, Any]:
         raise ConfigError(
             f"{path} cannot be read as a checkpoint: it is damaged or another kind of file. Delete it to start again."
         ) from None
-    if not isinstance(stored, dict) or "learner" not in stored or "stream" not in stored:
+    if not isinstance(stored, dict) or "learner" not in stored or not isinstance(stored.get("stream"), dict):
         raise ConfigError(f"{path} is not a checkpoint of spinode.training; pass another folder, or delete it to start again.")
     if "identity" not in stored["stream"]:
         raise ConfigError(
@@ -116,10 +122,11 @@ def _read(path: Path) -> dict[str, Any]:
         stored["stream"]["identity"] = json.loads(stored["stream"]["identity"])
     except (TypeError, ValueError, RecursionError):
         raise ConfigError(f"the identity in {path} cannot be read; the file is damaged. Delete it to start again.") from None
+    check_stored(stored, path)
     return stored
 
 
-def _resume(stored: dict[str, Any], identity: Any, path: Path, source: Path | None) -> Start:
+def _resume(stored: dict[str, Any], learner: Learner, identity: Any, path: Path, source: Path | None) -> Start:
     state = stored["stream"]
     if different := differences(state["identity"], identity):
         raise ConfigError(
@@ -136,6 +143,7 @@ def _resume(stored: dict[str, Any], identity: Any, path: Path, source: Path | No
             raise ConfigError(f"the checkpoint {path} is of a run in one piece; to continue {source}, pass another folder.")
         if state["parent"] != _digest(_read(source)):
             raise ConfigError(f"the checkpoint {path} continues another run than {source}; pass another folder.")
+    _check_weights(learner, stored, path)
     return Start(identity, state["counts"], path, tuple(state["history"]), state["parent"])
 
 
@@ -151,7 +159,7 @@ def _continue(
         )
     _check_batches(different, state, source)
     _check_tasks(state, stream, config, source)
-    _check_weights(learner, stored["state_dict"], source)
+    _check_weights(learner, stored, source)
     finished, counts = len(state["scores"]["seconds"]), list(state["counts"])
     assert config.tasks is not None
     reopens = finished == config.tasks and config.epochs > counts[finished - 1]
@@ -161,9 +169,13 @@ def _continue(
             "Add tasks, or start again with more epochs."
         )
     under_way = finished - 1 if reopens else finished
+    if under_way == config.tasks:
+        raise ConfigError(
+            f"the run of {source} has finished its {finished} tasks, and neither tasks nor epochs are added, so that "
+            f"{describe_differences(different)} would change nothing. Add tasks or epochs."
+        )
     counts = [*counts[:finished], *[config.epochs] * (config.tasks - finished)]
-    if under_way < config.tasks:
-        counts[under_way] = max(config.epochs, state["counts"][under_way] if under_way < len(state["counts"]) else 1)
+    counts[under_way] = max(config.epochs, state["counts"][under_way] if under_way < len(state["counts"]) else 1)
     changes = "; ".join(f"{each.path} {each.before} -> {each.now}" for each in different if each.is_readable)
     history = (*state["history"], f"from task {under_way + 1} on: {changes}")
     return Start(identity, counts, source, history, _digest(stored), True, reopens)
@@ -198,18 +210,18 @@ def _check_tasks(state: dict[str, Any], stream: TaskStream, config: StreamConfig
     if config.tasks < len(learned):
         raise ConfigError(f"the run of {source} has come to task {len(learned)}, but tasks is {config.tasks}; expected more.")
     for index, digest in enumerate(learned):
-        if task_digest(stream[index]) != digest:
+        if task_digest(check_task(stream, stream[index])) != digest:
             raise ConfigError(
                 f"task {index} of the stream {stream.name!r} is another one than that which {source} has learned; a stream may "
                 "have more tasks, but the first ones must be the same."
             )
 
 
-def _check_weights(learner: Learner, state: dict[str, Any], source: Path) -> None:
-    """Check that the learner has the layers of the checkpoint; its weights are unchanged."""
+def _check_weights(learner: Learner, stored: dict[str, Any], source: Path) -> None:
+    """Check that the learner has the layers, generators and parts of the checkpoint; it is unchanged."""
     own = {name: value.clone() if isinstance(value, torch.Tensor) else value for name, value in learner.state_dict().items()}
     try:
-        learner.load_state_dict(dict(state))
+        learner.load_state_dict(dict(stored["state_dict"]))
     except (RuntimeError, ConfigError) as error:
         line = " ".join(str(error).split())
         raise ConfigError(
@@ -217,3 +229,16 @@ def _check_weights(learner: Learner, state: dict[str, Any], source: Path) -> Non
         ) from None
     finally:
         learner.load_state_dict(own)
+    entries = stored["learner"]
+    try:
+        for name, _ in learner.generators():
+            torch.Generator().set_state(entries["generators"][name])
+        if "parts" in entries and hasattr(learner, "stateful_parts"):
+            missing = {name for name, _ in learner.stateful_parts()} - set(entries["parts"])
+            if missing:
+                raise KeyError(", ".join(sorted(missing)))
+    except (KeyError, TypeError, RuntimeError) as error:
+        raise ConfigError(
+            f"the checkpoint {source} is damaged: its generators or parts of the learner are missing or have another form "
+            f"({error}). Pass another folder, or delete it to start again."
+        ) from None

@@ -10,9 +10,10 @@ from typing import Any
 from ..contracts.task_stream import TaskStream, check_tasks
 from ..errors import ConfigError
 from ..files import as_path, check_writable
+from ..folder_lock import folder_lock
 from ..identity import identity_of
 from ..typing import Progress
-from ..validation import merge_settings, number, seed_number, whole_number
+from ..validation import describe_type, merge_settings, number, seed_number, whole_number
 from .config import StreamConfig
 from .learners.learner import Learner
 from .processes import MAX_PROCESSES, run_in_processes
@@ -54,7 +55,8 @@ def train(
             learning rate or other settings; the result names the changes. Seeds, data and code must be the same. It may be the
             folder `checkpoint`. The optimisers keep their moments and get the new rates. With more epochs, unfinished tasks get
             them, and so does the last task if it was finished and the rule does not consolidate.
-        checkpoint_every: Seconds between two checkpoints: the most that a killed run loses.
+        checkpoint_every: Seconds between two checkpoints: the most that a killed run loses. One is also written after each
+            task, and by one process at an interrupt (Ctrl-C), which acts after the present batch; a second one acts at once.
         progress: Receives one line of text after each task.
         processes: Number of processes on this machine that share each batch; all arguments are then pickled, and a script that
             calls this needs `if __name__ == "__main__":`, as for any new process.
@@ -66,9 +68,10 @@ def train(
         Accuracies after each task, times, uncertainties.
 
     Raises:
-        ConfigError: a setting that does not exist or is out of range; a stream shorter than requested, or whose tasks do not
-            fit its shape; a checkpoint of another run, with what differs; arguments of the Trainer that cannot act; a batch
-            that the processes cannot share.
+        ConfigError: a setting that does not exist or is out of range; a stream shorter than requested, or whose tasks or tests
+            do not fit its shape and classes; a checkpoint of another run, with what differs, or one that is damaged; a folder
+            into which another run is writing; a continuation that would change nothing; arguments of the Trainer that cannot
+            act; a batch that the processes cannot share.
 
     Example:
         >>> from spinode.datasets import PermutedTasks, made_digits
@@ -80,6 +83,8 @@ def train(
         True
     """
     config = merge_settings(StreamConfig, config, settings, what="train")
+    if progress is not None and not callable(progress):
+        raise ConfigError(f"progress is {describe_type(progress)}; expected a function of one line of text, such as print.")
     run = prepare(
         learner,
         stream,
@@ -104,6 +109,7 @@ class Run:
         config: How it goes through the stream, with the number of tasks.
         processes: Number of processes that share each batch.
         options: Further arguments of `train`.
+        stamp: Size and time of the checkpoint when it was accepted; None without one.
     """
 
     learner: Learner
@@ -111,12 +117,20 @@ class Run:
     config: StreamConfig
     processes: int
     options: RunOptions
+    stamp: tuple[int, int] | None = None
 
     def start(self, progress: Progress | None = None) -> StreamResult:
         """Train, and return the result; see `train`."""
-        if self.processes > 1:
-            return run_in_processes(self.processes, self.learner, self.stream, self.config, progress, self.options)
-        return run_stream(self.learner, self.stream, self.config, progress, self.options)
+        target = self.options.checkpoint
+        with folder_lock(None if target is None else target.parent) as is_locked:
+            if _stamp(target) != self.stamp:
+                raise ConfigError(f"another run has written {target} since this one was prepared; pass another folder.")
+            if target is not None and is_locked:
+                for left in target.parent.glob(f".{target.name}.*.partial"):  # of a run that was killed while it saved
+                    left.unlink()
+            if self.processes > 1:
+                return run_in_processes(self.processes, self.learner, self.stream, self.config, progress, self.options)
+            return run_stream(self.learner, self.stream, self.config, progress, self.options)
 
 
 def prepare(
@@ -142,6 +156,11 @@ def prepare(
             "of your own NetworkLearner(network, stream)."
         )
     processes = whole_number("processes", processes, 1, MAX_PROCESSES)
+    if trainer is not None and not isinstance(trainer, Mapping):
+        raise ConfigError(
+            f"trainer is {describe_type(trainer)}; expected arguments of lightning.Trainer by name, such as "
+            '{"enable_progress_bar": True}.'
+        )
     arguments = dict(trainer or {})
     check_trainer_arguments(arguments)
     config = replace(config, tasks=check_tasks(stream, config.tasks))
@@ -154,13 +173,29 @@ def prepare(
                 f"{tuple(stream.shape)}; expected the same shape."
             )
     interval = number("checkpoint_every", checkpoint_every, 0, finite=False)
-    source = None if continue_from is None else as_path(continue_from, "continue_from") / CHECKPOINT_FILE
-    target = None if checkpoint is None else as_path(checkpoint, "checkpoint") / CHECKPOINT_FILE
+    source, target = _file("continue_from", continue_from), _file("checkpoint", checkpoint)
+    stamp = _stamp(target)
     identity = None if source is None and target is None else _identity(learner, stream, config, ood, arguments, target)
     start = find_start(learner, stream, config, identity, target, source)
     if target is not None:
         _check_folder(target)
-    return Run(learner, stream, config, processes, RunOptions(ood, target, interval, arguments, start))
+    return Run(learner, stream, config, processes, RunOptions(ood, target, interval, arguments, start), stamp)
+
+
+def _file(name: str, folder: str | Path | None) -> Path | None:
+    """Return the file of the checkpoint in a folder; None for None."""
+    if folder is None:
+        return None
+    if isinstance(folder, str) and not folder.strip():
+        raise ConfigError(f"{name} is {folder!r}; expected the path of a folder, such as 'runs/first', or None.")
+    return as_path(folder, name) / CHECKPOINT_FILE
+
+
+def _stamp(file: Path | None) -> tuple[int, int] | None:
+    if file is None or not file.exists():
+        return None
+    status = file.stat()
+    return status.st_size, status.st_mtime_ns
 
 
 def _identity(

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import signal
+import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +17,7 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import Checkpoint, EarlyStopping
 
 from ..contracts.task_stream import TaskStream
+from ..errors import ConfigError, SpinodeError
 from ..identity import identity_of
 from ..lightning_environment import ordinary_interrupts, quiet_lightning
 from ..typing import Progress
@@ -65,13 +70,21 @@ def run_stream(
         options: Further arguments of `train`.
     """
     assert config.tasks is not None
-    data = StreamData(stream, config, Passes(options.start.counts), learner.block)
+    data = StreamData(stream, config, Passes(options.start.counts), learner.block, learner.smallest_batch)
     scores = Scores(stream, options.ood, config.tasks, config, learner.views)
     loop = _StreamLoop(data, scores, options, progress)
     try:
-        with quiet_lightning(*IRRELEVANT_WARNINGS), ordinary_interrupts():
+        with quiet_lightning(*IRRELEVANT_WARNINGS), ordinary_interrupts(), loop.late_interrupts():
             trainer = make_trainer(loop, data.passes.total, options.trainer)
             trainer.fit(learner, datamodule=data, ckpt_path=options.start.file, weights_only=True)
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError, RuntimeError) as error:
+        if options.start.file is None or loop.has_started or isinstance(error, SpinodeError):
+            raise
+        line = " ".join(str(error).split())
+        raise ConfigError(
+            f"the checkpoint {options.start.file} cannot be restored: {type(error).__name__}: {line:.200}. It is damaged or of "
+            "another version; delete it to start again."
+        ) from error
     finally:
         data.release()  # the learner keeps its Trainer, which keeps the data
         scores.release()
@@ -90,9 +103,41 @@ class _StreamLoop(Checkpoint):
         self.seconds_before = 0.0  # seconds of learning in the current task before `_started`
         self._started = self._saved = time.monotonic()
         self._between_passes = self._consolidated = False
+        self.has_started = self._is_interrupted = self._has_saved = False
         self._tasks: list[str] = []  # digests of the tasks that were begun
         self._stoppers: list[tuple[EarlyStopping, dict[str, Any]]] = []
         self._options: list[tuple[torch.optim.Optimizer, list[dict[str, Any]]]] = []
+
+    @contextlib.contextmanager
+    def late_interrupts(self) -> Iterator[None]:
+        """Let the first Ctrl-C within the block end the run where it can be saved, after a batch; a second one acts at once.
+
+        Without a checkpoint, in a thread, or where Ctrl-C has a meaning of the caller's own, this does nothing.
+        """
+        ordinary = signal.default_int_handler
+        is_main = threading.current_thread() is threading.main_thread()
+        if self.checkpoint is None or not is_main or signal.getsignal(signal.SIGINT) is not ordinary:
+            yield
+            return
+
+        def interrupt(*_: Any) -> None:
+            self._is_interrupted = True
+            signal.signal(signal.SIGINT, ordinary)
+
+        signal.signal(signal.SIGINT, interrupt)
+        try:
+            yield
+            if self._is_interrupted:  # a run without a further batch
+                raise KeyboardInterrupt
+        finally:
+            signal.signal(signal.SIGINT, ordinary)
+
+    def on_exception(self, trainer: Trainer, learner: Any, exception: BaseException) -> None:
+        # Another callback has raised it. Within a batch, or while a task is consolidated, there is nothing whole to save.
+        done = trainer.fit_loop.epoch_loop.batch_progress
+        is_whole = done.current.ready == done.current.processed == done.current.completed + 1 and not done.is_last_batch
+        if isinstance(exception, KeyboardInterrupt) and is_whole and not self._has_saved and trainer.world_size == 1:
+            self._save(trainer)
 
     def setup(self, trainer: Trainer, learner: Any, stage: str) -> None:
         stoppers = [each for each in callbacks_of(trainer) if isinstance(each, EarlyStopping)]
@@ -111,6 +156,7 @@ class _StreamLoop(Checkpoint):
         return {"learner": own, "stream": stream, "config": asdict(self.data.config), "continued": list(self.start.history)}
 
     def on_train_start(self, trainer: Trainer, learner: Any) -> None:
+        self.has_started = True
         if trainer.fit_loop.epoch_progress.current.ready == 0:
             self.scores.test_untrained(learner)
         if self.start.is_changed:
@@ -145,16 +191,21 @@ class _StreamLoop(Checkpoint):
             self.data.passes.stop(index, done + 1)
             trainer.fit_loop.max_epochs = self.data.passes.total
         is_last = index + 1 == self.data.tasks
-        if done + 1 == self.data.passes.counts[index]:
+        is_finished = done + 1 == self.data.passes.counts[index]
+        if is_finished:
             if self.data.stream.boundaries:
                 before = self._state(learner) if is_last else None
                 learner.end_task(index, self.data.task(index))
                 self._consolidated = is_last and self._state(learner) != before
             self.scores.seconds.append(self._seconds())
             self.scores.test_after(learner, index)
-            self._report(learner, index)
+            newest = self.scores.newest(index)
+            learner.log_dict(newest, batch_size=1)
             self.seconds_before, self._started = 0.0, time.monotonic()
-        self._save_if_due(trainer, is_last=is_last and done + 1 == self.data.passes.counts[index])
+        self._save_if_due(trainer, is_finished)
+        if is_finished and self.progress is not None:
+            values = ", ".join(f"{name} {value:.4f}" for name, value in newest.items())
+            self.progress(f"task {index + 1} of {self.data.tasks}: {values} ({self.scores.seconds[-1]:.1f} s)")
 
     def _state(self, learner: Any) -> Any:
         """Return what tells whether consolidating has changed a learner, if a later run needs to know."""
@@ -163,23 +214,30 @@ class _StreamLoop(Checkpoint):
     def _seconds(self) -> float:
         return self.seconds_before + time.monotonic() - self._started
 
-    def _report(self, learner: Any, index: int) -> None:
-        newest = self.scores.newest(index)
-        learner.log_dict(newest, batch_size=1)
-        if self.progress is not None:
-            values = ", ".join(f"{name} {value:.4f}" for name, value in newest.items())
-            self.progress(f"task {index + 1} of {self.data.tasks}: {values} ({self.scores.seconds[-1]:.1f} s)")
-
-    def _save_if_due(self, trainer: Trainer, is_last: bool = False) -> None:
+    def _save_if_due(self, trainer: Trainer, is_finished: bool = False) -> None:
+        """Save after a task, at an interrupt, and where the time has come."""
         if self.checkpoint is None:
             return
-        is_due = is_last or time.monotonic() - self._saved >= self.interval
-        if not trainer.strategy.broadcast(is_due):  # the clocks of several processes differ
+        is_interrupted = self._is_interrupted
+        is_due = is_finished or is_interrupted or time.monotonic() - self._saved >= self.interval
+        if trainer.strategy.broadcast(is_due):  # the clocks of several processes differ
+            self._save(trainer)
+        if is_interrupted:
+            self._has_saved = True
+            raise KeyboardInterrupt
+
+    def _save(self, trainer: Trainer) -> None:
+        if self.checkpoint is None:
             return
-        partial = self.checkpoint.with_name(f".{self.checkpoint.name}.partial")
-        trainer.save_checkpoint(partial, weights_only=False)
-        if trainer.is_global_zero:
-            partial.replace(self.checkpoint)  # atomically: a killed run leaves the old file or the new one
+        partial = self.checkpoint.with_name(f".{self.checkpoint.name}.{os.getpid()}.partial")
+        try:
+            trainer.save_checkpoint(partial, weights_only=False)
+            if trainer.is_global_zero:
+                partial.replace(self.checkpoint)  # atomically: a killed run leaves the old file or the new one
+        except BaseException:  # also after an interrupt
+            with contextlib.suppress(OSError):
+                partial.unlink()
+            raise
         self._saved = time.monotonic()
 
     def on_save_checkpoint(self, trainer: Trainer, learner: Any, checkpoint: dict[str, Any]) -> None:

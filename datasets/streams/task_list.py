@@ -17,7 +17,7 @@ from .base import Stream
 
 
 class TaskList(Stream):
-    """A stream of your own tasks, in memory.
+    """A stream of your own tasks, in memory; it copies them.
 
     Args:
         tasks: Each a `Task`; (inputs, labels, test inputs, test labels) of NumPy arrays or tensors; or (training set, test set)
@@ -76,7 +76,8 @@ class TaskList(Stream):
 
 def _read_task(index: int, given: Any) -> Task:
     if isinstance(given, Task):
-        return given
+        parts = (given.inputs, given.labels, given.test_inputs, given.test_labels)
+        return Task(given.name, *(each.detach().clone() for each in parts))
     name = f"task {index}"
     if isinstance(given, Sequence) and len(given) == 2 and all(isinstance(each, Dataset) for each in given):
         given = [*_read_dataset(f"the training set of {name}", given[0]), *_read_dataset(f"the test set of {name}", given[1])]
@@ -87,8 +88,18 @@ def _read_task(index: int, given: Any) -> Task:
         )
     inputs, labels, test_inputs, test_labels = given
     return Task(
-        name, _read_inputs(name, inputs), as_labels(name, labels), _read_inputs(name, test_inputs), as_labels(name, test_labels)
+        name, _read_inputs(name, inputs), _labels(name, labels), _read_inputs(name, test_inputs), _labels(name, test_labels)
     )
+
+
+def _labels(name: str, labels: Any) -> Tensor:
+    return _owned(as_labels(name, labels), labels)
+
+
+def _owned(tensor: Tensor, given: Any) -> Tensor:
+    """Return a tensor that shares no memory with what was given: later changes of that must not reach the stream."""
+    shares = isinstance(given, Tensor) and tensor.data_ptr() == given.data_ptr()
+    return tensor.clone() if shares else tensor
 
 
 def _read_dataset(label: str, dataset: Any) -> tuple[Tensor, Tensor]:
@@ -123,4 +134,4 @@ def _read_inputs(name: str, array: Any) -> Tensor:
             f"inputs of {name} have type {tensor.dtype}; expected floating-point numbers. Pass images of bytes to "
             "images_from_arrays, which scales them; convert other integers by array.astype('float32')."
         )
-    return tensor.float()
+    return _owned(tensor.float(), array)

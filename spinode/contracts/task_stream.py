@@ -6,13 +6,13 @@ Streams are in `spinode.datasets`, their users in `spinode.training`.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
 
 from ..errors import ConfigError
-from ..validation import is_whole_number
+from ..validation import describe_type, is_whole_number, whole_number
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,34 +52,47 @@ class Task:
             )
 
     def _check_set(self, kind: str, prefix: str, inputs: Tensor, labels: Tensor) -> None:
-        label = f"the {kind} set of task {self.name!r}"
-        for name, value in (("inputs", inputs), ("labels", labels)):
-            if not isinstance(value, Tensor):
-                raise ConfigError(
-                    f"{name} of {label} are a {type(value).__name__}; expected a tensor (torch.from_numpy(array))."
-                )
-        if not inputs.dtype.is_floating_point or inputs.ndim < 2:
-            raise ConfigError(
-                f"inputs of {label} have type {inputs.dtype} and shape {tuple(inputs.shape)}; expected floating-point "
-                "numbers of shape (samples, features) or (samples, channels, height, width)."
-            )
-        is_integer = not (labels.dtype.is_floating_point or labels.dtype.is_complex)
-        if not is_integer or labels.ndim != 1 or len(labels) != len(inputs) or not len(labels):
-            raise ConfigError(
-                f"labels of {label} have type {labels.dtype} and shape {tuple(labels.shape)} for {len(inputs)} inputs; "
-                "expected one class for each input, of an integer type."
-            )
-        if labels.dtype != torch.int64:
-            labels = labels.to(torch.int64)
-            object.__setattr__(self, f"{prefix}labels", labels)
-        if int(labels.min()) < 0:
-            raise ConfigError(f"a label of {label} is {int(labels.min())}; expected classes that count from 0.")
-        if not bool(torch.isfinite(inputs.sum())):  # one number: a NaN or an infinity anywhere reaches the sum
-            raise ConfigError(f"inputs of {label} contain NaN or infinite values; clean the data first.")
+        checked = _check_set(f"the {kind} set of task {self.name!r}", inputs, labels)
+        if checked is not labels:
+            object.__setattr__(self, f"{prefix}labels", checked)
 
     def __len__(self) -> int:
         """Return the number of training samples."""
         return len(self.labels)
+
+
+def _check_set(label: str, inputs: Any, labels: Any) -> Tensor:
+    """Return the labels of a training or test set as int64.
+
+    Args:
+        label: The set in messages.
+        inputs: Its inputs.
+        labels: Its labels.
+
+    Raises:
+        ConfigError: see `Task`.
+    """
+    for name, value in (("inputs", inputs), ("labels", labels)):
+        if not isinstance(value, Tensor):
+            raise ConfigError(f"{name} of {label} are a {type(value).__name__}; expected a tensor (torch.from_numpy(array)).")
+    if not inputs.dtype.is_floating_point or inputs.ndim < 2:
+        raise ConfigError(
+            f"inputs of {label} have type {inputs.dtype} and shape {tuple(inputs.shape)}; expected floating-point "
+            "numbers of shape (samples, features) or (samples, channels, height, width)."
+        )
+    is_integer = not (labels.dtype.is_floating_point or labels.dtype.is_complex)
+    if not is_integer or labels.ndim != 1 or len(labels) != len(inputs) or not len(labels):
+        raise ConfigError(
+            f"labels of {label} have type {labels.dtype} and shape {tuple(labels.shape)} for {len(inputs)} inputs; "
+            "expected one class for each input, of an integer type."
+        )
+    if labels.dtype != torch.int64:
+        labels = labels.to(torch.int64)
+    if int(labels.min()) < 0:
+        raise ConfigError(f"a label of {label} is {int(labels.min())}; expected classes that count from 0.")
+    if not bool(torch.isfinite(inputs.sum())):  # one number: a NaN or an infinity anywhere reaches the sum
+        raise ConfigError(f"inputs of {label} contain NaN or infinite values; clean the data first.")
+    return labels
 
 
 @runtime_checkable
@@ -142,13 +155,14 @@ def check_tasks(stream: TaskStream, tasks: int | None) -> int:
     """Return the number of tasks to learn: `tasks`, or all tasks of the stream if None.
 
     Raises:
-        ConfigError: `stream` is not a task stream, or has fewer tasks.
+        ConfigError: `stream` is not a task stream, has fewer tasks, or describes itself as no stream can be.
     """
     if not isinstance(stream, TaskStream):
         raise ConfigError(
             f"stream is a {type(stream).__name__}; expected a task stream, such as PermutedTasks(mnist(), tasks=10) of "
             "spinode.datasets."
         )
+    check_description(stream)
     if tasks is None:
         return len(stream)
     if not (is_whole_number(tasks) and 1 <= tasks <= len(stream)):
@@ -156,12 +170,32 @@ def check_tasks(stream: TaskStream, tasks: int | None) -> int:
     return int(tasks)
 
 
+def check_description(stream: TaskStream) -> None:
+    """Check shape and classes of a stream.
+
+    Raises:
+        ConfigError: a shape that is not a tuple of positive whole numbers, or classes that are not a number from 1.
+    """
+    shape = stream.shape
+    if not (isinstance(shape, tuple | list) and shape and all(is_whole_number(each) and each >= 1 for each in shape)):
+        raise ConfigError(
+            f"the shape of the stream {stream.name!r} is {shape!r:.80}; expected that of one input, such as (784,) or "
+            "(1, 28, 28)."
+        )
+    whole_number(f"classes of the stream {stream.name!r}", stream.classes, 1)
+
+
 def check_task(stream: TaskStream, task: Task) -> Task:
     """Return the task, after checking that it belongs to the stream.
 
     Raises:
-        ConfigError: inputs of another shape, or labels beyond the stream's classes.
+        ConfigError: not a `Task`, inputs of another shape, or labels beyond the stream's classes.
     """
+    if not isinstance(task, Task):
+        raise ConfigError(
+            f"a task of the stream {stream.name!r} is {describe_type(task)}; expected Task(name, inputs, labels, test_inputs, "
+            "test_labels) of spinode.contracts.task_stream."
+        )
     if tuple(task.inputs.shape[1:]) != tuple(stream.shape):
         raise ConfigError(
             f"inputs of task {task.name!r} have shape {tuple(task.inputs.shape[1:])}; expected {tuple(stream.shape)}, as in "
@@ -174,3 +208,22 @@ def check_task(stream: TaskStream, task: Task) -> Task:
             f"{stream.name!r}."
         )
     return task
+
+
+def check_test(stream: TaskStream, index: int) -> tuple[Tensor, Tensor]:
+    """Return `stream.test(index)`, after checking that it is a test set of the stream; the labels are int64.
+
+    Raises:
+        ConfigError: not two tensors, no samples, another number of labels, inputs that are not finite or of another shape than
+            the stream's, or labels beyond its classes.
+    """
+    label = f"the test set of task {index} of the stream {stream.name!r}"
+    given = stream.test(index)
+    if not isinstance(given, tuple | list) or len(given) != 2:
+        raise ConfigError(f"{label} is {describe_type(given)}; expected (test inputs, test labels).")
+    inputs, labels = given[0], _check_set(label, *given)
+    if tuple(inputs.shape[1:]) != tuple(stream.shape):
+        raise ConfigError(f"inputs of {label} have shape {tuple(inputs.shape[1:])}; expected {tuple(stream.shape)}.")
+    if int(labels.max()) >= stream.classes:
+        raise ConfigError(f"a label of {label} is {int(labels.max())}; expected 0 .. {stream.classes - 1}.")
+    return inputs, labels

@@ -155,6 +155,14 @@ def test_a_folder_without_a_run_cannot_be_continued(tmp_path):
         train(adam(digits(1)), digits(1), CONFIG, continue_from=tmp_path)
 
 
+def test_a_continuation_that_would_change_nothing_is_refused(tmp_path):
+    train(adam(digits(2)), digits(2), CONFIG, checkpoint=tmp_path)
+    with pytest.raises(ConfigError, match="a run of the same settings, tasks and epochs: there is nothing to continue it with"):
+        train(adam(digits(2)), digits(2), CONFIG, continue_from=tmp_path)
+    with pytest.raises(ConfigError, match=r"finished its 2 tasks, .* config\.epochs is 2 .* and 1 here would change nothing"):
+        train(adam(digits(2)), digits(2), CONFIG, epochs=1, continue_from=tmp_path)
+
+
 # Resuming
 
 

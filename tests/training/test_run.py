@@ -17,7 +17,7 @@ from torch import nn
 
 from spinode.contracts.task_stream import Task
 from spinode.errors import ConfigError
-from spinode.training import Learner, StreamConfig, train, train_seeds
+from spinode.training import Learner, PlainLearner, StreamConfig, train, train_seeds
 from spinode.training.data import batch_share
 from spinode.training.results.result import summary
 from spinode.training.resume import CHECKPOINT_FILE
@@ -512,3 +512,182 @@ def test_the_result_is_written(uninterrupted, tmp_path):
     assert stored["tasks"] == 4
     with np.load(tmp_path / "run" / "detection.npz") as arrays:
         np.testing.assert_array_equal(arrays["newest_total"], uninterrupted.detection["newest total"].numpy())
+
+
+# Streams of one's own, whose tests are not what they should be
+
+
+class OwnTest(ToyStream):
+    """A stream of which `test` returns something else."""
+
+    def __init__(self, change):
+        super().__init__(tasks=2, samples=40)
+        self.change = change
+
+    def test(self, index):
+        return self.change(*super().test(index))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda x, y: (x[:, :3], y), r"have shape \(3,\); expected \(8,\)"),
+        (lambda x, y: (x, y[:4]), r"have type torch\.int64 and shape \(4,\) for 100 inputs"),
+        (lambda x, y: (x, y[:, None]), r"shape \(100, 1\) for 100 inputs"),
+        (lambda x, y: (x[:0], y[:0]), r"shape \(0,\) for 0 inputs"),
+        (lambda x, y: (x.numpy(), y.numpy()), "are a ndarray; expected a tensor"),
+        (lambda x, y: (x / 0, y), "contain NaN or infinite values"),
+        (lambda x, y: (x, y + 7), r"a label of the test set of task 0 of the stream 'toy' is 9; expected 0 \.\. 2"),
+        (lambda x, y: (x, y - 5), "a label of the test set of task 0 of the stream 'toy' is -5"),
+        (lambda x, y: x, r"is a Tensor; expected \(test inputs, test labels\)"),
+    ],
+)
+def test_a_test_set_that_does_not_fit_its_stream_is_refused(change, message):
+    with pytest.raises(ConfigError, match=message):
+        train(ToyLearner(), OwnTest(change), CONFIG)
+
+
+class Tuples(ToyStream):
+    def __getitem__(self, index):
+        task = super().__getitem__(index)
+        return task.inputs, task.labels, task.test_inputs, task.test_labels
+
+
+class NumberAsShape(ToyStream):
+    shape = 8
+
+
+class TextAsClasses(ToyStream):
+    classes = "3"
+
+
+@pytest.mark.parametrize(
+    ("stream", "message"),
+    [
+        (Tuples(), r"a task of the stream 'toy' is a tuple; expected Task\("),
+        (NumberAsShape(), r"the shape of the stream 'toy' is 8; expected that of one input, such as \(784,\)"),
+        (TextAsClasses(), "classes of the stream 'toy' is '3'; expected a whole number"),
+    ],
+)
+def test_a_stream_that_is_none_is_refused(stream, message):
+    with pytest.raises(ConfigError, match=message):
+        train(ToyLearner(), stream, CONFIG)
+    if not isinstance(stream, Tuples):
+        with pytest.raises(ConfigError, match=message):
+            PlainLearner(stream)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"trainer": 5}, r"trainer is an int; expected arguments of lightning\.Trainer by name"),
+        ({"progress": 3}, "progress is an int; expected a function"),
+        ({"checkpoint": ""}, "checkpoint is ''; expected the path of a folder"),
+        ({"continue_from": " "}, "continue_from is ' '; expected the path of a folder"),
+    ],
+)
+def test_arguments_of_another_type_are_refused_before_the_first_task(arguments, message):
+    learner = ToyLearner()
+    with pytest.raises(ConfigError, match=message):
+        train(learner, ToyStream(), CONFIG, **arguments)
+    assert learner.events == []
+
+
+# Checkpoints with other entries, of two runs, and of interrupted ones
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        (("stream", "scores"), None),
+        (("stream", "scores", "matrices", "shared", "values"), torch.zeros(2, 2)),
+        (("stream", "counts"), None),
+        (("stream", "counts"), [0, 2, 2, 2]),
+        (("stream", "history"), None),
+        (("stream", "seconds"), "x"),
+        (("loops",), None),
+        (("learner", "generators"), None),
+        (("learner", "generators", "learner"), torch.zeros(3)),
+        (("learner",), 5),
+        (("optimizer_states",), [{}]),
+        (("state_dict", "net.weight"), torch.zeros(1, 8)),
+        (("state_dict", "net.weight"), None),
+        (("stream",), ["identity"]),
+    ],
+)
+@pytest.mark.parametrize("how", ["resumed", "continued"])
+def test_a_checkpoint_with_other_entries_is_refused(interrupted_folder, path, value, how):
+    """One sentence, and the learner is as it was."""
+    file = interrupted_folder / CHECKPOINT_FILE
+    stored = torch.load(file, weights_only=True)
+    entry = stored
+    for name in path[:-1]:
+        entry = entry[name]
+    if value is None:
+        del entry[path[-1]]
+    else:
+        entry[path[-1]] = value
+    torch.save(stored, file)
+    learner = ToyLearner()
+    before = learner.net.weight.clone()
+    arguments = {"checkpoint": interrupted_folder} if how == "resumed" else {"continue_from": interrupted_folder, "epochs": 3}
+    message = r"is damaged|is not a checkpoint|cannot be restored|other weights than the run of|another version"
+    with pytest.raises(ConfigError, match=message):
+        train(learner, ToyStream(), CONFIG, **arguments)
+    if path != ("optimizer_states",):
+        assert torch.equal(learner.net.weight, before)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="folders cannot be locked")
+def test_a_second_run_in_the_same_folder_is_refused_while_the_first_one_runs(tmp_path):
+    small = {"stream": ToyStream(tasks=2, samples=40), "checkpoint": tmp_path}
+    messages = []
+
+    def second(line):
+        for seed in (0, 1):
+            with pytest.raises(ConfigError) as caught:
+                train(ToyLearner(seed), config=CONFIG, **small)
+            messages.append(str(caught.value))
+
+    first = train(ToyLearner(), config=CONFIG, progress=second, **small)
+    assert "another run is writing into" in messages[0]
+    assert "belongs to another run" in messages[1]
+    assert_same(first, train(ToyLearner(), config=CONFIG, **small))
+    assert [each.name for each in tmp_path.iterdir()] == [CHECKPOINT_FILE]
+
+
+@pytest.mark.usefixtures("interrupts")
+@pytest.mark.parametrize("how", ["signal", "callback"])
+def test_an_interrupted_run_loses_nothing(how, uninterrupted, tmp_path):
+    """The first Ctrl-C acts after the batch and saves, whatever the interval of checkpoints is."""
+    steps = []
+
+    class Interrupt(Callback):
+        def on_train_batch_start(self, trainer, *_):
+            steps.append(trainer.global_step)
+            if how == "signal" and len(steps) == 35:
+                os.kill(os.getpid(), signal.SIGINT)
+
+        def on_train_batch_end(self, trainer, *_):
+            if how == "callback" and len(steps) == 35:
+                raise KeyboardInterrupt
+
+    arguments = {"ood": ToyStream(far=3.0), "checkpoint": tmp_path, "checkpoint_every": float("inf")}
+    with pytest.raises(KeyboardInterrupt):
+        train(ToyLearner(), ToyStream(), CONFIG, trainer={"callbacks": [Interrupt()]}, **arguments)
+    assert len(steps) == 35
+    assert_same(uninterrupted, train(ToyLearner(), ToyStream(), CONFIG, trainer={"callbacks": [Interrupt()]}, **arguments))
+    assert len(steps) == 4 * 2 * 15
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_each_finished_task_is_saved(tmp_path):
+    def stop(line):
+        assert (tmp_path / CHECKPOINT_FILE).exists()
+        raise Killed
+
+    lines = []
+    with pytest.raises(Killed):
+        train(ToyLearner(), ToyStream(), CONFIG, checkpoint=tmp_path, checkpoint_every=float("inf"), progress=stop)
+    train(ToyLearner(), ToyStream(), CONFIG, checkpoint=tmp_path, progress=lines.append)
+    assert [line[:6] for line in lines] == ["task 2", "task 3", "task 4"]

@@ -166,6 +166,10 @@ class BayesianLearner(SteppingLearner):
         """Return all settings but the stream and the seed."""
         return dict(self._settings)
 
+    def default_settings(self) -> dict[str, Any]:
+        """Return the defaults of the rule."""
+        return _keyword_defaults(RULES[self.rule])
+
     def footprint(self) -> dict[str, float]:
         """Return the bytes of the distributions and the cost of the devices."""
         figures = {"memory [B]": float(count_bytes(self.parameters()))}

@@ -11,11 +11,15 @@ from torch import Tensor
 LARGE_INPUTS = 10.0
 #: Gradient descent of a rate on a parabola of a curvature diverges where their product is above this.
 STABLE = 2.0
+#: A rate above so many times its default is no slip by a factor of ten: the default is advised then.
+FAR = 1000.0
 _RATES = ("rate", "relative_rate", "norm_rate", "mean_rate", "sigma_rate")
 _PENALTIES = ("importance", "strength", "ewc")
 
 
-def likely_cause(settings: Mapping[str, Any], inputs: Tensor, *, stiffness: float = 0.0) -> str:
+def likely_cause(
+    settings: Mapping[str, Any], inputs: Tensor, *, stiffness: float = 0.0, defaults: Mapping[str, Any] | None = None
+) -> str:
     """Return a sentence that names the setting to change after a loss that was not finite.
 
     In this order: inputs far from a root mean square of 1; a penalty on whose parabola gradient descent diverges; gradients of
@@ -25,6 +29,7 @@ def likely_cause(settings: Mapping[str, Any], inputs: Tensor, *, stiffness: floa
         settings: Settings of the learner.
         inputs: Inputs of the batch.
         stiffness: Rate times largest curvature of the penalty, for gradient descent; 0 without a penalty.
+        defaults: Defaults of the settings, as far as they are known.
 
     Example:
         >>> import torch
@@ -50,6 +55,9 @@ def likely_cause(settings: Mapping[str, Any], inputs: Tensor, *, stiffness: floa
     if not rates:
         return "Check the network and the inputs."
     name = max(rates, key=lambda each: rates[each])
+    default = (defaults or {}).get(name)
+    if default and rates[name] > FAR * default:
+        return f"Most likely the cause is {name}={rates[name]:g}: try the default, {name}={default:g}."
     return f"Most likely the cause is {name}={rates[name]:g}: try {name}={rates[name] / 10:g}."
 
 

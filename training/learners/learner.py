@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -11,10 +12,10 @@ import torch
 from lightning.pytorch import LightningModule
 from torch import Tensor
 
-from ...contracts.task_stream import Task, TaskStream
+from ...contracts.task_stream import Task, TaskStream, check_description
 from ...errors import ConfigError
 from ...identity import module_parts
-from ...validation import seed_number
+from ...validation import is_number, seed_number
 from .diverged import likely_cause
 
 #: Batches between two logged losses: logging each would take as long as learning it.
@@ -51,6 +52,11 @@ class Learner(LightningModule):
         self.origin: tuple[Path, Any] | None = None
         self.seed = seed_number("seed", seed)
         self.generator = torch.Generator().manual_seed(self.seed)
+
+    @property
+    def smallest_batch(self) -> int:
+        """Samples without which it cannot learn: a smaller last batch of a task joins the one before."""
+        return 1
 
     # --- what a member writes -----------------------------------------------------------------------------------------
 
@@ -102,13 +108,22 @@ class Learner(LightningModule):
         """Return what a checkpoint must agree with: rule, settings and all attributes, weights and parts but Lightning's."""
         return {"rule": self.rule, "settings": self.settings(), **module_parts(self, _NOT_IDENTITY)}
 
+    def default_settings(self) -> dict[str, Any]:
+        """Return the defaults of settings by name, as far as they are known; by default those of the constructor."""
+        defaults: dict[str, Any] = {}
+        for cls in reversed(type(self).__mro__):
+            if issubclass(cls, Learner) and "__init__" in vars(cls):
+                given = inspect.signature(vars(cls)["__init__"]).parameters.values()
+                defaults |= {each.name: each.default for each in given if is_number(each.default)}
+        return defaults
+
     def likely_cause(self, inputs: Tensor) -> str:
         """Return a sentence that names the setting to change after a loss that was not finite.
 
         Args:
             inputs: Inputs of the batch.
         """
-        return likely_cause(self.settings(), inputs)
+        return likely_cause(self.settings(), inputs, defaults=self.default_settings())
 
     def generators(self) -> Iterator[tuple[str, torch.Generator]]:
         """Yield the generators that a checkpoint contains, by name."""
@@ -155,6 +170,7 @@ def stream_sizes(stream: TaskStream) -> tuple[int, int]:
     """
     if isinstance(stream, type) or not isinstance(stream, TaskStream):
         raise ConfigError(f"the stream is {stream!r}; expected a stream of tasks, such as PermutedTasks(mnist(), tasks=5).")
+    check_description(stream)
     return math.prod(stream.shape), int(stream.classes)
 
 

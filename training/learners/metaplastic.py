@@ -181,11 +181,10 @@ class MetaplasticReal(SteppingLearner):
 
     # --- learning -----------------------------------------------------------------------------------------------------
 
-    def learn(self, inputs: Tensor, labels: Tensor, batch_size: int) -> Tensor:
-        """Take one step; with batch norms skip a last batch of one sample, which has no variance."""
-        if len(inputs) == 1 < batch_size and self.norms is not None:
-            return torch.zeros(())
-        return super().learn(inputs, labels, batch_size)
+    @property
+    def smallest_batch(self) -> int:
+        """Two samples with batch norms, which need a variance; else one."""
+        return 1 if self.norms is None else 2
 
     def step(self) -> None:
         """Step metaplastic Adam, after EWC has added its gradient, and update the devices."""

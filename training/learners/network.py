@@ -14,8 +14,9 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from ...contracts.task_stream import Task, TaskStream
 from ...device_weights.layer import device_layers
 from ...errors import ConfigError, SpinodeError
+from ...evaluation_mode import evaluation_mode
 from ...random import draw_seed
-from ...validation import one_of
+from ...validation import is_number, one_of
 from ..layers.storage import drawing_from
 from ..network_rules import NetworkRule, network_rules
 from ..network_rules.rule import layer_types, trained_parameters
@@ -38,7 +39,9 @@ class NetworkLearner(SteppingLearner):
         "replay": learns old samples with each batch; "lwf": keeps old responses; with any rule.
         "ewc", "ewc-online", "si": keep weights; with rules that do not preserve the past themselves.
 
-    What a network draws from the default generator of torch, such as in nn.Dropout, is determined by `seed` too.
+    What a network draws from the default generator of torch, such as in nn.Dropout, is determined by `seed` too. Its modules
+    are trained in the mode in which they are: a batch norm in evaluation mode stays frozen. Batch norms that are trained cannot
+    learn from a single sample: a last batch of one joins the batch before.
 
     Args:
         network: Module that takes inputs of the stream's shape, (samples, *stream.shape), and returns logits, shape (samples,
@@ -52,7 +55,8 @@ class NetworkLearner(SteppingLearner):
         **settings: Those of the rule, and of plugins given by name.
 
     Raises:
-        ConfigError: not a network, or one that cannot take the inputs or has another number of outputs; layers that the rule
+        ConfigError: not a network, or one with NaN or infinite parameters, that cannot take the inputs or has another number of
+            outputs; layers that the rule
             needs and the network lacks; unknown rules, plugins or settings; a rule or plugin that does not fit the stream.
 
     Example:
@@ -98,6 +102,11 @@ class NetworkLearner(SteppingLearner):
         for plugin in self.plugins:
             plugin.attach(context)
 
+    def check(self, stream: TaskStream) -> None:
+        """Check that the stream has the features and classes of the learner, and that the network is finite."""
+        super().check(stream)
+        _check_finite(self.network)
+
     def _check_fit(self, stream: TaskStream) -> None:
         """Check plugins against stream and rule."""
         for plugin in self.plugins:
@@ -114,24 +123,19 @@ class NetworkLearner(SteppingLearner):
 
     def _check_network(self) -> None:
         """Check that the network takes the inputs of the stream and has the outputs of its classes."""
-        was_training = self.network.training
-        self.network.eval()
+        parameter = next(self.network.parameters(), None)
+        if parameter is None:
+            raise ConfigError("the network has no parameters: there is nothing to train.")
+        _check_finite(self.network)
         try:
-            parameter = next(self.network.parameters(), None)
-            if parameter is None:
-                raise ConfigError("the network has no parameters: there is nothing to train.")
-            with torch.no_grad(), self._drawing(torch.Generator().manual_seed(0)):
+            with torch.no_grad(), evaluation_mode(self.network), self._drawing(torch.Generator().manual_seed(0)):
                 outputs = self.network(torch.zeros(2, *self.shape).to(parameter))
         except (RuntimeError, TypeError, ValueError, IndexError, SpinodeError) as error:
-            if isinstance(error, ConfigError) and "no parameters" in str(error):
-                raise
             advice = "flatten=False" if len(self.shape) == 1 else "flatten=True"
             raise ConfigError(
                 f"the network cannot take inputs of shape (samples, {', '.join(map(str, self.shape))}), those of the stream: "
                 f"{str(error).splitlines()[0]}. Build it for this shape, or pass {advice} to the stream if it has that setting."
             ) from None
-        finally:
-            self.network.train(was_training)
         expected = self.heads.outputs
         given = tuple(outputs.shape) if isinstance(outputs, Tensor) else type(outputs).__name__
         if given != (2, expected):
@@ -160,14 +164,19 @@ class NetworkLearner(SteppingLearner):
         """Return inputs in the stream's shape and the dtype of the network, after checking that they are finite."""
         return self.flat(inputs).view(-1, *self.shape)
 
+    def _raw(self, inputs: Tensor) -> Tensor:
+        """Return all outputs of the network, on a copy of the inputs: its first layer may work in place."""
+        outputs: Tensor = self.network(inputs.clone())
+        return outputs
+
     def _logits(self, inputs: Tensor, tasks: Tensor) -> Tensor:
-        return self.heads.compete(self.network(inputs), tasks)
+        return self.heads.compete(self._raw(inputs), tasks)
 
     def batch_loss(self, batch: Batch) -> Tensor:
         """Return the loss of a batch, mean over its samples and over draws of the network."""
         total = torch.zeros(())
         for _ in range(self._method.draws):
-            raw = self.network(batch.inputs)
+            raw = self._raw(batch.inputs)
             loss = nn.functional.cross_entropy(self.heads.compete(raw, batch.tasks), batch.outputs)
             for plugin in self.plugins:
                 term = plugin.penalty(batch, raw)
@@ -180,22 +189,37 @@ class NetworkLearner(SteppingLearner):
         rows = self.shaped(inputs)
         with self._drawing(generator), drawing_from(device_layers(self.network).values(), generator):
             responses = [
-                self.heads.response(self.network(rows), task, view).log_softmax(-1) for _ in range(self._method.test_draws)
+                self.heads.response(self._raw(rows), task, view).log_softmax(-1) for _ in range(self._method.test_draws)
             ]
         return torch.stack(responses)
 
     # --- learning -----------------------------------------------------------------------------------------------------
 
+    @property
+    def smallest_batch(self) -> int:
+        """Two samples if the network has batch norms that are trained, which need a variance; else one."""
+        return 2 if any(isinstance(each, _BatchNorm) and each.training for each in self.network.modules()) else 1
+
     def learn(self, inputs: Tensor, labels: Tensor, batch_size: int) -> Tensor:
-        """Take one step; with batch norms skip a last batch of one sample, which has no variance."""
-        if len(inputs) == 1 < batch_size and any(isinstance(each, _BatchNorm) for each in self.network.modules()):
-            return torch.zeros(())
+        """Take one step.
+
+        Raises:
+            ConfigError: a single sample for a batch norm.
+        """
         self._check_processes()
         batch = self._batch(inputs, labels, self._task)
         for plugin in self.plugins:
             batch = plugin.extend(batch)
-        with self._drawing(self.generator):
-            loss = self.finite(self.batch_loss(batch), inputs)
+        try:
+            with self._drawing(self.generator):
+                loss = self.finite(self.batch_loss(batch), inputs)
+        except ValueError as error:
+            if len(batch.inputs) > 1 or self.smallest_batch == 1 or isinstance(error, SpinodeError):
+                raise
+            raise ConfigError(
+                "the batch has one sample, which has no variance for the batch norms of the network; use batches and tasks of "
+                "more samples, norms without batch statistics (nn.GroupNorm, nn.LayerNorm), or freeze them with .eval()."
+            ) from None
         for optimiser in self.optimisers_of_rule:
             optimiser.zero_grad()
         self.manual_backward(loss * len(batch.inputs) if self._method.summed else loss)
@@ -236,6 +260,10 @@ class NetworkLearner(SteppingLearner):
         parts = [f"{each.name}({', '.join(f'{key}={value}' for key, value in _own(each).items())})" for each in self.plugins]
         return {**_own(self._method), "plugins": parts, "heads": self.heads.kind, "network": layer_types(self.network)}
 
+    def default_settings(self) -> dict[str, Any]:
+        """Return the defaults of the rule."""
+        return {each.name: each.default for each in fields(self._method) if is_number(each.default)}
+
     def likely_cause(self, inputs: Tensor) -> str:
         """Return a sentence that names the setting to change after a loss that was not finite."""
         self.elastic = next((each.elastic for each in self.plugins if hasattr(each, "elastic")), None)
@@ -273,6 +301,17 @@ class NetworkLearner(SteppingLearner):
             if all(each.energy is not None for each in layers):
                 figures["energy [J]"] = float(sum(each.energy or 0.0 for each in layers))
         return figures
+
+
+def _check_finite(network: nn.Module) -> None:
+    """Raise a `ConfigError` if a parameter or buffer is not finite."""
+    for name, value in (*network.named_parameters(), *network.named_buffers()):
+        bad = int((~torch.isfinite(value.detach())).sum())
+        if bad:
+            raise ConfigError(
+                f"{bad} of {value.numel()} values of {name!r} of the network are NaN or infinite; expected finite ones: "
+                "initialise it again, or load other weights."
+            )
 
 
 def _own(part: Any) -> dict[str, Any]:

@@ -168,6 +168,10 @@ class PlainLearner(SteppingLearner):
         """Return all settings but the stream and the seed."""
         return dict(self._settings)
 
+    def default_settings(self) -> dict[str, Any]:
+        """Return the defaults of the rule."""
+        return dict(RULES[self.rule])
+
     def stateful_parts(self) -> Iterator[tuple[str, Any]]:
         """Yield the optimiser, and the penalty if there is one."""
         yield from super().stateful_parts()

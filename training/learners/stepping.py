@@ -72,7 +72,7 @@ class SteppingLearner(Learner):
             return super().likely_cause(inputs)
         largest = max(float(each.max()) for each in elastic.importance)
         stiffness = float(self.optimiser.param_groups[0]["lr"]) * elastic.strength * largest
-        return likely_cause(self.settings(), inputs, stiffness=stiffness)
+        return likely_cause(self.settings(), inputs, stiffness=stiffness, defaults=self.default_settings())
 
     def step(self) -> None:
         """Apply the gradients."""

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from ...evaluation_mode import evaluation_mode
 from ...validation import number, whole_number
 from ..rules.elastic import EWC, SI, Elastic
 from .plugin import Batch, Context, Plugin, register_plugin
@@ -146,10 +147,8 @@ def sample_fisher(context: Context, samples: Batch) -> list[Tensor]:
 
     F = mean over samples of (d log p(label) / dw)^2, by a pass for each sample, in evaluation mode.
     """
-    was_training = context.network.training
-    context.network.eval()
     total = [torch.zeros_like(parameter) for parameter in context.parameters]
-    with torch.enable_grad():
+    with torch.enable_grad(), evaluation_mode(context.network):
         for index in range(len(samples.inputs)):
             one = slice(index, index + 1)
             loss = nn.functional.cross_entropy(context.logits(samples.inputs[one], samples.tasks[one]), samples.outputs[one])
@@ -157,5 +156,4 @@ def sample_fisher(context: Context, samples: Batch) -> list[Tensor]:
             for f, gradient in zip(total, gradients, strict=True):
                 if gradient is not None:
                     f.addcmul_(gradient, gradient)
-    context.network.train(was_training)
     return [f / len(samples.inputs) for f in total]

@@ -49,7 +49,7 @@ class LwF(Plugin):
         if self._teacher is None or self._known is None:
             return None
         with torch.no_grad():
-            old = self._teacher(batch.inputs) / self.temperature
+            old = self._teacher(batch.inputs.clone()) / self.temperature
         new = logits / self.temperature
         terms = []
         for outputs in self._known:

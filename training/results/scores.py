@@ -9,8 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...contracts.task_stream import TaskStream
+from ...contracts.task_stream import TaskStream, check_test
 from ...errors import FitError
+from ...evaluation_mode import evaluation_mode
 from ..config import StreamConfig
 from .metrics import AccuracyMatrix
 from .result import StreamResult
@@ -88,7 +89,7 @@ class Scores:
         if index not in self._tests:
             while len(self._tests) >= self.config.recent:
                 del self._tests[min(self._tests)]
-            self._tests[index] = self.stream.test(index)
+            self._tests[index] = check_test(self.stream, index)
         return self._tests[index]
 
     def _generator(self, index: int, after: int) -> torch.Generator:
@@ -97,9 +98,7 @@ class Scores:
 
     def _responses(self, learner: Learner, inputs: Tensor, index: int, after: int, view: str) -> Iterator[Tensor]:
         generator = self._generator(index, after)
-        was_training = learner.training
-        learner.eval()
-        with torch.no_grad():
+        with torch.no_grad(), evaluation_mode(learner):
             # In even parts: a last one of a single input would have no variance in a batch norm.
             for batch in inputs.tensor_split(-(-len(inputs) // self.config.test_batch)):
                 batch = batch.to(learner.device)
@@ -108,7 +107,6 @@ class Scores:
                     cause = learner.likely_cause(batch)
                     raise FitError(f"{learner.rule} diverged: its response to task {index} is NaN. {cause}")
                 yield log_p
-        learner.train(was_training)
 
     def _accuracy(self, learner: Learner, index: int, after: int, view: str) -> float:
         inputs, labels = self._test(index)
@@ -119,7 +117,7 @@ class Scores:
         """Append the areas under the ROC curves of the newest task, and store its uncertainties."""
         view = learner.views[-1]
         by_source: dict[str, dict[str, Tensor]] = {}
-        for source, inputs in (("newest", self._test(index)[0]), ("ood", ood.test(index)[0])):
+        for source, inputs in (("newest", self._test(index)[0]), ("ood", check_test(ood, index)[0])):
             parts = [uncertainty(log_p.cpu()) for log_p in self._responses(learner, inputs, index, index + 1, view)]
             by_source[source] = {name: torch.cat([getattr(part, name) for part in parts]) for name in Uncertainty._fields}
         for name in Uncertainty._fields:

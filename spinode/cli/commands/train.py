@@ -99,10 +99,13 @@ def run(arguments: Any) -> None:
         for seed in recipe.seeds:
             results.append(_run_seed(recipe, seed, folder, arguments))
     except KeyboardInterrupt:
-        kept = folder is not None or arguments.checkpoint is not None
-        advice = (
-            "run the same command again to resume" if kept else "with --save FOLDER the same command would resume from here"
-        )
+        place = arguments.checkpoint if arguments.checkpoint is not None else folder
+        if place is None:
+            advice = "with --save FOLDER the same command would resume from here"
+        elif any(Path(place).glob("seed-*/checkpoint.ckpt")):
+            advice = "run the same command again to resume"
+        else:
+            advice = "interrupted before there was a checkpoint; the same command starts again"
         print(f"\nspinode: {advice}.", file=sys.stderr)
         raise
     if arguments.json:

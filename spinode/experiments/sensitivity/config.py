@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ...errors import ConfigError
 from ...validation import number, one_of, seed_number, whole_number, whole_numbers
 from ..image_sets import IMAGE_SETS
 
@@ -18,7 +19,7 @@ class SensitivityConfig:
     Attributes:
         network: Units of each hidden layer.
         data: Images: made-digits, mnist or fashion-mnist.
-        train: Images for training, from the first on.
+        train: Images for training, from the first on; at least two, as for batch_size.
         test: Images for the test.
         epochs: Passes through the images.
         batch_size: Images of a step.
@@ -36,7 +37,7 @@ class SensitivityConfig:
         minutes: Time after which no new run is started; none for no limit. Seeds are done one after the other.
 
     Raises:
-        ConfigError: a value out of range.
+        ConfigError: a value out of range; no seeds, or one twice.
     """
 
     network: tuple[int, ...] = (32,)
@@ -64,9 +65,11 @@ class SensitivityConfig:
         whole_numbers("network", self.network, 1, example=(64,))
         for seed in self.seeds:
             seed_number("seeds", seed)
+        if not self.seeds or len(set(self.seeds)) < len(self.seeds):
+            raise ConfigError(f"seeds are {list(self.seeds)}; expected at least one, and each only once.")
         one_of("data", self.data, IMAGE_SETS)
-        for name in ("train", "test", "epochs", "batch_size"):
-            whole_number(name, getattr(self, name), 1)
+        for name, least in (("train", 2), ("test", 1), ("epochs", 1), ("batch_size", 2)):  # batch normalisation needs two
+            whole_number(name, getattr(self, name), least)
         one_of("kind", self.kind, ("pair", "sign", None))
         if self.rate is not None:
             number("rate", self.rate, 0, above=True)

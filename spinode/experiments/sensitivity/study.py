@@ -17,10 +17,10 @@ import torch
 
 from ...differences import describe_differences, differences
 from ...errors import ConfigError
-from ...files import write_atomically
+from ...files import as_path, write_atomically
 from ...identity import identity_of
 from ...typing import Progress
-from ...validation import merge_settings, whole_number
+from ...validation import is_number, merge_settings, whole_number
 from ...version import __version__
 from .config import SensitivityConfig
 from .table import SensitivityTable
@@ -57,8 +57,8 @@ def sensitivity(
         Accuracies, and what each imperfection costs.
 
     Raises:
-        ConfigError: there is no such device, a setting out of range, or a folder with results of another device, or of other
-            settings or images.
+        ConfigError: there is no such device, a setting out of range, a folder that cannot be created, one with results of
+            another device, or of other settings or images, or a damaged result.
 
     Example:
         >>> table = sensitivity("ideal", network=4, train=40, test=20, epochs=1, seeds=0)
@@ -69,7 +69,7 @@ def sensitivity(
     """
     config = merge_settings(SensitivityConfig, config, settings, what="sensitivity")
     names = all_imperfections(open_device(device), make_crossbar(config))
-    place = None if folder is None else Path(folder)
+    place = None if folder is None else as_path(folder, "folder")
     if place is not None:
         _check_settings(place, _identity(device, config, images))
     classes = int(open_images(config.data, images, config.train, config.test).train_labels.max()) + 1
@@ -77,7 +77,7 @@ def sensitivity(
     tasks = [(variant, seed) for seed in config.seeds for variant in variants(names)]
     missing = []
     for variant, seed in tasks:
-        stored = None if place is None else _read(_file(place, variant, seed))
+        stored = None if place is None else _read(place, variant, seed)
         if stored is None:
             missing.append((variant, seed))
         else:
@@ -144,11 +144,19 @@ def _check_settings(folder: Path, identity: Any) -> None:
         ConfigError: they differ.
     """
     file = folder / _SETTINGS
-    if not file.exists():
-        folder.mkdir(parents=True, exist_ok=True)
+    if not _exists(file):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except (OSError, ValueError) as error:  # a null byte in the path is a ValueError
+            reason = getattr(error, "strerror", None) or error
+            raise ConfigError(f"cannot create the folder {folder}: {reason}. Choose a writable one.") from None
+        if any(folder.glob("*-seed-*.json")):
+            raise ConfigError(
+                f"{folder} has results but no {_SETTINGS}, so that they may be of another experiment. Choose another folder."
+            )
         write_atomically(file, json.dumps(identity, indent=1).encode())
         return
-    if different := differences(_json(file), identity):
+    if different := differences(_json(file, "Choose another folder, or remove this one."), identity):
         raise ConfigError(
             f"{folder} has results of another experiment: {describe_differences(different)}. Choose another folder, or remove "
             "this one."
@@ -162,13 +170,38 @@ def _file(folder: Path, variant: Variant, seed: int) -> Path:
     return folder / f"{words}-{short}-seed-{seed}.json"
 
 
-def _read(file: Path) -> float | None:
-    return float(_json(file)["accuracy"]) if file.exists() else None
-
-
-def _json(file: Path) -> dict[str, Any]:
+def _exists(file: Path) -> bool:
     try:
-        content: dict[str, Any] = json.loads(file.read_text("utf-8"))
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"cannot read {file}: {error}. Remove it, and its run is repeated.") from None
+        return file.exists()
+    except (OSError, ValueError) as error:  # such as a null byte in the path
+        raise ConfigError(f"{file} is not the path of a file: {error}. Choose another folder.") from None
+
+
+def _read(folder: Path, variant: Variant, seed: int) -> float | None:
+    """Return the stored accuracy of a run; None if there is none.
+
+    Raises:
+        ConfigError: a file that is damaged, or of another run.
+    """
+    file = _file(folder, variant, seed)
+    if not file.exists():
+        return None
+    content = _json(file, "Remove it, and its run is repeated.")
+    found = {name: content.get(name) for name in ("variant", "seed", "accuracy")}
+    accuracy = found["accuracy"]
+    if (found["variant"], found["seed"]) != (variant.name, seed) or not is_number(accuracy) or not 0 <= accuracy <= 1:
+        raise ConfigError(
+            f"{file} has {', '.join(f'{name} {value!r:.40}' for name, value in found.items())}; expected the variant "
+            f"{variant.name!r}, seed {seed} and an accuracy from 0 to 1. Remove it, and its run is repeated."
+        )
+    return float(accuracy)
+
+
+def _json(file: Path, advice: str) -> dict[str, Any]:
+    try:
+        content = json.loads(file.read_text("utf-8"))
+        if not isinstance(content, dict):
+            raise ValueError(f"it contains a {type(content).__name__}, expected an object")
+    except (OSError, ValueError, RecursionError) as error:
+        raise ConfigError(f"cannot read {file}: {error}. {advice}") from None
     return content

@@ -497,3 +497,15 @@ def test_datasets_of_torch_become_tasks():
 def test_datasets_without_labelled_tensors_are_refused(dataset, message):
     with pytest.raises(ConfigError, match=message):
         TaskList([(dataset, Squares(4))])
+
+
+def test_a_list_of_tasks_copies_them():
+    """What the caller does with the arrays afterwards does not reach the stream."""
+    arrays = [each.clone() for each in map(torch.as_tensor, blobs(0))]
+    given = [tuple(arrays), Task("mine", *arrays), tuple(each.numpy() for each in arrays)]
+    stream = TaskList(given)
+    before = [each.clone() for task in stream for each in (task.inputs, task.labels, task.test_inputs, task.test_labels)]
+    for each in arrays:
+        each.zero_()
+    after = [each for task in stream for each in (task.inputs, task.labels, task.test_inputs, task.test_labels)]
+    assert all(map(torch.equal, before, after))

@@ -223,8 +223,66 @@ def test_the_command_writes_table_and_picture(trials, tmp_path, capsys):
 
 @pytest.mark.parametrize(
     ("settings", "message"),
-    [({"network": 0}, "network"), ({"data": "cats"}, "data"), ({"kind": "single"}, "kind"), ({"seeds": (-1,)}, "seeds")],
+    [
+        ({"network": 0}, "network"),
+        ({"data": "cats"}, "data"),
+        ({"kind": "single"}, "kind"),
+        ({"seeds": (-1,)}, "seeds"),
+        ({"seeds": (0, 0)}, "each only once"),
+        ({"seeds": ()}, "at least one"),
+        ({"batch_size": 1}, "batch_size is 1; expected a whole number of at least 2"),
+        ({"train": 1}, "train is 1; expected a whole number of at least 2"),
+    ],
 )
 def test_invalid_settings_are_refused(settings, message):
     with pytest.raises(ConfigError, match=message):
         SensitivityConfig(**settings)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "5",
+        "[]",
+        "{}",
+        "abc",
+        '{"accuracy": "x"}',
+        '{"accuracy": null}',
+        '{"accuracy": NaN}',
+        '{"accuracy": 7}',
+        '{"accuracy": true}',
+    ],
+)
+@pytest.mark.parametrize("kind", ["only-range-*-seed-0.json", "settings.json"])
+def test_damaged_files_are_refused(trials, tmp_path, kind, content):
+    study.sensitivity("ideal", folder=tmp_path, seeds=0)
+    (file,) = tmp_path.glob(kind)
+    run = "" if kind == "settings.json" else '"variant": "only range", "seed": 0, '
+    file.write_text(content.replace("{", "{" + run) if content != "{}" else content)
+    with pytest.raises(ConfigError, match=r"cannot read|expected the variant 'only range', seed 0 and|of another experiment"):
+        study.sensitivity("ideal", folder=tmp_path, seeds=0)
+    assert len(trials) == 6
+
+
+def test_results_of_another_run_are_refused(trials, tmp_path):
+    study.sensitivity("ideal", folder=tmp_path, seeds=0)
+    (file,) = tmp_path.glob("only-range-*-seed-0.json")
+    (other,) = tmp_path.glob("everything-*-seed-0.json")
+    file.write_bytes(other.read_bytes())
+    with pytest.raises(
+        ConfigError, match=r"has variant 'everything', seed 0, accuracy 0\.5; expected the variant 'only range'"
+    ):
+        study.sensitivity("ideal", folder=tmp_path, seeds=0)
+    (tmp_path / "settings.json").unlink()
+    with pytest.raises(ConfigError, match=r"has results but no settings\.json"):
+        study.sensitivity("ideal", folder=tmp_path, seeds=0)
+
+
+def test_a_folder_that_is_none_is_refused(trials, tmp_path):
+    (tmp_path / "file").write_text("")
+    for folder in (tmp_path / "file", tmp_path / "file" / "runs", "/proc/x", "a\0b"):
+        with pytest.raises(ConfigError, match=r"cannot create the folder|is not the path of a file"):
+            study.sensitivity("ideal", folder=folder, seeds=0)
+    with pytest.raises(ConfigError, match="folder is 3"):
+        study.sensitivity("ideal", folder=3, seeds=0)
+    assert trials == []

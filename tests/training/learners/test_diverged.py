@@ -8,7 +8,7 @@ import torch
 
 from spinode.datasets import TaskList
 from spinode.errors import FitError
-from spinode.training import BayesianLearner, PlainLearner, train
+from spinode.training import BayesianLearner, MetaplasticReal, NetworkLearner, PlainLearner, train
 from spinode.training.learners.diverged import likely_cause
 
 
@@ -36,7 +36,11 @@ def test_bayesian_rules_learn_ordinary_features_at_their_defaults(rule, batch_si
 @pytest.mark.parametrize(
     ("make", "scale", "message"),
     [
-        (lambda s: PlainLearner(s, rule="sgd", rate=1e9), 1.0, r"sgd diverged.*the cause is rate=1e\+09: try rate=1e\+08"),
+        (
+            lambda s: PlainLearner(s, rule="sgd", rate=1e9),
+            1.0,
+            r"sgd diverged.*the cause is rate=1e\+09: try the default, rate=0\.002",
+        ),
         (lambda s: PlainLearner(s, rule="sgd", rate=10.0), 3000.0, "scale of the inputs: their root mean square is 3.*e[+]03"),
         (
             lambda s: PlainLearner(s, rule="ewc-online", rate=0.05, importance=1e7),
@@ -67,3 +71,21 @@ def test_causes_in_their_order():
     assert "sigma_rate=3" in likely_cause({"mean_rate": 1.0, "sigma_rate": 3.0}, ordinary)
     assert likely_cause({}, ordinary) == "Check the network and the inputs."
     assert "scale of the inputs" in likely_cause(settings, ordinary / 0)
+    assert "rate=2000: try the default, rate=1." in likely_cause({"rate": 2000.0}, ordinary, defaults={"rate": 1.0})
+    assert "rate=200: try rate=20" in likely_cause({"rate": 200.0}, ordinary, defaults={"rate": 1.0})
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (
+            lambda s: BayesianLearner(s, rule="bgd", hidden=[5], mean_rate=1e9),
+            r"mean_rate=1e\+09: try the default, mean_rate=1\.",
+        ),
+        (lambda s: MetaplasticReal(s, hidden=[5], rate=1e9), r"the default, (norm_)?rate=0\.005"),
+        (lambda s: NetworkLearner(torch.nn.Linear(20, 4), s, rule="adam", rate=1e9), r"try the default, rate=0\.001"),
+    ],
+)
+def test_learners_know_the_defaults_of_their_rates(make, message):
+    with pytest.raises(FitError, match=message):
+        raise FitError(make(features()).likely_cause(torch.ones(3, 20)))

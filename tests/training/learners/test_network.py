@@ -9,10 +9,10 @@ import pytest
 import torch
 from torch import nn
 
-from spinode.datasets import ClassSplit, PermutedTasks, Subsets, WeakReset, images_from_arrays, made_digits
+from spinode.datasets import ClassSplit, PermutedTasks, Subsets, TaskList, WeakReset, images_from_arrays, made_digits
 from spinode.errors import ConfigError, FitError
 from spinode.surrogates import Crossbar, DeviceConv2d, DeviceLinear, IdealSynapse
-from spinode.training import NetworkLearner, Replay, StreamConfig, to_bayesian, to_quantised, train
+from spinode.training import MetaplasticBNN, NetworkLearner, Replay, StreamConfig, to_bayesian, to_quantised, train
 from spinode.training.layers.bayesian_wrapper import Bayesian
 from spinode.training.learners.heads import Heads
 from spinode.training.network_rules import network_rules
@@ -301,5 +301,79 @@ def test_what_does_not_fit_the_stream_or_the_rule_is_refused():
 
 def test_a_loss_that_diverges_names_the_setting():
     network = nn.Sequential(nn.Flatten(), nn.Linear(64, 30), nn.Linear(30, 4))
-    with pytest.raises(FitError, match=r"sgd diverged: .* Most likely the cause is rate=1e\+10: try rate=1e\+09"):
+    with pytest.raises(FitError, match=r"sgd diverged: .* Most likely the cause is rate=1e\+10: try the default, rate=0\.01"):
         train(NetworkLearner(network, STREAM, rule="sgd", rate=1e10), STREAM, batch_size=10)
+
+
+# What the caller handed over
+
+
+def rows(samples=24, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    labels = torch.arange(samples) % 3
+    return torch.randn(samples, 6, generator=generator), labels, torch.randn(9, 6, generator=generator), torch.arange(9) % 3
+
+
+def normed():
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return nn.Sequential(nn.Linear(6, 5), nn.BatchNorm1d(5), nn.ReLU(), nn.Linear(5, 3))
+
+
+@pytest.mark.filterwarnings("ignore:Found .* in eval mode")
+def test_each_module_keeps_its_mode():
+    stream, network = TaskList([rows(), rows()]), normed()
+    network[1].eval()
+    learner = NetworkLearner(network, stream, rule="sgd", plugins=["ewc"])
+    train(learner, stream, batch_size=8)
+    assert [each.training for each in network] == [True, False, True, True]
+    assert torch.equal(network[1].running_mean, torch.zeros(5))  # frozen
+    network.eval()
+    train(NetworkLearner(network, stream, rule="sgd"), stream, batch_size=8)
+    assert not any(each.training for each in network.modules())
+
+
+def test_a_last_batch_of_one_joins_the_one_before_if_batch_norms_need_it():
+    stream = TaskList([rows(17)])
+    sizes = []
+    network = normed()
+    network.register_forward_hook(lambda module, given, out: sizes.append(len(given[0])) if module.training else None)
+    train(NetworkLearner(network, stream, rule="sgd"), stream, batch_size=8)
+    assert sizes == [8, 9]
+    sizes.clear()
+    plain = nn.Linear(6, 3)
+    plain.register_forward_hook(lambda module, given, out: sizes.append(len(given[0])) if module.training else None)
+    train(NetworkLearner(plain, stream, rule="sgd"), stream, batch_size=8)
+    assert sizes == [8, 8, 1]
+
+
+@pytest.mark.parametrize("samples", [1, 24])
+def test_a_single_sample_for_a_batch_norm_is_refused(samples):
+    stream = TaskList([rows(samples)], classes=3)
+    with pytest.raises(ConfigError, match="the batch has one sample, which has no variance"):
+        train(NetworkLearner(normed(), stream, rule="sgd"), stream, batch_size=1 if samples > 1 else 8)
+    with pytest.raises(ConfigError, match="the batch has one sample, which has no variance"):
+        train(MetaplasticBNN(stream, hidden=[4]), stream, batch_size=1 if samples > 1 else 8)
+
+
+@pytest.mark.parametrize("plugin", ["lwf", "replay", "ewc"])
+def test_a_network_that_works_in_place_learns_from_unchanged_data(plugin):
+    """It equals one that does not, and the stream is as it was."""
+    stream, weights = TaskList([rows(), rows(seed=1)]), []
+    before = [each.clone() for task in stream for each in (task.inputs, task.test_inputs)]
+    for inplace in (True, False):
+        network = nn.Sequential(nn.ReLU(inplace=inplace), linear(6, 3))
+        train(NetworkLearner(network, stream, rule="sgd", rate=0.1, plugins=[plugin]), stream, batch_size=8, shuffle=False)
+        weights.append(network[1].weight.detach())
+    assert torch.equal(*weights)
+    assert all(map(torch.equal, before, [each for task in stream for each in (task.inputs, task.test_inputs)]))
+
+
+def test_parameters_that_are_not_finite_are_named():
+    stream, network = TaskList([rows()]), normed()
+    learner = NetworkLearner(network, stream, rule="sgd")
+    network[1].running_var[2] = float("nan")
+    with pytest.raises(ConfigError, match=r"1 of 5 values of '1\.running_var' of the network are NaN"):
+        train(learner, stream)
+    with pytest.raises(ConfigError, match=r"'1\.running_var' of the network"):
+        NetworkLearner(network, stream)
