@@ -60,7 +60,6 @@ class DeviceWeights(nn.Module):
         wear: Number of pulses that each device has received, shape (devices per weight, *shape).
         energy: Energy [J] of all pulses so far; None if the synapse does not know it. Set it to None to save time.
         version: Increases with each change of the devices.
-        rested: The version at which the devices rested and drifted; None if they did not.
 
     Raises:
         ConfigError: an unknown kind, policy or noise; something that is not a synapse; a range that is not positive; a
@@ -109,7 +108,7 @@ class DeviceWeights(nn.Module):
         self.reference = number("reference", (synapse.low + synapse.high) / 2 if reference is None else reference)
         self.energy: float | None = 0.0
         self.version = 0
-        self.rested: int | None = None
+        self._rested: Tensor | None = None  # wear of the devices when they drifted
         self._generator = make_generator(seed)
         self._shape = torch.Size(whole_numbers("shape", shape, 1, empty=True, example=(10, 784)))
         state = synapse.initial((KINDS[kind], *self._shape), generator=self._source("devices"), dtype=dtype)
@@ -202,6 +201,17 @@ class DeviceWeights(nn.Module):
                 )
         self.version += 1
         self._buffers.update({f"state_{name}": state[name] for name in self._names})
+
+    @property
+    def drifted(self) -> Tensor:
+        """True for devices that have drifted and have had no pulse since, shape of `wear`."""
+        if self._rested is None:
+            return torch.zeros_like(self.wear, dtype=torch.bool)
+        return self.wear == self._rested.to(self.wear.device)
+
+    def rest(self) -> None:
+        """Note that all devices have drifted."""
+        self._rested = self.wear.clone()
 
     def from_latent(self, latent: Tensor) -> Tensor:
         """Return the weights of latent weights; for "sign" +-w_max, whose derivative is that of the latent weight."""
@@ -419,10 +429,11 @@ class DeviceWeights(nn.Module):
         super()._load_from_state_dict(state_dict, prefix, *rest)
 
     def get_extra_state(self) -> dict[str, Any]:
-        """Return the generator, the plain numbers, whether the devices have drifted, and the identity, for the state dict."""
+        """Return the generator, the plain numbers, which devices have drifted, and the identity, for the state dict."""
         numbers = {name: getattr(self, name) for name in _NUMBERS}
-        drifted = self.rested == self.version
-        return {"generator": self._generator.get_state(), **numbers, "drifted": drifted, **self.identity}
+        drifted = self.drifted
+        entry = drifted if bool(drifted.any()) else False
+        return {"generator": self._generator.get_state(), **numbers, "drifted": entry, **self.identity}
 
     def set_extra_state(self, state: dict[str, Any]) -> None:
         """Restore the generator and the plain numbers from a state dict."""
@@ -430,7 +441,8 @@ class DeviceWeights(nn.Module):
         for name in _NUMBERS:
             setattr(self, name, state[name])
         self.version += 1
-        self.rested = self.version if state.get("drifted", False) else None  # older dicts do not know
+        drifted = torch.as_tensor(state.get("drifted", False), device=self.device)  # older dicts have one for all, or none
+        self._rested = torch.where(drifted, self.wear, -1) if bool(drifted.any()) else None
 
     def __getstate__(self) -> dict[str, Any]:
         # Not every supported torch can copy a generator, but all can copy its state.
