@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from copy import deepcopy
 
+import torch
 from torch import nn
 
 from ...contracts.relaxation import Relaxing, retains
@@ -17,6 +18,7 @@ from ...validation import MAX_SEED, number, seed_number
 MAX_SECONDS = 1e10
 
 
+@torch.inference_mode(mode=False)
 def drift(model: nn.Module, seconds: float, *, seed: int | None) -> nn.Module:
     """Return a copy of a model after a pause without pulses: all devices with retention have drifted for that time.
 

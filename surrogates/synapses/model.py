@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from ...contracts.synapse import SET, Pulses, State, SynapseModel
 from ...errors import ConfigError, DomainError, DomainWarning
 from ...units import readable
-from ...validation import number, whole_number
+from ...validation import whole_number
 from .. import artifacts
 from .description import describe
 from .drift import Drift
@@ -367,12 +367,7 @@ class SynapseSurrogate(SynapseModel, nn.Module):
         """
         if self.retention is None:
             raise ConfigError("the surrogate has no retention model: its recordings had no pauses. Fit on traces with pauses.")
-        seconds = number("seconds", seconds, 0, unit="s")
-        if seconds > self.retention.longest:
-            message = f"the pause of {seconds:.4g} s is longer than all in the recordings, {self.retention.longest:.4g} s"
-            if self.strict:
-                raise DomainError(f"{message}. Fit on recordings with such pauses, or set strict = False.")
-            warnings.warn(f"{message}; the drift is extrapolated.", DomainWarning, stacklevel=2)
+        self.retention.check(seconds, strict=self.strict)
         after = dict(state)
         after["state"] = self.retention.after(state["state"], seconds, generator).clamp(*self._limits)
         return after

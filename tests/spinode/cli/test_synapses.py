@@ -119,7 +119,7 @@ def test_inspect_reports_pulses_without_effect(run, here):
 def test_inspect_of_pulses_without_a_layout_suggests_one(run, here, pulse_folder):
     code, out, err = run("inspect", pulse_folder / "one.csv")
     assert code == 0
-    assert 'pass pulses="auto" (or the layout by name: "long", "up-down", "ramps")' in err
+    assert 'pass --layout auto (or the layout by name: "long", "up-down", "ramps")' in err
     assert "the samples are numbered by sample numb" in out
 
 
@@ -128,7 +128,7 @@ def test_inspect_recognises_two_columns_named_by_polarity(run, here, layout):
     (here / "both.csv").write_text("SET,RESET\n1,3\n2,2\n3,1\n")
     code, _, err = run("inspect", "both.csv", *layout)
     assert code == (2 if layout else 0)
-    assert "pulses='up-down' if they are, or pulses=PulseLayout(layout='ramps', polarity='SET') for ramps" in err
+    assert "--layout up-down if they are, or --layout ramps --polarity SET for ramps" in err
 
 
 # Bad input
@@ -154,10 +154,10 @@ def test_inspect_recognises_two_columns_named_by_polarity(run, here, layout):
         (["fit-synapse", "UP={one}", "--save", "a.safetensors"], "is SET= or RESET=: SET="),
         (
             ["fit-synapse", "{set}", "--layout", "ramps", "--save", "a.safetensors"],
-            "pass pulses=PulseLayout(layout='ramps', polarity='SET') or 'RESET'.",
+            "pass --layout ramps --polarity SET or 'RESET'.",
         ),
-        (["inspect", "{one}", "--layout", "long", "--polarity", "SET"], "and polarity='SET' another; leave"),
-        (["inspect", "{one}", "--layout", "long", "--polarity", "SET"], "columns={'direction': ''}"),
+        (["inspect", "{one}", "--layout", "long", "--polarity", "SET"], "and --polarity SET another; leave"),
+        (["inspect", "{one}", "--layout", "long", "--polarity", "SET"], "--columns direction="),
         (["inspect", "{one}", "--layout", "long", "--column", "weight"], "expected ROLE=NAME"),
         (["inspect", "{one}", "--layout", "long", "--column", "pulse=n"], "there is no column 'n' for the pulse"),
         (["inspect", "{one}", "--column", "pulse=n"], "pass --layout too"),
