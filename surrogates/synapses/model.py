@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import math
-import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,8 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from ...contracts.synapse import SET, Pulses, State, SynapseModel
-from ...errors import ConfigError, DomainError, DomainWarning
-from ...units import readable
+from ...errors import ConfigError
 from ...validation import whole_number
 from .. import artifacts
 from .description import describe
@@ -24,10 +22,16 @@ from .noise_sampler import NoiseSampler, imperfection_switches, standard_normal
 from .population import MIN_DEVICES, Population
 from .pulse_data import Inputs, Scale
 from .pulsed_devices import PulsedDevices
+from .read_range import check_range
 from .retention import Retention
 from .single_precision import SinglePrecision
 from .telegraph import TelegraphNoise
 from .uncertainty import noise_intervals, sample_normal
+
+#: Most midpoint steps of one call with noise, about a minute.
+MAX_STEPS = 50_000
+#: Steps without noise between two comparisons of the states.
+CHECKED = 32
 
 
 class SynapseSurrogate(SynapseModel, nn.Module):
@@ -268,7 +272,7 @@ class SynapseSurrogate(SynapseModel, nn.Module):
         dtype = torch.promote_types(read.dtype, torch.float32)
         shape = tuple(read.shape)
         x = self._dimensionless(read.to(dtype))
-        self._check_range(read, x)
+        check_range(read, x, self._limits, (self.low, self.high), self.unit, strict=self.strict)
         latents = torch.zeros(x.numel(), len(self.drift.latents.names), dtype=torch.float64)
         if self.population is not None:
             latents = self.population.given(x.reshape(-1), generator if self.with_spread else None)
@@ -282,20 +286,6 @@ class SynapseSurrogate(SynapseModel, nn.Module):
         if "first" in state:
             state["first"] = state["state"].clone()
         return state
-
-    def _check_range(self, read: Tensor, x: Tensor) -> None:
-        low, high = self._limits
-        outside = (x < low) | (x > high)
-        if not bool(outside.any()):
-            return
-        message = (
-            f"{int(outside.sum())} of {read.numel()} reads lie far outside the range that the surrogate was fitted on "
-            f"({readable(self.low, self.unit)} .. {readable(self.high, self.unit)}), such as "
-            f"{readable(float(read[outside].reshape(-1)[0]), self.unit)}"
-        )
-        if self.strict:
-            raise DomainError(f"{message}. Start inside it, fit on recordings that cover it, or set strict = False.")
-        warnings.warn(f"{message}; they are clamped to its edge.", DomainWarning, stacklevel=3)
 
     def _program(self, state: State, pulses: Pulses, generator: torch.Generator | None) -> State:
         count = pulses.count
@@ -329,7 +319,10 @@ class SynapseSurrogate(SynapseModel, nn.Module):
         extra: Sequence[Tensor],
         generator: torch.Generator | None,
     ) -> Tensor:
-        """Return the states after pulses, of which one device receives at most `largest`."""
+        """Return the states after pulses, of which one device receives at most `largest`.
+
+        Without noise, the steps end as soon as no state changes any more, such as at an end of the range.
+        """
         drift, sampler = self._single.of(self.drift, x.dtype), self._sampler
         number = count.abs()
         polarity = torch.where(count < 0, -1.0, 1.0).to(x.dtype) if len(self.polarities) > 1 else self._sign
@@ -337,13 +330,21 @@ class SynapseSurrogate(SynapseModel, nn.Module):
         own_steps = (number.detach() / self.chunk).ceil().clamp(min=1)
         steps = max(1, math.ceil(largest / self.chunk))
         per_step = number / own_steps if steps > 1 else number
+        noisy = generator is not None and self.with_noise
+        if steps > MAX_STEPS and noisy:
+            raise ConfigError(
+                f"a train of {largest:g} pulses with noise takes {steps} steps of {self.chunk:g} pulses; expected at most "
+                f"{MAX_STEPS} steps, {MAX_STEPS * self.chunk:g} pulses, in a call. Apply it in parts, or without noise."
+            )
         for index in range(steps):
             now = per_step if index == 0 else torch.where(own_steps > index, per_step, torch.zeros_like(per_step))
             change = drift.change(x, now, polarity, extra, latents, first)
-            if generator is not None and self.with_noise:
+            if noisy:
                 normal = standard_normal(tuple(x.shape), generator, x.dtype)
                 change = sampler.with_accumulating_noise(x, polarity, change, now, normal, drift.monotonic)
-            x = (x + change).clamp(*self._limits)
+            last, x = x, (x + change).clamp(*self._limits)
+            if not noisy and index % CHECKED == CHECKED - 1 and not x.requires_grad and torch.equal(x, last):
+                break
         return x
 
     def _read(self, state: State, generator: torch.Generator | None) -> Tensor:

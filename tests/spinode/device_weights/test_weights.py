@@ -446,7 +446,7 @@ def test_a_kept_state_dict_does_not_change_with_the_devices():
 def test_arguments_of_other_types_are_refused():
     weights = DeviceWeights((3,), IdealSynapse(), seed=0)
     for target in (np.ones(3), [1.0, 1.0, 1.0], torch.ones(3, dtype=torch.bool)):
-        with pytest.raises(ConfigError, match="the target is .*; expected a tensor of real numbers"):
+        with pytest.raises(ConfigError, match=r"the target is .*; expected a tensor of real numbers"):
             weights.write(target)
     with pytest.raises(ConfigError, match="noise is None; expected names in a sequence"):
         DeviceWeights((3,), IdealSynapse(), noise=None, seed=0)

@@ -179,7 +179,7 @@ def test_converters_in_half_precision_are_those_of_single_precision(dtype, bits)
 
 @pytest.mark.parametrize("tile", [4.0, (1, 2, 3), (None, 2), (), "a", True, (0, 2)])
 def test_a_tile_of_another_form_is_refused(tile):
-    with pytest.raises(ConfigError, match="tile is|a value of tile is"):
+    with pytest.raises(ConfigError, match=r"tile is|a value of tile is"):
         Crossbar(tile=tile)
 
 
