@@ -12,11 +12,12 @@ _ARGUMENT = re.compile(
     rf"\b(?P<name>pulses|layout|polarity|read_voltage|conductance_unit|columns|units)="
     rf"(?P<value>{_QUOTED}|\{{(?:[^{{}}'\"]|{_QUOTED})*\}}|-?\d[\d.e+-]*(?<![.]))"
 )
+_LEFT_OUT = re.compile(r"\bleave (voltage|width)= out")
 _ITEM = re.compile(rf"(?P<key>{_QUOTED}): (?P<value>{_QUOTED}|\.\.\.)")
 
 
 def as_options(message: str) -> str:
-    """Return a message in which arguments of reading files of pulses are options.
+    """Return a message in which the arguments of pulses and of reading their files are options.
 
     Example:
         >>> as_options("pass pulses=PulseLayout(layout='ramps', polarity='SET') or 'RESET'.")
@@ -24,6 +25,7 @@ def as_options(message: str) -> str:
         >>> as_options("PulseLayout(columns={'cycle': '', 'pulse': ...})")
         '--columns cycle= --columns pulse=NAME'
     """
+    message = _LEFT_OUT.sub(r"leave --\1 out", message)
     return _LAYOUT.sub(lambda found: _options(found[1]), _ARGUMENT.sub(_option, message))
 
 
