@@ -96,7 +96,9 @@ class DeviceWeights(DeviceStates):
         self.synapse = check_synapse(synapse)
         self.kind: str = one_of("kind", kind, KINDS)
         self.policy = choose_policy(synapse, kind, policy)
-        if isinstance(noise, str) or not isinstance(noise, Collection):
+        if isinstance(noise, str):
+            raise ConfigError(f"noise is the string {noise!r}; expected names in a sequence, ({noise!r},), or () for none.")
+        if not isinstance(noise, Collection):
             raise ConfigError(f"noise is {noise!r}; expected names in a sequence, such as ('read',), or () for none.")
         self.noise = frozenset(one_of("noise", each, NOISE) for each in noise)
         span = synapse.high - synapse.low

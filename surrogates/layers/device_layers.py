@@ -17,7 +17,7 @@ from ...device_weights.weights import NOISE, DeviceWeights
 from ...device_weights.write_verify import WriteVerify
 from ...errors import ConfigError
 from ...random import make_generator
-from ...tensors import all_finite
+from ...tensors import all_finite, has_values, same_values
 from ...validation import array_size, describe_type, flag, number, one_of, whole_number
 from .convolution import check_arguments, check_image, pair
 from .crossbar import Crossbar, seen_latent
@@ -190,8 +190,8 @@ class DeviceLayer(nn.Module):
         if self.weights.version != devices:
             self.sync()
         # Values are compared: changes by `weight.data`, or a parameter that was replaced, leave the version as it was.
-        elif self.weight._version != handle or not torch.compiler.is_compiling():
-            if not torch.equal(self.weight.detach(), self._noiseless):
+        elif self.weight._version != handle or has_values(self.weight):
+            if not same_values(self.weight.detach(), self._noiseless):
                 raise ConfigError(
                     f"the handle `weight` of {self} was changed without the devices; wrap the optimiser in "
                     "DeviceOptimizer, or call layer.weights.write(target)."

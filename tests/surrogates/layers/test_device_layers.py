@@ -139,6 +139,9 @@ def test_changed_data_of_the_handle_does_not_reach_the_output():
     layer = linear(IdealSynapse())
     before = layer(inputs(2, 7))
     layer.weight.data.add_(1)
+    with pytest.raises(ConfigError, match="was changed without the devices"):
+        layer(inputs(2, 7))
+    layer.sync()
     torch.testing.assert_close(layer(inputs(2, 7)), before, rtol=0, atol=0)
 
 
@@ -425,5 +428,5 @@ def test_images_that_a_kernel_does_not_fit_are_refused():
     reflecting = DeviceConv2d(1, 2, 3, IdealSynapse(), padding=3, padding_mode="reflect", seed=0)
     with pytest.raises(ConfigError, match="pads its height of 3 by 3; expected at most 2"):
         reflecting(torch.zeros(1, 3, 3))
-    same = DeviceConv2d(1, 2, (2, 3), IdealSynapse(), padding="same", seed=0)
+    same = DeviceConv2d(1, 2, 3, IdealSynapse(), padding="same", seed=0)
     assert same(torch.zeros(1, 1, 1)).shape == (2, 1, 1)
