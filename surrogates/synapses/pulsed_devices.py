@@ -45,7 +45,7 @@ class PulsedDevices:
         if self._index is None or value.ndim <= columns:
             return value
         trailing = value.shape[value.ndim - columns :]
-        return value.expand(*self.shape, *trailing).reshape(-1, *trailing).index_select(0, self._index)
+        return value.expand(*self.shape, *trailing).reshape(self.shape.numel(), *trailing).index_select(0, self._index)
 
     def put(self, values: Tensor, into: Tensor) -> Tensor:
         """Return a copy of the state of all devices, shape (devices...), with the values of the selected ones."""
