@@ -330,8 +330,8 @@ class SynapseSurrogate(SynapseModel, nn.Module):
         own_steps = (number.detach() / self.chunk).ceil().clamp(min=1)
         steps = max(1, math.ceil(largest / self.chunk))
         per_step = number / own_steps if steps > 1 else number
-        noisy = generator is not None and self.with_noise
-        if steps > MAX_STEPS and noisy:
+        source = generator if self.with_noise else None
+        if steps > MAX_STEPS and source is not None:
             raise ConfigError(
                 f"a train of {largest:g} pulses with noise takes {steps} steps of {self.chunk:g} pulses; expected at most "
                 f"{MAX_STEPS} steps, {MAX_STEPS * self.chunk:g} pulses, in a call. Apply it in parts, or without noise."
@@ -339,11 +339,11 @@ class SynapseSurrogate(SynapseModel, nn.Module):
         for index in range(steps):
             now = per_step if index == 0 else torch.where(own_steps > index, per_step, torch.zeros_like(per_step))
             change = drift.change(x, now, polarity, extra, latents, first)
-            if noisy:
-                normal = standard_normal(tuple(x.shape), generator, x.dtype)
+            if source is not None:
+                normal = standard_normal(tuple(x.shape), source, x.dtype)
                 change = sampler.with_accumulating_noise(x, polarity, change, now, normal, drift.monotonic)
             last, x = x, (x + change).clamp(*self._limits)
-            if not noisy and index % CHECKED == CHECKED - 1 and not x.requires_grad and torch.equal(x, last):
+            if source is None and index % CHECKED == CHECKED - 1 and not x.requires_grad and torch.equal(x, last):
                 break
         return x
 
