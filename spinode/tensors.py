@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -72,3 +73,16 @@ def all_finite(values: Tensor) -> bool:
         return True
     values = values.detach()
     return bool(torch.isfinite(values.sum())) or bool(torch.isfinite(values).all())
+
+
+def same_values(a: Tensor, b: Tensor) -> bool:
+    """Return True if two tensors have the same shape and values, as torch.equal, but several times as fast on the CPU.
+
+    Example:
+        >>> same_values(torch.ones(2), torch.ones(2)), same_values(torch.ones(2), torch.ones(1, 2))
+        (True, False)
+    """
+    try:
+        return bool(np.array_equal(a.detach().numpy(), b.detach().numpy()))
+    except (RuntimeError, TypeError):  # another torch device, a type that NumPy does not have, or a tensor of torch.func
+        return torch.equal(a, b)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 
 import torch
 from torch import Tensor
@@ -15,6 +15,10 @@ from ...validation import whole_number
 from .population import check_numbers, checked_amplitudes, spread_factors
 
 BOLTZMANN = 8.617333262e-5  # eV/K: energies are in eV, and q V / k T needs no charge
+#: Parts of a train with noise after which its start is forgotten: so many walks of 0.02 nm cross the range.
+MAX_PARTS = 4096
+#: A part is at most the remaining pulses over this number, so that the last ones are single pulses.
+SINGLE_PULSES = 16
 NM = 1e9  # nanometres per metre; the gap is in nm internally
 
 
@@ -38,8 +42,9 @@ class StanfordPKU(SynapseModel):
 
     Noise is the term delta_g xi / (1 + exp((T_crit - T) / T_smth)) of dg/dt. If the velocity were drawn at each step of the
     simulation, the random walk would depend on the step; here it is constant for `noise_time`, so a time t adds
-    sqrt(noise_time t) delta_g xi / (...) to g. A train is divided into up to `noise_steps` parts, each with its noise added
-    at its end. There is noise during pulses only.
+    sqrt(noise_time t) delta_g xi / (...) to g, at the end of each pulse: n pulses in one call have the law of n calls. Pulses
+    are joined only as long as their noise is below `step`, and the last ones of a train never. After 4096 such parts the noise
+    has crossed the range, the start is forgotten, and further pulses are left out. There is noise during pulses only.
 
     The state contains "gap" [m], and "speed", a factor of the rate, if there is a spread.
 
@@ -60,7 +65,8 @@ class StanfordPKU(SynapseModel):
         T_crit: Temperature [K] at which noise sets in.
         T_smth: Width [K] of that onset.
         noise_time: Time [s] for which the noise velocity is constant.
-        noise_steps: Largest number of parts of a train with noise.
+        noise_steps: If given, a train with noise is divided into at most so many equal parts, however long: faster, but the
+            noise of a part that is added after its drift is too large where the drift would have held it back.
         r_on: Resistance [ohm] at the smallest gap.
         r_off: Resistance [ohm] at the largest.
         read_voltage: Voltage [V] of a read.
@@ -100,7 +106,7 @@ class StanfordPKU(SynapseModel):
     T_crit: float = 450.0
     T_smth: float = 500.0
     noise_time: float = 1e-9
-    noise_steps: int = 8
+    noise_steps: int | None = None
     r_on: float = 542.0
     r_off: float = 218586.0
     read_voltage: float = 0.1
@@ -125,7 +131,8 @@ class StanfordPKU(SynapseModel):
             "": ("gamma0",),
         }.items():
             check_numbers(self, names, unit=unit)
-        object.__setattr__(self, "noise_steps", whole_number("noise_steps", self.noise_steps, 1))
+        if self.noise_steps is not None:
+            object.__setattr__(self, "noise_steps", whole_number("noise_steps", self.noise_steps, 1))
         object.__setattr__(self, "voltage", checked_amplitudes(self.voltage))
         check_numbers(self, ("r_off",), self.r_on, unit="ohm")
         check_numbers(self, ("beta", "F_min", "R_th", "delta_g", "spread"), closed=True)
@@ -171,15 +178,10 @@ class StanfordPKU(SynapseModel):
         if not len(active):
             return dict(state)
         gap, bias, time, speed = self._trains(state, pulses, active)
-        noisy = generator is not None and self.delta_g > 0
-        parts = max(1, min(self.noise_steps, int(pulses.count.abs().max()))) if noisy else 1
-        closed, opened = (g * NM for g in self.gaps)
-        for _ in range(parts):
-            gap, _energy = self._gap_after(gap, bias, time * speed / parts)
-            if noisy:
-                walk = torch.randn(gap.shape, generator=generator, dtype=gap.dtype)
-                walk *= self._noise(gap, bias) * (time / parts).sqrt()
-                gap = (gap + walk).clamp_(closed, opened)
+        if generator is None or self.delta_g == 0:
+            gap, _energy = self._gap_after(gap, bias, time * speed)
+        else:
+            gap = self._noisy_gap(gap, bias, time, pulses.count.flatten()[active].abs(), speed, generator)
         after = state["gap"].flatten().clone()
         after[active] = gap / NM
         return state | {"gap": after.reshape(pulses.count.shape)}
@@ -221,6 +223,36 @@ class StanfordPKU(SynapseModel):
         )
         speed = chosen(state["speed"]) if "speed" in state else 1.0
         return chosen(state["gap"]) * NM, bias, count.abs() * chosen(pulses.width), speed
+
+    def _noisy_gap(
+        self, gap: Tensor, bias: _Bias, time: Tensor, count: Tensor, speed: Tensor | float, generator: torch.Generator
+    ) -> Tensor:
+        """Return the gap [nm] after trains with noise: drift and noise alternate, see the class."""
+        closed, opened = (g * NM for g in self.gaps)
+        result, place, width = gap.clone(), torch.arange(len(gap), device=gap.device), time / count
+        speed = torch.as_tensor(speed, dtype=gap.dtype, device=gap.device).expand_as(gap)
+        parts = MAX_PARTS if self.noise_steps is None else min(self.noise_steps, int(count.max()))
+        equal, left = count / parts, count
+        for remaining_parts in range(parts, 0, -1):
+            if self.noise_steps is None:
+                joined = (self.step * NM / (self._noise(gap, bias) * width.sqrt())).square().floor().clamp(min=1)
+                left = torch.minimum(left, joined * remaining_parts)
+                now = torch.minimum(joined, (left / SINGLE_PULSES).floor().clamp(min=1))
+            else:
+                now = equal
+            gap, _energy = self._gap_after(gap, bias, now * width * speed)
+            walk = torch.randn(gap.shape, generator=generator, dtype=gap.dtype)
+            walk *= self._noise(gap, bias) * (now * width).sqrt()
+            gap = (gap + walk).clamp_(closed, opened)
+            left = left - now
+            result[place] = gap
+            if self.noise_steps is None and not bool((left > 0).all()):
+                keep = left > 0
+                gap, left, place, width, speed = (each[keep] for each in (gap, left, place, width, speed))
+                bias = bias.of(keep)
+                if not len(gap):
+                    break
+        return result
 
     def _gap_after(self, gap: Tensor, bias: _Bias, time: Tensor, *, energy: bool = False) -> tuple[Tensor, Tensor]:
         """Return the gap [nm] after a time under a bias, and the energy [J], which is zero unless requested."""
@@ -280,6 +312,10 @@ class _Bias:
     heat: Tensor
     lowering: Tensor
     limit: Tensor
+
+    def of(self, devices: Tensor) -> _Bias:
+        """Return the conditions of some of the devices."""
+        return _Bias(*(getattr(self, each.name)[devices] for each in fields(self)))
 
 
 def _cross_cell(length: Tensor, near: Tensor, far: Tensor, remaining: Tensor) -> tuple[Tensor, Tensor]:

@@ -13,6 +13,7 @@ from typing import Any
 from ..errors import SpinodeError
 from ..version import __version__
 from . import commands
+from .wording import as_options
 
 #: Exit code of bad input.
 BAD_INPUT = 2
@@ -121,9 +122,9 @@ def _describe(error: Exception) -> str | None:
 
 
 def _fail(message: str) -> int:
-    print(f"spinode: error: {message}", file=sys.stderr)
+    print(f"spinode: error: {as_options(message)}", file=sys.stderr)
     return BAD_INPUT
 
 
 def _print_warning(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
-    print(f"spinode: warning: {message}", file=sys.stderr)
+    print(f"spinode: warning: {as_options(str(message))}", file=sys.stderr)

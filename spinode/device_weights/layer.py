@@ -48,17 +48,18 @@ def is_device_layer(module: object) -> TypeGuard[DeviceWeightLayer]:
 
 
 def device_layers(model: nn.Module | Iterable[nn.Module]) -> dict[str, DeviceWeightLayer]:
-    """Return all layers with weights in devices of a model, or of several modules, by name.
+    """Return all layers with weights in devices of a model, or of several modules, by name; each layer once.
 
     Raises:
         ConfigError: something else than a module.
     """
     roots = [("", model)] if isinstance(model, nn.Module) else [(f"layers[{i}]", root) for i, root in enumerate(model)]
-    layers = {}
+    layers: dict[str, DeviceWeightLayer] = {}
+    seen: set[nn.Module] = set()  # modules of the list may contain each other
     for prefix, root in roots:
         if not isinstance(root, nn.Module):
             raise ConfigError(f"the model contains a {type(root).__name__}; expected an nn.Module or a list of layers.")
-        for name, module in root.named_modules(prefix=prefix):
+        for name, module in root.named_modules(memo=seen, prefix=prefix):
             if is_device_layer(module):
                 layers[name] = module
     return layers

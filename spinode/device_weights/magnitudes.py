@@ -27,5 +27,5 @@ def total_magnitude(counts: Tensor) -> int:
         4
     """
     counts = counts.abs()
-    total = float(counts.sum())
+    total = float(counts.sum(dtype=torch.promote_types(counts.dtype, torch.float32)))
     return int(total) if total < 2**24 else int(counts.sum(dtype=torch.float64))

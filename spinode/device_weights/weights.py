@@ -8,16 +8,17 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..contracts.synapse import MAX_PULSES, Pulses, State, Synapse, check_synapse
 from ..errors import ConfigError
-from ..random import draw_seed, make_generator
-from ..validation import number, one_of, whole_numbers
+from ..random import make_generator
+from ..validation import describe_type, number, one_of, whole_numbers
 from .encoding import KINDS, choose_policy, device_pulses, latent_weight, sign_weight
+from .indices import check_indices, exact_trains, flat_view
 from .magnitudes import max_magnitude, total_magnitude
 from .programming import Programmer, ProportionalProgrammer, SignProgrammer, StochasticProgrammer
-from .state_dict import check_loaded
+from .states import DeviceStates
 from .typical_device import draws_in_read, pulse_deviation, pulse_step
 from .write_verify import WriteResult, WriteVerify
 
@@ -26,10 +27,9 @@ NOISE = ("devices", "pulses", "read")
 
 _WHOLE = (SignProgrammer, StochasticProgrammer, ProportionalProgrammer)  # return whole numbers by construction
 _WEAR_BLOCK = 32768  # devices whose wear is updated at a time
-_NUMBERS = ("w_max", "scale", "reference", "energy")  # plain numbers in the state dict
 
 
-class DeviceWeights(nn.Module):
+class DeviceWeights(DeviceStates):
     """Weights w of one shape, each stored in one memory device of conductance G or in two, G+ and G-.
 
     - "single": w = scale (G - reference)
@@ -60,7 +60,6 @@ class DeviceWeights(nn.Module):
         wear: Number of pulses that each device has received, shape (devices per weight, *shape).
         energy: Energy [J] of all pulses so far; None if the synapse does not know it. Set it to None to save time.
         version: Increases with each change of the devices.
-        rested: The version at which the devices rested and drifted; None if they did not.
 
     Raises:
         ConfigError: an unknown kind, policy or noise; something that is not a synapse; a range that is not positive; a
@@ -78,8 +77,6 @@ class DeviceWeights(nn.Module):
     Source: two devices per weight, where RESET pulses on one side or the other change the sign: Majumdar et al., IEEE Trans.
     Electron Devices (2021), arXiv 2107.06064.
     """
-
-    wear: Tensor
 
     def __init__(
         self,
@@ -101,6 +98,8 @@ class DeviceWeights(nn.Module):
         self.policy = choose_policy(synapse, kind, policy)
         if isinstance(noise, str):
             raise ConfigError(f"noise is the string {noise!r}; expected names in a sequence, ({noise!r},), or () for none.")
+        if not isinstance(noise, Collection):
+            raise ConfigError(f"noise is {noise!r}; expected names in a sequence, such as ('read',), or () for none.")
         self.noise = frozenset(one_of("noise", each, NOISE) for each in noise)
         span = synapse.high - synapse.low
         self.w_max = number("w_max", w_max, 0, above=True)
@@ -109,7 +108,7 @@ class DeviceWeights(nn.Module):
         self.reference = number("reference", (synapse.low + synapse.high) / 2 if reference is None else reference)
         self.energy: float | None = 0.0
         self.version = 0
-        self.rested: int | None = None
+        self._editing = False
         self._generator = make_generator(seed)
         self._shape = torch.Size(whole_numbers("shape", shape, 1, empty=True, example=(10, 784)))
         state = synapse.initial((KINDS[kind], *self._shape), generator=self._source("devices"), dtype=dtype)
@@ -126,16 +125,6 @@ class DeviceWeights(nn.Module):
     def shape(self) -> torch.Size:
         """Shape of the weights."""
         return self._shape
-
-    @property
-    def device(self) -> torch.device:
-        """The torch device on which the states are stored."""
-        return self.wear.device if "wear" in self._buffers else self._generator.device
-
-    @property
-    def state(self) -> State:
-        """States of the devices, shape (devices per weight, *shape, ...): the stored tensors, not copies."""
-        return {name: self._buffers[f"state_{name}"] for name in self._names}  # type: ignore[misc]
 
     @property
     def pulses(self) -> int:
@@ -177,7 +166,12 @@ class DeviceWeights(nn.Module):
 
         Returns:
             Weights, in their shape, or shape (n,) with `indices`.
+
+        Raises:
+            ConfigError: indices of another type, or of no weight.
         """
+        if not self._editing:
+            check_indices(indices, self._shape.numel(), once=False)
         return self.from_latent(self.latent(noisy=noisy, indices=indices))
 
     def latent(self, *, noisy: bool | None = None, indices: Tensor | None = None) -> Tensor:
@@ -191,17 +185,6 @@ class DeviceWeights(nn.Module):
         """Read the conductances [unit], shape (devices per weight, weights...), G+ first. Arguments are those of `read`."""
         source = self._source("read") if (self.noisy if noisy is None else noisy) else None
         return self.synapse.read(self._select(indices), generator=source)
-
-    def replace_state(self, state: State) -> None:
-        """Take over states that did not come from pulses, such as after a pause; of the same entries, shapes and types."""
-        for name, old in self.state.items():
-            new = state.get(name)
-            if new is None or new.shape != old.shape or new.dtype != old.dtype:
-                raise ConfigError(
-                    f"the state has no entry {name} of {old.dtype} and shape {tuple(old.shape)}; pass all of them."
-                )
-        self.version += 1
-        self._buffers.update({f"state_{name}": state[name] for name in self._names})
 
     def from_latent(self, latent: Tensor) -> Tensor:
         """Return the weights of latent weights; for "sign" +-w_max, whose derivative is that of the latent weight."""
@@ -256,8 +239,9 @@ class DeviceWeights(nn.Module):
         """
         if type(programmer) not in _WHOLE:
             return self.pulse(counts)
+        pulses = Pulses.unchecked(counts)
         with torch.no_grad():
-            return self._apply_pulses(Pulses.unchecked(counts.to(next(iter(self.state.values())))), None)
+            return sum(self._apply_pulses(part, None) for part in exact_trains(pulses, next(iter(self.state.values()))))
 
     def pulse(self, counts: Tensor, *, indices: Tensor | None = None, voltage: Any = None, width: Any = None) -> int:
         """Apply pulses to the weights.
@@ -272,11 +256,16 @@ class DeviceWeights(nn.Module):
             Number of pulses of all devices.
 
         Raises:
-            ConfigError: counts that are not whole or of another shape, amplitudes or widths that the synapse refuses.
+            ConfigError: counts that are not whole or of another shape, indices that occur twice, amplitudes or widths that
+                the synapse refuses.
         """
+        if not self._editing:
+            check_indices(indices, self._shape.numel())
+        pulses = Pulses(counts, voltage, width)
         with torch.no_grad():
-            return self._apply_pulses(Pulses(counts.to(next(iter(self.state.values()))), voltage, width), indices)
+            return sum(self._apply_pulses(part, indices) for part in exact_trains(pulses, next(iter(self.state.values()))))
 
+    @torch.inference_mode(mode=False)
     def _apply_pulses(self, requested: Pulses, indices: Tensor | None) -> int:
         before = self._select(indices)
         # The counts of the weights were checked, and those of both devices of a pair follow from them.
@@ -300,12 +289,13 @@ class DeviceWeights(nn.Module):
         Raises:
             ConfigError: a target of another shape, NaN or infinite; no device is changed.
         """
+        self.check(target, "the target")
+        check_indices(indices, self._shape.numel())
         if verify is None:
             max_pulses = min(max(10_000, math.ceil(4 * self.w_max / self.step)), MAX_PULSES)
             verify = WriteVerify(max(self.step, 2 * self.write_noise), max_pulses)
         if self.kind == "sign":
             # A read shows only the side of zero; half the distance of the two weights is the tolerance.
-            self.check(target, "the target")
             return WriteVerify(self.w_max, verify.max_pulses).write(self, target.sign() * self.w_max, indices)
         return verify.write(self, target, indices)
 
@@ -349,6 +339,9 @@ class DeviceWeights(nn.Module):
 
     def check(self, values: Tensor, name: str) -> None:
         """Raise a `ConfigError` if values for the weights have another shape or are not finite; `name` is for the message."""
+        if not isinstance(values, Tensor) or values.dtype.is_complex or values.dtype == torch.bool:
+            given = values.dtype if isinstance(values, Tensor) else describe_type(values)
+            raise ConfigError(f"{name} is {given}; expected a tensor of real numbers, such as torch.as_tensor(array).float().")
         if values.shape != self._shape:
             raise ConfigError(f"{name} has shape {tuple(values.shape)}; expected that of the weights, {tuple(self._shape)}.")
         if not bool(max_magnitude(values.detach()) < math.inf):
@@ -363,7 +356,11 @@ class DeviceWeights(nn.Module):
         """Let `pulse(..., indices=...)` change the stored tensors in place; otherwise they are replaced, never changed."""
         for name, value in self.state.items():
             self._buffers[f"state_{name}"] = value.clone(memory_format=torch.contiguous_format)
-        yield
+        self._editing = True
+        try:
+            yield
+        finally:
+            self._editing = False
 
     @contextmanager
     def drawing_from(self, generator: torch.Generator) -> Iterator[None]:
@@ -377,7 +374,7 @@ class DeviceWeights(nn.Module):
     def _select(self, indices: Tensor | None) -> State:
         if indices is None:
             return self.state
-        return {name: _flat_view(value, self._shape)[:, indices] for name, value in self.state.items()}
+        return {name: flat_view(value, self._shape)[:, indices] for name, value in self.state.items()}
 
     def _store(self, state: State, counts: Tensor, indices: Tensor | None) -> None:
         self.version += 1
@@ -388,63 +385,15 @@ class DeviceWeights(nn.Module):
             for name in self._names:
                 self._buffers[f"state_{name}"] = state[name]
             return
-        _flat_view(self.wear, self._shape)[:, indices] += counts.abs().to(self.wear.dtype)
+        flat_view(self.wear, self._shape)[:, indices] += counts.abs().to(self.wear.dtype)
         for name, value in self.state.items():
-            _flat_view(value, self._shape)[:, indices] = state[name]
+            flat_view(value, self._shape)[:, indices] = state[name]
 
-    # --- randomness and the state dict -------------------------------------------------------------------------------
+    # --- randomness -------------------------------------------------------------------------------
 
     def _source(self, name: str) -> torch.Generator | None:
         return self._local_generator() if name in self.noise else None
 
-    def _local_generator(self) -> torch.Generator:
-        """Return the generator, on the torch device of the states."""
-        if self._generator.device != self.device:
-            self._generator = torch.Generator(self.device).manual_seed(draw_seed(self._generator))
-        return self._generator
-
-    @property
-    def stored_tensors(self) -> dict[str, Tensor]:
-        """States and wear of the devices, by their name in the state dict."""
-        return {name: value for name, value in self._buffers.items() if value is not None}
-
-    @property
-    def identity(self) -> dict[str, str]:
-        """Kind of the weights, and class and unit of the synapse; a state dict must agree with them."""
-        return {"kind": self.kind, "synapse": type(self.synapse).__name__, "unit": self.synapse.unit}
-
-    def _load_from_state_dict(self, state_dict: Any, prefix: str, *rest: Any) -> None:
-        if any(name.startswith(prefix) for name in state_dict):  # otherwise torch reports what is missing, if strict
-            check_loaded(self, state_dict, prefix)
-        super()._load_from_state_dict(state_dict, prefix, *rest)
-
-    def get_extra_state(self) -> dict[str, Any]:
-        """Return the generator, the plain numbers, whether the devices have drifted, and the identity, for the state dict."""
-        numbers = {name: getattr(self, name) for name in _NUMBERS}
-        drifted = self.rested == self.version
-        return {"generator": self._generator.get_state(), **numbers, "drifted": drifted, **self.identity}
-
-    def set_extra_state(self, state: dict[str, Any]) -> None:
-        """Restore the generator and the plain numbers from a state dict."""
-        self._generator.set_state(state["generator"].cpu())
-        for name in _NUMBERS:
-            setattr(self, name, state[name])
-        self.version += 1
-        self.rested = self.version if state.get("drifted", False) else None  # older dicts do not know
-
-    def __getstate__(self) -> dict[str, Any]:
-        # Not every supported torch can copy a generator, but all can copy its state.
-        return {**self.__dict__, "_generator": (self._generator.device, self._generator.get_state())}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        device, numbers = state["_generator"]
-        super().__setstate__({**state, "_generator": torch.Generator(device).set_state(numbers)})  # type: ignore[no-untyped-call]
-
     def extra_repr(self) -> str:
         """Return the settings that `print` shows."""
         return f"{tuple(self._shape)}, {type(self.synapse).__name__}, kind={self.kind!r}, policy={self.policy!r}"
-
-
-def _flat_view(value: Tensor, shape: torch.Size) -> Tensor:
-    """Return a view of a state in which one dimension replaces those of the weights."""
-    return value.view(value.shape[0], shape.numel(), *value.shape[1 + len(shape) :])

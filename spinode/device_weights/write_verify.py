@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from ..validation import number, whole_number
+from .indices import check_indices
 
 
 class WritableWeights(Protocol):
@@ -90,10 +91,12 @@ class WriteVerify:
             indices: Indices of the flattened weights to program, shape (n,); all of them if omitted.
 
         Raises:
-            ConfigError: a target of another shape, NaN or infinite.
+            ConfigError: a target of another shape, NaN or infinite; indices that occur twice.
         """
         weights.check(target, "the target")
-        goal = target.detach().to(weights.device).reshape(-1)
+        check_indices(indices, target.numel())
+        # Single precision at least: numbers of pulses are not exact in half precision.
+        goal = target.detach().to(weights.device, torch.promote_types(target.dtype, torch.float32)).reshape(-1)
         unreached = torch.zeros(goal.numel(), dtype=torch.bool, device=goal.device)
         active = torch.arange(goal.numel(), device=goal.device) if indices is None else indices
         length = torch.ones_like(goal[active])

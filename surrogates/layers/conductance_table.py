@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import math
+import warnings
 from collections.abc import Iterator
 from copy import deepcopy
 from pathlib import Path
@@ -12,11 +13,14 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from ...errors import ConfigError, FileFormatError
+from ...errors import ConfigError, DomainWarning, FileFormatError
 from ...files import as_path, write_atomically
+from ...random import seeded_generator
 from .device_layers import DeviceLayer
 
 _PLACE = ("layer", "row", "column")
+#: Difference between a conductance and that of the placed device, relative to the usual range, that is reported.
+RANGE_TOLERANCE = 1e-3
 
 
 def write_conductances(model: nn.Module, path: str | Path) -> int:
@@ -62,6 +66,7 @@ def write_conductances(model: nn.Module, path: str | Path) -> int:
     return lines
 
 
+@torch.inference_mode(mode=False)
 def read_conductances(model: nn.Module, path: str | Path, *, seed: int | None = None) -> nn.Module:
     """Return a copy of a model whose devices have the conductances of a CSV table, such as measured ones.
 
@@ -73,11 +78,14 @@ def read_conductances(model: nn.Module, path: str | Path, *, seed: int | None = 
         path: File of the form that `write_conductances` writes, with the lines in any order.
         seed: Seed of the other parameters; None for their mean.
 
+    Conductances that a device cannot have become the nearest that it can have, with a `DomainWarning`. Blank lines are ignored.
+
     Raises:
         ConfigError: no device layer, or a synapse that cannot place devices.
         FileFormatError: another header, layers or cells that are missing, repeated or not those of the model, or values that
             are not finite.
     """
+    generator = None if seed is None else seeded_generator(seed)
     copy = deepcopy(model)
     layers = _layers(copy)
     shapes = {name: layer.weights.conductance(noisy=False).flatten(2).shape for name, layer in layers.items()}
@@ -93,7 +101,6 @@ def read_conductances(model: nn.Module, path: str | Path, *, seed: int | None = 
         if not bool(torch.isnan(table[0, column, row])):
             raise FileFormatError(f"{path}, line {number}: row {row}, column {column} of {name!r} is there twice.")
         table[:, column, row] = torch.tensor(values, dtype=torch.float64)
-    generator = None if seed is None else torch.Generator().manual_seed(seed)
     for name, layer in layers.items():
         missing = int(torch.isnan(tables[name][0]).sum())
         if missing:
@@ -111,7 +118,22 @@ def _place(name: str, layer: DeviceLayer, table: Tensor, generator: torch.Genera
             "at(conductance, generator=None) that returns their state, or use a surrogate fitted by fit_synapse."
         )
     wanted = table.reshape(weights.wear.shape).to(layer.weight.dtype)
-    weights.replace_state(place(wanted, generator=generator))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DomainWarning)  # the surrogates' own; this one is the same for all devices
+        reached = weights.synapse.read(place(wanted))
+        state = place(wanted, generator=generator)
+    span = weights.synapse.high - weights.synapse.low
+    far = (reached - wanted).abs() > RANGE_TOLERANCE * span
+    if bool(far.any()):
+        first = float(wanted[far][0])
+        warnings.warn(
+            f"{int(far.sum())} of {far.numel()} conductances of the layer {name!r} are outside the range of its devices, such "
+            f"as {first:.4g}, which becomes {float(reached[far][0]):.4g} {weights.synapse.unit}".rstrip()
+            + ".",
+            DomainWarning,
+            stacklevel=3,
+        )
+    weights.replace_state(state)
     layer.sync()
 
 
@@ -142,6 +164,8 @@ def _lines(path: Path, header: list[str]) -> Iterator[tuple[int, str, int, int, 
             f"{path} begins with {','.join(lines[0]) if lines else 'nothing'!r}; expected {','.join(header)}."
         )
     for number, words in enumerate(lines[1:], 2):
+        if not any(word.strip() for word in words):
+            continue
         try:
             name, row, column, *values = words
             numbers = [float(value) for value in values]

@@ -38,6 +38,7 @@ class WriteError:
     pulses: int
 
 
+@torch.inference_mode(mode=False)
 def to_devices(
     model: nn.Module,
     synapse: Synapse,

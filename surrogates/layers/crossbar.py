@@ -12,7 +12,7 @@ from torch import Tensor
 from ...device_weights.encoding import latent_weight
 from ...device_weights.weights import DeviceWeights
 from ...errors import ConfigError
-from ...validation import number, whole_number
+from ...validation import number, whole_number, whole_numbers
 from .line_resistance import tiled
 
 #: Largest tile whose line resistance is solved; the time grows with the fourth power of its side.
@@ -69,9 +69,11 @@ class Crossbar:
         for name in ("dac_range", "adc_range"):
             if getattr(self, name) is not None:
                 number(name, getattr(self, name), 0, above=True)
-        for side in self.tile if isinstance(self.tile, tuple | list) else (self.tile,):
-            if side is not None:
-                whole_number("tile", side, 1)
+        if self.tile is not None:
+            sides = whole_numbers("tile", self.tile, 1, example=(128, 128))
+            if len(sides) > 2:
+                raise ConfigError(f"tile is {self.tile}; expected one whole number, or rows and columns, such as (128, 64).")
+            object.__setattr__(self, "tile", sides[0] if len(sides) == 1 else sides)
         number("line_resistance", self.line_resistance, 0, unit="ohm")
         number("stuck_high", self.stuck_high, 0, 1 - number("stuck_low", self.stuck_low, 0, 1))
         whole_number("refresh", self.refresh, 1)
@@ -181,6 +183,8 @@ def seen_latent(weights: DeviceWeights, stuck: Tensor | None, drop: Tensor | Non
 def convert(values: Tensor, bits: int, limit: float | None) -> Tensor:
     """Round values to the levels of a converter, see `Crossbar`; the gradient is 1 within its range and 0 beyond.
 
+    Half precision is computed in single precision: its smallest number is above the level of a fine converter.
+
     Example:
         >>> convert(torch.tensor([0.2, 0.6, 3.0]), 2, 1.0)
         tensor([0., 1., 1.])
@@ -189,6 +193,8 @@ def convert(values: Tensor, bits: int, limit: float | None) -> Tensor:
     if largest == 0:
         return values
     step = largest / (2 ** (bits - 1) - 1)
-    clipped = values.clamp(-largest, largest)
+    wide = torch.float32 if step > torch.finfo(torch.float32).tiny else torch.float64
+    exact = values.to(torch.promote_types(values.dtype, wide))
+    clipped = exact.clamp(-largest, largest)
     rounding: Tensor = ((clipped / step).round() * step - clipped).detach()
-    return clipped + rounding
+    return (clipped + rounding).to(values.dtype)

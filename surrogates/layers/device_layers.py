@@ -17,8 +17,9 @@ from ...device_weights.weights import NOISE, DeviceWeights
 from ...device_weights.write_verify import WriteVerify
 from ...errors import ConfigError
 from ...random import make_generator
-from ...tensors import all_finite
-from ...validation import array_size, describe_type, flag, number, one_of, whole_number, whole_numbers
+from ...tensors import all_finite, has_values, same_values
+from ...validation import array_size, describe_type, flag, number, one_of, whole_number
+from .convolution import check_arguments, check_image, pair
 from .crossbar import Crossbar, seen_latent
 
 #: Entries of a state dict: change of the conductances by line resistance, and programmings since it was solved.
@@ -175,6 +176,7 @@ class DeviceLayer(nn.Module):
         if not all_finite(given):
             raise ConfigError("the input contains NaN or infinite values; replace or cut them.")
 
+    @torch.inference_mode(mode=False)
     def sync(self) -> None:
         """Set the handle to the weights without read noise."""
         with torch.no_grad():
@@ -187,8 +189,9 @@ class DeviceLayer(nn.Module):
         handle, devices = self._versions
         if self.weights.version != devices:
             self.sync()
-        elif self.weight._version != handle:
-            if not torch.equal(self.weight.detach(), self._noiseless):
+        # Values are compared: changes by `weight.data`, or a parameter that was replaced, leave the version as it was.
+        elif self.weight._version != handle or has_values(self.weight):
+            if not same_values(self.weight.detach(), self._noiseless):
                 raise ConfigError(
                     f"the handle `weight` of {self} was changed without the devices; wrap the optimiser in "
                     "DeviceOptimizer, or call layer.weights.write(target)."
@@ -239,10 +242,7 @@ class DeviceLayer(nn.Module):
 def _check_sizes(dtype: torch.dtype, **sizes: Any) -> None:
     """Check sizes and type before torch creates parameters."""
     for name, size in sizes.items():
-        if isinstance(size, tuple | list):
-            whole_numbers(name, size, 1)
-        else:
-            whole_number(name, size, 1)
+        whole_number(name, size, 1)
     if not (isinstance(dtype, torch.dtype) and dtype.is_floating_point):
         raise ConfigError(f"dtype is {dtype}; expected a floating-point type, such as torch.float32.")
 
@@ -288,6 +288,7 @@ class DeviceLinear(DeviceLayer, nn.Linear):
         True
     """
 
+    @torch.inference_mode(mode=False)  # parameters of inference mode could never be trained
     def __init__(
         self,
         in_features: int,
@@ -359,6 +360,7 @@ class DeviceConv2d(DeviceLayer, nn.Conv2d):
         torch.Size([5, 2, 6, 6])
     """
 
+    @torch.inference_mode(mode=False)  # parameters of inference mode could never be trained
     def __init__(
         self,
         in_channels: int,
@@ -383,10 +385,13 @@ class DeviceConv2d(DeviceLayer, nn.Conv2d):
         seed: int | torch.Generator,
         dtype: torch.dtype = torch.float32,
     ) -> None:
-        _check_sizes(dtype, in_channels=in_channels, out_channels=out_channels, kernel_size=kernel_size)
-        kernel = math.prod((kernel_size,) * 2 if isinstance(kernel_size, int) else kernel_size)
-        array_size("the weights", in_channels=in_channels, out_channels=out_channels, kernel=kernel)
+        _check_sizes(dtype, in_channels=in_channels, out_channels=out_channels)
+        kernel_size = pair("kernel_size", kernel_size, 1)
+        array_size("the weights", in_channels=in_channels, out_channels=out_channels, kernel=math.prod(kernel_size))
         flag("bias", bias)
+        stride, padding, dilation, groups = check_arguments(
+            in_channels, out_channels, stride, padding, dilation, groups, padding_mode
+        )
         nn.Conv2d.__init__(
             self,
             in_channels,
@@ -405,6 +410,7 @@ class DeviceConv2d(DeviceLayer, nn.Conv2d):
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002 - the name of nn.Conv2d
         """Return the layer's output, shape (..., out_channels, height, width)."""
         self._check_input(input, (..., self.in_channels, "height", "width"), -3)
+        check_image(tuple(input.shape), self)
         return self.output(input, self.reading())
 
     def output(self, given: Tensor, weight: Tensor) -> Tensor:

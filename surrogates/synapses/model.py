@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import math
-import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,8 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from ...contracts.synapse import SET, Pulses, State, SynapseModel
-from ...errors import ConfigError, DomainError, DomainWarning
-from ...units import readable
+from ...errors import ConfigError
 from ...validation import whole_number
 from .. import artifacts
 from .description import describe
@@ -24,6 +22,7 @@ from .noise_sampler import NoiseSampler, imperfection_switches, standard_normal
 from .population import MIN_DEVICES, Population
 from .pulse_data import Inputs, Scale
 from .pulsed_devices import DeviceSteps, PulsedDevices
+from .read_range import check_range
 from .retention import Retention
 from .single_precision import SinglePrecision
 from .telegraph import TelegraphNoise
@@ -268,7 +267,7 @@ class SynapseSurrogate(SynapseModel, nn.Module):
         dtype = torch.promote_types(read.dtype, torch.float32)
         shape = tuple(read.shape)
         x = self._dimensionless(read.to(dtype))
-        self._check_range(read, x)
+        check_range(read, x, self._limits, (self.low, self.high), self.unit, strict=self.strict)
         latents = torch.zeros(x.numel(), len(self.drift.latents.names), dtype=torch.float64)
         if self.population is not None:
             latents = self.population.given(x.reshape(-1), generator if self.with_spread else None)
@@ -282,20 +281,6 @@ class SynapseSurrogate(SynapseModel, nn.Module):
         if "first" in state:
             state["first"] = state["state"].clone()
         return state
-
-    def _check_range(self, read: Tensor, x: Tensor) -> None:
-        low, high = self._limits
-        outside = (x < low) | (x > high)
-        if not bool(outside.any()):
-            return
-        message = (
-            f"{int(outside.sum())} of {read.numel()} reads lie far outside the range that the surrogate was fitted on "
-            f"({readable(self.low, self.unit)} .. {readable(self.high, self.unit)}), such as "
-            f"{readable(float(read[outside].reshape(-1)[0]), self.unit)}"
-        )
-        if self.strict:
-            raise DomainError(f"{message}. Start inside it, fit on recordings that cover it, or set strict = False.")
-        warnings.warn(f"{message}; they are clamped to its edge.", DomainWarning, stacklevel=3)
 
     def _program(self, state: State, pulses: Pulses, generator: torch.Generator | None) -> State:
         count = pulses.count
@@ -339,11 +324,15 @@ class SynapseSurrogate(SynapseModel, nn.Module):
     def relax(self, state: State, seconds: float, *, generator: torch.Generator | None = None) -> State:
         """Return the devices after a pause without pulses, see `spinode.surrogates.synapses.retention.Retention`.
 
+        A pause longer than all in the recordings is extrapolated, with a `DomainWarning`.
+
         Raises:
             ConfigError: a negative pause, or a surrogate whose recordings had no pauses.
+            DomainError: if `strict`, a pause longer than all in the recordings.
         """
         if self.retention is None:
             raise ConfigError("the surrogate has no retention model: its recordings had no pauses. Fit on traces with pauses.")
+        self.retention.check(seconds, strict=self.strict)
         after = dict(state)
         after["state"] = self.retention.after(state["state"], seconds, generator).clamp(*self._limits)
         return after

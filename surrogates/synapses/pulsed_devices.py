@@ -10,9 +10,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ...errors import ConfigError
 from .drift import Drift
 from .noise_sampler import NoiseSampler, standard_normal
 
+#: Most midpoint steps of one call with noise, about a minute.
+MAX_STEPS = 50_000
+#: Steps without noise between two comparisons of the states.
+CHECKED = 32
 #: Above this share of devices with pulses, a selection would cost more than it saves.
 _MAX_SHARE = 0.75
 
@@ -52,7 +57,7 @@ class PulsedDevices:
         if self._index is None or value.ndim <= columns:
             return value
         trailing = value.shape[value.ndim - columns :]
-        return value.expand(*self.shape, *trailing).reshape(-1, *trailing).index_select(0, self._index)
+        return value.expand(*self.shape, *trailing).reshape(self.shape.numel(), *trailing).index_select(0, self._index)
 
     def put(self, values: Tensor, into: Tensor) -> Tensor:
         """Return a copy of the state of all devices, shape (devices...), with the values of the selected ones."""
@@ -91,6 +96,8 @@ class DeviceSteps:
     ) -> Tensor:
         """Return the states after pulses, shape of x.
 
+        Without noise, the steps end as soon as no state changes any more, such as at an end of the range.
+
         Args:
             x: States, shape (devices...).
             latents: Latent parameters, shape (devices..., latents).
@@ -99,6 +106,9 @@ class DeviceSteps:
             largest: Largest number of pulses of one device.
             extra: Standardised voltage and log width, as `Drift` takes them.
             generator: Source of the noise; None for the mean.
+
+        Raises:
+            ConfigError: a train of pulses with noise that takes too many steps.
         """
         number = count.abs()
         polarity = torch.where(count < 0, -1.0, 1.0).to(x.dtype) if self.sign is None else self.sign
@@ -106,11 +116,19 @@ class DeviceSteps:
         own_steps = (number.detach() / self.chunk).ceil().clamp(min=1)
         steps = max(1, math.ceil(largest / self.chunk))
         per_step = number / own_steps if steps > 1 else number
+        noisy = generator is not None and self.noise is not None
+        if steps > MAX_STEPS and noisy:
+            raise ConfigError(
+                f"a train of {largest:g} pulses with noise takes {steps} steps of {self.chunk:g} pulses; expected at most "
+                f"{MAX_STEPS} steps, {MAX_STEPS * self.chunk:g} pulses, in a call. Apply it in parts, or without noise."
+            )
         for index in range(steps):
             now = per_step if index == 0 else torch.where(own_steps > index, per_step, torch.zeros_like(per_step))
             change = self.drift.change(x, now, polarity, extra, latents, first)
             if generator is not None and self.noise is not None:
                 normal = standard_normal(tuple(x.shape), generator, x.dtype)
                 change = self.noise.with_accumulating_noise(x, polarity, change, now, normal, self.drift.monotonic)
-            x = (x + change).clamp(*self.limits)
+            last, x = x, (x + change).clamp(*self.limits)
+            if not noisy and index % CHECKED == CHECKED - 1 and not x.requires_grad and torch.equal(x, last):
+                break
         return x

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from ...errors import DomainError, DomainWarning
 from ...typing import Array
 from ...validation import number
 from .kalman import Mask
@@ -46,6 +48,19 @@ class Retention:
     deviation: float
     onset: float
     longest: float
+
+    def check(self, seconds: float, *, strict: bool) -> None:
+        """Warn of a pause that is longer than all in the recordings.
+
+        Raises:
+            ConfigError: a pause that is negative or not finite.
+            DomainError: if `strict`, in place of the warning.
+        """
+        if number("seconds", seconds, 0, unit="s") > self.longest:
+            message = f"the pause of {seconds:.4g} s is longer than all in the recordings, {self.longest:.4g} s"
+            if strict:
+                raise DomainError(f"{message}. Fit on recordings with such pauses, or set strict = False.")
+            warnings.warn(f"{message}; the drift is extrapolated.", DomainWarning, stacklevel=3)
 
     def after(self, state: Tensor, seconds: float, generator: torch.Generator | None) -> Tensor:
         """Return the state after a pause.

@@ -53,6 +53,11 @@ def run(arguments: Any) -> None:
             "file. Take fewer, or call `spinode.datasets.pulse_traces` in Python."
         )
     polarity = arguments.polarity or surrogate.polarities[0]
+    if polarity not in surrogate.polarities:
+        raise ConfigError(
+            f"--polarity is {polarity}, but this device responds to {', '.join(surrogate.polarities)} pulses only; leave "
+            "--polarity out."
+        )
     traces = pulse_traces(
         surrogate,
         torch.full((pulses,), 1.0 if polarity == "SET" else -1.0),

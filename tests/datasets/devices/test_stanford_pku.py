@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import sys
 
 import numpy as np
 import pytest
@@ -190,6 +191,48 @@ def test_noise_alone_is_a_random_walk_of_the_stated_size():
     assert float(after.mean() - gap) == pytest.approx(0, abs=5 * sd / math.sqrt(devices))
     # The temperature changes a little along the walk: 2 % on top of the standard error.
     assert float(after.std()) == pytest.approx(sd, rel=0.02 + 5 / math.sqrt(2 * devices))
+
+
+@pytest.mark.parametrize(("gap", "sign"), [(0.2, 1), (0.6, 1), (0.2, -1)])
+def test_many_pulses_in_one_call_are_as_many_calls(gap, sign):
+    """300 calls of one pulse against one call: the usual pulse has more noise than `step`, so both draw the same numbers."""
+    model, start = StanfordPKU(), at(StanfordPKU(), torch.full((200,), gap * 1e-9))
+    one = Pulses(torch.full((200,), float(sign)))
+    generator, single = torch.Generator().manual_seed(0), start
+    for _ in range(300):
+        single = model.program(single, one, generator=generator)
+    together = model.program(start, Pulses(300 * one.count), generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(together["gap"], single["gap"], rtol=0, atol=1e-15)
+
+
+def test_joined_pulses_have_the_law_of_single_ones():
+    """Means and deviations of 2000 devices after 100 short pulses, which are joined, within 5 standard errors."""
+    model, devices = StanfordPKU(width=2e-10), 2000
+    start = at(model, torch.full((devices,), 0.3e-9))
+    for sign in (1.0, -1.0):
+        one = Pulses(torch.full((devices,), sign))
+        generator, single = torch.Generator().manual_seed(0), start
+        for _ in range(100):
+            single = model.program(single, one, generator=generator)
+        a, b = model.program(start, Pulses(100 * one.count), generator=torch.Generator().manual_seed(1))["gap"], single["gap"]
+        sd = float(b.std())
+        assert abs(float(a.mean() - b.mean())) < 5 * sd * math.sqrt(2 / devices)
+        fourth = float(((b - b.mean()) / sd).pow(4).mean())
+        assert abs(float(a.std() - b.std())) < 5 * sd * math.sqrt((fourth - 1) / 2 / devices)
+
+
+def test_a_very_long_train_takes_bounded_time_and_ends_in_the_stationary_law(monkeypatch):
+    """Closed devices under SET forget their state within a pulse: 1e5 pulses leave what a few leave, to 5 standard errors."""
+    monkeypatch.setattr(sys.modules[StanfordPKU.__module__], "MAX_PARTS", 64)
+    model, devices = StanfordPKU(), 2000
+    start = model.initial((devices,), dtype=torch.float64)
+    gaps = []
+    for seed, count in enumerate((5.0, 1e5)):
+        pulses = Pulses(torch.full((devices,), count, dtype=torch.float64))
+        gaps.append(model.program(start, pulses, generator=torch.Generator().manual_seed(seed))["gap"])
+    sd = float(gaps[0].std())
+    assert abs(float(gaps[0].mean() - gaps[1].mean())) < 5 * sd * math.sqrt(2 / devices)
+    assert float(gaps[1].std()) == pytest.approx(sd, rel=0.2)
 
 
 def test_noise_does_not_depend_on_how_a_train_is_divided():

@@ -9,6 +9,7 @@ import torch
 from spinode import TraceWarning, load
 from spinode.cli import commands
 from spinode.cli.inputs import read_pulses
+from spinode.cli.wording import as_options
 from spinode.datasets import pulse_traces, read_trace
 from spinode.surrogates.synapses import evaluation
 
@@ -119,7 +120,7 @@ def test_inspect_reports_pulses_without_effect(run, here):
 def test_inspect_of_pulses_without_a_layout_suggests_one(run, here, pulse_folder):
     code, out, err = run("inspect", pulse_folder / "one.csv")
     assert code == 0
-    assert 'pass pulses="auto" (or the layout by name: "long", "up-down", "ramps")' in err
+    assert 'pass --layout auto (or the layout by name: "long", "up-down", "ramps")' in err
     assert "the samples are numbered by sample numb" in out
 
 
@@ -128,7 +129,7 @@ def test_inspect_recognises_two_columns_named_by_polarity(run, here, layout):
     (here / "both.csv").write_text("SET,RESET\n1,3\n2,2\n3,1\n")
     code, _, err = run("inspect", "both.csv", *layout)
     assert code == (2 if layout else 0)
-    assert "pulses='up-down' if they are, or pulses=PulseLayout(layout='ramps', polarity='SET') for ramps" in err
+    assert "--layout up-down if they are, or --layout ramps --polarity SET for ramps" in err
 
 
 # Bad input
@@ -154,10 +155,10 @@ def test_inspect_recognises_two_columns_named_by_polarity(run, here, layout):
         (["fit-synapse", "UP={one}", "--save", "a.safetensors"], "is SET= or RESET=: SET="),
         (
             ["fit-synapse", "{set}", "--layout", "ramps", "--save", "a.safetensors"],
-            "pass pulses=PulseLayout(layout='ramps', polarity='SET') or 'RESET'.",
+            "pass --layout ramps --polarity SET or 'RESET'.",
         ),
-        (["inspect", "{one}", "--layout", "long", "--polarity", "SET"], "and polarity='SET' another; leave"),
-        (["inspect", "{one}", "--layout", "long", "--polarity", "SET"], "columns={'direction': ''}"),
+        (["inspect", "{one}", "--layout", "long", "--polarity", "SET"], "and --polarity SET another; leave"),
+        (["inspect", "{one}", "--layout", "long", "--polarity", "SET"], "--columns direction="),
         (["inspect", "{one}", "--layout", "long", "--column", "weight"], "expected ROLE=NAME"),
         (["inspect", "{one}", "--layout", "long", "--column", "pulse=n"], "there is no column 'n' for the pulse"),
         (["inspect", "{one}", "--column", "pulse=n"], "pass --layout too"),
@@ -172,7 +173,7 @@ def test_inspect_recognises_two_columns_named_by_polarity(run, here, layout):
         (["simulate-synapse", "{fitted}", "--pulses", "3", "--devices", "0", "--save", "a.csv"], "at least 1"),
         (
             ["simulate-synapse", "{fitted}", "--pulses", "3", "--voltage", "1", "--save", "a.csv"],
-            "does not depend on it; leave voltage= out",
+            "does not depend on it; leave --voltage out",
         ),
         (["simulate-synapse", "{fitted}", "--pulses", "3", "--save", "{fitted}"], "is the file that is read"),
     ],
@@ -188,3 +189,15 @@ def test_bad_input_ends_in_one_sentence(run, here, pulse_folder, synapse_file, w
     assert message in err
     assert list(here.iterdir()) == []
     assert synapse_file.read_bytes() == before
+
+
+def test_advice_in_python_becomes_options():
+    assert as_options("pass it: pulses=PulseLayout(..., read_voltage=0.1).") == "pass it: --read-voltage 0.1."
+    given = "PulseLayout(layout='long', columns={'device': ..., 'conductance': 'G (a)'}) or conductance_unit=''"
+    assert as_options(given) == "--layout long --columns device=NAME --columns 'conductance=G (a)' or --conductance-unit ''"
+
+
+def test_a_polarity_to_which_the_device_does_not_respond_is_refused(run, here):
+    code, _, err = run("simulate-synapse", "hfox-weak-reset", "--pulses", "3", "--polarity", "SET", "--save", "a.csv")
+    assert code == 2
+    assert "--polarity is SET, but this device responds to RESET pulses only; leave --polarity out." in err

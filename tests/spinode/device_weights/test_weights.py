@@ -401,3 +401,52 @@ def test_numpy_scalars_are_accepted():
     assert weights.shape == (2, 3)
     assert weights.w_max == 0.5
     assert torch.equal(weights.read(), DeviceWeights((2, 3), WeakReset(), w_max=0.5, seed=0).read())
+
+
+# Indices, half precision, and copies
+
+
+@pytest.mark.parametrize(
+    ("indices", "message"),
+    [
+        (torch.tensor([0, 0]), "contains 1 of 2 values twice"),
+        (torch.tensor([5]), "indices contains 5; expected whole numbers from 0 to 2"),
+        (torch.tensor([-1]), "indices contains -1"),
+        (torch.tensor([True, False, True]), "expected a tensor of whole numbers, shape .n,., such as mask"),
+        (torch.tensor([0.0]), "indices is torch.float32 of shape .1,."),
+        ([0, 1], "indices is a list"),
+    ],
+)
+def test_wrong_indices_are_refused(indices, message):
+    weights = DeviceWeights((3,), IdealSynapse(), seed=0)
+    for call in (
+        lambda: weights.write(torch.full((3,), 0.5), indices=indices),
+        lambda: weights.pulse(torch.ones(len(indices)), indices=indices),
+        lambda: WriteVerify(0.1).write(weights, torch.full((3,), 0.5), indices),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            call()
+    assert weights.pulses == 0
+
+
+@pytest.mark.parametrize(("dtype", "count"), [(torch.float16, 2049), (torch.float16, 70_001), (torch.bfloat16, 5001)])
+def test_pulses_in_half_precision_are_counted_exactly(dtype, count):
+    weights = DeviceWeights((1,), IdealSynapse(), kind="single", seed=0, dtype=dtype)
+    assert weights.pulse(torch.tensor([float(count)])) == count
+    assert weights.wear.tolist() == [[count]]
+
+
+def test_a_kept_state_dict_does_not_change_with_the_devices():
+    weights = DeviceWeights((3,), IdealSynapse(), seed=0)
+    kept = weights.state_dict()
+    weights.pulse(torch.ones(3))
+    assert int(kept["wear"].sum()) == 0
+
+
+def test_arguments_of_other_types_are_refused():
+    weights = DeviceWeights((3,), IdealSynapse(), seed=0)
+    for target in (np.ones(3), [1.0, 1.0, 1.0], torch.ones(3, dtype=torch.bool)):
+        with pytest.raises(ConfigError, match=r"the target is .*; expected a tensor of real numbers"):
+            weights.write(target)
+    with pytest.raises(ConfigError, match="noise is None; expected names in a sequence"):
+        DeviceWeights((3,), IdealSynapse(), noise=None, seed=0)

@@ -10,6 +10,7 @@ from torch import nn
 
 from spinode import ConfigError, FileFormatError
 from spinode.datasets import TiO2, WeakReset
+from spinode.errors import DomainWarning
 from spinode.surrogates import DeviceConv2d, DeviceLinear, IdealSynapse, read_conductances, write_conductances, zoo
 
 
@@ -83,3 +84,28 @@ def test_models_and_devices_that_cannot_take_part_are_refused(tmp_path):
     write_conductances(layer, tmp_path / "t.csv")
     with pytest.raises(ConfigError, match=r"a method at\(conductance"):
         read_conductances(layer, tmp_path / "t.csv")
+
+
+@pytest.mark.parametrize(
+    ("device", "outside"),
+    [(TiO2(), 1.0), (IdealSynapse(step=0.01), 9.0), ("soft-bounds", 9.0)],
+    ids=["tio2", "ideal", "fitted"],
+)
+def test_conductances_outside_the_range_are_reported_for_every_device(device, outside, tmp_path):
+    synapse = zoo.open_synapse(device) if isinstance(device, str) else device
+    layer = DeviceLinear(2, 1, synapse, initial="devices", seed=0)
+    write_conductances(layer, tmp_path / "t.csv")
+    lines = (tmp_path / "t.csv").read_text().splitlines()
+    lines[1] = f"{lines[1].rpartition(',')[0]},{outside}"
+    (tmp_path / "t.csv").write_text("\n".join(lines))
+    with pytest.warns(DomainWarning, match=f"1 of 4 conductances of the layer '' are outside .* such as {outside:g}, which"):
+        read_conductances(layer, tmp_path / "t.csv")
+
+
+def test_blank_lines_are_ignored_and_a_seed_is_checked(tmp_path):
+    layer = DeviceLinear(2, 1, IdealSynapse(), seed=0)
+    write_conductances(layer, tmp_path / "t.csv")
+    (tmp_path / "t.csv").write_text((tmp_path / "t.csv").read_text().replace("\n", "\n\n") + "\n ,\n")
+    assert torch.allclose(read_conductances(layer, tmp_path / "t.csv").weight, layer.weight, atol=1e-6)
+    with pytest.raises(ConfigError, match="seed is 'a'"):
+        read_conductances(layer, tmp_path / "t.csv", seed="a")

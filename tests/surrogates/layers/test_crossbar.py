@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from torch.nn import functional
@@ -167,3 +168,21 @@ def test_other_devices_have_another_line_resistance():
     stored = {name: value for name, value in second.state_dict().items() if not name.startswith("line_drop")}
     first.load_state_dict(stored)
     assert torch.equal(first(inputs(5, 6)), second(inputs(5, 6)))
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("bits", [8, 18, 30])
+def test_converters_in_half_precision_are_those_of_single_precision(dtype, bits):
+    values, limit = torch.linspace(-1, 1, 41).to(dtype), 1e-3 if bits == 8 else None
+    assert torch.equal(convert(values, bits, limit), convert(values.float(), bits, limit).to(dtype))
+
+
+@pytest.mark.parametrize("tile", [4.0, (1, 2, 3), (None, 2), (), "a", True, (0, 2)])
+def test_a_tile_of_another_form_is_refused(tile):
+    with pytest.raises(ConfigError, match=r"tile is|a value of tile is"):
+        Crossbar(tile=tile)
+
+
+def test_a_tile_may_be_a_number_of_numpy_or_a_list():
+    assert Crossbar(tile=np.int64(2)) == Crossbar(tile=2)
+    assert Crossbar(tile=[2, 3]) == Crossbar(tile=(2, 3))

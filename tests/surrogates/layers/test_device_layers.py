@@ -139,6 +139,9 @@ def test_changed_data_of_the_handle_does_not_reach_the_output():
     layer = linear(IdealSynapse())
     before = layer(inputs(2, 7))
     layer.weight.data.add_(1)
+    with pytest.raises(ConfigError, match="was changed without the devices"):
+        layer(inputs(2, 7))
+    layer.sync()
     torch.testing.assert_close(layer(inputs(2, 7)), before, rtol=0, atol=0)
 
 
@@ -357,3 +360,73 @@ def test_an_exported_network_has_the_weights_as_they_are() -> None:
     given = torch.rand(5, 4)
     program = torch.export.export(nn.Sequential(layer, nn.ReLU()).eval(), (given,))
     torch.testing.assert_close(program.module()(given), (functional.linear(given, layer.weight, layer.bias)).relu())
+
+
+# Changes of the handle, building in inference mode, and arguments of a convolution
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda layer: layer.weight.data.zero_(),
+        lambda layer: nn.utils.vector_to_parameters(torch.zeros(10), layer.parameters()),
+        lambda layer: setattr(layer, "weight", nn.Parameter(torch.zeros(2, 4))),
+    ],
+)
+def test_a_change_of_the_handle_that_leaves_its_version_is_seen(change):
+    layer = copy.deepcopy(DeviceLinear(4, 2, IdealSynapse(), seed=0))
+    layer(torch.ones(1, 4))
+    change(layer)
+    with pytest.raises(ConfigError, match="was changed without the devices"):
+        layer(torch.ones(1, 4))
+
+
+def test_a_functional_call_with_other_weights_is_refused():
+    layer = copy.deepcopy(DeviceLinear(4, 2, IdealSynapse(), seed=0))
+    with pytest.raises(ConfigError, match="was changed without the devices"):
+        torch.func.functional_call(layer, {"weight": torch.zeros(2, 4)}, (torch.ones(1, 4),))
+    assert torch.func.functional_call(layer, dict(layer.named_parameters()), (torch.ones(1, 4),)).shape == (1, 2)
+
+
+def test_layers_built_and_programmed_in_inference_mode_can_be_trained():
+    with torch.inference_mode():
+        layer = DeviceLinear(4, 2, IdealSynapse(), seed=0)
+        layer.weights.program(torch.full((2, 4), 0.1))
+        before = layer(torch.ones(1, 4))
+    after = layer(torch.ones(1, 4))
+    assert torch.equal(after, before)
+    after.sum().backward()
+    assert torch.equal(layer.weight.grad, torch.ones(2, 4))
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"kernel_size": (3, 3, 3)}, "kernel_size is .3, 3, 3.; expected one whole number, or one for height"),
+        ({"kernel_size": 3.0}, "kernel_size is 3.0"),
+        ({"groups": 3}, "groups is 3, which does not divide in_channels=2"),
+        ({"groups": 0}, "groups is 0"),
+        ({"stride": 0}, "a value of stride is 0"),
+        ({"padding": "x"}, "padding is 'x'; expected one of valid, same"),
+        ({"padding": "same", "stride": 2}, "padding is 'same' with stride 2"),
+        ({"padding": -1}, "a value of padding is -1"),
+        ({"dilation": 0}, "a value of dilation is 0"),
+        ({"padding_mode": "x"}, "padding_mode is 'x'; expected one of zeros"),
+    ],
+)
+def test_arguments_of_a_convolution_are_checked(settings, message):
+    with pytest.raises(ConfigError, match=message):
+        DeviceConv2d(2, 2, **{"kernel_size": 3, "synapse": IdealSynapse(), "seed": 0, **settings})
+
+
+def test_images_that_a_kernel_does_not_fit_are_refused():
+    layer = DeviceConv2d(1, 2, 3, IdealSynapse(), seed=0)
+    with pytest.raises(ConfigError, match="its height of 2 with padding 0 is less than the 3 of the kernel"):
+        layer(torch.zeros(1, 1, 2, 5))
+    with pytest.raises(ConfigError, match="or a batch of such images"):
+        layer(torch.zeros(3, 1, 1, 5, 5))
+    reflecting = DeviceConv2d(1, 2, 3, IdealSynapse(), padding=3, padding_mode="reflect", seed=0)
+    with pytest.raises(ConfigError, match="pads its height of 3 by 3; expected at most 2"):
+        reflecting(torch.zeros(1, 3, 3))
+    same = DeviceConv2d(1, 2, 3, IdealSynapse(), padding="same", seed=0)
+    assert same(torch.zeros(1, 1, 1)).shape == (2, 1, 1)

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from spinode import ConfigError
+from spinode.errors import DomainError, DomainWarning
 from spinode.surrogates import DeviceLinear, IdealSynapse, drift, zoo
 
 
@@ -64,6 +65,42 @@ def test_time_counts_from_the_last_pulse(device):
         drift(later, 10.0, seed=0)
     later.weights.program(torch.full((25, 40), 0.1))
     assert isinstance(drift(later, 10.0, seed=0), DeviceLinear)
+
+
+def test_a_pulse_of_one_device_does_not_let_the_others_drift_twice(device):
+    """The drift of the others would start again at its steep begin: twice ln(1 + t / t0) in place of ln(1 + 2 t / t0)."""
+    later = drift(layer(device), 1e4, seed=None)
+    one = torch.zeros(25, 40)
+    one[0, 0] = 1
+    later.weights.pulse(one)
+    with pytest.raises(ConfigError, match=r"1998 of 2000 devices have drifted already"):
+        drift(later, 1e4, seed=None)
+    loaded = layer(device)
+    loaded.load_state_dict(later.state_dict())
+    assert int(loaded.weights.drifted.sum()) == 1998
+
+
+def test_the_handle_and_the_state_dict_are_those_of_the_drifted_devices(device):
+    linear = layer(device)
+    later = drift(nn.Sequential(linear), 1e4, seed=0)
+    weights = later[0].weights.read(noisy=False)
+    assert not torch.equal(weights, linear.weight)
+    assert torch.equal(later[0].weight, weights)
+    assert torch.equal(later.state_dict()["0.weight"], weights)
+
+
+def test_times_beyond_the_recordings_are_extrapolated_with_a_warning(device):
+    linear = layer(device)
+    assert device.retention.longest == 1e5
+    with pytest.warns(DomainWarning, match=r"2e\+05 s is longer than all in the recordings, 1e\+05 s"):
+        drift(linear, 2e5, seed=None)
+    with pytest.raises(ConfigError, match=r"seconds is 1e\+30; expected"):
+        drift(linear, 1e30, seed=None)
+    linear.weights.synapse.strict = True
+    with pytest.raises(DomainError, match="longer than all"):
+        drift(linear, 2e5, seed=None)
+    with pytest.raises(ConfigError, match="seed is 'a'"):
+        drift(linear, 1.0, seed="a")
 
 
 def test_a_loaded_model_knows_that_it_has_drifted(device):

@@ -341,3 +341,15 @@ def test_layers_can_be_given_as_a_list():
     model = net()
     optimizer = DeviceOptimizer(torch.optim.SGD(model.parameters(), lr=0.1), [model[0], model[2]])
     assert list(optimizer.layers) == ["layers[0]", "layers[1]"]
+
+
+def test_a_layer_that_is_given_twice_is_programmed_once():
+    changes = []
+    for models in (lambda layer: layer, lambda layer: [layer, layer], lambda layer: [nn.Sequential(layer), layer]):
+        layer = DeviceLinear(4, 2, IdealSynapse(step=0.01), seed=0)
+        before = layer.weight.detach().clone()
+        optimizer = DeviceOptimizer(torch.optim.SGD(layer.parameters(), lr=0.1), models(layer))
+        layer(torch.ones(2, 4)).sum().backward()
+        optimizer.step()
+        changes.append((optimizer.pulses, layer.weight.detach() - before))
+    assert all(pulses == changes[0][0] and torch.equal(change, changes[0][1]) for pulses, change in changes)

@@ -610,3 +610,19 @@ def test_states_stay_within_the_limits():
     assert float(after["state"].min()) >= -0.4
     assert float(after["state"].max()) == 0.7
     assert bool(synapse.saturated(after).any())
+
+
+def test_long_trains_without_noise_end_where_nothing_changes_any_more(monkeypatch):
+    """A million pulses saturate within some hundred steps; the field is not evaluated at the others."""
+    device, calls = build(chunk=4.0), []
+    change = Drift.change
+    monkeypatch.setattr(Drift, "change", lambda *arguments: (calls.append(1), change(*arguments))[1])
+    long = device.program(device.initial((3,)), Pulses(torch.tensor([1e6, -1e6, 0.0])))
+    assert len(calls) < 10_000
+    short = device.program(device.initial((3,)), Pulses(torch.tensor([4e3, -4e3, 0.0])))
+    torch.testing.assert_close(long["state"], short["state"], rtol=0, atol=1e-6)
+
+
+def test_long_trains_with_noise_are_refused_if_they_would_take_minutes():
+    with pytest.raises(ConfigError, match="takes 250000 steps of 4 pulses; expected at most 50000 steps, 200000 pulses"):
+        build(chunk=4.0).program(build().initial((1,)), Pulses(torch.tensor([1e6])), generator=seeded())
