@@ -142,7 +142,7 @@ def agreement_remarks(surrogate: Surrogate) -> Iterator[Remark]:
         reason = (
             "fits of a linear model all have the same minimum, so that there are no restarts to compare"
             if is_linear(surrogate)
-            else "latent modes are fitted once for each member, without restarts"
+            else "models with a hidden state are fitted once for each member, without restarts"
             if count == 1 and surrogate.embedding.recursive
             else "the fit had only one restart"
             if count == 1
