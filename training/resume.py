@@ -233,8 +233,9 @@ def _check_weights(learner: Learner, stored: dict[str, Any], source: Path) -> No
     try:
         for name, _ in learner.generators():
             torch.Generator().set_state(entries["generators"][name])
-        if "parts" in entries and hasattr(learner, "stateful_parts"):
-            missing = {name for name, _ in learner.stateful_parts()} - set(entries["parts"])
+        parts: Any = getattr(learner, "stateful_parts", None)
+        if "parts" in entries and parts is not None:
+            missing = {name for name, _ in parts()} - set(entries["parts"])
             if missing:
                 raise KeyError(", ".join(sorted(missing)))
     except (KeyError, TypeError, RuntimeError) as error:

@@ -134,7 +134,7 @@ class _StreamLoop(Checkpoint):
 
     def on_exception(self, trainer: Trainer, learner: Any, exception: BaseException) -> None:
         # Another callback has raised it. Within a batch, or while a task is consolidated, there is nothing whole to save.
-        done = trainer.fit_loop.epoch_loop.batch_progress
+        done: Any = trainer.fit_loop.epoch_loop.batch_progress
         is_whole = done.current.ready == done.current.processed == done.current.completed + 1 and not done.is_last_batch
         if isinstance(exception, KeyboardInterrupt) and is_whole and not self._has_saved and trainer.world_size == 1:
             self._save(trainer)

@@ -92,7 +92,8 @@ def _check_set(label: str, inputs: Any, labels: Any) -> Tensor:
         raise ConfigError(f"a label of {label} is {int(labels.min())}; expected classes that count from 0.")
     if not bool(torch.isfinite(inputs.sum())):  # one number: a NaN or an infinity anywhere reaches the sum
         raise ConfigError(f"inputs of {label} contain NaN or infinite values; clean the data first.")
-    return labels
+    result: Tensor = labels
+    return result
 
 
 @runtime_checkable

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.nn.grad import conv2d_weight
 
 from ...validation import whole_numbers
 
@@ -230,7 +231,7 @@ class ConvConnection(Connection):
         """Write the correlations of the layer below with the chosen units; the convolution is computed again for these."""
         self.drive(below)
         spread = self._spread(above, self._chosen)
-        gradient: Any = torch.nn.grad.conv2d_weight(below, self.weight.shape, spread, padding=self.padding)
+        gradient: Any = conv2d_weight(below, self.weight.shape, spread, padding=self.padding)
         (out if keep else out.zero_()).add_(gradient, alpha=factor)
 
     def correlate_bias(self, above: Tensor) -> Tensor:

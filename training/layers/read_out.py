@@ -56,7 +56,7 @@ def fit_read_out(
                 inputs = inputs * torch.empty_like(inputs).bernoulli_(1 - dropout, generator=generator).div_(1 - dropout)
             loss = functional.cross_entropy(functional.linear(inputs, weight, bias), labels[rows])
             optimiser.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
             optimiser.step()
         optimiser.param_groups[0]["lr"] *= decay
     return weight.detach(), bias.detach()

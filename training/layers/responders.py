@@ -110,7 +110,7 @@ class FeedForward(Responder):
             loss = functional.cross_entropy(response, target) if self.softmax else functional.mse_loss(response, target)
         for parameter in self.parameters():
             parameter.grad = None
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         return loss.detach()
 
     def outputs(self, inputs: Tensor, weights: Sequence[Tensor] | None = None) -> Tensor:

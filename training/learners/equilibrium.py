@@ -208,7 +208,7 @@ class EquilibriumPropagation(SteppingLearner):
     def _to_devices(self, synapse: Synapse, pulses: int | None, w_max: float) -> None:
         for layer in self.network.connections:
             if self._binary:
-                store: nn.Module = StoredSigns(layer.weight.data, synapse, pulses=pulses, generator=self.generator)
+                store: Any = StoredSigns(layer.weight.data, synapse, pulses=pulses, generator=self.generator)
                 layer.weight.data.copy_(store.read(noisy=False))
             else:
                 limit = w_max * layer.weight[0].numel() ** -0.5

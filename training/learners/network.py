@@ -262,7 +262,7 @@ class NetworkLearner(SteppingLearner):
 
     def default_settings(self) -> dict[str, Any]:
         """Return the defaults of the rule."""
-        return {each.name: each.default for each in fields(self._method) if is_number(each.default)}
+        return {each.name: each.default for each in fields(cast(Any, self._method)) if is_number(each.default)}
 
     def likely_cause(self, inputs: Tensor) -> str:
         """Return a sentence that names the setting to change after a loss that was not finite."""

@@ -166,7 +166,7 @@ class SelfDefinedTarget(SteppingLearner):
             whole_number("pretrain_batch", pretrain_batch, 1),
             number("pretrain_decay", pretrain_decay, 0, 1),
         )
-        self._network = {
+        self._network: dict[str, Any] = {
             "bp": {"dropout": self.dropout[:-1], "softmax": self._is_semi},
             "ep": {
                 "softmax": self._is_semi, "dt": number("dt", dt, 0, 1, above=True), "beta": number("beta", beta, 0, above=True),
@@ -357,7 +357,8 @@ class SelfDefinedTarget(SteppingLearner):
         name = next((control for control in self.branches if view.startswith(f"{control} ")), "trained")
         branch = self.branches[name]
         with drawing_from(branch.stores, generator):
-            return branch.scores(self.flat(inputs), view.removeprefix(f"{name} ")).log_softmax(-1)[None]
+            scores: Tensor = branch.scores(self.flat(inputs), view.removeprefix(f"{name} "))
+            return scores.log_softmax(-1)[None]
 
     # --- settings, state and cost -------------------------------------------------------------------------------------
 

@@ -188,7 +188,7 @@ def _read(folder: Path, variant: Variant, seed: int) -> float | None:
         return None
     content = _json(file, "Remove it, and its run is repeated.")
     found = {name: content.get(name) for name in ("variant", "seed", "accuracy")}
-    accuracy = found["accuracy"]
+    accuracy: Any = found["accuracy"]
     if (found["variant"], found["seed"]) != (variant.name, seed) or not is_number(accuracy) or not 0 <= accuracy <= 1:
         raise ConfigError(
             f"{file} has {', '.join(f'{name} {value!r:.40}' for name, value in found.items())}; expected the variant "
