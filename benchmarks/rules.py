@@ -46,8 +46,8 @@ def products(hidden: int, batch: int, steps: int) -> Callable[[], None]:
 
 
 def equilibrium(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
-    stream = TaskSequence([made_digits(train=options.batch, test=10)])
-    inputs, labels = stream[0].inputs, stream[0].labels
+    stream = TaskSequence([made_digits(train=max(options.batch, 20), test=10)])
+    inputs, labels = stream[0].inputs[: options.batch], stream[0].labels[: options.batch]
     free = 20 if options.quick else 50
     for hidden in options.hidden:
         alone = products(hidden, options.batch, free + 10)

@@ -21,6 +21,10 @@ MODES = ("auto", "native", "torch")
 _mode = ContextVar("mode of the kernels", default=os.environ.get("SPINODE_KERNELS") or "auto")
 
 
+#: Mode that was chosen last in any context, which a program has that is compiled meanwhile.
+_latest: str = _mode.get()
+
+
 def info() -> dict[str, Any]:
     """Return what runs a rollout, and how the compiled kernels were built.
 
@@ -44,15 +48,10 @@ def mode() -> str:
     Raises:
         ConfigError: the environment variable SPINODE_KERNELS contains something else.
     """
-    chosen = str(_chosen())
+    chosen = _latest if torch.compiler.is_compiling() else _mode.get()  # `torch.compile` cannot trace the variable
     if chosen not in MODES:
         raise ConfigError(f"SPINODE_KERNELS is {chosen!r}; expected one of {', '.join(MODES)}.")
     return chosen
-
-
-@torch.compiler.assume_constant_result  # type: ignore[no-untyped-call,untyped-decorator,unused-ignore]
-def _chosen() -> str:
-    return _mode.get()
 
 
 @contextmanager
@@ -76,11 +75,14 @@ def use(mode: str) -> Iterator[None]:
     one_of("mode of the kernels", mode, MODES)
     if mode == "native" and not native.built:
         raise ConfigError(_MISSING.format(native.reason))
+    global _latest
+    before, _latest = _latest, mode
     token = _mode.set(mode)
     try:
         yield
     finally:
         _mode.reset(token)
+        _latest = before
 
 
 _MISSING = "there are no compiled kernels here ({}); use 'auto' or 'torch'."

@@ -82,7 +82,7 @@ class TaskNorm(nn.Module):
             return nn.functional.batch_norm(x, mean, variance, gain, shift, training=False, eps=self.eps)
         is_shared = self.training and distributed.is_available() and distributed.is_initialized()
         if len(x) < 2 and not is_shared:
-            raise ConfigError("the batch has one sample, which has no variance; use larger batches and tasks, or norm='none'.")
+            raise ConfigError("the batch has one sample, which has no variance; use larger batches, or norm='none'.")
         if self.running and not detach_moments:
             self._average(x, is_shared)
         if not is_shared and not detach_moments:

@@ -52,8 +52,8 @@ class SpikingNetwork:
 
     Example:
         >>> network = SpikingNetwork()
-        >>> network.steps, round(network.firing_rate(2.85), 1)
-        (70, 37.0)
+        >>> network.steps, round(network.firing_rate(2.85))
+        (70, 37)
 
     Source: Garg et al., Front. Neurosci. 16, 983950 (2022).
     """
