@@ -89,22 +89,6 @@ class ToyLearner(Learner):
         return self.net(inputs + 0.2 * noise).log_softmax(-1)
 
 
-class Killed(Exception):
-    """Raised in place of a signal that ends the process."""
-
-
-class Kill(Callback):
-    """Ends a run after a number of batches."""
-
-    def __init__(self, batches):
-        self.remaining = batches
-
-    def on_train_batch_end(self, *_):
-        self.remaining -= 1
-        if self.remaining == 0:
-            raise Killed
-
-
 @pytest.fixture(scope="module")
 def uninterrupted():
     """An uninterrupted run."""
@@ -246,11 +230,11 @@ BATCHES = 15 * 2 * 4  # of 20 samples, two epochs, four tasks
 
 
 @pytest.mark.parametrize("after", [1, 7, 15, 16, 29, 30, 31, 47, 60, 61, 119, BATCHES])
-def test_a_killed_run_resumes_to_the_same_result(after, uninterrupted, tmp_path):
+def test_a_killed_run_resumes_to_the_same_result(killed_after, after, uninterrupted, tmp_path):
     """Killed within an epoch, at its last batch, at the last batch of a task, at the first of the next."""
     arguments = {"ood": ToyStream(far=3.0), "checkpoint": tmp_path, "checkpoint_every": 0.0}
-    with pytest.raises(Killed):
-        train(ToyLearner(), ToyStream(), CONFIG, trainer={"callbacks": [Kill(after)]}, **arguments)
+    with killed_after(after) as kill:
+        train(ToyLearner(), ToyStream(), CONFIG, trainer={"callbacks": [kill]}, **arguments)
     if after > 1:
         assert [path.name for path in tmp_path.iterdir()] == [CHECKPOINT_FILE]
     resumed = train(ToyLearner(), ToyStream(), CONFIG, **arguments)
@@ -258,11 +242,11 @@ def test_a_killed_run_resumes_to_the_same_result(after, uninterrupted, tmp_path)
     assert len(resumed.seconds) == 4
 
 
-def test_a_run_killed_twice_resumes_to_the_same_result(uninterrupted, tmp_path):
+def test_a_run_killed_twice_resumes_to_the_same_result(killed_after, uninterrupted, tmp_path):
     arguments = {"ood": ToyStream(far=3.0), "checkpoint": tmp_path, "checkpoint_every": 0.0}
     for after in (33, 40):
-        with pytest.raises(Killed):
-            train(ToyLearner(), ToyStream(), CONFIG, trainer={"callbacks": [Kill(after)]}, **arguments)
+        with killed_after(after) as kill:
+            train(ToyLearner(), ToyStream(), CONFIG, trainer={"callbacks": [kill]}, **arguments)
     assert_same(uninterrupted, train(ToyLearner(), ToyStream(), CONFIG, **arguments))
 
 
@@ -298,9 +282,9 @@ def test_a_keyboard_interrupt_is_raised_as_such(tmp_path):
 
 
 @pytest.fixture
-def interrupted_folder(tmp_path):
-    with pytest.raises(Killed):
-        train(ToyLearner(), ToyStream(), CONFIG, checkpoint=tmp_path, checkpoint_every=0.0, trainer={"callbacks": [Kill(40)]})
+def interrupted_folder(killed_after, tmp_path):
+    with killed_after(40) as kill:
+        train(ToyLearner(), ToyStream(), CONFIG, checkpoint=tmp_path, checkpoint_every=0.0, trainer={"callbacks": [kill]})
     return tmp_path
 
 
@@ -684,10 +668,10 @@ def test_an_interrupted_run_loses_nothing(how, uninterrupted, tmp_path):
 def test_each_finished_task_is_saved(tmp_path):
     def stop(line):
         assert (tmp_path / CHECKPOINT_FILE).exists()
-        raise Killed
+        raise InterruptedError
 
     lines = []
-    with pytest.raises(Killed):
+    with pytest.raises(InterruptedError):
         train(ToyLearner(), ToyStream(), CONFIG, checkpoint=tmp_path, checkpoint_every=float("inf"), progress=stop)
     train(ToyLearner(), ToyStream(), CONFIG, checkpoint=tmp_path, progress=lines.append)
     assert [line[:6] for line in lines] == ["task 2", "task 3", "task 4"]

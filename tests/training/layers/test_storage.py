@@ -7,7 +7,6 @@ import math
 import numpy as np
 import pytest
 import torch
-from lightning.pytorch import Callback
 
 from spinode.datasets import PermutedTasks, SoftBounds, WeakReset, made_digits
 from spinode.errors import ConfigError
@@ -40,22 +39,6 @@ def hidden(*shape, width=1.0, seed=0):
 def few_pulses(monkeypatch):
     """At most 200 pulses per write: a pair whose ranges do not overlap would otherwise take 10 000 each time."""
     monkeypatch.setattr(storage_module, "MAX_PULSES", 200)
-
-
-class Killed(Exception):
-    """Raised in place of a signal that ends the process."""
-
-
-class Kill(Callback):
-    """Ends a run after a number of batches."""
-
-    def __init__(self, batches):
-        self.remaining = batches
-
-    def on_train_batch_end(self, *_):
-        self.remaining -= 1
-        if self.remaining == 0:
-            raise Killed
 
 
 # Levels in devices
@@ -263,14 +246,14 @@ def test_exact_devices_equal_exact_weights(stream):
 @pytest.mark.parametrize("storage", ["digital", "devices"])
 @pytest.mark.parametrize("synapse", [lambda: WeakReset(read_noise=0.02), lambda: make_synapse("hfox-weak-reset")])
 @pytest.mark.usefixtures("few_pulses")
-def test_a_killed_run_on_devices_resumes_to_the_same_result(synapse, storage, stream, tmp_path):
+def test_a_killed_run_on_devices_resumes_to_the_same_result(killed_after, synapse, storage, stream, tmp_path):
     def make():
         return MetaplasticBNN(stream, hidden=[8], synapse=synapse(), storage=storage)
 
     uninterrupted, resumed = make(), make()
     result = train(uninterrupted, stream, CONFIG)
-    with pytest.raises(Killed):
-        train(make(), stream, CONFIG, checkpoint=tmp_path, checkpoint_every=0.0, trainer={"callbacks": Kill(13)})
+    with killed_after(13) as kill:
+        train(make(), stream, CONFIG, checkpoint=tmp_path, checkpoint_every=0.0, trainer={"callbacks": kill})
     again = train(resumed, stream, CONFIG, checkpoint=tmp_path)
     for one, two in zip(uninterrupted.stores, resumed.stores, strict=True):
         assert torch.equal(one.weights.wear, two.weights.wear)

@@ -7,7 +7,6 @@ import warnings
 import numpy as np
 import pytest
 import torch
-from lightning.pytorch import Callback
 
 from spinode.datasets import STTMRAM, ClassSplit, PermutedTasks, Subsets, TaskSequence, made_digits
 from spinode.errors import ConfigError, FitError, SettlingWarning
@@ -26,22 +25,6 @@ KINDS = {
 @pytest.fixture(scope="module")
 def stream():
     return TaskSequence([made_digits(train=400, test=100)])
-
-
-class Killed(Exception):
-    """Raised in place of a signal that ends the process."""
-
-
-class Kill(Callback):
-    """Ends a run after a number of batches."""
-
-    def __init__(self, batches):
-        self.remaining = batches
-
-    def on_train_batch_end(self, *_):
-        self.remaining -= 1
-        if self.remaining == 0:
-            raise Killed
 
 
 @pytest.mark.parametrize("kind", ["real", "binary"])
@@ -67,7 +50,7 @@ def test_binary_weights_and_states_flip_and_respond_with_all_duplicates(stream):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_killed_run_resumes_with_the_same_result(kind, stream, tmp_path):
+def test_a_killed_run_resumes_with_the_same_result(killed_after, kind, stream, tmp_path):
     settings = {"epochs": 2, "batch_size": 50, "checkpoint_every": 0}
 
     def learner():
@@ -75,8 +58,8 @@ def test_a_killed_run_resumes_with_the_same_result(kind, stream, tmp_path):
 
     whole = learner()
     expected = train(whole, stream, **settings)
-    with pytest.raises(Killed):
-        train(learner(), stream, checkpoint=tmp_path, trainer={"callbacks": [Kill(11)]}, **settings)
+    with killed_after(11) as kill:
+        train(learner(), stream, checkpoint=tmp_path, trainer={"callbacks": [kill]}, **settings)
     resumed = learner()
     result = train(resumed, stream, checkpoint=tmp_path, **settings)
     assert result.accuracy.newest == expected.accuracy.newest

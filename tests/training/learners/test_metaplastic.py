@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from lightning.pytorch import Callback
 
 from spinode.datasets import PermutedTasks, made_digits
 from spinode.errors import ConfigError
@@ -31,22 +30,6 @@ def stream():
 def batch(stream, size=20):
     task = stream[0]
     return task.inputs[:size], task.labels[:size]
-
-
-class Killed(Exception):
-    """Raised in place of a signal that ends the process."""
-
-
-class Kill(Callback):
-    """Ends a run after a number of batches."""
-
-    def __init__(self, batches):
-        self.remaining = batches
-
-    def on_train_batch_end(self, *_):
-        self.remaining -= 1
-        if self.remaining == 0:
-            raise Killed
 
 
 @LEARNERS
@@ -235,11 +218,11 @@ def test_the_view_of_the_task_uses_its_norms(stream):
     ("cls", "settings"),
     [(MetaplasticBNN, {"ewc": 100.0}), (MetaplasticQNN, {}), (MetaplasticReal, {"metaplasticity": [1.0, 2.0]})],
 )
-def test_a_killed_run_resumes_to_the_same_result(cls, settings, killed, stream, tmp_path):
+def test_a_killed_run_resumes_to_the_same_result(killed_after, cls, settings, killed, stream, tmp_path):
     uninterrupted, interrupted, resumed = (cls(stream, hidden=[20], **settings) for _ in range(3))
     result = train(uninterrupted, stream, CONFIG)
-    with pytest.raises(Killed):
-        train(interrupted, stream, CONFIG, checkpoint=tmp_path, checkpoint_every=0.0, trainer={"callbacks": Kill(killed)})
+    with killed_after(killed) as kill:
+        train(interrupted, stream, CONFIG, checkpoint=tmp_path, checkpoint_every=0.0, trainer={"callbacks": kill})
     again = train(resumed, stream, CONFIG, checkpoint=tmp_path)
     for name, value in uninterrupted.state_dict().items():
         assert torch.equal(value, resumed.state_dict()[name]), name

@@ -34,22 +34,6 @@ def make(stream, kind, **settings):
     return SelfDefinedTarget(stream, **{**small, **BY[kind], **settings})
 
 
-class Killed(Exception):
-    """Raised in place of a signal that ends the process."""
-
-
-class Kill(Callback):
-    """Ends a run after a number of batches."""
-
-    def __init__(self, batches):
-        self.remaining = batches
-
-    def on_train_batch_end(self, *_):
-        self.remaining -= 1
-        if self.remaining == 0:
-            raise Killed
-
-
 def test_homeostasis_and_training_help_the_direct_association(stream):
     learner = make(stream, "bp", controls=["untrained", "no homeostasis"])
     result = train(learner, stream, epochs=4, batch_size=10)
@@ -113,7 +97,7 @@ def test_a_step_by_backpropagation_equals_the_written_one(stream):
 
 
 @pytest.mark.parametrize("kind", BY)
-def test_a_killed_run_resumes_with_the_same_result(kind, stream, tmp_path):
+def test_a_killed_run_resumes_with_the_same_result(killed_after, kind, stream, tmp_path):
     settings = {"epochs": 2, "batch_size": 50, "checkpoint_every": 0}
 
     def learner():
@@ -121,8 +105,8 @@ def test_a_killed_run_resumes_with_the_same_result(kind, stream, tmp_path):
 
     whole = learner()
     expected = train(whole, stream, **settings)
-    with pytest.raises(Killed):
-        train(learner(), stream, checkpoint=tmp_path, trainer={"callbacks": [Kill(11)]}, **settings)
+    with killed_after(11) as kill:
+        train(learner(), stream, checkpoint=tmp_path, trainer={"callbacks": [kill]}, **settings)
     resumed = learner()
     result = train(resumed, stream, checkpoint=tmp_path, **settings)
     for one, other in zip(whole.state_dict().values(), resumed.state_dict().values(), strict=True):
