@@ -9,7 +9,7 @@ _QUOTED = r"'[^']*'|\"[^\"]*\""
 _LAYOUT = re.compile(rf"(?:pulses=)?PulseLayout\(((?:[^()'\"]|{_QUOTED})*)\)")
 #: An argument of reading that is an option as well, alone or within PulseLayout(...).
 _ARGUMENT = re.compile(
-    rf"\b(?P<name>pulses|layout|polarity|read_voltage|conductance_unit|columns|units)="
+    rf"(?<![\w/'\"-])(?P<name>pulses|layout|polarity|read_voltage|conductance_unit|columns|units)="
     rf"(?P<value>{_QUOTED}|\{{(?:[^{{}}'\"]|{_QUOTED})*\}}|-?\d[\d.e+-]*(?<![.]))"
 )
 _LEFT_OUT = re.compile(r"\bleave (voltage|width)= out")

@@ -12,8 +12,8 @@ from ..tensors import has_values
 
 #: Largest number of rates that are evaluated at once to find starts.
 _MAX_RATES = 200_000
-#: Number of fitted states from which starts are chosen at least.
-_MIN_POINTS = 200
+#: Number of fitted states, or up to twice as many, from which starts are chosen.
+_ENOUGH_POINTS = 500
 #: Farthest root from the fitted states that counts, in deviations.
 _MAX_DISTANCE = 3.0
 _MAX_STEPS = 50
@@ -72,9 +72,9 @@ def fixed_points(
 
 
 def _starts(field: Callable[[Tensor, Tensor], Tensor], points: Tensor, drives: Tensor, count: int) -> Tensor:
-    """Return points with small rates under each drive, shape (drives, starts, size); of many points for many drives a part."""
+    """Return the points with the smallest rates under each drive, shape (drives, starts, size)."""
     chosen = []
-    points = points[:: max(1, min(len(points) // _MIN_POINTS, len(points) * len(drives) // _MAX_RATES))]
+    points = points[:: max(1, len(points) // _ENOUGH_POINTS)]  # a root must not depend on the number of drives
     with torch.no_grad():
         for part in drives.split(max(1, _MAX_RATES // len(points))):
             wide = (len(part), len(points))

@@ -11,6 +11,7 @@ so that the read-out is always y = b_0 + D u. The kinds differ in the blocks abo
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -114,7 +115,7 @@ class Embedding:
         """
         held_on = drive[..., -1:, :].expand(*drive.shape[:-2], self.order, drive.shape[-1])
         first = torch.cat([drive[..., :START_SAMPLES, :], held_on], -2).movedim(-2, 0)
-        blocks = self.drive_blocks(first.flatten(1), interpolation * first[0, ..., 0].numel())[0]
+        blocks = self.drive_blocks(first.flatten(1), interpolation * math.prod(first.shape[1:-1]))[0]
         result: Tensor = blocks.unflatten(-1, first.shape[1:]).movedim(0, -2)
         return result
 

@@ -318,7 +318,7 @@ class SurrogateModel(nn.Module):
         if one_for_each:
             self._check_one_for_each(state)
         starts = torch.stack(self._starts(inputs, state, per_member or one_for_each))
-        if several and not self.embedding.recursive:
+        if several and not self.embedding.recursive and self.ports.drive:
             shifts = self._feedthrough_shifts(u, kinds)
             starts = starts + shifts.reshape(len(shifts), *[1] * (starts.ndim - shifts.ndim), *shifts.shape[1:])
         states = self.integrate(starts, self.drive_stages(u, kinds), solver)

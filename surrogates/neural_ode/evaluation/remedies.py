@@ -102,7 +102,7 @@ def wider_intervals(record: Mapping[str, Any], members: int, calibrated: bool) -
     """
     if not calibrated:
         return "The file is of an older version; fit again: spinode fit FITTED --save FILE."
-    if members == 1:
+    if members == 1 and kind_of(record) != "memristive":
         return "Keep several fits, whose differences widen it where they disagree: spinode fit FITTED --members 3 --save FILE."
     return MORE_DATA
 
@@ -111,7 +111,7 @@ def more_restarts(record: Mapping[str, Any]) -> str:
     """Return how to obtain a model whose response under other drives is known better."""
     config = record.get("config") or {}
     members = config.get("members", 1)
-    if isinstance(members, int) and members > 1:
+    if (isinstance(members, int) and members > 1) or kind_of(record) == "memristive":
         return "Record a drive like that of the application and fit old and new files together; spinode fit takes several."
     return (
         "Fit a recording under a drive like that of the application, too; or keep several fits, whose median is closer and "
@@ -122,6 +122,11 @@ def more_restarts(record: Mapping[str, Any]) -> str:
 def held_out_part(stop: str) -> str:
     """Return how to score a part that the fit has not used, from a time on."""
     return f"Score another recording, or the part that was not fitted: spinode evaluate SURROGATE TABLE --start {stop}."
+
+
+def kind_of(record: Mapping[str, Any]) -> str:
+    """Return the embedding of a fit."""
+    return str((record.get("structure") or {}).get("embedding") or "")
 
 
 def effort_of(record: Mapping[str, Any]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from ....dynamics.field import ACTIVATIONS
@@ -154,8 +154,11 @@ class FitConfig:
     def _check_recursive(self, name_of_kind: str) -> None:
         """Refuse settings that have no effect on models that are fitted to whole recordings."""
         given = {name: getattr(self, name) for name in ("windows", "ridge") if getattr(self, name) is not None}
-        if self.method != "gauss-newton":
-            given["method"] = self.method
+        without_effect = ("method", *(("activation", "restarts", "members") if self.embedding == "memristive" else ()))
+        defaults = {field.name: field.default for field in fields(self)}
+        given |= {name: getattr(self, name) for name in without_effect if getattr(self, name) != defaults[name]}
+        if self.embedding == "memristive" and self.feedthrough is not None:
+            given["feedthrough"] = self.feedthrough
         if given:
             name, value = next(iter(given.items()))
             raise ConfigError(

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ....errors import ConfigError, DomainError, DomainWarning, FitError
+from ....errors import ConfigError, DomainError, DomainWarning, FitError, SpinodeError
 from ....traces.trace import Trace, TraceSet
 from ....typing import Array, Progress
 from ....validation import merge_settings
@@ -213,7 +213,7 @@ def _better(
     progress(f"{found.structures[0].name} leaves {error:.3f}; trying {words}")
     try:
         other = fit_candidate()
-    except FitError as failure:
+    except (SpinodeError, torch.linalg.LinAlgError) as failure:  # what the search has found is not lost
         progress(f"{words} failed: {failure}")
         return None
     reached = other.record["validation"][other.record["kept"][0]]

@@ -40,6 +40,10 @@ VANISHES = 2.0
 #: Share of its own root mean square below which a drive is near zero at its smallest samples.
 MIN_SHARE = 0.5
 
+#: Share of its own root mean square that a drive has at least at its smallest samples, as far as the ratio is concerned. Pulses
+#: with rests have zero there, and an output is never exactly zero.
+MIN_SMALL_SHARE = 0.02
+
 #: Fewest samples of which a memristive device is fitted beside the search.
 MIN_SAMPLES = 500
 
@@ -153,7 +157,7 @@ def vanishing(traces: TraceSet | Sequence[Trace]) -> tuple[Array, Array]:
             continue
         rests[:, column] = np.sqrt(np.mean(rest[small] ** 2, 0))
         excess = np.sqrt(np.maximum(rests[:, column] ** 2 - noise**2, 0) / np.maximum(np.mean(rest**2, 0), 1e-300))
-        ratios[:, column] = excess / share
+        ratios[:, column] = excess / max(share, MIN_SMALL_SHARE)
     return ratios, rests
 
 

@@ -90,7 +90,7 @@ def run_slopes(states: Tensor, in_state: Tensor, in_weights: Tensor) -> Tensor:
         in_weights: From `step_slopes`.
     """
     size, count = states.shape[-1], in_weights.shape[-1]
-    slopes = np.zeros((len(states), size, count + size))
+    slopes = np.zeros((len(states), size, count + size), dtype=in_state.numpy().dtype)
     slopes[0, :, count:] = np.eye(size)
     for t, (step, own) in enumerate(zip(in_state.numpy(), in_weights.numpy(), strict=True)):
         np.matmul(step, slopes[t], out=slopes[t + 1])

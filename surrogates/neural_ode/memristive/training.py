@@ -314,4 +314,4 @@ def _all(problem: MemristiveProblem) -> Tensor:
 def _block(samples: int, validation: float, number: int, count: int) -> tuple[int, int]:
     """Return first sample and end of a block; the last one ends with the recording."""
     end = round(samples * (number + 1) / count)
-    return end - round(samples * validation), end
+    return max(0, end - round(samples * validation)), end

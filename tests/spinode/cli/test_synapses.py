@@ -201,3 +201,8 @@ def test_a_polarity_to_which_the_device_does_not_respond_is_refused(run, here):
     code, _, err = run("simulate-synapse", "hfox-weak-reset", "--pulses", "3", "--polarity", "SET", "--save", "a.csv")
     assert code == 2
     assert "--polarity is SET, but this device responds to RESET pulses only; leave --polarity out." in err
+
+
+def test_files_and_quoted_words_stay_as_they_are():
+    for message in ("there is no file 'units=3/a.csv'", "no folder runs/polarity=1/x", "--units='mV' is not known"):
+        assert as_options(message) == message

@@ -26,10 +26,12 @@ def test_stable_roots_of_a_pitchfork(dtype: torch.dtype) -> None:
 
 
 def test_drives_together_have_the_roots_of_each_alone() -> None:
-    drives = torch.linspace(0.1, 1.5, 13, dtype=torch.float64)[:, None]
-    together = fixed_points(pitchfork, GRID, drives, 1)
-    alone = torch.cat([fixed_points(pitchfork, GRID, drive[None], 1) for drive in drives])
-    torch.testing.assert_close(together.abs(), alone.abs(), atol=1e-9, rtol=0)
+    """Of two roots, the one that is found does not depend on how many drives there are."""
+    drives = torch.linspace(0.1, 1.5, 300, dtype=torch.float64)[:, None]
+    candidates = 4 * torch.rand(3000, 1, generator=torch.Generator().manual_seed(0), dtype=torch.float64) - 2
+    together = fixed_points(pitchfork, candidates, drives, 1)
+    alone = torch.cat([fixed_points(pitchfork, candidates, drive[None], 1) for drive in drives[::30]])
+    torch.testing.assert_close(together[::30], alone, atol=1e-9, rtol=0)
 
 
 def test_a_state_that_does_not_matter_has_a_singular_jacobian_and_a_root_all_the_same() -> None:

@@ -270,3 +270,13 @@ def test_block_that_cannot_be_run_is_refused():
         small_surrogate(kind="delay", order=3).step_block(torch.zeros(1, 3), torch.zeros(4, 1))
     with pytest.raises(ConfigError, match=r"parameters \(p0\) cannot be run block by block"):
         small_surrogate(parameters=1).step_block(torch.zeros(1, 2), torch.zeros(4, 1))
+
+
+def test_a_state_counts_for_all_members_without_a_drive() -> None:
+    """Without a drive there is no feedthrough in which members could differ."""
+    ensemble = small_surrogate(members=3, drives=0)
+    state = 0.1 * torch.ones(ensemble.state_size, dtype=torch.float64)
+    silent = torch.zeros(20, 0, dtype=torch.float64)
+    given = ensemble.simulate(silent, state=state)
+    each = ensemble.run_members(silent, torch.stack([state] * 3), None, None, "rk4", per_member=True)[0]
+    torch.testing.assert_close(given, each.median(0).values)

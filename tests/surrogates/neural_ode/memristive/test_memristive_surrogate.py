@@ -20,7 +20,7 @@ from spinode.surrogates.neural_ode.domain import Domain
 from spinode.surrogates.neural_ode.embedding import Embedding
 from spinode.surrogates.neural_ode.fitting import fit as fitting
 from spinode.surrogates.neural_ode.fitting.config import FitConfig
-from spinode.surrogates.neural_ode.fitting.fit_memristive import VANISHES, noise_of_memristive, vanishing
+from spinode.surrogates.neural_ode.fitting.fit_memristive import SMALLEST, VANISHES, noise_of_memristive, vanishing
 from spinode.surrogates.neural_ode.latent.problem import Run, Unknowns
 from spinode.surrogates.neural_ode.memristive import training
 from spinode.surrogates.neural_ode.memristive.member import MemristiveMember, align_states
@@ -161,11 +161,13 @@ def test_what_is_not_possible_is_refused_with_its_reason(tmp_path: Path) -> None
 # --- fits of made devices -----------------------------------------------------------------------------------------------------
 
 
-def memristor(samples: int, seed: int, *, noise: float = 0.0, memory: bool = True) -> Trace:
+def memristor(samples: int, seed: int, *, noise: float = 0.0, memory: bool = True, rests: bool = False) -> Trace:
     """Return a recording of x' = 0.05 (|v|^2 (1 - x) - 0.2 x), I = (0.1 + x) v under random ramps; or of a low-pass of v."""
     random = np.random.default_rng(seed)
     knots = random.uniform(-1.5, 1.5, samples // 10 + 2)
     voltage = np.interp(np.arange(samples), 10.0 * np.arange(len(knots)), knots)
+    if rests:
+        voltage[np.arange(samples) % 40 < 20] = 0.0
     state, current = 0.3, np.zeros(samples)
     for t, v in enumerate(voltage):
         current[t] = (0.1 + state) * v if memory else state
@@ -181,6 +183,9 @@ def test_a_vanishing_current_is_recognised_at_noise() -> None:
     assert vanishing([memristor(2000, 0, noise=0.1)])[0].item() < VANISHES
     assert vanishing([memristor(2000, 0, memory=False)])[0].item() > 3 * VANISHES
     assert noise_of_memristive([memristor(600, 1, noise=0.05)]) is not None
+    pulsed = memristor(2000, 3, noise=0.05, rests=True)  # rests at zero volts between sweeps
+    assert np.mean(pulsed.drive["v"] == 0) > 2 * SMALLEST
+    assert vanishing([pulsed])[0].item() < VANISHES
     assert noise_of_memristive([memristor(400, 1)]) is None  # too few samples
 
 
@@ -222,6 +227,30 @@ def test_memristive_devices_are_tried_only_where_the_data_ask_for_them(error, me
     found = SimpleNamespace(prepared=prepared, candidates=[SimpleNamespace(validation=error)])
     trace = memristor(600, 4, memory=memory)
     assert fitting._leaves_memory(found, FitConfig(**settings), [trace]) is expected
+
+
+def test_the_observer_works_in_single_precision() -> None:
+    surrogate = two_outputs()
+    drive = torch.randn(60, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    with torch.no_grad():
+        output = surrogate.run_members(drive, torch.zeros(surrogate.state_size, dtype=torch.float64), None, None, "rk4")[0][0]
+    found = surrogate.state_from(output, drive)
+    single = surrogate.float().state_from(output.float(), drive.float())
+    assert single.dtype == torch.float32
+    torch.testing.assert_close(single.double(), found, atol=1e-2, rtol=0)
+
+
+@pytest.mark.parametrize("number", [0, 1, 2])
+@pytest.mark.parametrize("validation", [0.05, 0.3, 0.5])
+def test_a_block_that_is_left_out_lies_within_the_recording(validation, number) -> None:
+    start, end = training._block(1000, validation, number, 3)
+    assert 0 <= start < end <= 1000
+
+
+@pytest.mark.parametrize("settings", [{"activation": "relu"}, {"members": 2}, {"restarts": 9}, {"feedthrough": False}])
+def test_settings_without_effect_are_refused(settings) -> None:
+    with pytest.raises(spinode.ConfigError, match="no effect on embedding='memristive'"):
+        FitConfig(embedding="memristive", **settings)
 
 
 def test_missing_samples_have_no_weight(short) -> None:
