@@ -8,7 +8,8 @@ is the compiled time of an epoch. `deviation` is the largest difference of the w
 
 choose: accuracy on the last 10 000 training images of MNIST, which are not learned, for each gain and bias of the input
 currents (ideal law), or each gain of the output (laws of devices, with 50 % variation from pulse to pulse and from device to
-device), after `--learned` of the other 50 000. The test set is not read. The recipe has the best ones.
+device), after `--learned` of the other 50 000. The test set is not read. What the recipe has, and what
+it was compared with, is in docs/decisions.md: short runs rank the values otherwise than long ones.
 """
 
 from __future__ import annotations

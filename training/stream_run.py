@@ -208,7 +208,7 @@ class _StreamLoop(Checkpoint):
             self.progress(f"task {index + 1} of {self.data.tasks}: {values} ({self.scores.seconds[-1]:.1f} s)")
 
     def _state(self, learner: Any) -> Any:
-        """Return what tells whether consolidating has changed a learner, if a later run needs to know."""
+        """Return the identity of the learner, by which a change in `end_task` is noticed; None without a checkpoint."""
         return identity_of(learner) if self.checkpoint is not None else None
 
     def _seconds(self) -> float:

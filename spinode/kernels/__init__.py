@@ -21,7 +21,7 @@ MODES = ("auto", "native", "torch")
 _mode = ContextVar("mode of the kernels", default=os.environ.get("SPINODE_KERNELS") or "auto")
 
 
-#: Mode that was chosen last in any context, which a program has that is compiled meanwhile.
+#: Most recent mode set in any thread; read while `torch.compile` traces, which cannot read the variable above.
 _latest: str = _mode.get()
 
 

@@ -9,7 +9,7 @@
 #include <immintrin.h>
 #endif
 
-// Counter-based random numbers, for the least of machines.
+// Counter-based random numbers, built for the baseline instruction set only.
 #define SPINODE_ISA spiking_random
 #define SPINODE_BYTES 16
 #include "normal.hpp"

@@ -67,7 +67,7 @@ class Connection(nn.Module):
 
         Args:
             above: State of the layer above, shape (batch, *above).
-            base: What is added to, shape (batch, *below).
+            base: Tensor to which the feedback is added, shape (batch, *below).
             out: Where it is written.
         """
         raise NotImplementedError

@@ -58,7 +58,7 @@ class SelfDefinedTarget(SteppingLearner):
         homeostasis: Step of the handicap of outputs that win too often.
         rate: Learning rate, one or one for each layer; 8 for "bp", whose loss is a mean over outputs, 0.03 for "ep".
         optimizer: "sgd" or "adam".
-        decay: Factor of the rates in the last epoch; 5e-4 for "bp", 1e-3 for "ep".
+        decay: Factor that the rates approach linearly over the epochs of all tasks; 5e-4 for "bp", 1e-3 for "ep".
         dropout: Share of silent units of each layer, from the input to the output.
         smoothing: Share of the target that is spread over all outputs; 0 for "bp", 0.3 for "ep".
         average_rate: Rate of the average over single samples, at a batch size of 1; 0.6 for "bp", 0.1 for "ep".
@@ -76,7 +76,8 @@ class SelfDefinedTarget(SteppingLearner):
         pretrain_rate: Their learning rate, one or one for each layer; `rate` if omitted.
         pretrain_batch: Their batch size.
         pretrain_decay: Factor of that rate after each epoch.
-        unsupervised_factors: First and last factor of the rates of epochs without labels, beside labelled ones.
+        unsupervised_factors: First factor of the rates of epochs without labels, beside labelled ones, and the one that they
+            approach at the end of the run.
         supervised_factors: The same for epochs with labels.
         synapse: Model of the memory devices, pairs of which store the weights; None for exact weights.
         w_max: Largest weight in devices, in units of 1 / sqrt(inputs).
@@ -141,7 +142,7 @@ class SelfDefinedTarget(SteppingLearner):
         self._is_semi = mode == "semi-supervised"
         self._boundaries = bool(stream.boundaries)
         self.labels = None if labels is None else whole_number("labels", labels, self.classes)
-        self._check_mode(stream)
+        self._check_labels(stream, flag("read_out", read_out))
         outputs = self.classes if self._is_semi else whole_number("outputs", outputs, 1)
         sizes = [self.features, *whole_numbers("hidden", hidden, 1, empty=True), outputs]
         if self._is_semi and len(sizes) == 2:
@@ -202,8 +203,15 @@ class SelfDefinedTarget(SteppingLearner):
         )
         self._settings = self._describe(sizes, rule, chosen, synapse, w_max)
 
-    def _check_mode(self, stream: TaskStream) -> None:
+    def _check_labels(self, stream: TaskStream, read_out: bool) -> None:
+        """Refuse settings whose labels would not be there, or would not be the only ones."""
         if not self._is_semi:
+            chosen = "labels" if self.labels is not None else "read_out" if read_out else ""
+            if chosen and not self._boundaries:
+                raise ConfigError(
+                    f"{chosen} is given, but labelled samples are chosen when a task ends, and the stream {stream.name!r} has "
+                    f"no boundaries: there outputs get their classes from all labels. Leave {chosen} out."
+                )
             return
         if self.labels is None:
             raise ConfigError(

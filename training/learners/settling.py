@@ -54,7 +54,7 @@ class Settling(nn.Module):
         )
 
     def end_epoch(self, steps: int) -> str | None:
-        """Return a sentence if most phases of the epoch did not settle and none was said before; a new epoch begins."""
+        """Return a sentence if most phases of the epoch did not settle and no warning was given before; a new epoch begins."""
         phases, missed = self.counts[4:].tolist()
         self.counts[4:] = 0
         if self.warned or missed <= 0.5 * phases:

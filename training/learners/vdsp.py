@@ -19,6 +19,7 @@ from ..settings import merge_defaults
 from ..spiking.devices import ProgrammedSynapses
 from ..spiking.loop import SpikingLoop
 from ..spiking.network import DEVICE_NETWORK, SpikingNetwork, SpikingState
+from .labelled import draw_labelled
 from .learner import Learner, check_sizes, count_bytes, stream_sizes
 
 #: Weight of the newest image in the mean response to its class, while it is learned.
@@ -52,7 +53,7 @@ class VDSPLearner(Learner):
         synapse: Model of the memory devices, in place of a law.
         voltages: Amplitudes [V] of SET and RESET pulses at a potential of 1, for a synapse.
         width: Width [s] of the pulses, for a synapse.
-        label_images: Training inputs by which neurons are labelled after a task, from the first on; all of them if None.
+        label_images: Training inputs by which neurons are labelled after a task, evenly from all classes; all of them if None.
         seed: Seed of initial weights and of devices.
         **settings: Fields of `SpikingNetwork`, whose defaults with devices are those of `DEVICE_NETWORK`, and of
             `DeviceVariation`.
@@ -140,8 +141,8 @@ class VDSPLearner(Learner):
         given += [name for name in _OF_A_LAW if name in settings]
         if given:
             raise ConfigError(
-                f"{', '.join(given)} belong to a switching law, but synapse is {type(synapse).__name__}, which has steps and "
-                "variability of its own; pass one of the two."
+                f"{', '.join(given)} can only be set for a switching law, but synapse is {type(synapse).__name__}, which has steps "
+                "and variability of its own; pass one of the two."
             )
 
     def _describe(self, neurons: int, law: Any, synapse: Any) -> dict[str, Any]:
@@ -218,8 +219,11 @@ class VDSPLearner(Learner):
                 f"no output neuron has fired during {int(self.shown[0])} images, so that nothing was learned; raise "
                 f"output_gain ({self.loop.network.output_gain:g}) or input_gain ({self.loop.network.input_gain:g})."
             )
-        labels = task.labels[: self.label_images]
-        spikes = self._respond(self._rows(task.inputs[: self.label_images]), self.weights)
+        count = None if self.label_images is None else min(self.label_images, len(task))
+        chosen = draw_labelled(task, count, self.classes, self.seed)
+        labels = task.labels[chosen]
+        spikes = self._respond(self._rows(task.inputs[chosen]), self.weights)
+        self.rates[task.labels.unique()] = 0.0  # a class that is not shown has no response, rather than one on another scale
         for label in labels.unique().tolist():
             self.rates[label] = spikes[labels == label].double().mean(0)
 

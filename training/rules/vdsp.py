@@ -11,6 +11,9 @@ from torch import Tensor
 from ...errors import ConfigError
 from ...validation import number, whole_number
 
+#: Largest exponent a (s - t) of a law, for which e^x is still a number.
+MAX_EXPONENT = 50.0
+
 
 @dataclass(frozen=True)
 class SwitchingLaw:
@@ -61,6 +64,12 @@ class SwitchingLaw:
             else:
                 checked = number(name, value, 0, high, below=high is not None)
             object.__setattr__(self, field.name, checked)
+        for alpha, scale, threshold in zip(self.alpha, self.scale, self.threshold, strict=True):
+            if alpha * (scale - threshold) > MAX_EXPONENT:
+                raise ConfigError(
+                    f"alpha is {alpha:g} of the switching law, with which a potential of 1 moves a device by exp("
+                    f"{alpha * (scale - threshold):.3g}); expected at most exp({MAX_EXPONENT:g}). Lower alpha or scale."
+                )
 
     def step(self, weight: Tensor, potential: Tensor) -> Tensor:
         """Return the change dW, before W is clipped to 0 .. 1.

@@ -77,7 +77,6 @@ def test_convolutions_learn():
     task = stream[0]
     losses = [float(learner.learn(task.inputs[:20], task.labels[:20], 20)) for _ in range(25)]
     assert losses[-1] < 0.95 * losses[0]  # on one batch, at a small rate: descent, not accuracy
-    assert train(learner, stream, batch_size=20).accuracy.newest >= 0
 
 
 def test_symmetric_phases_do_not_depend_on_the_sign(stream):

@@ -199,5 +199,8 @@ def test_labels_need_boundaries_and_samples(stream):
     unbounded = Subsets(made_digits(train=100, test=20), parts=2)
     with pytest.raises(ConfigError, match=r"has no boundaries; use mode='unsupervised'"):
         make(unbounded, "semi bp")
+    for name, value in (("labels", 20), ("read_out", True)):
+        with pytest.raises(ConfigError, match=f"{name} is given, but .* has no boundaries"):
+            SelfDefinedTarget(unbounded, outputs=20, winners=2, **{name: value})
     with pytest.raises(ConfigError, match=r"labels is 401, and task .* has 400 samples"):
         train(make(stream, "bp", labels=401), stream, batch_size=100)

@@ -12,6 +12,7 @@ from spinode.errors import ConfigError, FitError
 from spinode.kernels import native
 from spinode.surrogates import IdealSynapse
 from spinode.training import StreamConfig, VDSPLearner, train
+from spinode.training.learners.labelled import draw_labelled
 from spinode.training.spiking.devices import ProgrammedSynapses
 
 needs_kernels = pytest.mark.skipif(not native.built, reason=f"this installation has no compiled kernels: {native.reason}")
@@ -89,7 +90,7 @@ def test_classes_that_come_later_get_neurons_of_their_own():
     stream = ClassSplit(made_digits(train=300, test=100), groups=2, scale="unit")
     learner = VDSPLearner(stream, hidden=30, **SHORT)
     result = train(learner, stream)
-    assert set(learner.neuron_labels.tolist()) - set(range(5)) > {-1} or bool((learner.neuron_labels >= 5).any())
+    assert bool((learner.neuron_labels >= 5).any())
     assert result.accuracy.newest > 0.4  # of ten classes
 
 
@@ -171,8 +172,8 @@ def test_a_share_of_the_largest_conductance_remains():
     [
         ({"synapse": IdealSynapse()}, "IdealSynapse does not depend on the voltage of its pulses"),
         ({"synapse": WeakReset()}, "WeakReset does not depend on the voltage"),
-        ({"synapse": TiO2(), "law": "tio2"}, "law belong to a switching law, but synapse is TiO2"),
-        ({"synapse": TiO2(), "levels": 4}, "levels belong to a switching law"),
+        ({"synapse": TiO2(), "law": "tio2"}, "law can only be set for a switching law, but synapse is TiO2"),
+        ({"synapse": TiO2(), "levels": 4}, "levels can only be set for a switching law"),
         ({"synapse": TiO2(), "voltages": (1.0,)}, "voltages is .*; expected two amplitudes"),
         ({"voltages": (1.0, 1.0)}, "voltages belong to pulses of a device model"),
         ({"hidden": [20, 10]}, "expected one layer of output neurons"),
@@ -189,3 +190,14 @@ def test_mistakes(tiny, settings, message):
 def test_a_silent_network_is_an_error(tiny):
     with pytest.raises(FitError, match=r"no output neuron has fired during 20 images.*raise output_gain"):
         train(VDSPLearner(tiny, hidden=3, output_gain=1e-6), tiny)
+
+
+def test_few_images_label_neurons_of_all_classes_on_one_scale():
+    """Those that are not shown have no response; the running means of learning, with weaker currents, do not stand beside."""
+    stream = TaskSequence([made_digits(train=60, test=20)], scale="unit")
+    learner = VDSPLearner(stream, hidden=20, label_images=10, **SHORT)
+    train(learner, stream)
+    shown = draw_labelled(stream[0], 10, 10, 0)
+    spikes = learner._respond(learner._rows(stream[0].inputs[shown]), learner.weights).double()
+    expected = torch.stack([spikes[stream[0].labels[shown] == label].mean(0) for label in range(10)])
+    torch.testing.assert_close(learner.rates, expected)

@@ -108,3 +108,9 @@ def test_devices_without_spread_have_no_factors():
 def test_bad_constants(make, message):
     with pytest.raises(ConfigError, match=message):
         make()
+
+
+def test_exponents_that_overflow_are_refused():
+    with pytest.raises(ConfigError, match="alpha is 10000"):
+        SwitchingLaw(alpha=(1.0, 1e4))
+    assert torch.isfinite(SwitchingLaw(alpha=(50.0, 50.0)).step(torch.tensor([0.0, 1.0]), torch.tensor([-1.0, 1.0]))).all()
