@@ -141,7 +141,7 @@ class VDSPLearner(Learner):
         given += [name for name in _OF_A_LAW if name in settings]
         if given:
             raise ConfigError(
-                f"{', '.join(given)} can only be set for a switching law, but synapse is {type(synapse).__name__}, which has steps "
+                f"{', '.join(given)} can only be set for a switching law, but the synapse, {type(synapse).__name__}, has steps "
                 "and variability of its own; pass one of the two."
             )
 

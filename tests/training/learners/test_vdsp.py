@@ -172,7 +172,7 @@ def test_a_share_of_the_largest_conductance_remains():
     [
         ({"synapse": IdealSynapse()}, "IdealSynapse does not depend on the voltage of its pulses"),
         ({"synapse": WeakReset()}, "WeakReset does not depend on the voltage"),
-        ({"synapse": TiO2(), "law": "tio2"}, "law can only be set for a switching law, but synapse is TiO2"),
+        ({"synapse": TiO2(), "law": "tio2"}, "law can only be set for a switching law, but the synapse, TiO2, has steps"),
         ({"synapse": TiO2(), "levels": 4}, "levels can only be set for a switching law"),
         ({"synapse": TiO2(), "voltages": (1.0,)}, "voltages is .*; expected two amplitudes"),
         ({"voltages": (1.0, 1.0)}, "voltages belong to pulses of a device model"),
