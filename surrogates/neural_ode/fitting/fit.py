@@ -213,7 +213,7 @@ def _better(
     progress(f"{found.structures[0].name} leaves {error:.3f}; trying {words}")
     try:
         other = fit_candidate()
-    except (SpinodeError, torch.linalg.LinAlgError) as failure:  # what the search has found is not lost
+    except (SpinodeError, torch.linalg.LinAlgError) as failure:  # type: ignore[attr-defined]  # what was found is not lost
         progress(f"{words} failed: {failure}")
         return None
     reached = other.record["validation"][other.record["kept"][0]]
