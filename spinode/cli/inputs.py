@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import math
+import shlex
 import warnings
 from collections.abc import Sequence
 from dataclasses import replace
@@ -99,7 +100,7 @@ def _unlabelled_times(trace: Trace) -> list[str]:
         return []
     return [
         f"the file gives no unit for the times {clock!r}: they are taken as seconds, so that the recording lasts "
-        f"{in_words(trace.duration)}; pass --unit {clock}=ms if that is wrong"
+        f"{in_words(trace.duration)}; pass --unit {shlex.quote(f'{clock}=ms')} if that is wrong"
     ]
 
 

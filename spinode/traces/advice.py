@@ -10,10 +10,9 @@ import numpy as np
 
 from .channel_roles import is_counter, is_ramp, likely_drives, likely_outputs
 from .checks import Issue
+from .sampling import MIN_FIT_SAMPLES
 from .trace import Trace
 
-# Samples below which no fit is suggested.
-_MIN_SAMPLES = 50
 _FREQUENCY = re.compile(r"f|freq\w*", re.IGNORECASE)
 _MAX_COMMANDS, _MAX_NAMES = 2, 12
 
@@ -28,8 +27,8 @@ def advise(trace: Trace, issues: Sequence[Issue], file: Sequence[str]) -> list[s
     """
     if any(issue.severity == "error" for issue in issues):
         return ["Fix the errors above before you fit a model."]
-    if len(trace) < _MIN_SAMPLES:
-        return [f"A recording of {len(trace)} samples is too short for `spinode fit`; at least {_MIN_SAMPLES} are needed."]
+    if len(trace) < MIN_FIT_SAMPLES:
+        return [f"A recording of {len(trace)} samples is too short for `spinode fit`; at least {MIN_FIT_SAMPLES} are needed."]
     swept = [name for name, values in trace.channels.items() if _FREQUENCY.fullmatch(name) and is_ramp(values)]
     if swept and trace.provenance.get("sampled_by"):
         return [f"This is a sweep over {swept[0]!r}, and `spinode fit` learns recordings in time: record the response in time."]

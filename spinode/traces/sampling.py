@@ -10,6 +10,9 @@ from .exact_clock import find_interval
 from .held_drives import grid_interval
 from .trace import Trace
 
+#: Smallest number of samples of a recording that a fit accepts; with fewer, scales and validation mean nothing.
+MIN_FIT_SAMPLES = 200
+
 #: Points of a regular grid for each sample of a recording, beyond which its times must be wrong.
 MAX_GROWTH = 1000.0
 

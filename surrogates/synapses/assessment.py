@@ -15,6 +15,8 @@ from .step_scores import StepCell, StepScores
 
 #: Difference of the innovations' standard deviation from one: at 0.1 the noise is wrong by a tenth, at 0.25 intervals mislead.
 CALIBRATED, MISLEADING = 0.1, 0.25
+#: Mean difference of the first innovation after a change of polarity, beyond chance, that is said.
+FIRST_PULSE = 0.25
 #: Correlation of neighbouring innovations below which they count as white, and above which the model is wrong.
 WHITE, CORRELATED = 0.1, 0.2
 #: Expected coverage of the 90 % interval, tolerance, and lower limit. Reads of one run are correlated, so that some points
@@ -122,6 +124,25 @@ def _innovation_remarks(surrogate: SynapseSurrogate, evaluation: SynapseEvaluati
         grade = _doubt(evaluation, CARE if excess <= CORRELATED else BAD)
         incomplete = f"{text}: the model of the drift or of the noise is incomplete."
         yield Remark(grade, incomplete, "one-step errors are correlated", remedy=_MORE_FIT)
+
+
+def _change_remarks(surrogate: SynapseSurrogate, evaluation: SynapseEvaluation) -> Iterator[Remark]:
+    """Compare the first pulse after a change of polarity with those that follow: a state of its own, which the model lacks."""
+    first, later = evaluation.at_changes()
+    if min(len(first), len(later)) < MIN_READS:
+        return
+    difference = float(first.mean() - later.mean())
+    chance = 3 * math.sqrt(float(first.var()) / len(first) + float(later.var()) / len(later))
+    text = f"The first pulse after a change of polarity moves it by {abs(difference):.2f} standard deviations of a prediction"
+    if abs(difference) - chance <= FIRST_PULSE:
+        return
+    text = f"{text} {'further than the pulses that follow' if difference > 0 else 'less than the pulses that follow'}"
+    yield Remark(
+        _doubt(evaluation, CARE),
+        f"{text}: such pulses behave differently, which the model does not describe.",
+        "the first pulse after a change of polarity behaves differently",
+        remedy="Where polarities alternate, as in learning, expect this error in every step; record pulses that alternate.",
+    )
 
 
 def _coverage_remarks(surrogate: SynapseSurrogate, evaluation: SynapseEvaluation) -> Iterator[Remark]:
@@ -277,6 +298,7 @@ def _retention_remarks(surrogate: SynapseSurrogate, evaluation: SynapseEvaluatio
 CHECKS: tuple[Callable[[SynapseSurrogate, SynapseEvaluation], Iterator[Remark]], ...] = (
     _error_remarks,
     _innovation_remarks,
+    _change_remarks,
     _coverage_remarks,
     _step_remarks,
     _device_remarks,

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from ...contracts.synapse import RESET, SET
 from ...random import seeded_generator
 from ...traces.trace import Trace, TraceSet
 from ...typing import Array
@@ -64,6 +65,23 @@ class SynapseEvaluation:
         errors = [values - interval.mean(0) for values, interval in zip(reads, map(np.asarray, self.intervals), strict=True)]
         deviation = float(np.concatenate(reads).std())
         return float(np.sqrt(np.mean(np.concatenate(errors) ** 2))) / max(deviation, 1e-300)
+
+    def at_changes(self) -> tuple[Array, Array]:
+        """Return the innovations after the first pulse of a polarity, and after those that follow it; positive along the pulse.
+
+        The first pulse of a recording is in neither, because the pulses before it are not known.
+        """
+        first, later = [], []
+        for lane, trace in enumerate(self.traces):
+            sign = np.sign(trace.drive[SET] - trace.drive[RESET])[:-1]
+            pulsed = np.flatnonzero(sign)
+            changed = np.diff(sign[pulsed]) != 0
+            rows = pulsed[1:]
+            z = self.steps.innovation[rows + 1, lane] * sign[rows]
+            counts = self.steps.held_out[rows + 1, lane] & np.isfinite(z)
+            first.append(z[changed & counts])
+            later.append(z[~changed & counts])
+        return np.concatenate(first), np.concatenate(later)
 
     def correlation(self, lag: int) -> float:
         """Return the correlation of innovations that are `lag` reads apart; NaN if there are none."""

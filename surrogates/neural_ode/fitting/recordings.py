@@ -13,7 +13,7 @@ from ....traces.held_drives import infer_interpolation
 from ....traces.interval import choose_interval
 from ....traces.recorded import recorded_beside
 from ....traces.resample import resample_with_mask
-from ....traces.sampling import base_interval, median_interval
+from ....traces.sampling import MIN_FIT_SAMPLES as MIN_SAMPLES, base_interval, median_interval
 from ....traces.trace import Trace, TraceSet
 from ....traces.usable import check_usable
 from ....typing import Progress
@@ -21,9 +21,6 @@ from .config import FitConfig
 from .recorded_outputs import output_maps, with_signs
 
 Mask = npt.NDArray[np.bool_]
-
-#: Smallest number of samples of a recording that a fit accepts; with fewer, scales and validation mean nothing.
-MIN_SAMPLES = 200
 
 #: Longest run of missing samples inside a recording: free runs bridge it. At longer ones the recording is split.
 MAX_BRIDGED = 20

@@ -161,6 +161,12 @@ def test_summary_names_the_choices_to_make():
     assert "channels: a, b" in text
 
 
+def test_summary_suggests_no_fit_of_a_recording_that_fit_refuses():
+    short = summary(Trace(TIME[:150], {"V": np.cos(0.1 * np.arange(150))}, {"m": SINE[:150]}))
+    assert "150 samples is too short for `spinode fit`; at least 200 are needed" in short
+    assert "--save" not in short
+
+
 def test_summary_suggests_no_fit_if_the_time_has_errors():
     assert "Fix the errors above" in summary(Trace(TIME[::-1], {}, {"m": SINE}))
 

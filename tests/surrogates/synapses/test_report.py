@@ -162,6 +162,22 @@ def test_the_headline_follows_from_the_scores(make_synapse, change, grade, words
     assert words in found.headline
 
 
+@pytest.mark.parametrize("shift", [-1.0, 0.0])
+def test_first_pulses_that_behave_differently_are_named(make_synapse, shift):
+    synapse = make_synapse(spread=False, telegraph=False)
+    traces = recorded(synapse, devices=2, steps=390)
+    sign = np.sign(traces[0].drive["SET"] - traces[0].drive["RESET"])[:-1]
+    z = np.random.default_rng(0).standard_normal((len(sign) + 1, 2))
+    first = 1 + np.flatnonzero(np.diff(sign) != 0)
+    z[first + 1] += shift * sign[first, None]
+    found = [remark.text for remark in assess(synapse, with_scores(traces, z=z)).remarks if "change of polarity" in remark.text]
+    if shift:
+        assert len(found) == 1
+        assert "less than the pulses that follow" in found[0]
+    else:
+        assert found == []
+
+
 def test_remarks_list_what_is_not_known(make_synapse):
     one = make_synapse(spread=False, telegraph=False, voltage=False)
     texts = [remark.text for remark in assess(one, with_scores(recorded(one, devices=1))).remarks]
