@@ -63,6 +63,6 @@ def parse_large(path: Path, progress: Progress | None = None) -> Table:
         parameter_units=about.units,
         roles=about.roles,
         interpolation=about.interpolation,
-        left_out=words.left_out,
+        left_out={**table.left_out, **words.left_out},
         unreadable=words.unreadable,
     )

@@ -40,6 +40,7 @@ class Layout:
         decimal_comma: True if commas are decimal marks.
         settings: Lines above the table, as oscilloscopes write them.
         footer: Lines of words below the table.
+        ids: Cells of a second line of names above the first, such as QCoDeS's ids above its labels; empty if there is none.
     """
 
     delimiter: str | None
@@ -49,6 +50,7 @@ class Layout:
     decimal_comma: bool
     settings: list[Line] = field(default_factory=list)
     footer: list[Line] = field(default_factory=list)
+    ids: list[str] = field(default_factory=list)
 
     def rows_with_decimal_points(self) -> list[Line]:
         """Return the rows with decimal points in place of decimal commas."""
@@ -89,9 +91,10 @@ def find_layout(comments: Sequence[Line], content: Sequence[Line]) -> Layout:
     cells = [_cells(line, delimiter, decimal_comma) for line in content[:3]]
     if is_numeric(cells[0]) or (parse_number(cells[0][0]) is not None and cells[0][0]):
         # A first line that begins with a number is a row; if it is a bad one, reading it reports so.
-        header = _header_in_comments(comments, content[0], delimiter)
+        headers = _headers_in_comments(comments, content[0], delimiter)
+        header, ids = (*headers, None, None)[:2]
         rows, footer = split_footer(content, delimiter)
-        return Layout(delimiter, header, None, rows, decimal_comma, settings, footer)
+        return Layout(delimiter, header, None, rows, decimal_comma, settings, footer, ids or [])
     header = split_words(content[0].text) if delimiter is None else split_cells(content[0].text, delimiter)
     if delimiter is None and len(content) > 1 and len(header) != len(cells[1]):
         header = content[0].text.split()
@@ -218,18 +221,19 @@ def _cells(line: Line, delimiter: str | None, decimal_comma: bool) -> list[str]:
     return [cell.replace(",", ".") for cell in cells] if decimal_comma else cells
 
 
-def _header_in_comments(comments: Sequence[Line], first: Line, delimiter: str | None) -> list[str] | None:
-    """Return names from the comments above the rows: the last comment with one word for each column."""
+def _headers_in_comments(comments: Sequence[Line], first: Line, delimiter: str | None) -> list[list[str]]:
+    """Return names from the comments above the rows, those with one word for each column, the last one first."""
     width = len(split_cells(first.text, delimiter))
     above = [_CHANNELS.sub("", strip_comment(line.text)) for line in comments if line.number < first.number]
     # Blanks also separate the words of a sentence, so there only the line directly above the rows can be a header.
+    headers = []
     for text in reversed(above if delimiter is not None else above[-1:]):
         if width == 1 and _SETTING.fullmatch(text):
             continue
         cells = split_words(text) if delimiter is None else split_cells(text, delimiter)
         if len(cells) == width and not is_numeric(cells) and all(parse_number(cell) is None for cell in cells):
-            return cells
-    return None
+            headers.append(cells)
+    return headers
 
 
 def _check_header(line: Line, header: Sequence[str]) -> None:

@@ -41,6 +41,8 @@ def build_table(
     """
     keep = [index for index, name in enumerate(names) if name and not _is_empty(layout, index, columns[index])]
     table = _Columns([names[index] for index in keep], [units[index] for index in keep], [columns[index] for index in keep])
+    ids = {layout.ids[index]: names[index] for index in keep if layout.ids and layout.ids[index] not in names}
+    left_out = _drop_repeated_times(table) if layout.header is None else {}
     settings = parse_settings([line.text for line in layout.settings], layout.delimiter)
     in_comments = parse_settings(list(remarks), None)
     if settings or any(key.casefold() in ("units", "unit") for key in in_comments):
@@ -61,7 +63,7 @@ def build_table(
         notes = (f"the times are those of the sample interval in the settings, {_shown(clock[1], clock[2])}",)
     elif clock and times is not None:
         notes, doubts = _make_exact(table, times, clock)
-    elif layout.header is None and _only_first_increases(table.values):
+    elif layout.header is None and (left_out or _only_first_increases(table.values)):
         time = table.names[0]
         time_doubt = (
             f"it has no header, and {time!r}, which grows from row to row, is taken as the time in seconds; if it is not, "
@@ -76,8 +78,22 @@ def build_table(
         time=time,
         time_doubt=time_doubt,
         doubts=doubts + (count_doubt(length, rows) if length is not None and length > rows else ()),
+        left_out=left_out,
         notes=notes,
+        ids=ids,
     )
+
+
+def _drop_repeated_times(table: _Columns) -> dict[str, str]:
+    """Leave out columns that repeat a first column that grows, as ngspice's `wrdata` writes them: x y x y; say why."""
+    first = table.values[0]
+    if len(table.values) < 3 or not _increases(first):
+        return {}
+    repeated = [k for k in range(1, len(table.values)) if np.array_equal(table.values[k], first)]
+    left_out = {table.names[k]: f"it repeats {table.names[0]!r}" for k in repeated}
+    for k in reversed(repeated):
+        del table.names[k], table.units[k], table.values[k]
+    return left_out
 
 
 def _is_empty(layout: Layout, index: int, values: Array) -> bool:

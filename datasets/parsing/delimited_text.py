@@ -97,7 +97,7 @@ def _parse(text: Text, lines: Sequence[Line]) -> Table:
         parameter_units=about.units,
         roles=about.roles,
         interpolation=about.interpolation,
-        left_out=words.left_out,
+        left_out={**table.left_out, **words.left_out},
         unreadable=words.unreadable,
         notes=notes,
     )

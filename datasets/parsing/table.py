@@ -30,6 +30,7 @@ class Table:
         interpolation: "held", "linear" or "spline" by drive, where the file was written by this package.
         left_out: Why a column of the file is not among the columns here, by its name.
         unreadable: What is wrong with a column that has bad cells, by its name; an error where the column is used.
+        ids: Column by another name that the file gives it, by which it can be asked for as well.
         notes: What the user should be told about the reading, one sentence each without its full stop; no reason for a warning.
 
     Raises:
@@ -56,6 +57,7 @@ class Table:
     left_out: Mapping[str, str] = field(default_factory=dict)
     unreadable: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    ids: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not self.columns or not len(self.columns[0]):

@@ -80,7 +80,9 @@ class SourceColumns:
         raise TraceError(f"{self.source} has no column {name!r}; its columns are: {listed(names)}.{hint}")
 
     def resolve(self, name: str) -> str:
-        """Return the column of that name, or the only one that ends in it after a colon: "mx" for "Oxs_TimeDriver::mx"."""
+        """Return the column of that name or id, or the only one that ends in it after a colon: `mx` for `Oxs::mx`."""
+        if name not in self.table.names and name in self.table.ids:
+            return self.table.ids[name]
         endings = [known for known in self.table.names if known.endswith(f":{name}")]
         return endings[0] if name not in self.table.names and len(endings) == 1 else name
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -57,7 +58,8 @@ def read_one(
             table = split_pairs(table, part, (*_names(drive), *_names(output)), units or {})
         except SeveralParts as error:
             raise error.in_file(name) from None
-    columns = SourceColumns(name, table, dict(units or {}), is_file)
+    columns = SourceColumns(name, table, {}, is_file)
+    columns = replace(columns, units={columns.resolve(each): unit for each, unit in (units or {}).items()})
     columns.check_units()
     drives, outputs = (tuple(map(columns.resolve, _names(names))) for names in (drive, output))
     times = find_times(columns, time, {*drives, *outputs})

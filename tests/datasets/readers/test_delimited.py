@@ -291,3 +291,22 @@ def test_delimited_numbers_are_read_back_exactly(tmp_path, rows, delimiter, head
         return
     got = np.column_stack([trace.time, *trace.output.values()])
     assert got.tolist() == rows
+
+
+def test_pairs_without_header_have_one_time(read):
+    """ngspice's `wrdata` writes the times before each vector."""
+    rows = [[time, a, time, b] for time, a, b in ROWS]
+    with pytest.warns(TraceWarning, match="taken as the time in seconds"):
+        trace = read(table(rows, " "))
+    assert trace.time.tolist() == [0.0, 1e-9, 2e-9]
+    assert list(trace.output) == ["column 2", "column 4"]
+    with pytest.raises(TraceError, match="'column 3' was left out: it repeats 'column 1'"):
+        read(table(rows, " "), drive="column 3", time="column 1")
+
+
+def test_ids_above_the_labels_are_names_too(read):
+    """QCoDeS writes the ids of its parameters above their labels."""
+    text = '# time\tdac_1\tdmm_2\n# "time (s)"\t"Gate (mV)"\t"Output (nA)"\n# 3\n' + table(ROWS, "\t")
+    trace = read(text, drive="dac_1", output="dmm_2", units={"dac_1": "V"})
+    assert trace.drive["Gate"].tolist() == [1.5, 2.5, -1.0]
+    assert trace.output["Output"] == pytest.approx([-2e-9, 3e-12, 4e-9])
