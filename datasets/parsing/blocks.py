@@ -28,7 +28,7 @@ from .text import Text, is_text, read_text
 #: Files above this size [bytes] are read in blocks.
 LARGE = 32_000_000
 _BLOCK = 32_000_000
-_HEAD = 1_000_000
+_HEAD, _TAIL = 1_000_000, 100_000
 _COMMENTS = (b"#", b"%")
 _MISSING = sorted({form for word in MISSING for form in (word, word.upper(), word.title())} | {"NaN"})
 
@@ -53,10 +53,18 @@ def read_head(path: Path) -> tuple[Text, list[int]]:
     return read_text(path, raw), offsets
 
 
+def read_tail(path: Path) -> list[str]:
+    """Return the last lines of a file, at most some hundred kilobytes, without the line that this cuts."""
+    with path.open("rb") as file:
+        file.seek(max(path.stat().st_size - _TAIL, 0))
+        return file.read().decode("latin-1").split("\n")[1:]
+
+
 def read_columns_in_blocks(
     path: Path,
     offset: int,
     *,
+    stop: int | None = None,
     delimiter: str | None,
     names: Sequence[str],
     decimal_comma: bool,
@@ -69,6 +77,7 @@ def read_columns_in_blocks(
     Args:
         path: The file.
         offset: Offset of the first row [bytes].
+        stop: Offset of the end of the rows; that of the file if omitted.
         delimiter: The text between cells; None for blanks.
         names: A name for each column.
         decimal_comma: True if commas are decimal marks.
@@ -81,7 +90,7 @@ def read_columns_in_blocks(
     """
     columns, filled = [np.empty(0) for _ in names], 0
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        size, begin = len(data), offset
+        size, begin = len(data) if stop is None else stop, offset
         while begin < size:
             # Up to the last line break in the block; a longer line is taken as a whole.
             end = data.rfind(b"\n", begin, min(begin + _BLOCK, size)) + 1 or data.find(b"\n", begin) + 1 or size

@@ -8,12 +8,13 @@ from pathlib import Path
 import numpy as np
 
 from ...typing import Progress
-from .blocks import read_columns_in_blocks, read_head
+from .blocks import read_columns_in_blocks, read_head, read_tail
 from .delimited_layout import SAMPLE_LINES, find_layout
-from .delimited_lines import split_comments
+from .delimited_lines import split_comments, split_footer
 from .delimited_table import build_table
 from .delimited_text import parse_comments
 from .grid import Doubtful, Line, read_grid
+from .messages import counted
 from .table import Table
 from .word_table import parse_words
 
@@ -38,9 +39,14 @@ def parse_large(path: Path, progress: Progress | None = None) -> Table:
         if names[index]:
             words.left_out[names[index]] = "it does not contain plain numbers, which a large file must"
             names[index] = ""
+    tail = read_tail(path)
+    _, last_rows = split_comments([Line(number, line.rstrip("\r")) for number, line in enumerate(tail)])
+    _, footer = split_footer([*layout.rows[:3], *last_rows], layout.delimiter)
+    below = len("\n".join(tail[footer[0].number :])) if footer else 0
     columns = read_columns_in_blocks(
         path,
         offsets[layout.rows[0].number - 1],
+        stop=path.stat().st_size - below,
         delimiter=layout.delimiter,
         names=names,
         decimal_comma=layout.decimal_comma,
@@ -55,7 +61,9 @@ def parse_large(path: Path, progress: Progress | None = None) -> Table:
         "delimiter": layout.delimiter or "blanks",
         "decimal_mark": "," if layout.decimal_comma else ".",
         "comments": about.remarks[:SAMPLE_LINES],
+        **({"footer": [line.text.strip() for line in footer[:SAMPLE_LINES]]} if footer else {}),
     }
+    notes = [f"{counted(len(footer), 'line')} below the table left out: {footer[0].text.strip()}"] if footer else []
     return replace(
         table,
         metadata={**metadata, **table.metadata},
@@ -65,4 +73,5 @@ def parse_large(path: Path, progress: Progress | None = None) -> Table:
         interpolation=about.interpolation,
         left_out={**table.left_out, **words.left_out},
         unreadable=words.unreadable,
+        notes=(*table.notes, *notes),
     )

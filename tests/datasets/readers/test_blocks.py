@@ -48,3 +48,16 @@ def test_two_numbers_in_a_cell_are_refused_in_blocks_too(tmp_path, monkeypatch, 
     path.write_text("t,V\n0,1\n" + f"1,{cell}\n" + "2,3\n" * 3)
     with pytest.raises(TraceError, match=r"line 3, column 2 .* is not a number"):
         read_trace(path)
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_lines_below_a_large_table(tmp_path, monkeypatch, end):
+    monkeypatch.setattr(delimited, "LARGE", 0)
+    monkeypatch.setattr(blocks, "_TAIL", 200)
+    path = tmp_path / "a.csv"
+    rows = [f"{k},{k % 7}.5" for k in range(300)]
+    path.write_bytes(end.join(["t,V", *rows, "V_DS =,-0.6", "", "End of µ-measurement", ""]).encode())
+    trace = read_trace(path)
+    assert trace.output["V"].tolist() == [k % 7 + 0.5 for k in range(300)]
+    assert trace.provenance["metadata"]["footer"][0] == "V_DS =,-0.6"
+    assert trace.provenance["notes"] == ["2 lines below the table left out: V_DS =,-0.6"]
