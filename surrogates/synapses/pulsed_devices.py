@@ -47,6 +47,11 @@ class PulsedDevices:
         if len(index) < _MAX_SHARE * len(pulsed):
             self._index = index
 
+    @property
+    def are_some(self) -> bool:
+        """True if a selection was made."""
+        return self._index is not None
+
     def take(self, value: Tensor, columns: int = 0) -> Tensor:
         """Return the selected devices of a value that broadcasts to the devices; a single number stays as it is.
 
@@ -123,6 +128,13 @@ class DeviceSteps:
                 f"{MAX_STEPS} steps, {MAX_STEPS * self.chunk:g} pulses, in a call. Apply it in parts, or without noise."
             )
         for index in range(steps):
+            if index and not (x.requires_grad or count.requires_grad):
+                going_on = PulsedDevices(torch.where(own_steps > index, count, torch.zeros_like(count)))
+                if going_on.are_some:  # a few long trains among many short ones
+                    rest = going_on.take(per_step * (own_steps - index) * count.sign())
+                    own = going_on.take(x), going_on.take(latents, 1), going_on.take(first)
+                    some = [going_on.take(value) for value in extra]
+                    return going_on.put(self.states_after(*own, rest, float(rest.abs().max()), some, generator), x)
             now = per_step if index == 0 else torch.where(own_steps > index, per_step, torch.zeros_like(per_step))
             change = self.drift.change(x, now, polarity, extra, latents, first)
             if generator is not None and self.noise is not None:

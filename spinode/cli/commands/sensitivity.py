@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,12 +24,18 @@ def add_arguments(parser: Parser) -> None:
     parser.add_argument("--images", metavar="FOLDER", help="folder of the image files")
     parser.add_argument("--save", metavar="FOLDER", help="folder of runs, table and picture; the same command continues there")
     parser.add_argument(
-        "--processes", type=parse_value, default=1, metavar="N", help="number of runs at the same time (default: 1)"
+        "--processes", type=parse_value, metavar="N", help="number of runs at the same time (default: the cores)"
     )
     parser.add_argument("--json", action="store_true", help="print the table as one JSON object, and nothing else")
     parser.add_config()
     add_settings(parser, SensitivityConfig, "settings")
     add_progress(parser)
+
+
+def _cores() -> int:
+    """Return the number of processor cores that this process may use."""
+    allowed = getattr(os, "sched_getaffinity", None)
+    return min(len(allowed(0)) if allowed else os.cpu_count() or 1, 64)
 
 
 def run(arguments: Any) -> None:
@@ -47,7 +54,7 @@ def run(arguments: Any) -> None:
             config,
             folder=None if folder is None else folder / "runs",
             images=arguments.images,
-            processes=arguments.processes,
+            processes=_cores() if arguments.processes is None else arguments.processes,
             progress=None if quiet else _print_line,
         )
     except KeyboardInterrupt:

@@ -208,13 +208,13 @@ def test_all_variants_of_a_device_run(device):
 
 
 def test_the_command_writes_table_and_picture(trials, tmp_path, capsys):
-    assert main(["sensitivity", "ideal", "--seeds", "0", "1", "--save", str(tmp_path), "--quiet"]) == 0
+    assert main(["sensitivity", "ideal", "--seeds", "0", "1", "--save", str(tmp_path), "--processes", "1", "--quiet"]) == 0
     printed = capsys.readouterr().out
     assert {file.name for file in tmp_path.glob("sensitivity.*")} == {"sensitivity.csv", "sensitivity.json", "sensitivity.png"}
     lines = (tmp_path / "sensitivity.csv").read_text().splitlines()
     assert lines[0].split(",")[0] == "imperfection"
     assert len(lines) == 3
-    assert main(["sensitivity", "ideal", "--seeds", "0", "1", "--save", str(tmp_path), "--json"]) == 0
+    assert main(["sensitivity", "ideal", "--seeds", "0", "1", "--save", str(tmp_path), "--processes", "1", "--json"]) == 0
     content = json.loads(capsys.readouterr().out)
     assert content["device"] == "ideal"
     assert content["summary"] in printed
