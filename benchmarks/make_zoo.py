@@ -80,6 +80,8 @@ class Entry:
         bias: Largest ratio of RESET to SET pulses of a device, where blocks have random lengths: ratios lie evenly in the
             logarithm from 1 / 2 on, so that the recordings cover the range of a device whose RESET is the weaker.
         usual: Share of the pulses that are the device's own, its pulse of use; the others are random.
+        trains: Numbers of trains and pulses in each, with a read after each train; `every` if omitted.
+        repeated: Trains after which the read is repeated: noise that is new in each read is told from noise that pulses renew.
         settings: Further settings of the fit.
     """
 
@@ -93,13 +95,15 @@ class Entry:
     every: int = 1
     bias: float | None = None
     usual: float = 0.0
+    trains: tuple[tuple[int, int], ...] = ()
+    repeated: int = 0
     settings: Mapping[str, Any] = field(default_factory=dict)
 
 
 ENTRIES = {
     "hfox-weak-reset": Entry(
         "HfOx resistive memory under weak RESET pulses: fast and slow growth, telegraph and pink noise, spread of devices",
-        WeakReset(), 400, 6000, 0, every=60,
+        WeakReset(), 300, 6000, 0, trains=((60, 10), (90, 60)), repeated=5,
     ),
     "tio2-nili": Entry(
         "TiO2 memristor under random pulses, with 10 % noise added to each step and 1 % to reads",
@@ -128,7 +132,12 @@ def schedule(entry: Entry, devices: int, seed: int) -> dict[str, Any]:
     def uniform() -> Tensor:
         return torch.rand(devices, entry.steps, generator=generator, dtype=torch.float64)
 
-    if entry.block == 0:
+    if entry.trains:
+        row: list[int] = []
+        for index, length in enumerate((length for number, length in entry.trains for _ in range(number)), start=1):
+            row += [-length, 0] if index % entry.repeated == 0 else [-length]
+        count = torch.tensor(row, dtype=torch.float64).expand(devices, -1)
+    elif entry.block == 0:
         count = -torch.ones(devices, entry.steps, dtype=torch.float64)
     elif entry.voltage is None:
         turn = torch.arange(entry.steps) // entry.block % 2
@@ -197,7 +206,7 @@ def scores(surrogate: SynapseSurrogate, entry: Entry, seed: int, devices: int) -
         reads = trace.output["conductance"]
         inside.append(((reads >= low) & (reads <= high))[1:].mean())
     virtual = simulated_recordings(surrogate, entry, devices, seed + 3000, seed + 2000)
-    index = np.unique(np.linspace(0, entry.steps // entry.every, 20).round().astype(int))
+    index = np.unique(np.linspace(0, len(unseen[0]) - 1, 20).round().astype(int))
     levels = [0.05, 0.5, 0.95]
     measured, simulated = (
         np.quantile(np.stack([trace.output["conductance"][index] for trace in traces]), levels, axis=0)
@@ -228,7 +237,8 @@ def make(name: str, folder: Path, *, quick: bool, seed: int = 0) -> None:
     """Fit and score one synapse, and write it with its model card."""
     entry = ENTRIES[name]
     if quick:
-        entry = replace(entry, devices=20, steps=min(entry.steps, 60), block=min(entry.block, 20), every=1)
+        trains = ((12, 5),) if entry.trains else ()
+        entry = replace(entry, devices=20, steps=min(entry.steps, 60), block=min(entry.block, 20), every=1, trains=trains)
     traces = simulated_recordings(entry.device, entry, entry.devices, seed, seed)
     config = SynapseConfig(seed=seed, rounds=1, iterations=5) if quick else SynapseConfig(seed=seed, **entry.settings)
     if entry.voltage is not None and entry.width is not None:
@@ -251,7 +261,7 @@ def write(name: str, surrogate: SynapseSurrogate, traces: TraceSet, folder: Path
         "settings": traces[0].provenance.get("device", {}),
         "devices": entry.devices,
         "pulses_of_each": entry.steps,
-        "pulses_between_reads": entry.every,
+        "pulses_between_reads": [list(train) for train in entry.trains] or entry.every,
         "reads": int(surrogate.record["reads"]),
     }
     domain: dict[str, Any] = {"conductance": [surrogate.low, surrogate.high], "polarities": list(surrogate.polarities)}

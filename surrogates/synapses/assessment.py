@@ -9,6 +9,7 @@ from ...reporting.remarks import BAD, CARE, GOOD, NOTE, Assessment, Remark
 from ...traces.trace import Trace, TraceSet
 from ...units import readable
 from .evaluation import SynapseEvaluation, evaluate_synapse
+from .initial_fit import MIN_REPEATED
 from .model import SynapseSurrogate
 from .pulse_summary import not_known
 from .step_scores import StepCell, StepScores
@@ -255,6 +256,13 @@ def _noise_remarks(surrogate: SynapseSurrogate, evaluation: SynapseEvaluation) -
         text = f"Noise {name}: {readable(value, unit)}{relative}, 95 % interval {readable(low, unit)} .. {readable(high, unit)}"
         known = high <= MAX_INTERVAL_RATIO * low
         yield Remark(NOTE, f"{text}." if known else f"{text}; the data determine at most the upper end.")
+    repeated = surrogate.record.get("repeated_reads")
+    if isinstance(repeated, int) and repeated < MIN_REPEATED:
+        yield Remark(
+            NOTE,
+            "The recordings have hardly any repeated reads, so noise that is new in each read cannot be told from noise that "
+            "pulses renew; a network reads more often than it writes. Read twice after every fifth pulse or so.",
+        )
     if surrogate.telegraph is not None:
         yield Remark(
             NOTE,

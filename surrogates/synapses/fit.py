@@ -102,6 +102,7 @@ def fit_synapse(
             "devices": pulsed.devices,
             "recordings": len(recordings),
             "reads": int(pulsed.seen.sum()),
+            "repeated_reads": int(pulsed.repeated_reads.sum()),
             "fingerprint": recordings.fingerprint(),
             "provenance": dict(recordings[0].provenance),
             "config": asdict(settings_used),

@@ -15,6 +15,9 @@ from .pulse_data import PulseData
 from .reversal import monotonic_polarities
 from .state_space_fit import StateFit
 
+#: Smallest number of reads without a pulse before them, from which their noise is estimated.
+MIN_REPEATED = 20
+
 
 def initial_fit(
     data: PulseData, latents: Latents, *, tied: bool, hidden: tuple[int, ...], memory: bool, seed: int, spread: float
@@ -31,6 +34,7 @@ def initial_fit(
         spread: Standard deviation of the prior of the latents.
     """
     accumulating, read = moments(data)
+    repeated = repeated_read_noise(data)
     model = NoiseModel(data.polarities, memory)
     generator = torch.Generator().manual_seed(seed)
     rate = np.abs(_change_per_pulse(data))
@@ -40,7 +44,7 @@ def initial_fit(
     )
     size = len(latents.names)
     fit = StateFit(
-        data, drift, np.zeros((data.groups, size)), np.full(size, spread), model, model.start(accumulating, read),
+        data, drift, np.zeros((data.groups, size)), np.full(size, spread), model, model.start(accumulating, read, repeated),
         data.reads.copy(), np.zeros_like(data.seen),
     )  # fmt: skip
     walk = Steps(data.reads, data.seen, np.zeros_like(data.pulses), np.ones_like(data.pulses), data.reads[:-1], fit.filled)
@@ -50,17 +54,30 @@ def initial_fit(
     return fit
 
 
+def repeated_read_noise(data: PulseData) -> float | None:
+    """Return the standard deviation of noise that is new in each read, from reads without a pulse between them.
+
+    None where there are fewer than `MIN_REPEATED` of them: then noise that is new in each read, and noise that is new after
+    each pulse, cannot be distinguished.
+    """
+    repeated = data.repeated_reads
+    if repeated.sum() < MIN_REPEATED:
+        return None
+    difference = np.diff(data.reads, axis=0)[repeated]
+    return float(np.sqrt(0.5 * np.mean(difference**2)))
+
+
 def moments(data: PulseData) -> tuple[float, float]:
     """Estimate accumulating and read noise from the increments of the reads.
 
-    For single-pulse steps, var = q + 2 r and the covariance of neighbours is -r.
+    For single-pulse steps, var = q + 2 r and the covariance of neighbours is -r. Repeated reads do not count.
 
     Returns:
         Standard deviations of accumulating and of read noise.
     """
-    step = np.diff(data.reads, axis=0)
-    both = data.seen[1:] & data.seen[:-1]
-    step = np.where(both, step, np.nan)
+    reads, seen = data.reads_after_pulses()
+    step = np.diff(reads, axis=0)
+    step = np.where(seen[1:] & seen[:-1], step, np.nan)
     step = step - np.nanmedian(step)
     pair = step[1:] * step[:-1]
     scale = np.nanmedian(np.abs(step)) / 0.6745 + 1e-12

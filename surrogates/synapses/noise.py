@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -68,16 +69,24 @@ class NoiseModel:
         default = [next((pair for key, pair in slopes.items() if name.startswith(key)), LOG_BOUNDS) for name in self.names]
         return [special.get(name, pair) for name, pair in zip(self.names, default, strict=True)]
 
-    def start(self, accumulating: float, read: float) -> Array:
-        """Return initial parameters from two standard deviations."""
+    def start(self, accumulating: float, read: float, repeated: float | None = None) -> Array:
+        """Return initial parameters from standard deviations.
+
+        Args:
+            accumulating: Of accumulating noise.
+            read: Of the noise of reads with pulses between them.
+            repeated: Of reads without a pulse between them; half of the noise is correlated if this is not known.
+        """
         absolute = np.log(max(accumulating, FLOOR))
         parts = (
             [np.log(START_RELATIVE), 0.0, 0.0, *([] if self.pure else [absolute])] if self.relative else [absolute, 0.0, 0.0]
         )
         process = parts * len(self.polarities)
-        memory = [np.log(0.5 * read + FLOOR), np.log(5.0)] if self.memory else []
+        correlated, lasts = (0.5 * read, 5.0) if repeated is None else (math.sqrt(max(read**2 - repeated**2, 0.0)), 1.0)
+        memory = [np.log(correlated + FLOOR), np.log(lasts)] if self.memory else []
+        white = read if repeated is None else repeated
         telegraph = [0.0, np.log(5 * (accumulating + read))] if self.telegraph else []
-        return np.array([*process, np.log(max(read, FLOOR)), 0.0, *memory, *telegraph])
+        return np.array([*process, np.log(max(white, FLOOR)), 0.0, *memory, *telegraph])
 
     def prior(self, parameters: Array) -> Array:
         """Return the log prior, shape (...), of parameters (..., parameters); it is weak, and bounds fits of few reads."""

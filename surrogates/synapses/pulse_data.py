@@ -126,6 +126,17 @@ class PulseData:
         """Polarities of the pulses that were applied."""
         return tuple(name for name, sign in ((SET, 1), (RESET, -1)) if bool((self.polarity == sign).any()))
 
+    @property
+    def repeated_reads(self) -> npt.NDArray[np.bool_]:
+        """True for steps without a pulse and without a pause between two reads, shape (reads - 1, lanes)."""
+        return np.asarray(self.seen[1:] & self.seen[:-1] & (self.pulses == 0) & (self.pause == 0))
+
+    def reads_after_pulses(self) -> tuple[Array, npt.NDArray[np.bool_]]:
+        """Return the reads with a pulse or a pause before them, and True where they exist; both of shape (reads, lanes)."""
+        first = np.concatenate([self.seen[:1], self.seen[1:] & ~self.repeated_reads])
+        order = np.argsort(~first, axis=0, kind="stable")
+        return np.take_along_axis(self.reads, order, 0), np.take_along_axis(first, order, 0)
+
     def thinned(self, every: int) -> PulseData:
         """Return every `every`-th read and the pulses between, which must be alike, see `can_be_thinned`."""
         if every == 1:

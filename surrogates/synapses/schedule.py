@@ -14,7 +14,8 @@ from .device_sizes import main_differences
 from .drift import Latents
 from .fit_checkpoint import FitCheckpoint
 from .growth import ROUNDS, grow
-from .initial_fit import initial_fit
+from .initial_fit import initial_fit, repeated_read_noise
+from .noise import FLOOR
 from .population import MIN_DEVICES
 from .pulse_data import PulseData
 from .state_space_fit import StateFit
@@ -160,6 +161,7 @@ class Schedule:
             thinned = np.arange(len(fit.reference)) * (len(data.reads) // max(len(fit.reference) - 1, 1))
             for lane in lanes:
                 full.reference[:, lane] = np.interp(np.arange(len(data.reads)), thinned, fit.reference[:, lane])
+            full.noise = _with_repeated_reads(full)
             for index in (1, 2):
                 self.checkpoint.step(full, label, f"all reads {index}", lambda: _improve_noise_of_all_reads(full))
         if full.noise_model.relative:
@@ -182,7 +184,22 @@ def _mostly_correlated(fit: StateFit) -> Array:
     index = {name: position for position, name in enumerate(fit.noise_model.names)}
     for name in fit.noise_model.polarities:
         noise[index[f"log accumulating {name}"]] -= 1.5
-    noise[index["log correlated read"]], noise[index["log memory"]] = noise[index["log read"]], np.log(8.0)
+    both = noise[index["log read"]], noise[index["log correlated read"]]
+    noise[index["log correlated read"]], noise[index["log memory"]] = max(both), np.log(8.0)
+    return noise
+
+
+def _with_repeated_reads(fit: StateFit) -> Array:
+    """Return the noise with that of reads without a pulse between them; the remainder of it is new after each pulse."""
+    repeated = repeated_read_noise(fit.data)
+    noise: Array = fit.noise.copy()
+    index = {name: position for position, name in enumerate(fit.noise_model.names)}
+    if repeated is None or not fit.noise_model.memory:
+        return noise
+    white, correlated = (np.exp(2 * noise[index[name]]) for name in ("log read", "log correlated read"))
+    if repeated**2 < 0.5 * white:
+        noise[index["log read"]] = np.log(repeated + FLOOR)
+        noise[index["log correlated read"]], noise[index["log memory"]] = 0.5 * np.log(white + correlated - repeated**2), 0.0
     return noise
 
 

@@ -7,14 +7,14 @@ import pytest
 import torch
 
 from spinode import ConfigError, FitError, Pulses, Trace, TraceError
-from spinode.datasets import pulse_traces
+from spinode.datasets import WeakReset, pulse_traces
 from spinode.surrogates.synapses import kalman, schedule
 from spinode.surrogates.synapses.config import SynapseConfig
 from spinode.surrogates.synapses.device_sizes import main_differences
 from spinode.surrogates.synapses.drift import Latents
 from spinode.surrogates.synapses.fit import fit_synapse
 from spinode.surrogates.synapses.growth import grow, with_one_more
-from spinode.surrogates.synapses.initial_fit import initial_fit, moments
+from spinode.surrogates.synapses.initial_fit import initial_fit, moments, repeated_read_noise
 from spinode.surrogates.synapses.laplace import last_layer_columns
 from spinode.surrogates.synapses.noise import NoiseModel
 from spinode.surrogates.synapses.population_fit import overconfidence
@@ -230,6 +230,37 @@ def test_moments_separate_accumulating_and_read_noise(accumulating, read):
     found = moments(data)
     assert found[0] == pytest.approx(accumulating, rel=0.1)
     assert found[1] == pytest.approx(read, rel=0.15)
+
+
+@pytest.mark.parametrize("repeated", [True, False])
+def test_repeated_reads_tell_noise_of_reads_from_noise_of_pulses(repeated):
+    """Pink noise of weak RESET changes with pulses only; without repeated reads, it is taken for noise of the reads."""
+    count = torch.full((4, 60), -20.0)
+    if repeated:
+        count[:, 2::3] = 0
+    device = WeakReset(d2d=False, rtn=False)
+    traces = pulse_traces(device, count, devices=4, generator=torch.Generator().manual_seed(0))
+    fitted = fit_synapse(traces, rounds=1, iterations=2)
+    state = fitted.initial((1000,), generator=torch.Generator().manual_seed(1))
+    generator = torch.Generator().manual_seed(2)
+    first, second = (fitted.read(state, generator=generator).log() for _ in range(2))
+    deviation = float((second - first).std())
+    assert (deviation < 1e-3) == repeated
+    assert fitted.record["repeated_reads"] == (80 if repeated else 0)
+
+
+def test_moments_leave_out_repeated_reads():
+    r = np.random.default_rng(0)
+    data = pulse_data(simulated(0, up=10_000 - 1, read=0.0), scale="linear")
+    x = np.cumsum(0.05 * r.normal(size=(10_000, 1)), 0) + 0.05 * r.normal(size=(10_000, 1))
+    pulses = np.tile([1.0, 0.0], 10_000)[:19_998, None]
+    reads = np.repeat(x, 2, axis=0)[:19_999] + 0.01 * r.normal(size=(19_999, 1))
+    # The read before the first pulse is the only one that is not repeated.
+    data = replace(data, reads=reads[1:], seen=np.ones((19_998, 1), bool), pulses=pulses[:-1], pause=0 * pulses[:-1])
+    accumulating, read = moments(data)
+    assert accumulating == pytest.approx(0.05, rel=0.1)
+    assert read == pytest.approx(np.hypot(0.05, 0.01), rel=0.15)
+    assert repeated_read_noise(data) == pytest.approx(0.01, rel=0.05)
 
 
 def start(up=20):
