@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -14,6 +15,10 @@ from .delimited_layout import Layout
 from .header import is_unit_of
 from .scope_settings import channel_unit, has_screen_columns, parse_settings, record_length, sample_clock, time_unit
 from .table import Table, count_doubt, sample_times
+
+
+# The number of a sample, beside channels whose unit the settings give.
+_COUNTER = re.compile(r"index|samples?|points?|no\.?|nr\.?|#", re.IGNORECASE)
 
 
 @dataclass
@@ -105,9 +110,9 @@ def _is_empty(layout: Layout, index: int, values: Array) -> bool:
 def _add_units(table: _Columns, settings: Mapping[str, str]) -> None:
     """Give columns without a unit that of the settings."""
     pairs = list(zip(table.names, table.units, strict=True))
-    channels = [name for name, unit in pairs if not _is_time(name, unit)]
+    channels = [name for name, unit in pairs if not _is_time(name, unit) and not _COUNTER.fullmatch(name)]
     for index, (name, unit) in enumerate(pairs):
-        if unit is None:
+        if unit is None and not _COUNTER.fullmatch(name):
             is_channel = name in channels
             table.units[index] = channel_unit(settings, name, channels.index(name)) if is_channel else time_unit(settings)
 

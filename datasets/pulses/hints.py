@@ -8,7 +8,7 @@ from pathlib import Path
 from .columns import role_of
 from .delimited import first_header
 from .layout import READS
-from .polarity import sign_of
+from .polarity import sign_in_name, sign_of
 
 _HEAD = 4096
 
@@ -21,7 +21,8 @@ def pulse_hint(names: Sequence[str]) -> str:
             "pulses='up-down' if they are, or pulses=PulseLayout(layout='ramps', polarity='SET') for ramps of one polarity."
         )
     roles = {role_of(name)[0] for name in names}
-    if not roles & set(READS) or not roles & {"pulse", "direction"}:
+    curves = {sign_in_name(name) for name in names} >= {1.0, -1.0}  # one column for each polarity
+    if not curves and not (roles & set(READS) and roles & {"pulse", "direction"}):
         return ""
     return (
         ' Its columns are those of a memory device read pulse by pulse: pass pulses="auto" (or the layout by name: "long", '

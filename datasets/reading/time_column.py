@@ -99,6 +99,7 @@ def _seconds(columns: SourceColumns, name: str) -> tuple[Array, tuple[str, ...]]
             f"{columns.source}: {name!r} has no unit and contains day numbers of {kind}, read as seconds since the first. "
             f"If they are seconds, pass units={{{name!r}: 's'}}."
         )
+        columns.units[name] = "d"
         return seconds_of(raw), (f"{name!r} contains day numbers of {kind}; the times are seconds since the first",)
     if kind and unit is not None and is_unit_of(unit, "s") and parse_unit(unit).factor == DAY:
         return seconds_of(raw), (f"{name!r} contains day numbers; the times are seconds since the first",)

@@ -33,6 +33,7 @@ _INDEX_NAME = re.compile(r"iteration|\bindex\b|^item|\bcount(?:er)?\b|stage numb
 _VOLTAGE = re.compile(r"volt|^V\d*$|\.V\b|\.V\[|spannung", re.IGNORECASE)
 _CURRENT = re.compile(r"current|^I\d*$|\.I\b|\.I\[|strom", re.IGNORECASE)
 _NEGLIGIBLE = 1e-3  # spread relative to the largest one of the same unit
+_KNOWN = 0.5  # share of the samples of an output that must be known
 # A programmed level is one of few values that return, or stays for many samples.
 _MAX_LEVELS, _MIN_PER_LEVEL = 40, 4
 
@@ -49,30 +50,27 @@ def likely_drives(trace: Trace) -> tuple[str, ...]:
         >>> likely_drives(Trace(time, output={"B_ext": np.sin(time * 1e8), "mz": np.cos(time * 1e8)}))
         ('B_ext',)
     """
-    channels = {
-        name: values
-        for name, values in trace.channels.items()
-        if _varies(values) and np.isfinite(values).all() and not is_counter(name, values)
-    }
+    varying = {name: values for name, values in trace.channels.items() if _varies(values) and not is_counter(name, values)}
+    channels = {name: values for name, values in varying.items() if np.isfinite(values).all()}
     named = tuple(name for name in channels if _DRIVE_NAME.fullmatch(name.strip()))
     if named and len(named) < len(trace.channels):
         return named
     words = tuple(name for name in channels if _DRIVE_WORD.search(name) and not _OUTPUT_WORD.search(name))
-    if 0 < len(words) < len(channels):
+    if 0 < len(words) < len(varying):
         volts = tuple(name for name in words if trace.unit(name) != "A")
         return volts or words
     held = tuple(name for name, values in channels.items() if _is_programmed(values))
-    if 0 < len(held) < len(channels):
+    if 0 < len(held) < len(varying):
         return held
     # A source-measure unit sets volts and measures amperes.
     volts, amperes = (
-        tuple(name for name in channels if trace.unit(name) == unit or (not trace.unit(name) and word.search(name)))
-        for unit, word in (("V", _VOLTAGE), ("A", _CURRENT))
+        tuple(name for name in names if trace.unit(name) == unit or (not trace.unit(name) and word.search(name)))
+        for names, unit, word in ((channels, "V", _VOLTAGE), (varying, "A", _CURRENT))
     )
     if len(volts) == 1 and amperes:
         return tuple(volts)
     swept = tuple(name for name, values in channels.items() if is_ramp(values))
-    return swept if len(swept) == 1 < len(channels) else ()
+    return swept if len(swept) == 1 < len(varying) else ()
 
 
 def likely_outputs(trace: Trace) -> tuple[str, ...]:
@@ -85,8 +83,8 @@ def likely_outputs(trace: Trace) -> tuple[str, ...]:
     spread = {
         name: float(np.nanstd(values))
         for name, values in trace.channels.items()
-        if name not in drives and _varies(values) and np.isfinite(values).all() and not is_counter(name, values)
-        and not is_ramp(values)
+        if name not in drives and _varies(values) and not is_counter(name, values) and not is_ramp(values)
+        and np.isfinite(values).mean() >= _KNOWN
     }  # fmt: skip
     raw = trace.provenance.get("raw_units", {})
     # Channels whose units are not given cannot be compared.
@@ -104,18 +102,21 @@ def is_ramp(values: Array) -> bool:
         >>> is_ramp(np.arange(50.0)), is_ramp(1 - np.exp(-np.arange(50.0) / 10)), is_ramp(np.sin(np.arange(50.0)))
         (True, False, False)
     """
+    index = np.flatnonzero(np.isfinite(values))
+    values = values[index]
     steps = np.diff(values)
-    if len(steps) < 4 or not np.isfinite(steps).all():
+    if len(steps) < 4:
         return False
     moving = steps[steps != 0]
     if not len(moving) or not (np.all(moving > 0) or np.all(moving < 0)):
         return False
-    mean = float(np.mean(steps))
-    return bool(np.max(np.abs(values - values[0] - mean * np.arange(len(values)))) <= 0.02 * abs(values[-1] - values[0]))
+    line = np.interp(index, index[[0, -1]], values[[0, -1]])
+    return bool(np.max(np.abs(values - line)) <= 0.02 * abs(values[-1] - values[0]))
 
 
 def is_counter(name: str, values: Array) -> bool:
     """Return True for a channel that numbers the samples or tells their time, by its name and its steady growth."""
+    values = values[np.isfinite(values)]
     if _INDEX_NAME.search(name) and bool(np.all(values == np.round(values))):
         return True
     return is_ramp(values) and (_COUNTER_NAME.fullmatch(name.strip()) is not None or bool(np.all(np.diff(values) == 1)))

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from ...contracts.synapse import RESET, SET
 from ...traces.trace import Trace, TraceSet
@@ -14,8 +16,11 @@ from ...units import readable
 from .population import MIN_DEVICES
 from .pulse_data import PulseData, pulse_data
 
-#: Number of increments on either side whose mean estimates the drift.
-_HALF_WINDOW = 25
+Mask = npt.NDArray[np.bool_]
+
+#: Shortest train of pulses whose own trend is removed, length of the pieces of longer ones, and lengths from which a polynomial
+#: of degree one, two and three describes the trend of a piece.
+_SHORTEST, _PIECE, _DEGREES = 12, 50, (12, 20, 30)
 
 
 class Increments(NamedTuple):
@@ -24,7 +29,7 @@ class Increments(NamedTuple):
     Attributes:
         number: Number of increments.
         mean: Mean, including the drift.
-        sd: Standard deviation about the local mean.
+        sd: Standard deviation about their trend.
         correlation: Correlation of neighbours: -1/2 for read noise alone, 0 for accumulating noise alone.
         read: Standard deviation of read noise by moments, sqrt(-cov); zero if neighbours are not anticorrelated.
         accumulating: Standard deviation of the noise that a pulse adds, sqrt(var + 2 cov); zero if read noise explains all.
@@ -48,31 +53,97 @@ def increments(data: PulseData, polarity: str) -> Increments | None:
     sign = 1 if polarity == SET else -1
     good = data.seen[1:] & data.seen[:-1] & (data.pulses == 1) & (data.polarity == sign)
     step = np.where(good, np.diff(data.reads, axis=0), 0.0)
-    neighbours = _window_sum(good.astype(float))
-    residual = np.where(good, step - _window_sum(step) / np.maximum(neighbours, 1), 0.0)
-    # The local mean contains part of the noise, less for read noise, whose increments cancel in a sum. It is not corrected.
-    both = good[1:] & good[:-1]
-    if both.sum() < 20:
+    if (good[1:] & good[:-1]).sum() < 20:
         return None
+    residual = without_trend(step, good)
     bound = 6 * np.median(np.abs(residual[good])) / 0.6745
-    residual = residual.clip(-bound, bound) if bound > 0 else residual
-    variance = float((residual[good] ** 2).mean())
-    covariance = float((residual[1:] * residual[:-1])[both].mean())
+    variance, covariance = _moments(residual.clip(-bound, bound) if bound > 0 else residual, good)
+    accumulating, read = _noises(variance, covariance, good)
     spread = data.scale.spread
     return Increments(
         int(good.sum()),
         spread * float(step[good].mean()),
-        spread * float(np.sqrt(variance)),
-        covariance / variance if variance > 0 else 0.0,
-        spread * float(np.sqrt(max(-covariance, 0.0))),
-        spread * float(np.sqrt(max(variance + 2 * min(covariance, 0.0), 0.0))),
+        spread * math.sqrt(accumulating + 2 * read),
+        -read / (accumulating + 2 * read) if read else covariance / variance if variance > 0 else 0.0,
+        spread * math.sqrt(read),
+        spread * math.sqrt(accumulating),
     )
 
 
-def _window_sum(values: Array) -> Array:
-    """Return the sum over each value and its neighbours on either side, along the first axis."""
-    total = np.cumsum(np.pad(values, ((_HALF_WINDOW + 1, _HALF_WINDOW), (0, 0))), axis=0)
-    return np.asarray(total[2 * _HALF_WINDOW + 1 :] - total[: -2 * _HALF_WINDOW - 1])
+def _moments(residual: Array, good: Mask) -> tuple[float, float]:
+    """Return the mean square of the residuals that count, and the mean product of neighbours."""
+    both = good[1:] & good[:-1]
+    return float((residual[good] ** 2).mean()), float((residual[1:] * residual[:-1])[both].mean())
+
+
+def _noises(variance: float, covariance: float, good: Mask) -> tuple[float, float]:
+    """Return the variances of accumulating and of read noise that have such moments after the trend was removed.
+
+    Removing a trend takes part of either noise with it: how much is found from the moments of simulated noise of unit variance.
+    """
+    generator = np.random.default_rng(0)
+    expected = np.zeros((2, 2))
+    draws = int(np.clip(300_000 // good.sum(), 1, 20))
+    for _ in range(draws):
+        added, reads = generator.standard_normal(good.shape), generator.standard_normal((len(good) + 1, good.shape[1]))
+        for kind, noise in enumerate((added, np.diff(reads, axis=0))):
+            expected[:, kind] += np.array(_moments(without_trend(np.where(good, noise, 0.0), good), good)) / draws
+    accumulating, read = np.linalg.solve(expected, [variance, covariance])
+    if read <= 0:
+        return variance / float(expected[0, 0]), 0.0
+    if accumulating <= 0:
+        return 0.0, variance / float(expected[0, 1])
+    return float(accumulating), float(read)
+
+
+def without_trend(steps: Array, good: Mask) -> Array:
+    """Return steps without their trend along each train of pulses, and zero where they do not count.
+
+    A train of `_SHORTEST` or more is cut into pieces of about `_PIECE`, and a polynomial is subtracted from each piece, whose
+    degree grows with its length up to three. Of shorter trains, as many as make a piece share a mean.
+
+    Args:
+        steps: Shape (steps, lanes).
+        good: True for the steps that count, likewise; the others become zero.
+    """
+    values, counts = steps.T[good.T], good.T
+    lane = np.nonzero(counts)[0]
+    begins = np.flatnonzero((counts & ~np.pad(counts, ((0, 0), (1, 0)))[:, :-1])[counts])
+    lengths = np.diff([*begins, len(values)])
+    train = np.repeat(np.arange(len(lengths)), lengths)
+    place = np.arange(len(values)) - begins[train] if len(values) else train
+    long = (lengths >= _SHORTEST)[train]
+    pieces = np.maximum(np.round(lengths / _PIECE), 1)[train]
+    within = (place * pieces // lengths[train]) if len(values) else place
+    keys = np.stack([lane, np.where(long, train, -1), np.where(long, within, _rank(lane, ~long) // _PIECE)])
+    group = np.unique(keys, axis=1, return_inverse=True)[1].reshape(-1)
+    size = np.bincount(group)
+    degree = np.where(np.bincount(group, long) > 0, np.searchsorted(_DEGREES, size, side="right"), 0)
+    position = np.where(long, place, 0.0)
+    centre = np.bincount(group, position) / np.maximum(size, 1)
+    x = (position - centre[group]) / _PIECE
+    basis: list[Array] = []
+    for power in range(4):
+        column = np.where(degree[group] >= power, x**power, 0.0)
+        for earlier in basis:
+            column = column - _projected(column, earlier, group)
+        values = values - _projected(values, column, group)
+        basis.append(column)
+    result = np.zeros_like(steps)
+    result.T[good.T] = values
+    return result
+
+
+def _projected(values: Array, basis: Array, group: Array) -> Array:
+    """Return the part of values along a basis, in each group."""
+    norm = np.bincount(group, basis**2)
+    return np.asarray((np.bincount(group, values * basis) / np.where(norm > 1e-12, norm, np.inf))[group] * basis)
+
+
+def _rank(lane: Array, counted: Array) -> Array:
+    """Return how many of the values before each one count, within its lane."""
+    total = np.cumsum(counted) - counted
+    return np.asarray(total - total[np.searchsorted(lane, lane)])
 
 
 def pulse_summary(traces: TraceSet | Sequence[Trace] | Trace) -> str:

@@ -62,6 +62,7 @@ def _title_of_model(path: str) -> str | None:
 
 def _inspect_recordings(arguments: Any) -> None:
     from ...datasets import SeveralParts, is_set_of_files
+    from ...datasets.pulses.hints import pulse_hint
     from ...traces.inspect import summary
     from ...traces.trace import TraceSet
     from ..inputs import read, read_all, reading_options
@@ -78,6 +79,9 @@ def _inspect_recordings(arguments: Any) -> None:
             print(f"parameter {name} from {min(values):g} to {max(values):g}")
     plain = not (sys.stdout.encoding or "").casefold().startswith("utf")
     print(summary(traces[0], file=arguments.table, options=reading_options(arguments), plain=plain))
+    if pulse_hint([str(traces[0].provenance.get("time") or ""), *traces[0].channels]):
+        words = ["spinode", "inspect", arguments.table, "--layout", "auto"]
+        print(f"\nIts columns are those of a memory device read pulse by pulse. To read it so:\n  {shlex.join(words)}")
 
 
 def _commands_for_parts(arguments: Any, parts: Sequence[str]) -> str:

@@ -63,6 +63,11 @@ def test_sample_clock_of_the_settings(read, text, step, first, channels):
     assert len(trace.output) == channels
 
 
+def test_units_of_the_settings_are_not_those_of_an_index(read):
+    trace = read("Unit:(mV)\nTime interval:,2.0uS\nIndex,CH1\n0,1\n1,2\n2,3\n")
+    assert {name: trace.unit(name) for name in trace.output} == {"Index": "", "CH1": "V"}
+
+
 def test_exact_clock_of_the_settings_replaces_a_rounded_column(read):
     times = -16 + 0.016 * np.arange(200)
     head = "Model,TBS1052C\nHorizontal Units,S\nSample Interval,0.016\nRecord Length,200\nVertical Units,V\n\nTIME,CH1\n"

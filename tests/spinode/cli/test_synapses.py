@@ -124,6 +124,16 @@ def test_inspect_of_pulses_without_a_layout_suggests_one(run, here, pulse_folder
     assert "the samples are numbered by sample numb" in out
 
 
+def test_inspect_of_two_curves_suggests_to_read_them_as_pulses(run, here):
+    (here / "curves.csv").write_text("Pulse,LTP (uS),LTD (uS)\n" + "".join(f"{k},{1 + k / 9},{6 - k / 9}\n" for k in range(40)))
+    code, out, _ = run("inspect", "curves.csv")
+    assert code == 0
+    assert out.endswith("To read it so:\n  spinode inspect curves.csv --layout auto\n")
+    code, out, _ = run("inspect", "curves.csv", "--layout", "auto")
+    assert code == 0
+    assert "spinode fit-synapse curves.csv --layout auto" in out
+
+
 @pytest.mark.parametrize("layout", [[], ["--layout", "auto"]])
 def test_inspect_recognises_two_columns_named_by_polarity(run, here, layout):
     (here / "both.csv").write_text("SET,RESET\n1,3\n2,2\n3,1\n")

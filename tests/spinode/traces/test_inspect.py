@@ -220,3 +220,12 @@ def test_numbers_of_samples_are_not_seconds():
     time = np.arange(100.0)
     time[50:] += 300
     assert " s," not in only_issue(Trace(time, output={"m": SINE[:100]}, units={"time": ""}), "gap").message
+
+
+def test_an_output_with_missing_samples_is_still_the_output():
+    rng = np.random.default_rng(0)
+    held = steps(rng, 1000, 20)
+    response = np.convolve(held, np.exp(-np.arange(50) / 10))[:1000]
+    response[300:320] = np.nan
+    text = summary(Trace(TIME, output={"a": held, "b": response}, missing="mask"), file="x.csv")
+    assert "spinode fit x.csv --missing mask --drive a --output b --save" in text

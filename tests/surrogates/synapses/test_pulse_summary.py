@@ -28,3 +28,15 @@ def test_moments_separate_read_and_accumulating_noise():
     text = pulse_summary(traces)
     assert "30 of 30 devices" in text
     assert "RESET        no pulse" in text
+
+
+def test_the_trend_of_a_curve_is_no_noise():
+    """Steps of an exponential approach fall from 33 to 0.04 units; the noise that pulses add is 1."""
+    generator = np.random.default_rng(1)
+    curve = 1000 * (1 - np.exp(-np.arange(200) / 30))
+    lanes = [curve + np.cumsum(generator.standard_normal(200)) for _ in range(20)]
+    drive = {"SET": np.ones(200), "RESET": np.zeros(200)}
+    traces = [Trace(np.arange(200), drive, {"conductance": lane}, {"device": k, "cycle": 0}) for k, lane in enumerate(lanes)]
+    found = increments(pulse_data(traces, scale="linear"), "SET")
+    assert found.accumulating == pytest.approx(1.0, rel=0.1)
+    assert found.read < 0.3
