@@ -16,7 +16,6 @@ from .header import is_unit_of
 from .scope_settings import channel_unit, has_screen_columns, parse_settings, record_length, sample_clock, time_unit
 from .table import Table, count_doubt, sample_times
 
-
 # The number of a sample, beside channels whose unit the settings give.
 _COUNTER = re.compile(r"index|samples?|points?|no\.?|nr\.?|#", re.IGNORECASE)
 
