@@ -121,6 +121,18 @@ class Images:
             self.classes,
         )
 
+    def test_alone(self, train: int) -> Images:
+        """Return a set of the test images alone: the first `train` of them for training, the others for the test.
+
+        Small studies use the 10 000 test images of MNIST in this way.
+
+        Raises:
+            ConfigError: so many images that none is left for the test, or fewer than one.
+        """
+        whole_number(f"train of the test images of {self.name!r}", train, 1, len(self.test_labels) - 1)
+        images, labels = self.test_images, self.test_labels
+        return Images(images[:train], labels[:train], images[train:], labels[train:], self.name, self.classes)
+
     def _inputs(self, part: str, scale: str) -> Tensor:
         """Return all inputs of a part, channels first."""
         check_scale(scale)

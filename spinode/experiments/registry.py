@@ -25,7 +25,8 @@ def make_stream(
 
     Args:
         name: A name of `spinode.contracts.stream_registry`.
-        settings: Further arguments of its class; "train" and "test" are the numbers of images to use, from the first on.
+        settings: Further arguments of its class; "train" and "test" are the numbers of images to use, from the first on;
+            "test_alone" is the number of test images to train on, with the others for the test.
         tasks: Number of tasks of a stream that can have any length; None for its own length, or 10.
         seed: Seed of permutations and subsets, unless `settings` contain one.
         images: Folder of the image files.
@@ -43,8 +44,9 @@ def make_stream(
     entries = registered_streams()
     entry = entries[one_of("stream", name, entries)]
     own = dict(settings)
-    train, test = own.pop("train", None), own.pop("test", None)
-    loaded = [load_images(each, images).first(train, test) for each in entry.images]
+    train, test, alone = own.pop("train", None), own.pop("test", None), own.pop("test_alone", None)
+    loaded = [load_images(each, images) for each in entry.images]
+    loaded = [(each if alone is None else each.test_alone(alone)).first(train, test) for each in loaded]
     try:
         return entry.build(loaded, tasks, seed, own)
     except ConfigError as error:

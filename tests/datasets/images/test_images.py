@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 import torch
 
-from spinode.datasets import images_from_arrays
+from spinode.datasets import images_from_arrays, made_digits
 from spinode.errors import ConfigError
+from spinode.experiments.registry import make_stream
 
 image_files = SimpleNamespace(**runpy.run_path(str(Path(__file__).with_name("image_files.py"))))
 arrays = image_files.arrays
@@ -125,3 +126,14 @@ def test_normalised_inputs_are_cached_and_freed_with_their_images():
     del images
     gc.collect()
     assert alive() is None  # the cache refers weakly to its keys, and its values do not refer to them
+
+
+def test_test_images_alone():
+    images = made_digits(train=20, test=12)
+    alone = images.test_alone(8)
+    assert torch.equal(torch.cat([alone.train_images, alone.test_images]), images.test_images)
+    assert (len(alone.train_labels), len(alone.test_labels)) == (8, 4)
+    with pytest.raises(ConfigError, match="train of the test images"):
+        images.test_alone(12)
+    stream = make_stream("made-digits", {"test_alone": 400}, tasks=1, seed=0)
+    assert len(stream[0]) == 400
