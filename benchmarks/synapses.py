@@ -32,6 +32,7 @@ def parts(chosen: argparse.Namespace) -> dict[str, Callable[[], Rows]]:
     return {
         "gong": lambda: devices.gong(shared, seeds),
         "sandia": lambda: devices.sandia(shared, seeds),
+        "sandia-all": lambda: devices.sandia_all(shared, seeds),
         "weak-reset": lambda: devices.weak_reset(seeds, 500),
         "weak-reset-50": lambda: devices.weak_reset(seeds, 50),
         "nili": lambda: devices.nili(seeds),

@@ -13,6 +13,9 @@ from torch import Tensor
 from ..validation import number, whole_number
 from .indices import check_indices
 
+#: Length of a train from which on its effect says how far a device can be moved, and number of such trains that decide.
+LONG, TRIALS = 32, 3
+
 
 class WritableWeights(Protocol):
     """Weights that `WriteVerify` can program; `DeviceWeights` implements it."""
@@ -53,12 +56,14 @@ class WriteResult:
 
 @dataclass(frozen=True)
 class WriteVerify:
-    """Closed loop: read a weight, pulse it towards its target, repeat until |error| <= tolerance or after `max_pulses`.
+    """Closed loop: read a weight, pulse it towards its target, repeat until |error| <= tolerance or the pulses do not suffice.
 
     The length of a train follows from the last one: as many pulses as the remaining error needs at the observed step size, but
     at most 1.5 times the last length, and at most a quarter of it after an overshoot. On a device with equal steps every
     overshoot is thus smaller than the previous one, read noise cannot cause a long train, and no model of the device is
-    needed. Devices that have reached their target receive no more pulses.
+    needed. Devices that have reached their target receive no more pulses. Neither do those that `TRIALS` trains in a row, each
+    of `LONG` pulses or more, have moved so little that the remainder of `max_pulses` would not suffice, such as at the end of
+    their range.
 
     Attributes:
         tolerance: Largest |error| that is accepted, in units of the weight; at least half a step to be reachable.
@@ -100,21 +105,28 @@ class WriteVerify:
         unreached = torch.zeros(goal.numel(), dtype=torch.bool, device=goal.device)
         active = torch.arange(goal.numel(), device=goal.device) if indices is None else indices
         length = torch.ones_like(goal[active])
-        spent, last_error = torch.zeros_like(length), torch.zeros_like(length)
+        spent, last_error, failed = torch.zeros_like(length), torch.zeros_like(length), torch.zeros_like(length)
         total = 0
         with weights.editing():
             while True:
                 error = goal[active] - weights.read(indices=active)
                 outside = error.abs() > self.tolerance
                 unreached[active] = outside
-                outside &= spent < self.max_pulses
+                failed = torch.where(self._suffices(error, last_error, length, spent), 0.0, failed + 1)
+                outside &= (spent < self.max_pulses) & (failed < TRIALS)
                 if not bool(outside.any()):
                     return WriteResult(unreached.reshape(target.shape), total)
                 active, error = active[outside], error[outside]
-                length, spent, last_error = length[outside], spent[outside], last_error[outside]
+                length, spent, last_error, failed = length[outside], spent[outside], last_error[outside], failed[outside]
                 length = _train_length(error, last_error, length).minimum(self.max_pulses - spent)
                 total += weights.pulse(length * error.sign(), indices=active)
                 spent, last_error = spent + length, error
+
+    def _suffices(self, error: Tensor, last_error: Tensor, length: Tensor, spent: Tensor) -> Tensor:
+        """Return False where the last train was long, and the remaining pulses do not suffice at its step."""
+        moved = (last_error - error) * last_error.sign()
+        needed = (error.abs() - self.tolerance) * length
+        return (length < LONG) | (error * last_error < 0) | (needed <= moved * (self.max_pulses - spent))
 
 
 def _train_length(error: Tensor, last_error: Tensor, length: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Collection, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
@@ -13,8 +14,9 @@ from ...contracts.synapse import Synapse
 from ...device_weights.programming import Programmer
 from ...device_weights.weights import NOISE
 from ...device_weights.write_verify import WriteVerify
-from ...errors import ConfigError
+from ...errors import ConfigError, DeviceWarning
 from ...random import make_generator
+from ...typing import Progress
 from .crossbar import Crossbar
 from .device_layers import DeviceConv2d, DeviceLayer, DeviceLinear
 
@@ -51,11 +53,14 @@ def to_devices(
     noise: Collection[str] = NOISE,
     crossbar: Crossbar | None = None,
     seed: int | torch.Generator,
+    progress: Progress | None = None,
 ) -> tuple[nn.Module, dict[str, WriteError]]:
     """Return a copy of a model with the weights of its nn.Linear and nn.Conv2d in devices; the model itself is unchanged.
 
     Each layer has its own scale: w_max is its largest weight, and for "sign" mean |w|, for which w_max sign(w) is closest
-    to w in the least-squares sense. Biases and all other parameters are copied.
+    to w in the least-squares sense. Biases and all other parameters are copied. Where weights of other layers, such as those of
+    a recurrent one, stay digital without being named in `skip`, a `DeviceWarning` lists them. Few devices of a population reach
+    both ends of the usual range, to which the largest weights belong; `unreached` is the share that did not reach its target.
 
     Args:
         model: The trained model.
@@ -68,6 +73,7 @@ def to_devices(
         noise: What is random, some of "devices", "pulses" and "read".
         crossbar: Effects of the array on the products of all layers.
         seed: Seed, or a generator from which it is drawn; each layer has its own, drawn from it.
+        progress: Receives a line of text before and after the write of each layer, such as `print`.
 
     Returns:
         The copy, and the error of the write for each converted layer by name.
@@ -96,10 +102,35 @@ def to_devices(
         if id(layer) not in converted:
             w_max = _largest_weight(name, layer, kind)
             replacement = _replacement(layer, synapse, kind, programmer, w_max, policy, noise, crossbar, source)
-            errors[name] = _write(replacement, layer, bool(write), verify)
+            if progress is not None and write:
+                progress(f"{name or 'the model'}: writing {layer.weight.numel()} weights")
+            errors[name] = error = _write(replacement, layer, bool(write), verify)
+            if progress is not None and write:
+                progress(
+                    f"{name or 'the model'}: {error.pulses} pulses, relative error {error.relative:.3g}, "
+                    f"{100 * error.unreached:.2g} % outside the tolerance"
+                )
             converted[id(layer)] = replacement
         copy = _replace(copy, name, converted[id(layer)])
+    if digital := _digital_weights(copy, skip):
+        warnings.warn(
+            f"weights of {', '.join(digital)} stay digital: only nn.Linear and nn.Conv2d are converted. Name them in skip= to "
+            "accept it, or use these layers instead.",
+            DeviceWarning,
+            stacklevel=2,
+        )
     return copy, errors
+
+
+def _digital_weights(model: nn.Module, skip: Sequence[str]) -> list[str]:
+    """Return modules outside of `skip` that have matrices of weights but are no device layers."""
+    found = []
+    for name, module in model.named_modules():
+        skipped = any(name == each or name.startswith(f"{each}.") for each in skip)
+        own = [parameter for parameter in module.parameters(recurse=False) if parameter.ndim > 1]
+        if own and not skipped and not isinstance(module, DeviceLayer):
+            found.append(f"{name or 'the model'} ({type(module).__name__}, {sum(each.numel() for each in own)})")
+    return found
 
 
 def _convertible(model: nn.Module, skip: Sequence[str]) -> dict[str, nn.Linear | nn.Conv2d]:

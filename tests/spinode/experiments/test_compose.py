@@ -61,7 +61,7 @@ def test_shipped_recipe_composes_and_runs(name, monkeypatch):
             "stream_settings": {
                 key: (1 if key == "parts" else value)
                 for key, value in recipe.stream_settings.items()
-                if key not in ("train", "test")
+                if key not in ("train", "test", "test_alone")
             },
         }
     )

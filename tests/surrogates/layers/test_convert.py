@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from torch.nn.utils.parametrizations import weight_norm
 
-from spinode import ConfigError
+from spinode import ConfigError, DeviceWarning
 from spinode.datasets import WeakReset
 from spinode.surrogates import (
     DeviceConv2d,
@@ -155,3 +155,15 @@ def broken(name="weight"):
 def test_models_that_cannot_be_converted_are_refused(make, settings, message):
     with pytest.raises(ConfigError, match=message):
         to_devices(make(), FINE, seed=0, **settings)
+
+
+def test_weights_that_stay_digital_are_listed_and_writes_report():
+    torch.manual_seed(0)
+    recurrent = nn.ModuleDict({"rnn": nn.LSTM(3, 2), "head": nn.Linear(2, 1)})
+    lines = []
+    with pytest.warns(DeviceWarning, match=r"weights of rnn \(LSTM, 40\) stay digital"):
+        _, errors = to_devices(recurrent, FINE, seed=0, progress=lines.append)
+    assert list(errors) == ["head"]
+    assert lines[0] == "head: writing 2 weights"
+    assert f"head: {errors['head'].pulses} pulses, relative error" in lines[1]
+    to_devices(recurrent, FINE, seed=0, skip=["rnn"])  # a warning would be an error here
