@@ -59,7 +59,8 @@ def plot_distributions(figures: Mapping[str, Array]) -> Figure:
     for number, (name, values) in enumerate(shown.items()):
         ax = figure.add_subplot(rows, columns, number + 1)
         low, high = np.quantile(values, SHOWN)
-        ax.hist(values, bins=40, range=(low, high) if high > low else None, color=MODEL)
+        differ = high - low > 1e-9 * max(abs(low), abs(high))  # otherwise forty bins are finer than the numbers
+        ax.hist(values, bins=40 if differ else 1, range=(low, high) if differ else None, color=MODEL)
         ax.axvline(float(np.median(values)), color=WRONG, linewidth=1)
         style_axes(ax, name, "devices", f"median {np.median(values):.4g}")
     return figure
