@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -134,15 +134,15 @@ def without_trend(steps: Array, good: Mask) -> Array:
     return result
 
 
-def _projected(values: Array, basis: Array, group: Array) -> Array:
+def _projected(values: Array, basis: Array, group: npt.NDArray[Any]) -> Array:
     """Return the part of values along a basis, in each group."""
     norm = np.bincount(group, basis**2)
     return np.asarray((np.bincount(group, values * basis) / np.where(norm > 1e-12, norm, np.inf))[group] * basis)
 
 
-def _rank(lane: Array, counted: Array) -> Array:
+def _rank(lane: npt.NDArray[Any], counted: Mask) -> npt.NDArray[Any]:
     """Return how many of the values before each one count, within its lane."""
-    total = np.cumsum(counted) - counted
+    total: npt.NDArray[Any] = np.cumsum(counted) - counted
     return np.asarray(total - total[np.searchsorted(lane, lane)])
 
 

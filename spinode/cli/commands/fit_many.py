@@ -118,5 +118,5 @@ def _draw(rows: Mapping[str, Mapping[str, Any]], folder: Path, positions: tuple[
         for name in list(figures)[:MAPS]:
             axes = plot_wafer(x, y, figures[name], name, marked=marked)
             files.append(f"wafer-{''.join(c if c.isalnum() else '-' for c in name).strip('-')}.png")
-            axes.figure.savefig(folder / files[-1], dpi=120)
+            axes.figure.savefig(folder / files[-1], dpi=120)  # type: ignore[union-attr]
     return files

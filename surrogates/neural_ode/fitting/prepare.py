@@ -20,7 +20,7 @@ from ..output_map import apply_output_map
 from ..ports import Ports
 from .config import FitConfig
 from .known_samples import Comparison, comparison, sample_status
-from .recordings import MIN_SAMPLES as MIN_SAMPLES, RecordingsOnGrid as RecordingsOnGrid, on_common_grid as on_common_grid
+from .recordings import RecordingsOnGrid as RecordingsOnGrid, on_common_grid as on_common_grid
 from .samples import Samples
 
 

@@ -13,7 +13,7 @@ from ....traces.held_drives import infer_interpolation
 from ....traces.interval import choose_interval
 from ....traces.recorded import recorded_beside
 from ....traces.resample import resample_with_mask
-from ....traces.sampling import MIN_FIT_SAMPLES as MIN_SAMPLES, base_interval, median_interval
+from ....traces.sampling import MIN_FIT_SAMPLES, base_interval, median_interval
 from ....traces.trace import Trace, TraceSet
 from ....traces.usable import check_usable
 from ....typing import Progress
@@ -79,7 +79,7 @@ def on_common_grid(traces: TraceSet, config: FitConfig, progress: Progress | Non
             finer than that of the recording.
     """
     for trace in traces:
-        check_usable(trace, MIN_SAMPLES)
+        check_usable(trace, MIN_FIT_SAMPLES)
         if not trace.output:
             raise TraceError("no output channel was chosen; name at least one, e.g. output=['mz'].")
     notes: list[str] = []
@@ -89,9 +89,9 @@ def on_common_grid(traces: TraceSet, config: FitConfig, progress: Progress | Non
     pairs = zip(traces, signed, strict=True)
     parts = [part for trace, restored in pairs for part in _parts(trace, restored, interval, method, notes)]
     for on_grid, _, _ in parts:
-        if len(on_grid) < (MIN_SAMPLES if len(parts) == len(traces) else MIN_PART):
+        if len(on_grid) < (MIN_FIT_SAMPLES if len(parts) == len(traces) else MIN_PART):
             raise TraceError(
-                f"the segment has {len(on_grid)} samples of {interval:.4g} s; a fit needs at least {MIN_SAMPLES}. "
+                f"the segment has {len(on_grid)} samples of {interval:.4g} s; a fit needs at least {MIN_FIT_SAMPLES}. "
                 "Take a longer segment, or a finer sample interval."
             )
     on_grids, known, recorded = zip(*parts, strict=True)
