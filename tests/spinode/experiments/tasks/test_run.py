@@ -131,3 +131,11 @@ def test_a_damaged_result_is_refused(tmp_path):
     path.write_text(path.read_text().replace('"cube": 0', '"cube": 1'))
     with pytest.raises(FitError, match="do not match their digest"):
         next(report.results())
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # submitit leaves its own processes to the system
+def test_submitit_runs_tasks(tmp_path):
+    pytest.importorskip("submitit", reason="SLURM jobs need submitit")
+    with open_engine("submitit-local", folder=tmp_path / "jobs", options={"timeout_min": 5}) as engine:
+        report = run_tasks([Task("cube", pow, (3, 3))], tmp_path / "run", engine=engine)
+    assert list(report.results()) == [27]
