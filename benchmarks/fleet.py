@@ -36,9 +36,9 @@ def recordings(devices: int, samples: int, seed: int, drive_seed: int) -> list[T
     """Return a recording of each of some devices, which depend on `seed` alone, under a drive of another seed."""
     spread = np.random.default_rng(seed).standard_normal((3, devices))
     magnets = Macrospin(
-        Ms=torch.as_tensor(MS * (1 + 0.03 * spread[0]))[:, None],
-        Ku=torch.as_tensor(KU * (1 + 0.03 * spread[1]))[:, None],
-        alpha=torch.as_tensor(0.05 * np.exp(0.1 * spread[2]))[:, None],
+        Ms=torch.as_tensor(MS * (1 + 0.03 * spread[0])),
+        Ku=torch.as_tensor(KU * (1 + 0.03 * spread[1])),
+        alpha=torch.as_tensor(0.05 * np.exp(0.1 * spread[2])),
     )
     levels = np.random.default_rng(drive_seed).uniform(-1, 1, samples // HELD + 1)
     change = np.repeat(levels, HELD)[:samples]

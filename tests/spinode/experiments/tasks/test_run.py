@@ -133,7 +133,8 @@ def test_a_damaged_result_is_refused(tmp_path):
         next(report.results())
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # submitit leaves its own processes to the system
+# submitit leaves its own processes to the system
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_submitit_runs_tasks(tmp_path):
     pytest.importorskip("submitit", reason="SLURM jobs need submitit")
     with open_engine("submitit-local", folder=tmp_path / "jobs", options={"timeout_min": 5}) as engine:
