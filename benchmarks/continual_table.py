@@ -36,6 +36,7 @@ machine.
 ALWAYS_SHOWN = (
     *("last ", "newest", "first", "all tasks (ACC)", "auc epistemic", "auc aleatoric"),
     *("levels in use", "weights at ", "most pulses of a device", "mean pulses of a device", "writes"),
+    *("flips in devices", "flips that failed", "SET pulses", "RESET pulses", "energy [J]"),
 )
 
 

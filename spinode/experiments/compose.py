@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -46,6 +46,32 @@ def default_recipe(rule: str, stream: str | None) -> Recipe:
 def without_publication(recipe: Recipe) -> Recipe:
     """Return a changed recipe without the published numbers, which do not apply to it."""
     return replace(recipe, name="", title="", source="", published={}, differences=(), variants={})
+
+
+def inherited_settings(recipe: Recipe, changes: Mapping[str, Any], synapse: str | None = None) -> dict[str, Any]:
+    """Return the settings of a recipe without those that other ones, given in their place, leave without effect.
+
+    A learner refuses a setting without effect; one that the user did not give should not stand in the way of those he did.
+
+    Args:
+        recipe: The recipe.
+        changes: Settings that were given.
+        synapse: Synapse that was given; that of the recipe if None.
+
+    Example:
+        >>> recipe = default_recipe("ep", None)
+        >>> set(recipe.settings) - set(inherited_settings(recipe, {"weights": "binary"}))
+        {'rate'}
+    """
+    from .. import training
+    from ..training.scopes import unused_settings
+
+    learner = getattr(training, RULES[one_of("rule", recipe.rule, RULES)].learner)
+    name = recipe.synapse if synapse is None else synapse
+    defaults = learner.constructor_defaults()
+    values = {**defaults, **recipe.settings, **changes, "synapse": None if name == "ideal" else name}
+    unused = unused_settings(learner.scopes, values, defaults)
+    return {key: value for key, value in recipe.settings.items() if key not in unused or key in changes}
 
 
 def make_learner(recipe: Recipe, stream: TaskStream, seed: int) -> Learner:

@@ -131,7 +131,11 @@ class EquilibriumNetwork(nn.Module):
             for layer in range(1, len(relaxing)):
                 relaxing[layer].drive(seen[layer - 1], drives[layer])
             for layer in range(len(relaxing) - 1):
-                relaxing[layer + 1].feedback(seen[layer + 1], drives[layer] if layer else base, drives[layer])
+                # A state that becomes its drive is written at once: that of the layer above still is the old one, and what the
+                # layer gives to it has been computed. A buffer less in the cache is a third of the time of a step.
+                drive = states[layer] if step == 1.0 else drives[layer]
+                relaxing[layer + 1].feedback(seen[layer + 1], drives[layer] if layer else base, drive)
+                settle(states[layer], drive, step)
             if nudge is None and len(relaxing) == 1:
                 settle(states[0], base, step)  # nothing feeds back
             else:
@@ -139,8 +143,7 @@ class EquilibriumNetwork(nn.Module):
                     drives[0].copy_(base)
                 if nudge is not None:
                     self._pull(states[-1], drives[-1], nudge)
-                for state, drive in zip(states, drives, strict=True):
-                    settle(state, drive, step)
+                settle(states[-1], drives[-1], step)
             for state, mask in zip(states, masks, strict=False):
                 if mask is not None:
                     state.mul_(mask)

@@ -22,10 +22,14 @@ from ..layers.flips import StoredSigns
 from ..layers.storage import StoredWeights, device_footprint, drawing_from
 from ..rules.binary_momentum import BinaryMomentum
 from ..rules.equilibrium import equilibrium_gradients
+from ..scopes import Scope
 from ..settings import layer_sizes, per_layer
 from .learner import count_bytes
 from .settling import Settling
 from .stepping import SteppingLearner
+
+#: Smallest strength of a nudge: states are in single precision, whose error of 1e-7 the gradient contains divided by beta.
+MIN_BETA = 1e-4
 
 
 class EquilibriumPropagation(SteppingLearner):
@@ -72,7 +76,8 @@ class EquilibriumPropagation(SteppingLearner):
         seed: Seed of initial weights, signs of beta, devices and noise.
 
     Raises:
-        ConfigError: settings out of range or of other weights, beta of 0, convolutions on flat inputs.
+        ConfigError: settings out of range or without effect, a beta of 0 or with which nothing settles, convolutions on
+            flat inputs.
         FitError: while learning, a network that oscillates, or states that are NaN.
 
     Example:
@@ -86,6 +91,30 @@ class EquilibriumPropagation(SteppingLearner):
     """
 
     rule = "ep"
+    scopes = (
+        Scope(
+            ("rate",), lambda each: each["weights"] == "real", "real weights; binary ones have gamma, threshold and bias_rate"
+        ),
+        Scope(
+            ("gamma", "threshold", "scale_rate", "pulses_per_flip"),
+            lambda each: each["weights"] != "real",
+            "binary weights; use weights='binary', or rate for real ones",
+        ),
+        Scope(("pulses_per_flip",), lambda each: each["synapse"] is not None, "weights in devices; pass a synapse"),
+        Scope(
+            ("w_max",),
+            lambda each: each["synapse"] is not None and each["weights"] == "real",
+            "real weights in devices; pass a synapse, and weights='real'",
+        ),
+        Scope(
+            ("kernel", "padding", "pool"), lambda each: bool(each["channels"]), "convolutional layers; pass channels=[32, 64]"
+        ),
+        Scope(
+            ("dynamics",),
+            lambda each: each["weights"] != "binary-all",
+            "real states; weights='binary-all' has a dynamics of its own",
+        ),
+    )
 
     def __init__(
         self,
@@ -115,11 +144,10 @@ class EquilibriumPropagation(SteppingLearner):
         w_max: float = 16.0,
         seed: int = 0,
     ) -> None:
+        given = dict(locals())
         super().__init__(stream, seed=seed)
         self._binary = one_of("weights", weights, ("real", "binary", "binary-all")) != "real"
-        self._check_owners(
-            {"gamma": gamma, "threshold": threshold, "scale_rate": scale_rate, "pulses_per_flip": pulses_per_flip}
-        )
+        self.refuse_unused(given)
         kind = "binary" if weights == "binary-all" else one_of("dynamics", dynamics, ("prototypical", "continuous"))
         self.beta = number("beta", beta, 0, above=True)
         self.beta_sign: str = one_of("beta_sign", beta_sign, ("random", "positive", "symmetric"))
@@ -137,6 +165,7 @@ class EquilibriumPropagation(SteppingLearner):
         }
         connections, sizes = self._connections(conv, side, hidden)
         self.network = EquilibriumNetwork(connections, Dynamics(kind, dt))
+        self._check_beta()
         self.layers = self.network.connections
         count = len(connections)
         default = 0.025 if self._binary else rate
@@ -164,11 +193,29 @@ class EquilibriumPropagation(SteppingLearner):
             **{name: rates[name] for name in own}, "duplicates": self.duplicates, "settled": settled, **devices,
         }  # fmt: skip
 
-    def _check_owners(self, given: dict[str, Any]) -> None:
-        """Refuse settings of binary weights that would have no effect on real ones."""
-        unused = [name for name, value in given.items() if value is not None]
-        if unused and not self._binary:
-            raise ConfigError(f"{unused[0]} is a setting of binary weights; use weights='binary', or rate for real ones.")
+    def _check_beta(self) -> None:
+        """Refuse nudges that are lost in rounding, and those under which an output cannot settle.
+
+        An output between 0 and 1 follows s <- s + dt (r - s + beta (y - s)), whose factor 1 - dt (1 + beta) has to be within
+        -1 .. 1 for either sign of beta; prototypical dynamics, s <- r + beta (y - s), has the factor -beta. Binary units are
+        nudged by a constant, which may be of any strength.
+        """
+        if self.beta < MIN_BETA:
+            raise ConfigError(
+                f"beta is {self.beta:g}, so small that states of single precision, whose errors the gradient contains divided "
+                f"by beta, do not show the nudge; expected at least {MIN_BETA:g}, such as 0.3."
+            )
+        dynamics = self.network.dynamics
+        if dynamics.is_binary:
+            return
+        limit = 1.0
+        if dynamics.kind == "continuous" and self.beta_sign == "positive":
+            limit = 2 / dynamics.step - 1
+        if self.beta >= limit:
+            raise ConfigError(
+                f"beta is {self.beta:g}, and a nudged output does not settle at {limit:g} or more with {dynamics.kind} "
+                f"dynamics and beta_sign={self.beta_sign!r}; expected less, such as 0.3."
+            )
 
     def _connections(
         self, conv: tuple[int, ...], side: dict[str, int], hidden: Sequence[int] | int

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from ...contracts.task_stream import Task, TaskStream, check_description
 from ...errors import ConfigError
 from ...identity import module_parts
 from ...validation import is_number, seed_number
+from ..scopes import Scope, refuse_unused
 from .diverged import likely_cause
 
 #: Batches between two logged losses: logging each would take as long as learning it.
@@ -35,6 +36,7 @@ class Learner(LightningModule):
         views: Ways to respond to a test that are scored separately, such as with the norms of the task ("task", which requires
             the identity of the task) and with the newest ones ("shared").
         block: Batches per call of `learn`: 1, or many where one call processes several batches faster.
+        scopes: With which other settings a setting has an effect.
         generator: Source of all randomness in learning.
 
     Args:
@@ -44,6 +46,7 @@ class Learner(LightningModule):
     rule = "learner"
     views: tuple[str, ...] = ("shared",)
     block = 1
+    scopes: tuple[Scope, ...] = ()
     automatic_optimization = False  # rules other than gradient descent step themselves
 
     def __init__(self, *, seed: int = 0) -> None:
@@ -109,13 +112,29 @@ class Learner(LightningModule):
         return {"rule": self.rule, "settings": self.settings(), **module_parts(self, _NOT_IDENTITY)}
 
     def default_settings(self) -> dict[str, Any]:
-        """Return the defaults of settings by name, as far as they are known; by default those of the constructor."""
+        """Return the defaults of settings by name, as far as they are numbers; by default those of the constructor."""
+        return {name: value for name, value in self.constructor_defaults().items() if is_number(value)}
+
+    @classmethod
+    def constructor_defaults(cls) -> dict[str, Any]:
+        """Return the defaults of all arguments of the constructor that have one, by name."""
         defaults: dict[str, Any] = {}
-        for cls in reversed(type(self).__mro__):
-            if issubclass(cls, Learner) and "__init__" in vars(cls):
-                given = inspect.signature(vars(cls)["__init__"]).parameters.values()
-                defaults |= {each.name: each.default for each in given if is_number(each.default)}
+        for each in reversed(cls.__mro__):
+            if issubclass(each, Learner) and "__init__" in vars(each):
+                given = inspect.signature(vars(each)["__init__"]).parameters.values()
+                defaults |= {one.name: one.default for one in given if one.default is not one.empty}
         return defaults
+
+    def refuse_unused(self, values: Mapping[str, Any]) -> None:
+        """Check that all settings have an effect, see `scopes`.
+
+        Args:
+            values: Arguments of the constructor by name.
+
+        Raises:
+            ConfigError: a setting other than its default that would change nothing.
+        """
+        refuse_unused(self.scopes, values, self.constructor_defaults())
 
     def likely_cause(self, inputs: Tensor) -> str:
         """Return a sentence that names the setting to change after a loss that was not finite.

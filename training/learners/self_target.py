@@ -16,6 +16,7 @@ from ...validation import flag, number, one_of, whole_number, whole_numbers
 from ..layers.responders import FeedForward, Relaxing, Responder
 from ..layers.storage import StoredWeights, device_footprint, drawing_from
 from ..rules.self_target import SelfTarget
+from ..scopes import Scope
 from ..settings import per_layer
 from .labelled import draw_labelled
 from .learner import count_bytes
@@ -84,8 +85,8 @@ class SelfDefinedTarget(SteppingLearner):
         seed: Seed of initial weights, dropout, labelled samples, devices and noise.
 
     Raises:
-        ConfigError: settings out of range; a semi-supervised mode without labels, on a stream without boundaries, or with more
-            labels than samples; fewer labels than classes.
+        ConfigError: settings out of range or without effect; a semi-supervised mode without labels, on a stream without
+            boundaries, or with more labels than samples; fewer labels than classes.
 
     Example:
         >>> from spinode.datasets import PermutedTasks, made_digits
@@ -97,6 +98,32 @@ class SelfDefinedTarget(SteppingLearner):
     """
 
     rule = "unsupervised"
+    scopes = (
+        Scope(
+            ("free_steps", "nudged_steps", "beta", "dt"),
+            lambda each: each["by"] == "ep",
+            "equilibrium propagation; use by='ep'",
+        ),
+        Scope(
+            ("outputs", "winners", "decay", "read_out"),
+            lambda each: each["mode"] == "unsupervised",
+            "the unsupervised mode; the semi-supervised one has an output for each class, one winner, and factors of its own",
+        ),
+        Scope(
+            (
+                "pretrain_epochs",
+                "pretrain_rate",
+                "pretrain_batch",
+                "pretrain_decay",
+                "unsupervised_factors",
+                "supervised_factors",
+            ),
+            lambda each: each["mode"] == "semi-supervised",
+            "the semi-supervised mode; use mode='semi-supervised'",
+        ),
+        Scope(("read_out_epochs", "read_out_rate"), lambda each: bool(each["read_out"]), "the read-out; pass read_out=True"),
+        Scope(("w_max",), lambda each: each["synapse"] is not None, "weights in devices; pass a synapse"),
+    )
     branches: Any  # nn.ModuleDict, whose element type is unknown to type checkers
     task: Tensor
 
@@ -120,7 +147,7 @@ class SelfDefinedTarget(SteppingLearner):
         read_out: bool = False,
         read_out_epochs: int = 50,
         read_out_rate: float = 0.1,
-        controls: Sequence[str] = ("untrained",),
+        controls: Sequence[str] | str = ("untrained",),
         free_steps: int = 40,
         nudged_steps: int = 10,
         beta: float = 0.2,
@@ -136,10 +163,12 @@ class SelfDefinedTarget(SteppingLearner):
         w_max: float = 4.0,
         seed: int = 0,
     ) -> None:
+        given = dict(locals())
         super().__init__(stream, seed=seed)
         defaults = _DEFAULTS[one_of("by", by, tuple(_DEFAULTS))]
         self.mode: str = one_of("mode", mode, ("unsupervised", "semi-supervised"))
         self._is_semi = mode == "semi-supervised"
+        self.refuse_unused(given)
         self._boundaries = bool(stream.boundaries)
         self.labels = None if labels is None else whole_number("labels", labels, self.classes)
         self._check_labels(stream, flag("read_out", read_out))
@@ -183,7 +212,7 @@ class SelfDefinedTarget(SteppingLearner):
         activity = share * float(whole_number("winners", rule["winners"], 1)) / outputs
         state = self.generator.get_state()
         self.branches = nn.ModuleDict({"trained": self._branch(sizes, {**rule, "activity": activity})})
-        for control in [one_of("a control", each, _CONTROLS) for each in controls]:
+        for control in self._controls(controls, homeostasis):
             self.generator.set_state(state)  # the same initial weights
             own = None if control == "untrained" else {**rule, "activity": activity, "homeostasis": 0.0}
             self.branches[control] = self._branch(sizes, own)
@@ -202,6 +231,16 @@ class SelfDefinedTarget(SteppingLearner):
             f"{control} {way}" for control in self.branches if control != "trained" for way in self._ways if way != "maximum"
         )
         self._settings = self._describe(sizes, rule, chosen, synapse, w_max)
+
+    def _controls(self, controls: Any, homeostasis: float) -> list[str]:
+        """Return the names of the controls, each once."""
+        names = [one_of("a control", each, _CONTROLS) for each in ([controls] if isinstance(controls, str) else controls)]
+        if "no homeostasis" in names and homeostasis == 0:
+            raise ConfigError(
+                "the control 'no homeostasis' is the network itself, whose homeostasis is 0; leave the control out, or pass "
+                "homeostasis=0.4."
+            )
+        return list(dict.fromkeys(names))
 
     def _check_labels(self, stream: TaskStream, read_out: bool) -> None:
         """Refuse settings whose labels would not be there, or would not be the only ones."""

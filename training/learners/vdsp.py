@@ -53,13 +53,15 @@ class VDSPLearner(Learner):
         synapse: Model of the memory devices, in place of a law.
         voltages: Amplitudes [V] of SET and RESET pulses at a potential of 1, for a synapse.
         width: Width [s] of the pulses, for a synapse.
-        label_images: Training inputs by which neurons are labelled after a task, evenly from all classes; all of them if None.
+        label_images: Training inputs by which neurons are labelled after a task, evenly from all classes, of which there
+            must be one each; all of them if None.
         seed: Seed of initial weights and of devices.
         **settings: Fields of `SpikingNetwork`, whose defaults with devices are those of `DEVICE_NETWORK`, and of
             `DeviceVariation`.
 
     Raises:
         ConfigError: unknown settings or settings out of range, a law and a synapse, a device without voltage.
+        ConfigError: while learning, features outside 0 .. 1.
         FitError: no output neuron fires during a task.
 
     Example:
@@ -103,7 +105,7 @@ class VDSPLearner(Learner):
         if len(neurons) != 1:
             raise ConfigError(f"hidden is {list(neurons)}; expected one layer of output neurons, such as [100].")
         self._check_synapse_settings(synapse, law, rate, voltages, width, settings)
-        self.label_images = None if label_images is None else whole_number("label_images", label_images, 1)
+        self.label_images = None if label_images is None else whole_number("label_images", label_images, self.classes)
         chosen = law if isinstance(law, SwitchingLaw) else LAWS[one_of("law", "ideal" if law is None else law, LAWS)]
         network = SpikingNetwork() if synapse is None and law in (None, "ideal") else DEVICE_NETWORK
         values = merge_defaults(self.rule, settings, {**asdict(network), **asdict(DeviceVariation())})
@@ -205,7 +207,19 @@ class VDSPLearner(Learner):
                 state.counts[0] += 1
 
     def _rows(self, inputs: Tensor) -> Tensor:
-        return inputs.flatten(1).to(self.weights)
+        """Return the inputs as rows.
+
+        Raises:
+            ConfigError: features outside 0 .. 1, for which the currents of the input neurons are made, or NaN.
+        """
+        rows = inputs.flatten(1).to(self.weights)
+        low, high = (float(each) for each in torch.aminmax(rows))
+        if not (low >= 0 and high <= 1):
+            raise ConfigError(
+                f"features are in {low:.3g} .. {high:.3g}; expected 0 .. 1, from which the currents of input neurons follow: "
+                "use scale='unit' for images, or scale the features."
+            )
+        return rows
 
     @torch.no_grad()
     def end_task(self, index: int, task: Task) -> None:

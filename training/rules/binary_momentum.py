@@ -86,11 +86,12 @@ class BinaryMomentum(RuleOptimizer):
 def _flip(weight: nn.Parameter, momentum: Tensor, gamma: float, threshold: float) -> int:
     """Update momentum and weights in place, and return the number of flips."""
     flips = 0
+    buffer = torch.empty_like(momentum.view(-1)[:BLOCK])
     blocks = zip(*(tensor.view(-1).split(BLOCK) for tensor in (weight.data, momentum, gradient_of(weight))), strict=True)
     for signs, average, gradient in blocks:
-        opposed = average.lerp_(gradient, gamma).mul(signs)
+        opposed = torch.mul(average.lerp_(gradient, gamma), signs, out=buffer[: len(signs)])
         if float(opposed.max()) > threshold:  # most blocks have no flip
-            found = (opposed > threshold).nonzero()[:, 0]
-            signs[found] = -signs[found]
-            flips += len(found)
+            found = opposed.gt_(threshold)  # 1 or 0: arithmetic takes half the time of picking them by index
+            signs.addcmul_(signs, found, value=-2.0)
+            flips += int(found.sum())
     return flips

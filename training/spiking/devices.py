@@ -36,7 +36,7 @@ class ProgrammedSynapses(nn.Module):
         generator: Source of device-to-device variation and noise.
 
     Raises:
-        ConfigError: devices without a voltage, or of one polarity.
+        ConfigError: devices without a voltage, or of one polarity; voltages below the range of their model.
 
     Example:
         >>> from spinode.datasets import TiO2
@@ -64,6 +64,11 @@ class ProgrammedSynapses(nn.Module):
         usual, bounds = _amplitudes(check_synapse(synapse))
         self.voltages = usual if voltages is None else _pair(voltages)
         self.least = 0.0 if bounds is None else bounds[0]
+        if min(self.voltages) < self.least:
+            raise ConfigError(
+                f"voltages is {list(self.voltages)}, and {type(synapse).__name__} is valid from {self.least:g} V on: a "
+                f"potential of 1 would give no pulse. Expected at least {self.least:g} V for SET and RESET."
+            )
         self.width = None if width is None else number("width of the pulses", width, 0, above=True, unit="s")
         self.inputs, outputs = weights.shape
         span = synapse.high - synapse.low

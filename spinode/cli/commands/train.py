@@ -191,7 +191,7 @@ def build_recipe(arguments: Any) -> Recipe:
     Raises:
         ConfigError: neither a rule nor a recipe was given, or both, or options that contradict each other.
     """
-    from ...experiments.compose import default_recipe, without_publication
+    from ...experiments.compose import default_recipe, inherited_settings, without_publication
     from ...experiments.rules import RULES
     from ...training import StreamConfig
     from ...training.recipe import load_recipe
@@ -208,10 +208,12 @@ def build_recipe(arguments: Any) -> Recipe:
         raise ConfigError(f"nothing to train: give a rule ({', '.join(RULES)}) or --recipe NAME.")
     given = given_settings(arguments, StreamConfig)
     seeds = _seeds(arguments, given.pop("seed", None))
+    settings = {**_given(arguments, "hidden"), **_named_values("--settings", arguments.settings)}
+    inherited = inherited_settings(recipe, settings, arguments.synapse)
     changed = replace(
         recipe,
         run={**recipe.run, **given},
-        settings={**recipe.settings, **_given(arguments, "hidden"), **_named_values("--settings", arguments.settings)},
+        settings={**inherited, **settings},
         stream_settings={**recipe.stream_settings, **_named_values("--stream-settings", arguments.stream_settings)},
         variants={},
         **_given(arguments, "stream", "synapse", "ood"),

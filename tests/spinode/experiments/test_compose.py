@@ -11,7 +11,7 @@ from spinode.datasets.streams.permuted import build_permuted
 from spinode.datasets.streams.sequence import build_colours, build_sequence
 from spinode.datasets.streams.subsets import build_subsets
 from spinode.errors import ConfigError
-from spinode.experiments.compose import default_recipe, run_recipe
+from spinode.experiments.compose import default_recipe, inherited_settings, run_recipe
 from spinode.experiments.rules import RULES
 from spinode.training.recipe import Recipe, load_recipe, recipe_names
 
@@ -34,6 +34,15 @@ def test_changed_recipe_has_no_published_numbers():
         None,
         {"scale": "standard"},
     )
+
+
+def test_settings_of_a_recipe_that_lose_their_effect_are_not_inherited():
+    """What the user did not give does not stand in his way; what he gave stays, for the learner to refuse."""
+    recipe = default_recipe("ep", None)
+    assert inherited_settings(recipe, {}) == recipe.settings
+    assert "rate" not in inherited_settings(recipe, {"weights": "binary"})
+    assert "rate" in inherited_settings(recipe, {"weights": "binary", "rate": 0.3})
+    assert "read_out" not in inherited_settings(default_recipe("unsupervised", None), {"mode": "semi-supervised", "labels": 60})
 
 
 @pytest.mark.parametrize("name", [recipe.name for name in recipe_names() for recipe in load_recipe(name).expanded()])

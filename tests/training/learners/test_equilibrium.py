@@ -183,11 +183,28 @@ def test_nan_is_refused(stream):
         ({"channels": [4]}, r"channels needs images .* shape \(784,\); pass flatten=False"),
         ({"free_steps": 0}, "free_steps is 0"),
         ({"weights": "binary", "synapse": IdealSynapse(), "pulses_per_flip": 0}, "pulses_per_flip is 0"),
+        ({"weights": "binary", "rate": 0.3}, "rate is a setting of real weights.*Here rate=0.3 would have no effect"),
+        ({"weights": "binary", "pulses_per_flip": 3}, "pulses_per_flip is a setting of weights in devices; pass a synapse"),
+        ({"w_max": 3.0}, "w_max is a setting of real weights in devices"),
+        ({"kernel": 3}, "kernel is a setting of convolutional layers"),
+        ({"weights": "binary-all", "dynamics": "continuous"}, "dynamics is a setting of real states"),
+        ({"beta": 1e-9}, "beta is 1e-09, so small that states of single precision"),
+        ({"beta": 1.0}, "beta is 1, and a nudged output does not settle at 1 or more"),
+        ({"beta": 9.0, "beta_sign": "positive", "dynamics": "continuous", "dt": 0.2}, "does not settle at 9 or more"),
     ],
 )
 def test_bad_settings_are_refused(stream, settings, message):
     with pytest.raises(ConfigError, match=message):
         EquilibriumPropagation(stream, hidden=[8], **settings)
+
+
+@pytest.mark.parametrize(("beta", "settles"), [(8.5, True), (9.5, False)])
+def test_the_limit_of_beta_is_where_a_nudged_output_oscillates(beta, settles):
+    """s <- s + dt (r - s + beta (y - s)) with dt = 0.2 converges for 1 + beta < 2 / dt."""
+    state, target, drive = torch.tensor([0.5]), torch.tensor([0.5]), torch.tensor([0.501])
+    for _ in range(400):
+        previous, state = state, (state + 0.2 * (drive - state + beta * (target - state))).clamp(0, 1)
+    assert (float((state - previous).abs()) < 1e-4) is settles
 
 
 def test_devices_of_one_polarity_cannot_flip_back(stream):

@@ -188,6 +188,13 @@ def test_read_out_separates_what_is_separable():
         ({"by": "ep", "beta": 0}, "beta is 0; expected a finite number above 0"),
         ({"dropout": [0.3]}, "dropout has 1 numbers for 2"),
         ({"controls": ["random"]}, "a control is 'random'"),
+        ({"controls": "random"}, "a control is 'random'"),
+        ({"controls": "no homeostasis", "homeostasis": 0.0}, "the control 'no homeostasis' is the network itself"),
+        ({"beta": 0.3}, "beta is a setting of equilibrium propagation; use by='ep'. Here beta=0.3 would have no effect"),
+        ({"mode": "semi-supervised", "labels": 40, "winners": 3}, "winners is a setting of the unsupervised mode"),
+        ({"pretrain_epochs": 3}, "pretrain_epochs is a setting of the semi-supervised mode"),
+        ({"read_out_rate": 0.3}, "read_out_rate is a setting of the read-out"),
+        ({"w_max": 3.0}, "w_max is a setting of weights in devices"),
     ],
 )
 def test_bad_settings_are_refused(stream, settings, message):

@@ -176,6 +176,8 @@ def test_a_share_of_the_largest_conductance_remains():
         ({"synapse": TiO2(), "levels": 4}, "levels can only be set for a switching law"),
         ({"synapse": TiO2(), "voltages": (1.0,)}, "voltages is .*; expected two amplitudes"),
         ({"voltages": (1.0, 1.0)}, "voltages belong to pulses of a device model"),
+        ({"synapse": TiO2(), "voltages": (1.3, 0.1)}, r"TiO2 is valid from 0.8 V on: a potential of 1 would give no pulse"),
+        ({"label_images": 9}, "label_images is 9; expected a whole number of at least 10"),
         ({"hidden": [20, 10]}, "expected one layer of output neurons"),
         ({"law": "tio3"}, "law is 'tio3'.*Did you mean 'tio2'"),
         ({"tau": 1.0}, "vdsp has no setting tau"),
@@ -184,6 +186,14 @@ def test_a_share_of_the_largest_conductance_remains():
 def test_mistakes(tiny, settings, message):
     with pytest.raises(ConfigError, match=message):
         VDSPLearner(tiny, **{"hidden": 3, **settings})
+
+
+@pytest.mark.parametrize(("value", "found"), [(1.5, "0 .. 1.5"), (-0.5, "-0.5 .. 0.8"), (float("nan"), "nan .. nan")])
+def test_features_of_another_range_are_refused(tiny, value, found):
+    inputs, labels = tiny[0].inputs[:2].clone(), tiny[0].labels[:2]
+    inputs[0, 0] = value
+    with pytest.raises(ConfigError, match=rf"features are in {found}.*; expected 0 .. 1.*scale='unit'"):
+        VDSPLearner(tiny, hidden=3).learn(inputs, labels, 2)
 
 
 @needs_kernels
