@@ -31,11 +31,14 @@ from .oscillators.stochastic import (
 from .reservoir import (
     EchoState as EchoState,
     Feedback as Feedback,
+    InformationCapacity as InformationCapacity,
     LinearNodes as LinearNodes,
     Readout as Readout,
     Reservoir as Reservoir,
     RidgeStatistics as RidgeStatistics,
     TanhNodes as TanhNodes,
+    effective_rank as effective_rank,
+    information_capacity as information_capacity,
     mask as mask,
     reservoirpy_node as reservoirpy_node,
 )
