@@ -34,13 +34,19 @@ from .oscillators.stochastic import (
 from .reservoir import (
     EchoState as EchoState,
     Feedback as Feedback,
+    InformationCapacity as InformationCapacity,
     LinearNodes as LinearNodes,
     Readout as Readout,
+    RecursiveReadout as RecursiveReadout,
     Reservoir as Reservoir,
     RidgeStatistics as RidgeStatistics,
     TanhNodes as TanhNodes,
+    effective_rank as effective_rank,
+    forecast as forecast,
+    information_capacity as information_capacity,
     mask as mask,
     reservoirpy_node as reservoirpy_node,
+    washout_length as washout_length,
 )
 from .synapses.config import SynapseConfig as SynapseConfig
 from .synapses.fit import fit_synapse as fit_synapse
