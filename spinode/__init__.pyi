@@ -29,6 +29,7 @@ from .surrogates.neural_ode.evaluation.memory import (
 )
 from .surrogates.neural_ode.fitting.config import FitConfig as FitConfig
 from .surrogates.neural_ode.fitting.fit import fit as fit
+from .surrogates.neural_ode.fleet.fit_many import Fleet as Fleet, fit_many as fit_many
 from .surrogates.neural_ode.free_run import FreeRun as FreeRun
 from .surrogates.neural_ode.report import report as report
 from .surrogates.neural_ode.surrogate import Surrogate as Surrogate

@@ -21,6 +21,9 @@ from .layers.crossbar import Crossbar as Crossbar
 from .layers.device_layers import DeviceConv2d as DeviceConv2d, DeviceLayer as DeviceLayer, DeviceLinear as DeviceLinear
 from .layers.drift import drift as drift
 from .layers.ideal import IdealSynapse as IdealSynapse
+from .neural_ode.fleet.fit_many import Fleet as Fleet, fit_many as fit_many
+from .neural_ode.fleet.small_signal import SmallSignal as SmallSignal, small_signal as small_signal
+from .neural_ode.fleet.start import FleetStart as FleetStart, find_start as find_start
 from .oscillators.fast_response import WithFastResponse as WithFastResponse, fast_response as fast_response
 from .oscillators.network import OscillatorNetwork as OscillatorNetwork
 from .oscillators.stochastic import (

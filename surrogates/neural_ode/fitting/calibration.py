@@ -72,15 +72,27 @@ def calibrate(
     unseen = runs_of_all(left_out or [LeftOut(surrogate, tails)], max(MIN_STARTS, STARTS // max(1, len(left_out))))
     both = (unseen, free_runs(surrogate, fitted, FITTED_STARTS))
     groups = [runs for runs in both if runs is not None]
-    if not groups:
-        return
+    if groups:
+        calibrate_from_runs(surrogate, groups, traces, several=len(left_out) > 1)
+
+
+def calibrate_from_runs(
+    surrogate: Surrogate, groups: Sequence[Runs], traces: TraceSet | Sequence[Trace], *, several: bool = False
+) -> None:
+    """Set the spread of a surrogate from the errors of its free runs; see `calibrate`.
+
+    Args:
+        surrogate: Fitted model with its domain, whose radius is final; `spread`, `spread_factor` and `spread_floor` change.
+        groups: Runs on segments left out of the fit, then those on the fitted part; one of them may be missing.
+        traces: Recordings of the fit on its grid.
+        several: The first runs are those of several splits.
+    """
     usual = max(float(np.median(groups[0].distance)), float(surrogate.domain.radius) / MAX_RADIUS_RATIO)
     memory = _memory(groups[0].error / surrogate.scales.output_scale.numpy())
     radius = float(surrogate.domain.radius)
     factors = [np.stack([distance_factor(row, usual, memory, radius) for row in runs.distance]) for runs in groups]
     # Runs on the fitted part lie next to the fitted points. Their errors are taken for those at the distances left out.
     factors = [factors[0], *(_usual_factor(factors[0], factor.shape[1])[None] for factor in factors[1:])]
-    several = len(left_out) > 1
     columns = [_calibrate_output(surrogate, groups, factors, index, several) for index in range(len(surrogate.ports.output))]
     steps = columns[0][0]
     curve = torch.as_tensor(_rounded(np.stack([column[1] for column in columns], -1)))

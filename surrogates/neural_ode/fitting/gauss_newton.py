@@ -90,7 +90,7 @@ class Climb:
             theta, figures = _run_stage(
                 self.prepared.samples, self.layout, self.theta, window, self.config, place, self.checkpoint, progress
             )
-            self._write(theta)
+            self.write(theta)
             error = free_run_error(self.member, self.prepared, self.prepared.validation)
             entry = {"restart": place[0], "stage": place[1], "window": window, "validation": error, **figures}
             self.checkpoint.save_stage(*place, theta, entry)
@@ -100,7 +100,7 @@ class Climb:
         self.history.append(entry)
         if entry["validation"] <= self.error:
             self.error, self.best_theta = entry["validation"], theta
-        self._write(self.best_theta)
+        self.write(self.best_theta)
         return self.error
 
     def continued(self, prepared: Prepared, number: int) -> Climb:
@@ -124,7 +124,8 @@ class Climb:
         """The member with its validation error and history."""
         return Candidate([self.member], self.error, self.history, [self.prepared])
 
-    def _write(self, theta: Tensor) -> None:
+    def write(self, theta: Tensor) -> None:
+        """Copy weights and feedthrough into the member."""
         self.layout.write(theta)
         _, feedthrough = self.layout.split(theta)
         with torch.no_grad():

@@ -22,4 +22,5 @@ from .errors import (
     plot_residuals as plot_residuals,
 )
 from .fits import plot_domain as plot_domain, plot_history as plot_history
+from .fleet import plot_distributions as plot_distributions, plot_wafer as plot_wafer
 from .waveforms import plot_overlay as plot_overlay, plot_phase as plot_phase, plot_spectrum as plot_spectrum
