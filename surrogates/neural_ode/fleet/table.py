@@ -95,7 +95,7 @@ def outliers(rows: Rows, *, apart: float = APART, ignore: tuple[str, ...] = ()) 
         >>> rows = {str(n): {"verdict": "good", "f": 1.0 + 0.01 * (n % 3)} for n in range(12)}
         >>> rows["7"]["f"] = 2.0
         >>> outliers(rows)
-        {'7': ['f is 2, 66 robust deviations above the median 1.01']}
+        {'7': ['f is 2, 67 robust deviations above the median 1.01']}
     """
     found: dict[str, list[str]] = {name: [] for name in rows}
     for name, row in rows.items():
