@@ -1,88 +1,119 @@
-"""Many devices fitted side by side against a loop of `fit`, as JSON lines.
+"""Stacked fits of many macrospins against a loop of `fit`, at what accuracy; and a wafer on many workers, simulated.
 
-    python benchmarks/fleet.py [--devices 60] [--alone 4] [--samples 2000] [--seed 0]
+    python benchmarks/fleet.py --devices 64 --loop 4 --effort quick
 
-Devices: macrospins (`spinode.datasets.Macrospin`) with 3 % spread of Ms and Ku and 10 % of the damping, under one random held
-anisotropy, recorded over a number of samples of 10 ps. Both ways use the same settings: derivative embedding of order 2, one
-hidden layer of 8, one restart. The pilots of `fit_many` count among its time. The score of either is the NRMSE of a free run
-over a recording of the same device under another drive. `ratio` is the processor time of a device in the loop over that of a
-device of `fit_many`; both are measured in one process on one core.
+Prints JSON lines: seconds a device of the stacked fit (pilots apart) and of the loop, the NRMSE of both on the same devices and
+a recording that neither has seen, and what 10 000 devices would take with these times (extrapolated). The last line simulates
+100 workers that fail at random.
 """
 
 from __future__ import annotations
 
 import argparse
+import heapq
 import json
-import os
+import random
+import resource
 import time
-
-os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 import torch
-from _measure import machine
 
 import spinode
 from spinode.datasets import Macrospin
-from spinode.surrogates.neural_ode.fleet.fit_many import fit_many
-from spinode.traces.trace import Trace
+from spinode.errors import FitError
+from spinode.surrogates import find_start, fit_many
+from spinode.surrogates.neural_ode.fitting.config import FitConfig
 
-STEP, HELD = 1e-11, 10
-SETTINGS = {"embedding": "derivative", "order": 2, "hidden": 8, "ridge": 1e-7, "restarts": 1, "effort": "short"}
-KU, MS = 6.9e5, 1e6
+INTERVAL, HOLD = 1e-11, 20
 
 
-def recordings(devices: int, samples: int, seed: int, drive_seed: int) -> list[Trace]:
-    """Return a recording of each of some devices, which depend on `seed` alone, under a drive of another seed."""
-    spread = np.random.default_rng(seed).standard_normal((3, devices))
-    magnets = Macrospin(
-        Ms=torch.as_tensor(MS * (1 + 0.03 * spread[0])),
-        Ku=torch.as_tensor(KU * (1 + 0.03 * spread[1])),
-        alpha=torch.as_tensor(0.05 * np.exp(0.1 * spread[2])),
-    )
-    levels = np.random.default_rng(drive_seed).uniform(-1, 1, samples // HELD + 1)
-    change = np.repeat(levels, HELD)[:samples]
-    times = STEP * np.arange(samples)
-    anisotropy = torch.as_tensor(KU * (1 + 0.03 * spread[1]))[:, None] + 2e4 * torch.as_tensor(change)
-    m = magnets.simulate(times, Ku=anisotropy, field=(3e4, 0.0, 1e4), interpolation="held")
-    mz = m.reshape(devices, samples, 3)[..., 2].numpy()
-    return [Trace(times, {"Ku": 2e4 * change}, {"mz": row}, interpolation={"Ku": "held"}) for row in mz]
+def recordings(devices: int, samples: int, seed: int) -> tuple[list[spinode.Trace], list[spinode.Trace]]:
+    """Return two recordings of each device: mz of magnets with spread, driven by their anisotropy."""
+    choice = np.random.default_rng(0)
+    alpha = torch.as_tensor(0.05 * np.exp(0.1 * choice.normal(size=devices)))
+    base = torch.as_tensor(6.9e5 * (1 + 0.005 * choice.normal(size=devices)))
+    times = INTERVAL * np.arange(samples)
+    both = []
+    for part in range(2):
+        drive = np.repeat(np.random.default_rng(seed + part).uniform(-1, 1, size=samples // HOLD + 1), HOLD)[:samples]
+        energy = base[:, None] + 1e4 * torch.as_tensor(drive)
+        magnet = Macrospin(Ms=1e6, Ku=base, alpha=alpha)
+        m = magnet.simulate(times, Ku=energy, field=(2e4, 0.0, 0.0), interpolation="held", max_step=2.5e-12)
+        z = m[..., 2]
+        noise = 1e-3 * np.random.default_rng(seed + 10 + part).normal(size=(devices, samples)) * float(z.std())
+        both.append(
+            [
+                spinode.Trace(times, {"V": drive}, {"mz": z[n].numpy() + noise[n]}, interpolation={"V": "held"})
+                for n in range(devices)
+            ]
+        )
+    return both[0], both[1]
+
+
+def quantiles(errors: list[float]) -> dict[str, float]:
+    """Return median and 95 % quantile."""
+    return {"median": round(float(np.median(errors)), 5), "q95": round(float(np.quantile(errors, 0.95)), 5)}
+
+
+def simulate_workers(tasks: int, seconds: float, workers: int, failure_hours: float, restart: float) -> dict[str, float]:
+    """Return the time that tasks take on workers that fail at random: a failed worker loses its task, which is queued again."""
+    choice = random.Random(0)
+    queue, clock, busy, lost = tasks, 0.0, [(0.0, n) for n in range(workers)], 0
+    while queue:
+        at, worker = heapq.heappop(busy)
+        took = seconds * choice.uniform(0.8, 1.2)
+        failure = choice.expovariate(1 / (3600 * failure_hours))
+        if failure < took:
+            lost += 1
+            heapq.heappush(busy, (at + failure + restart, worker))
+            continue
+        queue -= 1
+        clock = max(clock, at + took)
+        heapq.heappush(busy, (at + took, worker))
+    return {"tasks": tasks, "workers": workers, "lost_tasks": lost, "minutes": round(clock / 60, 2)}
 
 
 def main() -> None:
-    """Print the line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--devices", type=int, default=60)
-    parser.add_argument("--alone", type=int, default=4, help="devices of the loop")
-    parser.add_argument("--samples", type=int, default=2000)
-    parser.add_argument("--seed", type=int, default=0)
-    options = parser.parse_args()
-    torch.set_num_threads(1)
-    traces = recordings(options.devices, options.samples, options.seed, 1)
-    others = recordings(options.devices, options.samples, options.seed, 2)
+    """Run the benchmark."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    for name, default in (("devices", 64), ("loop", 4), ("samples", 2000), ("pilots", 4), ("seed", 1)):
+        parser.add_argument(f"--{name}", type=int, default=default)
+    parser.add_argument("--effort", default="default")
+    arguments = parser.parse_args()
+    fitted, unseen = recordings(arguments.devices, arguments.samples, arguments.seed)
+    config = FitConfig(effort=arguments.effort)
+    traces = {str(number): trace for number, trace in enumerate(fitted)}
     begun = time.process_time()
-    fleet = fit_many(traces, seed=options.seed, **SETTINGS)
-    side_by_side = (time.process_time() - begun) / options.devices
-    scores = [
-        spinode.evaluate(fleet.surrogates[str(k)], others[k]).nrmse
-        for k in range(options.devices)
-        if str(k) in fleet.surrogates
-    ]
+    start = find_start(traces, config, pilots=arguments.pilots)
+    pilots = time.process_time() - begun
     begun = time.process_time()
-    alone = [spinode.fit(trace, seed=options.seed, **SETTINGS) for trace in traces[: options.alone]]
-    loop = (time.process_time() - begun) / options.alone
-    loop_scores = [spinode.evaluate(each, other).nrmse for each, other in zip(alone, others, strict=False)]
-    line = {
-        "devices": options.devices,
-        "samples": options.samples,
-        "fitted": len(fleet.surrogates),
-        "seconds_of_a_device": {"fit_many": side_by_side, "loop": loop},
-        "ratio": loop / side_by_side,
-        "nrmse_median": {"fit_many": float(np.median(scores)), "loop": float(np.median(loop_scores))},
-        "nrmse_95": {"fit_many": float(np.quantile(scores, 0.95)), "loop": float(np.quantile(loop_scores, 0.95))},
-        "machine": machine(),
-    }
-    print(json.dumps(line))
+    fleet = fit_many(traces, config, start=start)
+    each = (time.process_time() - begun) / arguments.devices
+    stacked = {name: spinode.evaluate(surrogate, unseen[int(name)]).nrmse for name, surrogate in fleet.surrogates.items()}
+    line = {"what": "stacked", "devices": arguments.devices, "pilots_cpu_s": round(pilots, 1), "cpu_s_a_device": round(each, 3)}
+    memory = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+    failed = arguments.devices - len(stacked)
+    print(json.dumps({**line, "failed": failed, "nrmse": quantiles(list(stacked.values())), "peak_MB": memory}), flush=True)
+    compared = [str(n) for n in np.linspace(0, arguments.devices - 1, arguments.loop).round().astype(int)]
+    errors, same, begun = [], [], time.process_time()
+    spent = 0.0
+    for name in compared:
+        begun = time.process_time()
+        try:
+            surrogate = spinode.fit(traces[name], config)
+        except FitError:
+            continue
+        spent += time.process_time() - begun
+        errors.append(spinode.evaluate(surrogate, unseen[int(name)]).nrmse)
+        same.append(stacked.get(name, float("inf")))
+        now = {"what": "loop", "devices": len(errors), "cpu_s_a_device": round(spent / len(errors), 2)}
+        now |= {"times_faster": round(spent / len(errors) / each, 1)}
+        print(json.dumps({**now, "nrmse": quantiles(errors), "stacked_on_these": quantiles(same)}), flush=True)
+    hours = (pilots + 10_000 * each) / 3600
+    print(json.dumps({"what": "extrapolated to 10 000 devices", "cpu_hours": round(hours, 2)}))
+    cluster = simulate_workers(10_000 // 50, 50 * each, 100, 1.0, 30.0)
+    print(json.dumps({"what": "simulated, a failure of each worker an hour", **cluster}))
 
 
 if __name__ == "__main__":

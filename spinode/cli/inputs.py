@@ -31,7 +31,7 @@ def read(arguments: Any, table: str, drive: Sequence[str] = (), output: Sequence
     from ..datasets import read_trace
 
     with show_transient() as progress:
-        trace: Trace = read_trace(table, progress=progress, **_reading(arguments, drive, output))
+        trace: Trace = read_trace(table, progress=progress, **reading_arguments(arguments, drive, output))
     return trace
 
 
@@ -40,7 +40,9 @@ def read_all(arguments: Any, tables: Sequence[str], drive: Sequence[str] = (), o
     from ..datasets import read_traces
 
     with show_transient() as progress:
-        return read_traces(list(tables), pattern=arguments.pattern, progress=progress, **_reading(arguments, drive, output))
+        return read_traces(
+            list(tables), pattern=arguments.pattern, progress=progress, **reading_arguments(arguments, drive, output)
+        )
 
 
 def load_surrogate(path: str) -> Surrogate:
@@ -132,8 +134,12 @@ def another_name(path: str) -> str:
     return str(next(name for name in names if not name.exists()))
 
 
-def _reading(arguments: Any, drive: Sequence[str], output: Sequence[str]) -> dict[str, Any]:
-    """Return the arguments of `read_trace`."""
+def reading_arguments(arguments: Any, drive: Sequence[str], output: Sequence[str]) -> dict[str, Any]:
+    """Return the arguments of `read_trace` that the options give, but for the file.
+
+    Raises:
+        ConfigError: a channel that is named twice, or a parameter that is not a number.
+    """
     for option, names in (("--drive", drive), ("--output", output)):
         if len(set(names)) < len(names):
             raise ConfigError(f"{option} names {next(n for n in names if list(names).count(n) > 1)!r} twice; give each once.")

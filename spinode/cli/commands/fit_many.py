@@ -1,25 +1,20 @@
-"""Fit a surrogate to each of many devices of one kind, such as those of a wafer, side by side.
+"""Fit a Neural-ODE surrogate to each of many devices of one kind, side by side, with one table of results.
 
-Each file is the recording of one device. The folder of --save receives a model for each device, table.csv with a line for each,
-pictures of the distributions and, where --pattern names x and y, maps of the wafer. The same command continues after an
-interruption. A file that cannot be read or fitted becomes a line with its reason, and stops nothing.
+The same command continues after an interrupt: what is stored for the same files and settings is not computed again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from pathlib import Path
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from ...errors import ConfigError, SpinodeError, TraceError
-
 if TYPE_CHECKING:
-    from ...traces.trace import Trace
     from ..parser import Parser
 
 SUMMARY = "fit a surrogate to each of many devices, such as those of a wafer"
-#: Names of the place on a wafer, figures that are drawn there, and outliers that are printed.
-PLACE, MAPS, PRINTED = ("x", "y"), 6, 20
+
+#: Outliers that are printed; all are in outliers.txt.
+SHOWN = 10
 
 
 def add_arguments(parser: Parser) -> None:
@@ -28,95 +23,62 @@ def add_arguments(parser: Parser) -> None:
     from ..options import add_channels, add_progress, add_reading
     from ..settings import add_settings, parse_value
 
-    parser.add_argument("tables", metavar="TABLE", nargs="+", help="files, folders or patterns: one recording for each device")
-    parser.add_argument("--save", metavar="FOLDER", required=True, help="folder of models, table and pictures")
-    parser.add_argument("--pilots", type=parse_value, default=6, metavar="N", help="devices fitted first (default: 6)")
-    parser.add_argument("--memory", type=parse_value, default=1e9, metavar="BYTES", help="memory of a batch (default: 1e9)")
+    parser.add_argument("tables", metavar="TABLE", nargs="+", help="folder or pattern of files, one device each: 'wafer/*.csv'")
+    parser.add_argument("--save", required=True, metavar="FOLDER", help="folder of table, pictures and surrogates")
+    parser.add_argument(
+        "--pattern", metavar="TEXT", help="numbers in the names of the files, columns of the table: 'die{x}_{y}.csv'"
+    )
+    group = parser.add_argument_group("engine")
+    group.add_argument(
+        "--engine",
+        default="serial",
+        metavar="NAME",
+        help="serial, processes, slurm, submitit-local or dask:ADDRESS (default: serial)",
+    )
+    for name, default, text in (
+        ("workers", 1, "number of processes or jobs at a time"),
+        ("chunk", 64, "number of devices of a task"),
+        ("pilots", 6, "number of devices on which structure and first weights are found"),
+    ):
+        group.add_argument(f"--{name}", type=parse_value, default=default, metavar="N", help=f"{text} (default: {default})")
     parser.add_config()
     add_channels(parser)
-    add_settings(parser, FitConfig, "settings of the fit", short={"order": "-k"})
-    add_reading(parser, pattern=True)
+    add_settings(parser, FitConfig, "settings of the fits", short={"order": "-k"})
+    add_reading(parser)
     add_progress(parser)
 
 
 def run(arguments: Any) -> None:
     """Run the command."""
+    from ...experiments.fleet import fit_files
+    from ...experiments.tasks.engines.choose import open_engine
     from ...surrogates.neural_ode.fitting.config import FitConfig
-    from ...surrogates.neural_ode.fleet.stored import fit_stored
-    from ...surrogates.neural_ode.fleet.table import outliers, write_table
-    from ..inputs import make_folder
+    from ..inputs import make_folder, reading_arguments
     from ..progress import show_progress
     from ..settings import read_settings
 
     config = read_settings(arguments, FitConfig)
-    if not arguments.output:
-        raise ConfigError("no --output was given; name the channel that the devices respond with.")
-    traces, failed, places = _read_devices(arguments)
     folder = make_folder(arguments.save)
-    with show_progress(arguments) as progress:
-        rows = fit_stored(traces, folder, config, pilots=arguments.pilots, memory=arguments.memory, progress=progress)
-    rows |= {name: {"verdict": "failed", "reason": reason} for name, reason in failed.items()}
-    rows = {name: {**places.get(name, {}), **row} for name, row in rows.items()}
-    write_table(rows, folder / "table.csv")
-    positions = tuple(dict.fromkeys(name for each in places.values() for name in each))
-    apart = outliers(rows, ignore=positions)
-    pictures = _draw(rows, folder, positions, list(apart))
-    counts = [
-        f"{sum(row['verdict'] == verdict for row in rows.values())} {verdict}" for verdict in ("good", "care", "bad", "failed")
-    ]
-    print(f"{len(rows)} devices: {', '.join(counts)}")
-    for name, reasons in list(apart.items())[:PRINTED]:
-        print(f"- {name}: {'; '.join(reasons)}")
-    if len(apart) > PRINTED:
-        print(f"- and {len(apart) - PRINTED} more that stand apart")
-    print(f"saved {folder}: models, table.csv, {', '.join(pictures)}")
-
-
-def _read_devices(arguments: Any) -> tuple[dict[str, Trace], dict[str, str], dict[str, dict[str, float]]]:
-    """Return recordings, reasons of files that cannot be read, and parameters of the file names, by the names of the devices.
-
-    Raises:
-        TraceError: no file, or none that can be read.
-    """
-    from ...datasets.reading.file_names import files_of, parameters_from_name
-    from ..inputs import read
-
-    files = list(dict.fromkeys(file for table in arguments.tables for file in files_of(table)))
-    stems = [file.stem for file in files]
-    names = stems if len(set(stems)) == len(stems) else [str(file.with_suffix("")) for file in files]
-    traces: dict[str, Trace] = {}
-    failed: dict[str, str] = {}
-    places: dict[str, dict[str, float]] = {}
-    for name, file in zip(names, files, strict=True):
-        try:
-            if arguments.pattern is not None:
-                places[name] = parameters_from_name(file, arguments.pattern)
-            traces[name] = read(arguments, str(file), arguments.drive, arguments.output)
-        except SpinodeError as error:
-            failed[name] = str(error)
-    if not traces:
-        first = next(iter(failed.values()), "there are no files")
-        raise TraceError(f"none of the {len(files)} files can be read; the first: {first}")
-    return traces, failed, places
-
-
-def _draw(rows: Mapping[str, Mapping[str, Any]], folder: Path, positions: tuple[str, ...], apart: list[str]) -> list[str]:
-    """Draw the distributions and, where places are known, maps; return the names of the files."""
-    import numpy as np
-
-    from ...surrogates.neural_ode.fleet.table import figures_of
-    from ...surrogates.neural_ode.plots.fleet import plot_distributions, plot_wafer
-
-    figures = {name: values for name, values in figures_of(rows).items() if name not in positions}
-    if not figures:
-        return []
-    files = ["distributions.png"]
-    plot_distributions(figures).savefig(folder / files[0], dpi=120)
-    if set(PLACE) <= set(positions):
-        x, y = (np.array([row.get(name, np.nan) for row in rows.values()], dtype=float) for name in PLACE)
-        marked = [index for index, name in enumerate(rows) if name in apart]
-        for name in list(figures)[:MAPS]:
-            axes = plot_wafer(x, y, figures[name], name, marked=marked)
-            files.append(f"wafer-{''.join(c if c.isalnum() else '-' for c in name).strip('-')}.png")
-            axes.figure.savefig(folder / files[-1], dpi=120)  # type: ignore[union-attr]
-    return files
+    reading = reading_arguments(arguments, arguments.drive, arguments.output)
+    with (
+        show_progress(arguments) as progress,
+        open_engine(arguments.engine, workers=arguments.workers, folder=folder / "jobs") as engine,
+    ):
+        fitted = fit_files(
+            arguments.tables,
+            folder,
+            config,
+            pattern=arguments.pattern,
+            reading=reading,
+            engine=engine,
+            chunk=arguments.chunk,
+            pilots=arguments.pilots,
+            progress=progress,
+        )
+    verdicts = Counter(row.get("verdict", "failed") for row in fitted.rows.values())
+    print(f"{len(fitted.rows)} devices: " + ", ".join(f"{count} {verdict}" for verdict, count in sorted(verdicts.items())))
+    for name, reasons in list(fitted.outliers.items())[:SHOWN]:
+        print(f"outlier {name}: {'; '.join(reasons)}")
+    if len(fitted.outliers) > SHOWN:
+        print(f"and {len(fitted.outliers) - SHOWN} more outliers, in outliers.txt")
+    print(f"saved {folder}: {', '.join(fitted.written)}")

@@ -1,136 +1,120 @@
-"""The task runner: result files decide what is done, whatever happens to workers, drivers and results."""
+"""Result files decide what is done: whatever dies, each task is there once, and equal to the serial run."""
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import pytest
 
 from spinode.errors import ConfigError, FitError
 from spinode.experiments.tasks.engines.choose import open_engine
-from spinode.experiments.tasks.engines.processes import ProcessEngine
+from spinode.experiments.tasks.engines.processes import ProcessEngine, WorkerDied
 from spinode.experiments.tasks.run import run_tasks
-from spinode.experiments.tasks.task import Task, result_path
+from spinode.experiments.tasks.task import BUSY, Task, make_folders, read_result, result_path, work
 
 
-def cube(number: int, log: str) -> dict[str, float]:
-    """Return a plain result, and leave a line that says so."""
-    with Path(log).open("a") as file:
-        file.write(f"{number}\n")
-    return {"cube": number**3, "third": number / 3}
+def test_a_stored_result_is_never_computed_again(tmp_path):
+    tasks = [Task(f"square {n}", pow, (n, 2)) for n in range(5)]
+    first = run_tasks(tasks[:3], tmp_path)
+    times = {key: result_path(tmp_path, key).stat().st_mtime_ns for key in first.keys}
+    second = run_tasks(tasks, tmp_path)
+    assert (first.stored, second.stored) == (0, 3)
+    assert list(second.results()) == [0, 1, 4, 9, 16]
+    assert {key: result_path(tmp_path, key).stat().st_mtime_ns for key in first.keys} == times
 
 
-def dies_once(marker: str) -> str:
-    """Kill the own process the first time."""
-    if not Path(marker).exists():
-        Path(marker).touch()
-        os.kill(os.getpid(), signal.SIGKILL)
-    return "alive"
+def test_a_task_that_fails_is_tried_again_and_then_listed(tmp_path):
+    report = run_tasks([Task("wrong", pow, (0, -1)), Task("right", pow, (2, 2))], tmp_path, retries=1)
+    assert list(report.results()) == [4]
+    assert report.failed["wrong"].startswith("ZeroDivisionError")
 
 
-def fails(text: str) -> None:
-    raise ValueError(text)
+def test_the_key_names_data_and_settings():
+    assert Task("a", pow, (1, 2)).key != Task("a", pow, (1, 3)).key
+    assert Task("a/b c", pow, (1, 2)).key.startswith("a-b-c-")
 
 
-def cubes(folder: Path, count: int = 12) -> list[Task]:
-    return [Task(f"cube {n}", cube, (n, str(folder / "log")), identity=n) for n in range(count)]
-
-
-def computed(folder: Path) -> list[int]:
-    return sorted(int(line) for line in (folder / "log").read_text().split())
-
-
-def stored(folder: Path) -> dict[str, object]:
-    return {path.name: json.loads(path.read_text())["result"] for path in (folder / "results").iterdir()}
-
-
-@pytest.mark.parametrize("name", ["serial", "processes"])
-def test_every_task_is_computed_once(tmp_path, name):
-    with open_engine(name, workers=2) as engine:
-        report = run_tasks(cubes(tmp_path), tmp_path / "run", engine=engine, queued=5)
-        again = run_tasks(cubes(tmp_path), tmp_path / "run", engine=engine)
-    assert [result["cube"] for result in report.results()] == [n**3 for n in range(12)]
-    assert list(again.results()) == list(report.results())
-    assert (report.stored, again.stored) == (0, 12)
-    assert computed(tmp_path) == list(range(12))
-
-
-def test_engines_give_equal_results(tmp_path):
-    with ThreadPoolExecutor(3) as pool:  # whatever has `submit`
-        run_tasks(cubes(tmp_path), tmp_path / "pool", engine=pool)
-    run_tasks(cubes(tmp_path), tmp_path / "serial")
-    assert stored(tmp_path / "pool") == stored(tmp_path / "serial")
-
-
-def test_a_killed_worker_costs_its_own_task_only(tmp_path):
-    tasks = [Task("dies", dies_once, (str(tmp_path / "marker"),)), *cubes(tmp_path, 6)]
-    with ProcessEngine(2) as engine:
-        report = run_tasks(tasks, tmp_path / "run", engine=engine)
-    assert next(report.results()) == "alive"
-    assert report.failed == {}
-    assert computed(tmp_path) == list(range(6))
-
-
-def test_tasks_that_fail_are_tried_again_and_then_listed(tmp_path):
-    with ProcessEngine(1) as engine:
-        report = run_tasks([Task("bad", fails, ("no such wafer",)), *cubes(tmp_path, 2)], tmp_path / "run", engine=engine)
-    assert report.failed == {"bad": "ValueError: no such wafer"}
-    assert len(report.keys) == 2
-    died = [Task("dies", os.kill, (os.getpid(), 0)), Task("exits", os._exit, (3,))]
-    with ProcessEngine(1) as engine:
-        report = run_tasks(died, tmp_path / "other", engine=engine, retries=1)
-    assert "exit code 3" in report.failed["exits"]
-
-
-def test_two_drivers_share_a_folder(tmp_path):
-    reports = {}
-
-    def drive(name: str) -> None:
-        with ThreadPoolExecutor(2) as pool:
-            reports[name] = list(run_tasks(cubes(tmp_path, 40), tmp_path / "run", engine=pool, queued=4).results())
-
-    threads = [threading.Thread(target=drive, args=(name,)) for name in "ab"]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert reports["a"] == reports["b"]
-    assert computed(tmp_path) == list(range(40))
-
-
-def test_what_shapes_a_result_makes_the_key(tmp_path):
-    log = str(tmp_path)
-    same = Task("cube", cube, (3, log), identity=3).key
-    assert Task("cube", cube, (3, "elsewhere"), identity=3).key == same
-    assert Task("cube", cube, (4, log), identity=4).key != same
-    assert Task("cube", fails, (3, log), identity=3).key != same
-
-
-def test_bad_input_is_refused(tmp_path):
-    twice = [Task("one", abs, (1,)), Task("one", abs, (1,))]
-    with pytest.raises(ConfigError, match="two tasks have the key one-"):
-        run_tasks(twice, tmp_path / "run")
-    with pytest.raises(ConfigError, match="without a method submit"):
-        run_tasks([], tmp_path, engine=object())
-    (tmp_path / "file").touch()
-    with pytest.raises(ConfigError, match="cannot create the folder"):
-        run_tasks([], tmp_path / "file" / "run")
-    with pytest.raises(ConfigError, match="engine is 'slurmy'; expected one of serial"), open_engine("slurmy"):
+def test_two_tasks_with_one_key_are_refused(tmp_path):
+    with pytest.raises(ConfigError, match="two tasks"):
+        run_tasks([Task("a", pow, (1, 2))] * 2, tmp_path)
+    with pytest.raises(ConfigError, match="submit"):
+        run_tasks([], tmp_path, engine=object())  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match="expected one of serial"), open_engine("nonsense"):
         pass
 
 
 def test_a_damaged_result_is_refused(tmp_path):
-    (task,) = cubes(tmp_path, 1)
-    report = run_tasks([task], tmp_path / "run")
-    path = result_path(tmp_path / "run", task.key)
-    path.write_text(path.read_text().replace('"cube": 0', '"cube": 1'))
-    with pytest.raises(FitError, match="do not match their digest"):
-        next(report.results())
+    key = run_tasks([Task("a", pow, (2, 3))], tmp_path).keys[0]
+    path = result_path(tmp_path, key)
+    path.write_text(path.read_text().replace("8", "9", 1))
+    with pytest.raises(FitError, match="Delete it"):
+        read_result(tmp_path, key)
+
+
+def test_a_task_that_another_worker_has_is_left_to_it(tmp_path):
+    make_folders(tmp_path)
+    task = Task("slow", time.sleep, (0.4,))
+    other = threading.Thread(target=work, args=(task, task.key, str(tmp_path)))
+    other.start()
+    time.sleep(0.1)
+    assert work(task, task.key, str(tmp_path)) == BUSY
+    report = run_tasks([task], tmp_path, retries=0)  # waits for the other one
+    other.join()
+    assert report.keys == [task.key]
+
+
+def test_any_executor_with_submit_will_do_and_reads_tasks_as_it_needs_them(tmp_path):
+    taken = []
+
+    def tasks():  # type: ignore[no-untyped-def]
+        for n in range(40):
+            taken.append(n)
+            assert n - sum(1 for _ in (tmp_path / "results").glob("*.json")) <= 8
+            yield Task(f"n{n}", pow, (n, 2))
+
+    with ThreadPoolExecutor(2) as engine:
+        report = run_tasks(tasks(), tmp_path, engine=engine, queued=8)
+    assert list(report.results()) == [n * n for n in range(40)]
+
+
+@pytest.mark.slow
+def test_killed_workers_lose_no_more_than_their_own_task(tmp_path):
+    tasks = [Task(f"sum {n}", sum, (range(3_000_000 + n),), identity=n) for n in range(12)]
+    serial = list(run_tasks(tasks, tmp_path / "serial").results())
+    killed = 0
+    stop = threading.Event()
+
+    with ProcessEngine(2) as engine:
+
+        def kill():
+            nonlocal killed
+            while killed < 2 and not stop.wait(0.2):
+                stored = len(list((tmp_path / "killed" / "results").glob("*.json")))
+                pid = engine.pids[killed]
+                if pid is not None and stored > 2 * killed:
+                    os.kill(pid, signal.SIGKILL)
+                    killed += 1
+
+        killer = threading.Thread(target=kill)
+        killer.start()
+        report = run_tasks(tasks, tmp_path / "killed", engine=engine, retries=5)
+        stop.set()
+        killer.join()
+    assert killed == 2
+    assert report.failed == {}
+    assert list(report.results()) == serial
+
+
+@pytest.mark.slow
+def test_the_death_of_a_worker_is_reported():
+    with ProcessEngine(1) as engine:
+        with pytest.raises(WorkerDied, match="exit code"):
+            engine.submit(os._exit, 3).result(60)
+        assert engine.submit(pow, 2, 3).result(60) == 8
 
 
 # submitit leaves its own processes to the system
