@@ -17,7 +17,7 @@ ROOMS = (
         "spinode",
         "spinode: traces, fits and surrogates",
         "The everyday names: a recording, the fit, the surrogate, how far to trust it.",
-        "surrogate = spinode.fit(trace)\nscores = spinode.evaluate(surrogate, other)\nspinode.report(surrogate, scores, 'r.html')",
+        "surrogate = spinode.fit(trace)\nscores = spinode.evaluate(surrogate, other)\nspinode.report(surrogate, scores)",
     ),
     (
         "spinode.datasets",
