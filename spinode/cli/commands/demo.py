@@ -15,6 +15,7 @@ NEXT = (
     "spinode evaluate macrospin.safetensors macrospin_held.csv",
     "spinode simulate macrospin.safetensors macrospin_held.csv --save response.csv",
     "spinode report macrospin.safetensors macrospin_held.csv --save held.html",
+    "spinode view macrospin.safetensors macrospin_held.csv",
     "spinode export macrospin.safetensors macrospin.pt2",
 )
 

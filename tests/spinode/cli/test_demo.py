@@ -12,6 +12,13 @@ from spinode.datasets import sample_path
 from spinode.surrogates import zoo
 
 
+@pytest.fixture(autouse=True)
+def served(monkeypatch):
+    """Let `spinode view` end at once, without a browser."""
+    monkeypatch.setattr("webbrowser.open", lambda address: True)
+    monkeypatch.setattr("spinode.cli.view.server.ViewServer.serve_forever", lambda self: None)
+
+
 @pytest.mark.parametrize("command", demo.NEXT)
 def test_commands_to_go_on_with_run_as_typed(run, here, command):
     # The folder as the demo leaves it, with the shipped surrogate in place of half a minute of fitting.
