@@ -43,20 +43,19 @@ class Session:
     def content(self) -> dict[str, Any]:
         """Return everything that the page shows, as plain values for JSON."""
         trace = self.trace
-        content = {
+        units = {name: trace.unit(name) for name in trace.channels}
+        if self.surrogate is not None:
+            units |= {name: self.surrogate.ports.units.get(name, "") for name in self.surrogate.ports.output}
+        return {
             "title": self.title,
             "verdict": self.verdict,
             "time": _rounded(trace.time),
             "timeUnit": trace.unit("time"),
             "drive": {name: _rounded(values) for name, values in trace.drive.items()},
             "recorded": {name: _rounded(values) for name, values in trace.output.items()} if self.recorded else {},
-            "units": {name: trace.unit(name) for name in trace.channels},
-            "model": None,
+            "units": units,
+            "model": None if self.surrogate is None else self.respond(trace.drive),
         }
-        if self.surrogate is not None:
-            content["model"] = self.respond(trace.drive)
-            content["units"] |= {name: self.surrogate.ports.units.get(name, "") for name in self.surrogate.ports.output}
-        return content
 
     def respond(self, drive: Mapping[str, Any]) -> dict[str, Any]:
         """Return the response of the model to a drive.
@@ -121,7 +120,7 @@ def model_session(surrogate: Surrogate, title: str) -> Session:
     if ports.parameters or not ports.drive:
         needed = ", ".join(ports.parameters) or "a drive"
         raise ConfigError(f"this model needs {needed}; pass a recording too: spinode view MODEL TABLE.")
-    time = surrogate.interval * np.arange(MADE_SAMPLES)
+    time = surrogate.interval * np.arange(MADE_SAMPLES, dtype=np.float64)
     mean, deviation = surrogate.scales.drive_mean.tolist(), surrogate.scales.drive_scale.tolist()
     steps = np.repeat([0.0, 1.0, 0.0, -1.0], MADE_SAMPLES // 4)
     drives = {name: mean[k] + deviation[k] * steps for k, name in enumerate(ports.drive)}
