@@ -269,6 +269,15 @@ class SynapseModel:
         conductance = self._read(state, None)
         return complete.count.abs() * complete.voltage**2 * conductance * complete.width
 
+    def _repr_html_(self) -> str:
+        """Return the kind of device and a picture of a few devices under pulses, for notebooks."""
+        from .synapse_picture import synapse_html
+
+        def pulse(polarity: str, devices: int) -> Pulses:
+            return Pulses(torch.full((devices,), 1.0 if polarity == SET else -1.0))
+
+        return synapse_html(self, pulse)
+
     # --- checks ------------------------------------------------------------------------------------------------------
 
     def _complete(self, state: State, pulses: Pulses) -> Pulses:

@@ -134,6 +134,19 @@ class Trace:
         named = f"drive={list(self.drive)}, output={list(self.output)}, parameters={dict(self.parameters)}"
         return f"Trace({len(self)} samples{span}, {named})"
 
+    def _repr_html_(self) -> str:
+        """Return names, lengths and a picture of the channels, for notebooks."""
+        from ..reporting.notebook import notebook_html, plot_channels
+
+        rows = [(role, ", ".join(names) or "none") for role, names in (("drive", self.drive), ("output", self.output))]
+        span = f"{self.time[0]:.6g} .. {self.time[-1]:.6g} {self.unit('time')}"
+        return notebook_html(
+            f"Trace, {len(self)} samples",
+            [("time", span), *rows, *((name, f"{value:g} {self.unit(name)}") for name, value in self.parameters.items())],
+            lambda: plot_channels(self.time, self.channels, self.unit),
+            "drives and outputs over time",
+        )
+
     @property
     def present(self) -> npt.NDArray[np.bool_]:
         """True where an output was recorded, False where its sample is missing, shape (time, outputs)."""

@@ -61,6 +61,12 @@ class Surrogate(DrivenModel):
         """
         return run_along(self, trace, from_rest=from_rest, solver=solver)
 
+    def _repr_html_(self) -> str:
+        """Return the description and the response to a step of the drive, for notebooks."""
+        from .notebook import surrogate_html
+
+        return surrogate_html(self)
+
     # --- files -------------------------------------------------------------------------------------------------------
 
     def save(self, path: str | Path) -> None:

@@ -65,6 +65,12 @@ class StreamResult:
         figures["seconds of learning"] = float(sum(self.seconds))
         return {**figures, **self.footprint}
 
+    def _repr_html_(self) -> str:
+        """Return the figures and the accuracy of each task at the end, for notebooks."""
+        from .notebook import result_html
+
+        return result_html(self)
+
     def save(self, folder: str | Path) -> None:
         """Write `result.json` (figures), `accuracy[-view].csv` and `.npz`, and `detection.npz` into a folder, which is created.
 

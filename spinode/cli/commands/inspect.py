@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import shlex
 import sys
 from collections.abc import Sequence
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from ...errors import ConfigError, SpinodeError, TraceError
 
 if TYPE_CHECKING:
+    from ...traces.trace import Trace
     from ..parser import Parser
 
 SUMMARY = "show what is in a file, in what units, and what is unusual about it"
@@ -22,6 +24,11 @@ def add_arguments(parser: Parser) -> None:
     from ..options import add_pulse_layout, add_reading
 
     parser.add_argument("table", metavar="TABLE", help="measurement file, folder, or pattern in quotes")
+    parser.add_argument(
+        "--json",
+        action="store_true",
+        help="print one JSON object, without samples, to quote where a file is not read as it should",
+    )
     add_reading(parser, pattern=True)
     add_pulse_layout(parser, None)
 
@@ -29,9 +36,12 @@ def add_arguments(parser: Parser) -> None:
 def run(arguments: Any) -> None:
     """Run the command."""
     title = _title_of_model(arguments.table)
-    if title is not None:
+    if title is not None and not arguments.json:
         command = "simulate-synapse" if "memory" in title else "evaluate" if "driven" in title else "simulate"
         print(f"{arguments.table}: {title}, not a recording; see `spinode {command} --help`")
+        return
+    if arguments.json:
+        print(json.dumps(_facts(arguments, title), indent=1, ensure_ascii=False))
         return
     if arguments.layout is not None:
         _inspect_pulses(arguments)
@@ -60,16 +70,75 @@ def _title_of_model(path: str) -> str | None:
     return next((kind.title for kind in kinds() if kind.key in keys), None)
 
 
-def _inspect_recordings(arguments: Any) -> None:
-    from ...datasets import SeveralParts, is_set_of_files
-    from ...datasets.pulses.hints import pulse_hint
-    from ...traces.inspect import summary
+def _facts(arguments: Any, title: str | None) -> dict[str, Any]:
+    """Return versions, and what was read of the file or the sentence of its error; no samples and no path of folders."""
+    import platform
+
+    import torch
+
+    from ... import kernels
+    from ...version import __version__
+
+    versions = {"spinode": __version__, "python": platform.python_version(), "torch": torch.__version__}
+    facts: dict[str, Any] = {"versions": versions, "platform": platform.platform(), "kernels": kernels.info()}
+    facts["file"] = Path(arguments.table).name
+    if title is not None:
+        return {**facts, "model": title}
+    try:
+        if arguments.layout is not None:
+            from ..inputs import read_pulses
+
+            traces = read_pulses(arguments, [arguments.table])
+        else:
+            traces = _recordings(arguments)
+    except SpinodeError as error:
+        return {**facts, "error": str(error).replace(str(arguments.table), facts["file"])}
+    return {**facts, "recordings": len(traces), "first": _contents(traces[0])}
+
+
+def _contents(trace: Trace) -> dict[str, Any]:
+    """Return names, units, ranges and problems of one recording."""
+    import dataclasses
+
+    import numpy as np
+
+    from ...traces.inspect import diagnose
+
+    def column(name: str, values: Any) -> dict[str, Any]:
+        finite = values[np.isfinite(values)]
+        ends = {"least": float(finite.min()), "largest": float(finite.max())} if len(finite) else {}
+        return {"unit": trace.unit(name), **ends, "missing": len(values) - len(finite)}
+
+    return {
+        "samples": len(trace),
+        "time": column("time", trace.time),
+        "drive": {name: column(name, values) for name, values in trace.drive.items()},
+        "output": {name: column(name, values) for name, values in trace.output.items()},
+        "parameters": dict(trace.parameters),
+        "interpolation": dict(trace.interpolation),
+        "reader": trace.provenance.get("reader"),
+        "issues": [dataclasses.asdict(issue) for issue in diagnose(trace)],
+    }
+
+
+def _recordings(arguments: Any) -> Any:
+    """Return the recordings of a file, folder or pattern."""
+    from ...datasets import is_set_of_files
     from ...traces.trace import TraceSet
-    from ..inputs import read, read_all, reading_options
+    from ..inputs import read, read_all
 
     many = is_set_of_files(arguments.table) or arguments.pattern or arguments.missing == "split"
+    return read_all(arguments, [arguments.table]) if many else TraceSet(read(arguments, arguments.table))
+
+
+def _inspect_recordings(arguments: Any) -> None:
+    from ...datasets import SeveralParts
+    from ...datasets.pulses.hints import pulse_hint
+    from ...traces.inspect import summary
+    from ..inputs import reading_options
+
     try:
-        traces = read_all(arguments, [arguments.table]) if many else TraceSet(read(arguments, arguments.table))
+        traces = _recordings(arguments)
     except SeveralParts as error:
         raise TraceError(f"{error}\n{_commands_for_parts(arguments, error.parts)}") from None
     if len(traces) > 1:

@@ -108,6 +108,26 @@ class Evaluation:
         scores = {name: value for name, value in self.to_dict().items() if name not in ("horizon", "notes")}
         return f"Evaluation({', '.join(f'{name}={value}' for name, value in scores.items())})"
 
+    def _repr_html_(self) -> str:
+        """Return the scores, and recording and free run of the first output, for notebooks."""
+        from ....reporting.notebook import notebook_html, plot_compared
+
+        name = next(iter(self.trace.output))
+        baseline = "none" if self.baseline_nrmse is None else f"{self.baseline_nrmse:.4f}"
+        rows = [
+            ("free-run NRMSE", f"{self.nrmse:.4f}"),
+            ("linear model", baseline),
+            ("outside the domain", f"{self.outside_domain:.1%}"),
+            ("in the 90 % interval", f"{self.coverage:.1%}"),
+        ]
+        units = {"unit": self.trace.unit(name), "time_unit": self.trace.unit("time")}
+        return notebook_html(
+            "Evaluation",
+            rows,
+            lambda: plot_compared(self.trace.time, self.truth[:, 0], self.prediction[:, 0], name=name, **units),
+            f"{name}, recorded and in a free run",
+        )
+
     def to_dict(self) -> dict[str, Any]:
         """Return the scores as plain values for JSON."""
         return {

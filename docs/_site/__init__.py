@@ -1,0 +1,1 @@
+"""What the documentation site is built with, beyond Sphinx: the API reference, settings of examples, a check of links."""
