@@ -14,6 +14,9 @@ from spinode.cli import commands
 #: Lines of a page that a reader sees first.
 FIRST_SCREEN = 20
 
+#: A tutorial of two minutes, which the build of the site runs as well.
+SLOWEST = ("1_file_to_model",)
+
 
 def scripts(folder: str):
     from pathlib import Path
@@ -40,7 +43,11 @@ def run(path, tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("path", scripts("tutorials"), ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "path",
+    [pytest.param(path, marks=[pytest.mark.long] if path.stem in SLOWEST else []) for path in scripts("tutorials")],
+    ids=lambda path: path.stem,
+)
 def test_tutorials_end_with_a_picture_and_a_file_to_keep(path, tmp_path, monkeypatch, capsys):
     left = run(path, tmp_path, monkeypatch)
     assert ".png" in left

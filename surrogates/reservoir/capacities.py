@@ -163,7 +163,8 @@ def effective_rank(states: Tensor, *, share: float = 0.01) -> int:
 
 
 def _spans(delays: Sequence[int]) -> list[int]:
-    if isinstance(delays, str) or not isinstance(delays, Sequence) or not delays:
+    given: object = delays
+    if isinstance(given, str) or not isinstance(given, Sequence) or not given:
         raise ConfigError(f"delays is {delays!r}; expected numbers of past inputs for degrees 1, 2, ..., such as (50, 12, 6).")
     return [whole_number("a number of delays", span, 1) for span in delays]
 
@@ -179,7 +180,8 @@ def _orthonormal(states: Tensor) -> Tensor:
     if not bool(moving.any()):
         raise ConfigError("all states are constant; check that the input reaches the device.")
     vectors, values, _ = torch.linalg.svd(centred[:, moving] / spread[moving], full_matrices=False)
-    return vectors[:, values > 1e-10 * values[0]]
+    kept: Tensor = vectors[:, values > 1e-10 * values[0]]
+    return kept
 
 
 def _polynomials(x: Tensor, degree: int) -> Tensor:
@@ -190,7 +192,8 @@ def _polynomials(x: Tensor, degree: int) -> Tensor:
     highest = min(degree, distinct - 1)
     scaled = (x - x.mean()) / (x - x.mean()).abs().max()
     columns = torch.stack([scaled**power for power in range(highest + 1)], 1)
-    return torch.linalg.qr(columns).Q[:, 1:] * math.sqrt(len(x))
+    basis: Tensor = torch.linalg.qr(columns).Q[:, 1:] * math.sqrt(len(x))
+    return basis
 
 
 def _check_independent(x: Tensor, lags: int) -> None:
