@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sized
 from concurrent.futures import Future, wait
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -117,7 +117,7 @@ def run_tasks(
     except OSError as error:
         raise ConfigError(f"cannot create the folder {place}: {error.strerror or error}. Pass another folder.") from None
     if total is None:
-        total = len(tasks) if hasattr(tasks, "__len__") else None
+        total = len(tasks) if isinstance(tasks, Sized) else None
     driver = _Driver(place, engine, retries, whole_number("queued", queued, 1, 1_000_000), progress, total)
     return driver.run(tasks)
 

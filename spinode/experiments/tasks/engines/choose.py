@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -47,10 +48,10 @@ def open_engine(
         yield SlurmEngine(Path(folder), cluster, **{**parallel, **(options or {})})
     elif name.startswith("dask:"):
         try:
-            from dask.distributed import Client
+            distributed = import_module("dask.distributed")
         except ImportError:
             raise ConfigError("a dask cluster needs dask.distributed; pip install 'spinode[dask]'.") from None
-        with Client(name.removeprefix("dask:")) as client:
+        with distributed.Client(name.removeprefix("dask:")) as client:
             yield _Dask(client)
     else:
         raise ConfigError(f"engine is {name!r}; expected one of {', '.join(NAMES)}.")
