@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ..parser import Parser
 
-SUMMARY = "fit a surrogate to each of many devices, such as those of a wafer"
+SUMMARY = "fit a surrogate to each of many devices, such as those of a wafer (experimental)"
 
 #: Outliers that are printed; all are in outliers.txt.
 SHOWN = 10

@@ -9,6 +9,7 @@ from __future__ import annotations
 import subprocess
 import time
 from collections.abc import Callable, Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,7 @@ class SlurmEngine:
 
     def __init__(self, folder: str | Path, cluster: str = "slurm", **parameters: Any) -> None:
         try:
-            import submitit
+            submitit = import_module("submitit")
         except ImportError:
             raise ConfigError("SLURM jobs need submitit; pip install 'spinode[slurm]'.") from None
         self.folder, self.cluster = Path(folder), cluster
