@@ -38,6 +38,7 @@ def read_trace(
     pattern: str | None = None,
     progress: Progress | None = None,
     missing: str = "refuse",
+    reads: str = "before",
     pulses: None = None,
 ) -> Trace: ...
 
@@ -58,6 +59,7 @@ def read_trace(
     pattern: str | None = None,
     progress: Progress | None = None,
     missing: str = "refuse",
+    reads: str = "before",
     pulses: str | PulseLayout,
 ) -> TraceSet: ...
 
@@ -77,6 +79,7 @@ def read_trace(
     pattern: str | None = None,
     progress: Progress | None = None,
     missing: str = "refuse",
+    reads: str = "before",
     pulses: str | PulseLayout | None = None,
 ) -> Trace | TraceSet:
     """Read one recording from a file whose format is recognised by its content.
@@ -101,6 +104,8 @@ def read_trace(
         missing: "mask" if empty or NaN cells of an output are missing samples, which fits and scores leave out; with "refuse" a
             fit reports them as an error. "split" cuts the recording at them and at gaps of the time, into a `TraceSet` of
             stretches, which a fit takes as several recordings.
+        reads: "after" if the instrument sets a held drive first and reads the outputs of the same row afterwards, as
+            source-measure units do; with "before" an output has responded to the drive of the row before it.
         pulses: For a memory device that was read pulse by pulse: "auto", a layout by name ("long", "up-down", "ramps") or a
             `PulseLayout`. `drive`, `output`, `start`, `stop` and `missing` cannot be given with it.
 
@@ -140,6 +145,7 @@ def read_trace(
         "part": part,
         "progress": progress,
         "missing": missing,
+        "reads": reads,
     }
     if isinstance(path, str | Path):
         if is_set_of_files(path) and (pattern is not None or series_reader(files_of(path)) is None):

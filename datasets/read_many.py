@@ -38,7 +38,7 @@ def read_traces(
         part: Which recording of each file. If omitted, all recordings of a file that contains several are read; the provenance
             of each has its `part`.
         progress: Receives a line of text for each file.
-        **options: `drive`, `output`, `time`, `start`, `stop`, `units`, `format` and `missing` of `read_trace`; with
+        **options: `drive`, `output`, `time`, `start`, `stop`, `units`, `format`, `missing` and `reads` of `read_trace`; with
             missing="split" each recording is cut at gaps and missing samples, and its stretches are traces of their own.
 
     Returns:

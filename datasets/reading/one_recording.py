@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from ...errors import TraceError
+from ...traces.read_order import READS, set_before_read
 from ...traces.trace import Trace
 from ...typing import Progress
 from ..parsing import memory
@@ -43,6 +44,7 @@ def read_one(
     part: Part = None,
     progress: Progress | None = None,
     missing: str = "refuse",
+    reads: str = "before",
 ) -> Trace:
     """Read one recording; see `read_trace` for the arguments and what is raised.
 
@@ -85,6 +87,12 @@ def read_one(
     )
     if missing == "mask":
         trace = trace.masked()  # infinite values are missing as well
+    if reads not in READS:
+        raise TraceError(
+            f"reads is {reads!r}; expected 'before' or 'after': outputs read before or after the drive of their row."
+        )
+    if reads == "after":
+        trace = set_before_read(trace)
     return trace if start is None and stop is None else trace.between(start, stop)
 
 

@@ -112,8 +112,9 @@ def reading_options(arguments: Any) -> list[str]:
     for name in ("time", "part", "start", "stop", "pattern", "layout", "polarity", "read_voltage", "conductance_unit"):
         if getattr(arguments, name, None) is not None:
             words += [f"--{name.replace('_', '-')}", str(getattr(arguments, name))]
-    if getattr(arguments, "missing", "refuse") != "refuse":
-        words += ["--missing", arguments.missing]
+    for name, usual in (("missing", "refuse"), ("reads", "before")):
+        if getattr(arguments, name, usual) != usual:
+            words += [f"--{name}", getattr(arguments, name)]
     for name in ("columns", "units", "parameters"):
         words += [word for value in getattr(arguments, name, []) for word in (f"--{name}", value)]
     return words
@@ -153,6 +154,7 @@ def reading_arguments(arguments: Any, drive: Sequence[str], output: Sequence[str
         "units": dict(pairs("units", arguments.units)),
         "part": arguments.part,
         "missing": getattr(arguments, "missing", "refuse"),
+        "reads": getattr(arguments, "reads", "before"),
     }
 
 

@@ -13,7 +13,7 @@ def add_reading(parser: Parser, *, span: bool = True, pattern: bool = False) -> 
 
     Args:
         parser: Where they are added.
-        span: Add `--start`, `--stop` and `--missing`.
+        span: Add `--start`, `--stop`, `--missing` and `--reads`.
         pattern: Add `--pattern`, for commands that read folders.
     """
     group = parser.add_argument_group("reading")
@@ -36,6 +36,13 @@ def add_reading(parser: Parser, *, span: bool = True, pattern: bool = False) -> 
             help="empty or NaN cells of an output: an error, or missing samples that are left out"
             + ("; split also cuts at gaps of the time" if pattern else "")
             + " (default: refuse)",
+        )
+        group.add_argument(
+            "--reads",
+            choices=("before", "after"),
+            default="before",
+            help="the outputs of a row were read before its held drive was set, or after it, as by source-measure units "
+            "(default: before)",
         )
     _add_pairs(group, "units", "NAME=UNIT", "unit of a column, such as V=mV; may be repeated")
     _add_pairs(group, "parameters", "NAME=VALUE", "constant of the recording, in SI units; may be repeated")

@@ -65,7 +65,8 @@ def fixed_points(
         if not len(missing):
             return roots
     raise DomainError(
-        "no stable resting state was found under the first drive sample (a self-sustained oscillator has none); "
+        "no stable resting state was found under the first drive sample (a self-sustained oscillator and a non-volatile "
+        "memory have none); "
         "start from measured samples: --output NAME on the command line, or in Python "
         "state=surrogate.state_from(output, drive)[0]."
     )

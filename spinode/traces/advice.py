@@ -35,6 +35,8 @@ def advise(trace: Trace, issues: Sequence[Issue], file: Sequence[str]) -> list[s
     file = [*file, *(["--time", "sample"] if trace.provenance.get("sampled_by") and "--time" not in file else [])]
     if "--missing" not in file and any(not np.isfinite(values).all() for values in trace.channels.values()):
         file = [*file, "--missing", "mask"]
+    if "--reads" not in file and any(issue.code == "read-order" for issue in issues):
+        file = [*file, "--reads", "after"]
     drives = tuple(trace.drive) or likely_drives(trace)
     outputs = tuple(name for name in likely_outputs(trace) if name not in drives)
     if not outputs and not drives:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -15,6 +15,7 @@ from .change_point import detect_statistics_change
 from .channel_roles import likely_drives
 from .exact_clock import find_interval
 from .held_drives import UNKNOWN_DRIVE, infer_interpolation, unknown_share
+from .read_order import describe_order, drives_read_after
 from .trace import Trace
 
 Mask = npt.NDArray[np.bool_]
@@ -120,6 +121,17 @@ def check_held_drives(trace: Trace) -> Iterator[Issue]:
         share = unknown_share(trace.time, values)
         if share > UNKNOWN_DRIVE:
             yield Issue("warning", "held-drive", describe_unknown(name, share), name)
+
+
+def check_read_order(trace: Trace) -> Iterator[Issue]:
+    """Yield the held drives to which the channels respond in the same rows already."""
+    drives = {name: trace.channels[name] for name in tuple(trace.drive) or likely_drives(trace)}
+    others = {name: values for name, values in trace.channels.items() if name not in drives}
+    known = "reads" in trace.provenance or not (drives and others)
+    names = () if known else drives_read_after(replace(trace, drive=drives, output=others))
+    if names:
+        message = describe_order(names)
+        yield Issue("warning", "read-order", message[:1].upper() + message[1:], names[0])
 
 
 def describe_unknown(name: str, share: float) -> str:

@@ -11,7 +11,7 @@ from ..durations import in_words
 from ..typing import Array
 from ..units import readable
 from .advice import advise
-from .checks import Issue as Issue, check_channel, check_held_drives, check_regime, check_time
+from .checks import Issue as Issue, check_channel, check_held_drives, check_read_order, check_regime, check_time
 from .terminal_plot import terminal_plot
 from .trace import Trace
 
@@ -47,6 +47,7 @@ def diagnose(trace: Trace) -> list[Issue]:
     for name, values in trace.channels.items():
         issues += check_channel(trace, name, values)
     issues += check_held_drives(trace)
+    issues += check_read_order(trace)
     issues += check_regime(trace)
     order = {"error": 0, "warning": 1, "note": 2}
     return sorted(issues, key=lambda issue: order[issue.severity])

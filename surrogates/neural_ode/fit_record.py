@@ -110,6 +110,7 @@ _ENTRIES: Mapping[str, Check] = {
     "kept": _list(_count),
     "choice": lambda value: isinstance(value, str),
     "residual_level": _list(_number),
+    "short_run_share": _number_or_none,
     "residual_steps": lambda value: _count(value) and 1 <= value <= 1000,
     "data": _list(_mapping(start=_number, stop=_number, samples=_count, provenance=_mapping())),
 }

@@ -28,9 +28,6 @@ from .predicted_spread import distances
 #: few samples determines it better.
 WARM_UP = 12
 
-#: Samples from the beginning of a recording that are embedded to estimate an initial state.
-START_SAMPLES = 200
-
 
 @dataclass(frozen=True, eq=False)
 class FreeRun:
@@ -150,12 +147,27 @@ def estimate_initial_state(surrogate: SurrogateModel, trace: Trace, *, member: i
         State in deviations, shape (state,).
     """
     # The state must not depend on samples later than the embedding of the first ones needs.
-    beginning = trace if len(trace) <= START_SAMPLES else trace.between(None, float(trace.time[START_SAMPLES - 1]))
+    needed = samples_of_start(surrogate, trace, member=member)
+    beginning = trace if len(trace) <= needed else trace.between(None, float(trace.time[needed - 1]))
     starts = [
         _fit_initial_state(surrogate, _embed(surrogate, beginning, member, signs), member)
         for signs in possible_signs(surrogate.ports)
     ]
     return min(starts, key=lambda start: start[1])[0]
+
+
+def samples_of_start(surrogate: SurrogateModel, trace: Trace, *, member: int = 0) -> int:
+    """Return how many samples from the beginning of a recording on its initial state is estimated from, at most.
+
+    Args:
+        surrogate: The model.
+        trace: Recording on the surrogate's grid and under its names.
+        member: Number of the member of an ensemble.
+    """
+    drive, kinds = _columns(surrogate, trace, "drive"), _interpolation(surrogate, trace)
+    inputs, interpolation = surrogate.assemble_inputs(drive, trace.parameters, kinds)
+    settled = settled_drive(surrogate.scales.drive(inputs), interpolation)[..., : len(surrogate.ports.drive)]
+    return surrogate.members[member].samples_of_start(settled)
 
 
 def _fit_initial_state(surrogate: SurrogateModel, embedded: _Embedded, member: int) -> tuple[Tensor, float]:

@@ -10,6 +10,9 @@ from torch import Tensor, nn
 from ...dynamics.integrate import rk4_step
 from ...dynamics.rollout import rollout, rollouts
 
+#: Samples from the beginning of a recording that are embedded to estimate an initial state.
+START_SAMPLES = 200
+
 
 class Member(nn.Module):
     """One vector field of a surrogate, with the read-out y = b_0 + D u and one fourth-order Runge-Kutta step per sample.
@@ -66,6 +69,14 @@ class Member(nn.Module):
             States, shape (..., steps + 1, state).
         """
         return rollout(self.field, state, stages)
+
+    def samples_of_start(self, settled: Tensor) -> int:
+        """Return how many samples from the beginning of a recording on its first state is estimated from, at most.
+
+        Args:
+            settled: Drives to which each sample has responded, in deviations, shape (samples, drives).
+        """
+        return min(len(settled), START_SAMPLES)
 
     def observe(self, outputs: Tensor, stages: Tensor, settled: Tensor, noise: Tensor, visited: Tensor) -> Tensor:
         """Estimate the states along a recording; only where the embedding is recursive.

@@ -383,6 +383,8 @@ class SurrogateModel(nn.Module):
             else:
                 given = real_tensor("state", state, TraceError)
                 start = (given[index] if per_member else given).to(inputs)
+                if not start.ndim and self.state_size == 1:
+                    start = start.reshape(1)
                 if not start.ndim or start.shape[-1] != self.state_size:
                     raise TraceError(
                         f"state has {start.shape[-1] if start.ndim else 1} values; expected {self.state_size}, as "

@@ -11,8 +11,10 @@ import numpy as np
 from ....errors import ConfigError, TraceError
 from ....traces.trace import Trace, check_trace
 from ....typing import Array
+from ....units import readable
 from ....validation import describe_type
-from ..free_run import FreeRun
+from ..free_run import FreeRun, samples_of_start
+from ..member import START_SAMPLES
 from ..surrogate import Surrogate
 from .linear_baseline import arx_baseline
 from .matching import MIN_SAMPLES, match_channels, resample_for_surrogate
@@ -21,7 +23,7 @@ from .memory import memory_floor
 from .metrics import QUANTILE_90, divergence_time, horizon_curve, rms_ratio, spectrum_error
 from .noise_correction import NOISE_ALONE, ModelError, model_error, without_noise
 from .recorded_samples import at_recorded_samples, without_missing
-from .residual_change import ResidualChange, detect_residual_change
+from .residual_change import MOVED, ResidualChange, detect_residual_change
 from .short_runs import short_run_residuals
 
 
@@ -151,6 +153,17 @@ class Evaluation:
         }
 
 
+def _quiet_start(grid: Trace, count: int) -> list[str]:
+    """Name a beginning that does not show the state, if it is long."""
+    if count <= START_SAMPLES:  # as many as any model needs
+        return []
+    until = readable(float(grid.time[count - 1]), grid.unit("time"))
+    return [
+        f"the first samples show the state only in part, since the drive is near zero in many of them: the run starts from the "
+        f"state that fits those up to t = {until}."
+    ]
+
+
 def _rounded(time: float | None) -> float | None:
     """Return a time without the rounding error of start + k * interval."""
     return None if time is None else float(f"{time:.9g}")
@@ -207,6 +220,9 @@ def evaluate(
             f"{', '.join(trace.channels) or 'none'}. Name the channel to use instead with --output / output=."
         )
     grid, notes = resample_for_surrogate(surrogate, named)
+    if surrogate.embedding.recursive and not from_rest:
+        count = max(samples_of_start(surrogate, grid, member=member) for member in range(len(surrogate.members)))
+        notes = [*notes, *_quiet_start(grid, count)]
     on_grid = surrogate.run(grid, from_rest=from_rest)
     scored, run = at_recorded_samples(on_grid, grid, named)
     time = np.asarray(scored.time)
@@ -218,11 +234,15 @@ def evaluate(
     drives = np.stack([*(scored.drive[name] for name in surrogate.ports.drive), np.zeros(len(time))], -1)
     corrected = model_error(surrogate.ports.output, ComparedRun(truth, predicted, drives[:, :-1], stride))
     residuals = without_missing(short_run_residuals(surrogate, grid), grid, named)
+    diverged_at = divergence_time(time, error / scale, run.diverged_at)
     change = detect_residual_change(surrogate, grid, residuals)
+    if change is not None and diverged_at is not None and diverged_at < change.at:
+        change = None  # a model that has failed before says nothing about the device
     nrmse_before_change = None
     if change is not None:
         before = time < change.at
-        if before.sum() >= MIN_SAMPLES:
+        # Of an output that has not moved yet, such as a current before the first voltage, there is nothing to score.
+        if before.sum() >= MIN_SAMPLES and bool(np.all(truth[before].std(0) > MOVED * scale)):
             nrmse_before_change = rms_ratio(error[before], _deviation(truth[before], None))
     baseline = arx_baseline(surrogate.record.get("arx"), grid, surrogate.ports)
     floor = None if again is None else memory_floor(named, match_channels(surrogate, again, drive, output)).floor
@@ -236,7 +256,7 @@ def evaluate(
             np.stack([grid.output[name] for name in surrogate.ports.output], -1) / scale, on_grid.output.numpy() / scale
         ),
         horizon=tuple(horizon_curve(time, error / scale)),
-        diverged_at=divergence_time(time, error / scale, run.diverged_at),
+        diverged_at=diverged_at,
         outside_domain=float(run.outside.double().mean()),
         coverage=float(np.mean(np.abs(error) <= QUANTILE_90 * run.spread.numpy())),
         regime_change_at=None if change is None else change.at,

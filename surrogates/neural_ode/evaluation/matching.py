@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ....errors import TraceError
+from ....traces.read_order import describe_order, drives_read_after, in_order
 from ....traces.resample import resample_with_mask
 from ....traces.sampling import base_interval
 from ....traces.trace import Trace
@@ -68,7 +69,8 @@ def match_channels(surrogate: SurrogateModel, trace: Trace, drive: Sequence[str]
             units[own_name] = ports.units.get(own_name, "")
             if name in trace.interpolation:
                 interpolation[own_name] = trace.interpolation[name]
-    return replace(trace, drive=matched["drive"], output=matched["output"], units=units, interpolation=interpolation)
+    named = replace(trace, drive=matched["drive"], output=matched["output"], units=units, interpolation=interpolation)
+    return in_order(named)
 
 
 def resample_for_surrogate(surrogate: SurrogateModel, trace: Trace) -> tuple[Trace, list[str]]:
@@ -102,7 +104,7 @@ def resample_for_surrogate(surrogate: SurrogateModel, trace: Trace) -> tuple[Tra
     grid, known = resample_with_mask(trace, surrogate.interval, method=method)
     grid = replace(grid, missing="refuse")
     details: Mapping[str, Any] = grid.provenance["resampled"]
-    notes = []
+    notes = [f"order of reads: {describe_order(names)}"] if (names := drives_read_after(trace)) else []
     if abs(step / surrogate.interval - 1) > 0.02:
         notes.append(
             f"resampled from {readable(step, 's')} to {readable(surrogate.interval, 's')} by {method} (held drives averaged); "

@@ -1,7 +1,8 @@
 """What to do about a doubt: the command to type, and nothing that the fit has already tried.
 
 A remedy ends with its command. Upper-case words stand for what only a command line knows: FITTED for the recordings of the fit
-with their options, TABLE for the recording that was scored, SURROGATE for the model, FILE for a new one. `Names` fills them in.
+with their options, SEARCHED for the same without those that restrict the search, TABLE for the recording that was scored,
+SURROGATE for the model, FILE for a new one. `Names` fills them in.
 """
 
 from __future__ import annotations
@@ -15,9 +16,13 @@ from typing import Any
 OTHER_RECORDING = "Score a recording that the fit has not used; spinode evaluate takes any with the same channels."
 MORE_DATA = "Record more data of this kind and fit old and new files together; spinode fit takes several."
 OTHER_FIT = "Fit this recording: spinode fit TABLE --save FILE."
+LOOK_AT_DRIVE = "Record a response to the drive, after a look at whether it is the right channel: spinode inspect TABLE"
 COVERING_FIT = "Fit this recording, too: spinode fit FITTED TABLE --save FILE."
 
-_FIT = re.compile(r"spinode fit (FITTED TABLE|FITTED|TABLE)((?: --(?!save )[\w-]+ \S+)*) --save FILE\.?")
+#: Options of `spinode fit` that restrict the structure search.
+STRUCTURE = ("--embedding", "--order", "--hidden", "--ridge", "--windows")
+
+_FIT = re.compile(r"spinode fit (FITTED TABLE|FITTED|SEARCHED|TABLE)((?: --(?!save )[\w-]+ \S+)*) --save FILE\.?")
 
 
 @dataclass(frozen=True)
@@ -62,10 +67,12 @@ class Names:
             return f"spinode fit {_words([*self.table, *self.channels], end)}{end}"
         file = self.table[:1] if which == "FITTED TABLE" else ()
         if self.fitted:
-            return f"spinode fit {_words([*file, *self.fitted], end)}{end}"
+            left_out = " ".join(STRUCTURE) if which == "SEARCHED" else ""
+            return f"spinode fit {_words([*file, *self.fitted], f'{end} {left_out}')}{end}"
         further = [f"{_words(file, '')} as a further file"] if file else []
         with_ = " and ".join([*further, *([options.strip()] if options else []), "a new --save"])
-        return f"the command of the fit again, with {with_}."
+        without = " and without --embedding and --order" if which == "SEARCHED" else ""
+        return f"the command of the fit again, with {with_}{without}."
 
 
 def _words(groups: Sequence[tuple[str, ...]], given: str) -> str:
@@ -86,7 +93,10 @@ def better_fit(record: Mapping[str, Any]) -> str:
         True
     """
     if not record.get("search"):
-        return "Fit again with the structure search: spinode fit FITTED --effort long --save FILE."
+        return "Fit again with the structure search: spinode fit SEARCHED --effort long --save FILE."
+    config = record.get("config") or {}
+    if any(config.get(name) is not None for name in ("embedding", "order")):
+        return f"Let the search choose embedding and order: spinode fit SEARCHED --effort {effort_of(record)} --save FILE."
     if effort_of(record) == "long":
         return MORE_DATA
     return "Search longer: spinode fit FITTED --effort long --save FILE."

@@ -28,6 +28,9 @@ MIN_RISE, MIN_LEVEL = 4.0, 5.0
 #: must stay below: a temporary excursion is not a change of regime.
 MIN_PERSISTENCE = 0.8
 
+#: Share of its standard deviation by which an output differs from its first value once it moves.
+MOVED = 0.01
+
 #: Beginning of a recording, as a share, that must be described badly, too, if the device is another one from its start.
 START = 0.25
 
@@ -64,6 +67,8 @@ def detect_residual_change(surrogate: Surrogate, trace: Trace, residuals: Array)
     steps = short_run_steps(surrogate)
     time = np.asarray(trace.time)[steps : steps + len(residuals)]
     size = np.sqrt(np.mean(residuals**2, -1)) + 1e-12
+    quiet = _quiet_samples(surrogate, trace)
+    time, size = time[quiet:], size[quiet:]
     length = max(MIN_BLOCK_SAMPLES, len(size) // MAX_BLOCKS)
     count = len(size) // length
     if count < 4:
@@ -84,6 +89,13 @@ def detect_residual_change(surrogate: Surrogate, trace: Trace, residuals: Array)
     if nearly_all and beginning >= MIN_LEVEL and overall >= _constant_prediction_error(surrogate, trace):
         return ResidualChange(float(trace.time[0]), overall, overall)
     return None
+
+
+def _quiet_samples(surrogate: Surrogate, trace: Trace) -> int:
+    """Return the number of samples before any output moves: there, residuals of zero say nothing about the device."""
+    values = np.stack([trace.output[name] for name in surrogate.ports.output], -1)
+    moved = (np.abs(values - values[0]) > MOVED * values.std(0)).any(-1)
+    return max(0, int(np.argmax(moved)) - 1)
 
 
 def _onset(time: Array, size: Array, split: int, length: int, middle: float) -> float:

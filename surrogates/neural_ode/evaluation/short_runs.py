@@ -36,6 +36,30 @@ def short_run_steps(surrogate: Surrogate) -> int:
     return int(surrogate.record.get("residual_steps", STEPS[0]))
 
 
+def share_of_change(surrogate: Surrogate, outputs: Array) -> float | None:
+    """Return the error of short runs on the fitted data over the rms change of outputs during them.
+
+    The variance of the measurement noise is subtracted from both. The largest value among the outputs is returned, or None
+    if the record of the fit contains no error of short runs or all outputs are mostly noise.
+
+    Args:
+        surrogate: A fitted model.
+        outputs: Recorded outputs on its grid, shape (time, outputs), SI units.
+    """
+    level = surrogate.record.get("residual_level")
+    if level is None:
+        return None
+    scale, steps = surrogate.scales.output_scale.numpy(), short_run_steps(surrogate)
+    change = (outputs[steps:] - outputs[:-steps]) / scale
+    noise = 2 * (surrogate.noise.numpy() / scale) ** 2  # of the difference of two samples
+    change_power = np.nanmean(change**2, 0) - noise
+    error_power = np.square(np.atleast_1d(np.asarray(level, dtype=np.float64))) - noise
+    clear = change_power > noise
+    if not clear.any():
+        return None
+    return float(np.sqrt(np.max(np.maximum(error_power, 0)[clear] / change_power[clear])))
+
+
 def choose_short_run_steps(outputs: Array, noise: Array) -> int:
     """Return the shortest length in `STEPS` in which every output moves clearly more than its noise, or the longest.
 

@@ -12,9 +12,9 @@ from ..fit_record import runner_up
 from ..surrogate import Surrogate
 from .evaluate import Evaluation
 from .noise_correction import NOISE_ALONE, without_noise
-from .remedies import MORE_DATA, better_fit
+from .remedies import LOOK_AT_DRIVE, MORE_DATA, better_fit
 from .scores import noise_share_of_fit, validation_nrmse, worst_nrmse
-from .short_runs import short_run_steps
+from .short_runs import share_of_change
 from .wording import ROUGH, percent, score
 
 #: Error of short free runs over the change of the output during them, above which the state does not determine the next
@@ -24,7 +24,7 @@ MAX_SHORT_RUN_ERROR = 0.3
 #: Error beyond the noise above which a fit predicts hardly anything: its validation error, the mean value alone has 1.
 POOR = 0.7
 
-#: Error of a run with the drive at its mean over that with the drive as it was, below which the output does not follow it.
+#: Error of a run with the drive at its mean over that with the drive as it was, below which the model makes no use of it.
 MIN_DRIVE_EFFECT = 1.05
 
 #: Validation error over that of another structure above which the chosen one is not the best.
@@ -68,21 +68,33 @@ def assess_structure(surrogate: Surrogate) -> Remark:
 def structure_remarks(surrogate: Surrogate, evaluation: Evaluation) -> Iterator[Remark]:
     """Return remarks on the structure from the fit and from an evaluation."""
     error = relative_short_run_error(surrogate, evaluation)
-    if error is not None and error > MAX_SHORT_RUN_ERROR and worst_nrmse(evaluation) > ROUGH:
-        yield Remark(
-            CARE,
-            f"Even on the fitted data, within a few samples, the error is {percent(error)} of the change of the output: the "
-            f"state ({_own_name(surrogate)}) does not determine the next samples.",
-            "its state does not determine the next samples",
-            remedy=better_fit(surrogate.record),
-        )
+    if state_suffices(surrogate) and error is not None and error > MAX_SHORT_RUN_ERROR and worst_nrmse(evaluation) > ROUGH:
+        yield _insufficient_state(surrogate, error)
     else:
         yield assess_structure(surrogate)
     yield from fit_remarks(surrogate)
 
 
+def state_suffices(surrogate: Surrogate) -> bool:
+    """Return False if the fit alone shows that its state does not determine the next samples."""
+    share, error = surrogate.record.get("short_run_share"), validation_nrmse(surrogate.record)
+    if not isinstance(share, float) or error is None:
+        return True
+    return share <= MAX_SHORT_RUN_ERROR or without_noise(error, noise_share_of_fit(surrogate)) <= ROUGH
+
+
+def _insufficient_state(surrogate: Surrogate, share: float) -> Remark:
+    return Remark(
+        CARE,
+        f"Even on the fitted data, within a few samples, the error is {percent(share)} of the change of the output: the "
+        f"state ({_own_name(surrogate)}) does not determine the next samples.",
+        "its state does not determine the next samples",
+        remedy=better_fit(surrogate.record),
+    )
+
+
 def fit_remarks(surrogate: Surrogate) -> Iterator[Remark]:
-    """Report a model that is linear, that predicts hardly anything, or to which its drive means nothing."""
+    """Report a model that is linear, that predicts hardly anything, whose state does not suffice, or that ignores its drive."""
     error, noise = validation_nrmse(surrogate.record), noise_share_of_fit(surrogate)
     # Where next to nothing is explained, the noise is no excuse: of a recording that is noise, it would be one for any model.
     poor = error is not None and (without_noise(error, noise) > POOR or error >= NOISE_ALONE)
@@ -101,15 +113,17 @@ def fit_remarks(surrogate: Surrogate) -> Iterator[Remark]:
             "it hardly predicts its own validation data",
             remedy=better_fit(surrogate.record),
         )
+    if not state_suffices(surrogate):
+        yield _insufficient_state(surrogate, float(surrogate.record["short_run_share"]))
     ratio = surrogate.record.get("drive_effect")
     if isinstance(ratio, float) and ratio < MIN_DRIVE_EFFECT:
         drives = ", ".join(surrogate.ports.drive)
         yield Remark(
             CARE,
-            f"The output does not follow the drive ({drives}): with a constant drive the run is as accurate. The model "
-            "says nothing about what a drive does.",
-            "the output does not follow the drive",
-            remedy="Record a response to the drive, after a look at whether it is the right channel: spinode inspect TABLE",
+            f"The model makes no use of the drive ({drives}): with a constant drive its run is as accurate. It says nothing "
+            "about what a drive does.",
+            "the model makes no use of the drive",
+            remedy=better_fit(surrogate.record) if poor else LOOK_AT_DRIVE,
         )
     if is_linear(surrogate) and not poor:
         yield Remark(
@@ -128,23 +142,12 @@ def is_linear(surrogate: Surrogate) -> bool:
 def relative_short_run_error(surrogate: Surrogate, evaluation: Evaluation) -> float | None:
     """Return the error of short free runs on the fitted data over the rms change of the output during them.
 
-    The variance of the measurement noise is subtracted from both. The largest value among the outputs is returned, or None
-    if the record of the fit contains no error of short runs or all outputs are mostly noise.
+    The change is that of the fitted recordings; files of older versions do not know it, and that of the evaluated one counts.
     """
-    level = surrogate.record.get("residual_level")
-    if level is None:
-        return None
-    scale = surrogate.scales.output_scale.numpy()
-    steps = short_run_steps(surrogate)
-    truth = np.stack(list((evaluation.grid or evaluation.trace).output.values()), -1)
-    change = (truth[steps:] - truth[:-steps]) / scale
-    noise = 2 * (surrogate.noise.numpy() / scale) ** 2  # of the difference of two samples
-    change_power = np.mean(change**2, 0) - noise
-    error_power = np.square(np.atleast_1d(np.asarray(level, dtype=np.float64))) - noise
-    clear = change_power > noise
-    if not clear.any():
-        return None
-    return float(np.sqrt(np.max(np.maximum(error_power, 0)[clear] / change_power[clear])))
+    known = surrogate.record.get("short_run_share")
+    if isinstance(known, float):
+        return known
+    return share_of_change(surrogate, np.stack(list((evaluation.grid or evaluation.trace).output.values()), -1))
 
 
 def expected_error(surrogate: Surrogate) -> float | None:

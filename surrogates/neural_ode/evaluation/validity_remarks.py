@@ -12,10 +12,11 @@ from ....units import readable
 from ..surrogate import Surrogate
 from .evaluate import Evaluation
 from .metrics import QUANTILE_90
+from .noise_correction import without_noise
 from .remedies import COVERING_FIT, OTHER_RECORDING, held_out_part, more_restarts, wider_intervals
-from .scores import nrmse_of_steps, restart_disagreement
-from .structure_remarks import expected_error, is_linear
-from .wording import CLEAN, CLOSE, VERY_CLOSE, interpolation_shape, percent, score, time_of
+from .scores import noise_share_of_fit, nrmse_of_steps, restart_disagreement, validation_nrmse
+from .structure_remarks import expected_error, is_linear, state_suffices
+from .wording import CLEAN, CLOSE, ROUGH, VERY_CLOSE, interpolation_shape, percent, score, time_of
 
 #: Shares of steps outside the domain. The radius of the domain leaves 0.1 % of the fitted data outside, a short recording a
 #: few more; beyond 5 % the scores mix interpolation and extrapolation; beyond 25 % they are scores of an extrapolation.
@@ -153,6 +154,12 @@ def agreement_remarks(surrogate: Surrogate) -> Iterator[Remark]:
             f"The accuracy under another drive is unknown, since {reason}: fits that are equally good under one drive can "
             "differ severalfold under another. Evaluate the surrogate on a recording with the drive of its application.",
         )
+    elif difference <= AGREEMENT and not _describes_its_data(surrogate):
+        yield Remark(
+            NOTE,
+            f"Under a probe drive of random steps the restarts agree to within {score(difference)} standard deviations, but "
+            "all of them leave much of the fitted device unexplained: expect errors of at least that size under other drives.",
+        )
     elif difference <= AGREEMENT:
         yield Remark(
             GOOD,
@@ -167,6 +174,12 @@ def agreement_remarks(surrogate: Surrogate) -> Iterator[Remark]:
             f"restarts differ by {score(difference)} standard deviations under a probe drive",
             remedy="" if difference <= DISAGREEMENT else more_restarts(surrogate.record),
         )
+
+
+def _describes_its_data(surrogate: Surrogate) -> bool:
+    error = validation_nrmse(surrogate.record)
+    close = error is None or without_noise(error, noise_share_of_fit(surrogate)) <= ROUGH
+    return close and state_suffices(surrogate)
 
 
 def noise_remarks(surrogate: Surrogate, evaluation: Evaluation) -> Iterator[Remark]:

@@ -17,12 +17,15 @@ from ..free_run import run_along
 from ..predicted_spread import SpreadModel, distance_factor, distances
 from ..surrogate import Surrogate
 from .few_errors import COVERAGE, best_of_factor, few_errors_factor, independent_errors
-from .left_out import LeftOut, Runs, free_runs, part_of, recorded_outputs, runs_of_all
+from .left_out import LeftOut, Runs, free_runs, left_out_block, recorded_outputs, runs_of_all, samples_of
 from .recordings import RecordingsOnGrid
 
 #: Number of starts of free runs on the segments left out and on the fitted ones, and fewest in each of several groups of
 #: segments left out.
 STARTS, FITTED_STARTS, MIN_STARTS = 10, 6, 4
+
+#: Share of the fitted part that precedes the errors on it, where an observer estimates the first state from later samples.
+FITTED_LEAD = 0.25
 
 #: Share of the error of long runs at which an error counts as built up; the time to it is the memory of the device.
 BUILT_UP = 0.8
@@ -66,11 +69,13 @@ def calibrate(
     Source: Lei et al., J. Am. Stat. Assoc. 113, 1094 (2018) (split conformal prediction with a local scale); Vovk, Ann. Math.
     Artif. Intell. 74, 9 (2015) (cross-conformal prediction); Efron, J. Am. Stat. Assoc. 78, 316 (1983) (the weight 0.632).
     """
-    tails = tuple(part_of(trace, 1 - validation, 1.0) for trace in traces)
-    fitted = tuple(part_of(trace, 0.0, 1 - validation) for trace in traces)
-    widen_domain(surrogate, fitted)
-    unseen = runs_of_all(left_out or [LeftOut(surrogate, tails)], max(MIN_STARTS, STARTS // max(1, len(left_out))))
-    both = (unseen, free_runs(surrogate, fitted, FITTED_STARTS))
+    recursive = surrogate.embedding.recursive
+    cuts = [round(len(trace) * (1 - validation)) for trace in traces]
+    tails = left_out_block(surrogate, traces, [(cut, len(trace)) for trace, cut in zip(traces, cuts, strict=True)])
+    widen_domain(surrogate, [samples_of(trace, 0, cut) for trace, cut in zip(traces, cuts, strict=True)])
+    fitted = left_out_block(surrogate, traces, [(round(FITTED_LEAD * cut) if recursive else 0, cut) for cut in cuts])
+    unseen = runs_of_all(left_out or [tails], max(MIN_STARTS, STARTS // max(1, len(left_out))))
+    both = (unseen, free_runs(fitted, FITTED_STARTS))
     groups = [runs for runs in both if runs is not None]
     if groups:
         calibrate_from_runs(surrogate, groups, traces, several=len(left_out) > 1)

@@ -44,7 +44,8 @@ class FitConfig:
             interval of the recordings if None. About ten to forty samples per period of the fastest motion that matters.
         resampling: "spline" or "band-limited", see `spinode.resample`.
         output_map: What an instrument does to an output, NAME=abs or NAME=clip:LOW:HIGH, in Python also {"NAME": "abs"} or
-            {"NAME": ("clip", low, high)}: the model is that of the output before it. Detected if None; () for none.
+            {"NAME": ("clip", low, high)}: the state follows the output before it, and what `simulate` returns is clipped or
+            rectified like the recording. Detected if None; () for none.
         embedding: {embeddings}; searched if None.
         order: Number of blocks of the embedding; searched if None.
         feedthrough: Learn a direct path from drive to output; None for the default of the embedding: True for "derivative",

@@ -20,7 +20,7 @@ from ....validation import merge_settings
 from ..domain import Domain
 from ..embedding import Embedding
 from ..evaluation.linear_baseline import fit_arx
-from ..evaluation.short_runs import choose_short_run_steps, short_run_steps
+from ..evaluation.short_runs import choose_short_run_steps, share_of_change, short_run_steps
 from ..fit_record import runner_up
 from ..free_run import short_run_errors
 from ..member import Member
@@ -120,6 +120,7 @@ def fit(
     recorded = np.concatenate(columns(on_grid, surrogate.ports.output, "output"))
     surrogate.record["residual_steps"] = choose_short_run_steps(recorded, surrogate.noise.numpy())
     surrogate.record["residual_level"] = residual_level(surrogate, on_grid, config)
+    surrogate.record["short_run_share"] = share_of_change(surrogate, recorded)
     surrogate.record["drive_effect"] = drive_effect(surrogate, on_grid)
     surrogate.record["arx"] = _linear_baseline(on_grid, surrogate, config)
     surrogate.record.update(
@@ -159,7 +160,11 @@ def _fit_fields(
 
 def _leaves_modes(found: SearchResult, config: FitConfig) -> bool:
     """Return True if the best structure leaves so much beyond the noise that latent modes are worth their time."""
-    return len(found.prepared.samples.states) >= LATENT_SAMPLES[0] and _left_beyond_noise(found, config) > POOR
+    return (
+        config.effort != "quick"
+        and len(found.prepared.samples.states) >= LATENT_SAMPLES[0]
+        and _left_beyond_noise(found, config) > POOR
+    )
 
 
 def _leaves_memory(found: SearchResult, config: FitConfig, on_grid: TraceSet) -> bool:
@@ -179,7 +184,7 @@ def _left_beyond_noise(found: SearchResult, config: FitConfig, bound: Array | No
         config: Settings.
         bound: Bound on the noise of each output in SI units, shape (outputs,).
     """
-    if config.embedding is not None or config.order is not None or config.effort == "quick" or not found.prepared.ports.drive:
+    if config.embedding is not None or config.order is not None or not found.prepared.ports.drive:
         return 0.0
     noise = found.prepared.noise if bound is None else torch.minimum(found.prepared.noise, torch.as_tensor(bound))
     share = float((noise / found.prepared.scales.output_scale).max())
@@ -237,7 +242,8 @@ def _better(
         "diverged": False,
     }
     search = [*found.record["search"], {**entry, "seconds": 0.0}]
-    linear = min(other.record.get("linear_validation") or error, found.record["linear_validation"] or error)
+    known = [record.get("linear_validation") for record in (other.record, found.record)]
+    linear = min((value for value in known if value is not None), default=error)
     second = runner_up(search, kind, order)
     behind = "" if second is None else f", {second[0]} {second[1]:.4f}"
     choice = f"chose {name}: validation NRMSE {reached:.4f}{behind}, linear {linear:.4f}"
@@ -251,7 +257,7 @@ def _better(
 def drive_effect(surrogate: Surrogate, on_grid: TraceSet) -> float | None:
     """Return the error of a run with the drive at its mean over that with the drive as it was.
 
-    One says that the output does not follow the drive. Another time order would not do: the drive may be periodic. None without
+    One says that the model makes no use of the drive. Another time order would not do: the drive may be periodic. None without
     a drive, or if samples are missing.
     """
     whole = max(on_grid, key=len)

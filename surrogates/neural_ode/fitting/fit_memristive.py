@@ -25,7 +25,7 @@ from ..surrogate import Surrogate
 from .calibration import calibrate
 from .config import FitConfig
 from .fit_latent import _finite, _scales, _without_gaps
-from .left_out import LeftOut, samples_of
+from .left_out import left_out_block
 from .prepare import columns, input_columns, ports_of
 
 #: Widths of the two networks, where the configuration names none.
@@ -78,6 +78,12 @@ def fit_memristive(traces: TraceSet | Sequence[Trace], config: FitConfig, progre
     runs = [_run(trace, ports, scales, y, u) for trace, y, u in zip(traces, outputs, inputs, strict=True)]
     ratios, rests = vanishing(traces)
     chosen = ratios.argmin(1)
+    for name, ratio in zip(ports.output, ratios.min(1), strict=True):
+        if not ratio <= VANISHES:
+            progress(
+                f"{name} does not vanish with {' or '.join(ports.drive)}, as a conductance times a drive would: the model "
+                "cannot describe what is left at zero drive, but for a constant"
+            )
     selector = torch.eye(len(ports.drive), dtype=torch.float64)[chosen]
     # Jumps of a held drive look like noise, but not where the output vanishes.
     noise = torch.minimum(_noise(outputs), torch.as_tensor(rests[np.arange(len(chosen)), chosen]))
@@ -113,8 +119,7 @@ def fit_memristive(traces: TraceSet | Sequence[Trace], config: FitConfig, progre
     left_out, fitted = [], []
     for member, own, blocks in zip(trained.members, points, trained.blocks, strict=True):
         seen = torch.cat([torch.cat([x[:a], x[b:]]) for x, (a, b) in zip(own, blocks, strict=True)])
-        parts = tuple(samples_of(trace, *block) for trace, block in zip(traces, blocks, strict=True))
-        left_out.append(LeftOut(surrogate_of([member], seen, seen[:0]), parts))
+        left_out.append(left_out_block(surrogate_of([member], seen, seen[:0]), list(traces), blocks))
         fitted.append(seen)
     several = len(left_out) > 1
     every = torch.cat(points[0])

@@ -22,6 +22,9 @@ from .prepare import Prepared
 #: Shortest and longest run, in samples.
 MIN_LENGTH, MAX_LENGTH = 40, 2000
 
+#: Largest number of samples before a segment from which an observer's run starts.
+MAX_LEAD = 5000
+
 
 @dataclass(frozen=True, eq=False)
 class LeftOut:
@@ -30,10 +33,14 @@ class LeftOut:
     Attributes:
         surrogate: Its members, ports and scales count, and the points of its domain.
         traces: The segments, on its grid.
+        lead: Number of samples before each segment that its trace begins with; none if omitted. A run starts as many samples
+            before the errors that count. An observer needs it: its state follows from the samples after the start, so that
+            the errors on these say little about those of a long run.
     """
 
     surrogate: Surrogate
     traces: tuple[Trace, ...]
+    lead: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,10 +107,17 @@ def segments_left_out(fits: Sequence[tuple[Prepared, Sequence[Member]]], traces:
         )
 
 
-def part_of(trace: Trace, start: float, stop: float) -> Trace:
-    """Return a part of a recording, from and to a share of its samples."""
-    count = len(trace)
-    return samples_of(trace, round(start * count), round(stop * count))
+def left_out_block(surrogate: Surrogate, traces: Sequence[Trace], blocks: Sequence[tuple[int, int]]) -> LeftOut:
+    """Return blocks of recordings, with the samples before them where the state comes from an observer.
+
+    Args:
+        surrogate: A model that was fitted without the blocks.
+        traces: Recordings on its grid.
+        blocks: First sample and end of the block of each.
+    """
+    lead = tuple(min(first, MAX_LEAD) if surrogate.embedding.recursive else 0 for first, _ in blocks)
+    parts = [samples_of(trace, first - more, end) for trace, (first, end), more in zip(traces, blocks, lead, strict=True)]
+    return LeftOut(surrogate, tuple(parts), lead)
 
 
 def samples_of(trace: Trace, first: int, stop: int) -> Trace:
@@ -119,32 +133,37 @@ def recorded_outputs(surrogate: Surrogate, trace: Trace) -> Array:
     return np.asarray(apply_output_map(surrogate.ports, values).numpy())
 
 
-def free_runs(surrogate: Surrogate, traces: Sequence[Trace], starts: int) -> Runs | None:
-    """Run from starts spread over the recordings, in proportion to their lengths; None if all are too short."""
-    usable = [trace for trace in traces if len(trace) >= MIN_LENGTH]
+def free_runs(each: LeftOut, starts: int) -> Runs | None:
+    """Run from starts spread over the segments, in proportion to their lengths; None if all are too short."""
+    surrogate = each.surrogate
+    usable = [
+        (trace, before, len(trace) - before)
+        for trace, before in zip(each.traces, each.lead or (0,) * len(each.traces), strict=True)
+        if len(trace) - before >= MIN_LENGTH
+    ]
     if not usable:
         return None
-    length = min(MAX_LENGTH, max(MIN_LENGTH, min(len(trace) for trace in usable) // 2))
-    total = sum(len(trace) for trace in usable)
+    length = min(MAX_LENGTH, max(MIN_LENGTH, min(samples for _, _, samples in usable) // 2))
+    total = sum(samples for _, _, samples in usable)
     errors, deviations, distance, independent = [], [], [], 0.0
-    for trace in usable:
-        firsts = np.unique(np.linspace(0, len(trace) - length, max(1, round(starts * len(trace) / total))).astype(int))
-        independent += min(len(firsts), len(trace) / length)
+    for trace, before, samples in usable:
+        firsts = np.unique(np.linspace(0, samples - length, max(1, round(starts * samples / total))).astype(int))
+        independent += min(len(firsts), samples / length)
         for first in firsts:
-            part = samples_of(trace, int(first), int(first) + length)
+            part = samples_of(trace, int(first), int(first) + before + length)
             run = run_along(surrogate, part)
-            recorded = recorded_outputs(surrogate, part)
-            error = run.output.numpy() - recorded
+            recorded = recorded_outputs(surrogate, part)[before:]
+            error = run.output.numpy()[before:] - recorded
             errors.append(np.where(np.isfinite(error) | np.isnan(recorded), error, 1e30))
-            deviations.append(run.members.std(0).numpy() if len(run.members) > 1 else np.zeros_like(error))
+            deviations.append(run.members.std(0).numpy()[before:] if len(run.members) > 1 else np.zeros_like(error))
             points = run.points
-            distance.append(np.zeros(length) if points is None else distances(points, surrogate.domain.points))
+            distance.append(np.zeros(length) if points is None else distances(points[before:], surrogate.domain.points))
     return Runs(np.stack(errors), np.stack(deviations), np.stack(distance), independent)
 
 
 def runs_of_all(left_out: Sequence[LeftOut], starts: int) -> Runs | None:
     """Run along all segments left out, each by its own surrogate; None if all are too short."""
-    found = [free_runs(each.surrogate, each.traces, starts) for each in left_out]
+    found = [free_runs(each, starts) for each in left_out]
     groups = [runs for runs in found if runs is not None]
     if not groups:
         return None

@@ -49,7 +49,9 @@ def output_maps(traces: TraceSet, declared: tuple[str, ...] | None, notes: list[
         if low is not None or high is not None:
             found[name] = OutputMap("clip", -np.inf if low is None else low, np.inf if high is None else high).text
             limits = " and ".join(readable(v, traces[0].unit(name)) for v in (low, high) if v is not None)
-            notes.append(f"{name} is clipped at {limits}: there the model may go beyond (--output-map)")
+            notes.append(
+                f"{name} is clipped at {limits}: inside the model may go beyond, its outputs are clipped alike (--output-map)"
+            )
         elif is_rectified(
             [column[:MAX_SAMPLES] for column in columns],
             [_inputs(trace)[rows][:MAX_SAMPLES] for trace, rows in zip(traces, known, strict=True)],

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from ....errors import TraceError
 from ....traces.held_drives import infer_interpolation
 from ....traces.interval import choose_interval
+from ....traces.read_order import describe_order, drives_read_after, in_order
 from ....traces.recorded import recorded_beside
 from ....traces.resample import resample_with_mask
 from ....traces.sampling import MIN_FIT_SAMPLES, base_interval, median_interval
@@ -82,8 +83,12 @@ def on_common_grid(traces: TraceSet, config: FitConfig, progress: Progress | Non
         check_usable(trace, MIN_FIT_SAMPLES)
         if not trace.output:
             raise TraceError("no output channel was chosen; name at least one, e.g. output=['mz'].")
+    traces = TraceSet([in_order(trace) for trace in traces])
     notes: list[str] = []
     interval, method = _interval(traces, config, notes)
+    late = tuple(dict.fromkeys(name for trace in traces for name in drives_read_after(trace)))
+    if late:
+        notes.append(f"order of reads: {describe_order(late)}")
     maps = output_maps(traces, config.output_map, notes)
     signed = with_signs(traces, maps)
     pairs = zip(traces, signed, strict=True)
@@ -181,8 +186,10 @@ def _check_channels_vary(traces: TraceSet) -> None:
             values = np.concatenate([getattr(trace, role)[name] for trace in traces])
             if np.ptp(values) <= 1e-12 * np.max(np.abs(values)):
                 remedy = (
-                    "leave it out, or pass it as a parameter"
-                    if role == "drive"
-                    else "choose a channel that responds to the drive"
+                    "choose a channel that responds to the drive"
+                    if role == "output"
+                    else "leave it out, or pass it as a parameter"
+                    if len(traces[0].drive) > 1
+                    else "record one that varies; without any drive a device that moves by itself is fitted"
                 )
                 raise TraceError(f"{role} {name!r} is constant ({values[0]:.6g}) in the chosen segment; {remedy}.")

@@ -10,6 +10,7 @@ stretch of them.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 
 import torch
@@ -17,8 +18,12 @@ from torch import Tensor, nn
 from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
 from ....dynamics.field import MLPField
+from ....errors import DomainWarning
 from ..member import Member
 from .observer import WASHOUT, filtered_states, first_state
+
+#: Magnitude of v, in deviations of the drive, from which on a sample shows the state.
+SHOWING = 0.2
 
 #: Condition of an affine map between the states of two members beyond which they are not related.
 MAX_CONDITION = 1e3
@@ -73,10 +78,22 @@ class MemristiveMember(Member):
         conductance: Tensor = self.conductance(state.expand(*batch, state.shape[-1]), drive)
         return self.constant + self.voltage(settled) * conductance
 
+    def samples_of_start(self, settled: Tensor) -> int:
+        """Return how many samples it takes until enough of them are away from zero drive, all if there are fewer."""
+        showing = (self.voltage(settled).abs() > SHOWING).any(-1).nonzero()[:WASHOUT]
+        return int(showing[-1]) + 1 if len(showing) == WASHOUT else len(settled)
+
     def observe(self, outputs: Tensor, stages: Tensor, settled: Tensor, noise: Tensor, visited: Tensor) -> Tensor:
         """Estimate the states along a recording; see `Member.observe` and `observer`."""
         outputs, stages, settled = outputs.detach(), stages.detach(), settled.detach()
-        count = min(len(outputs), WASHOUT)
+        count = self.samples_of_start(settled)
+        if not bool((self.voltage(settled[:count]).abs() > SHOWING).any()):
+            warnings.warn(
+                f"the drive stays near zero in all {len(outputs)} samples, where the output says nothing about the state; took "
+                "the mean of the fitted states. Use samples under a drive, or pass `state`.",
+                DomainWarning,
+                stacklevel=2,
+            )
         start, covariance = first_state(self, outputs[:count], stages[: count - 1], settled[:count], noise, visited)
         return filtered_states(self, start, covariance, outputs, stages, settled, noise, visited)
 

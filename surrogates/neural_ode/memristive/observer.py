@@ -14,7 +14,7 @@ from torch import Tensor
 from ....typing import Array
 from .slopes import Conductor, read_slopes, run_slopes, run_states, step_slopes
 
-#: Samples that the first state is fitted to: some of them need to be away from zero drive.
+#: Samples away from zero drive that the first state is fitted to, with all before and between them.
 WASHOUT = 40
 
 #: Standard deviation that is granted to the model's outputs beyond the noise, in deviations of the output.

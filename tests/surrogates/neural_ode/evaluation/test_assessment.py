@@ -10,7 +10,7 @@ import spinode
 from spinode.reporting.remarks import BAD, CARE, GOOD, NOTE, Remark
 from spinode.surrogates.neural_ode.evaluation.assessment import MAX_REASONS, _reasons, assess, assess_fit
 from spinode.surrogates.neural_ode.evaluation.noise_correction import ModelError
-from spinode.surrogates.neural_ode.evaluation.remedies import MORE_DATA
+from spinode.surrogates.neural_ode.evaluation.remedies import MORE_DATA, Names
 from spinode.surrogates.neural_ode.evaluation.structure_remarks import assess_structure
 from spinode.traces.trace import Trace
 
@@ -109,7 +109,8 @@ def test_saved_linear_model_that_a_linear_model_beats_calls_for_care(surrogate_w
 @pytest.mark.parametrize(
     ("record", "reason"),
     [
-        ({"drive_effect": 1.01}, "the output does not follow the drive"),
+        ({"drive_effect": 1.01}, "the model makes no use of the drive"),
+        ({"short_run_share": 0.6, "validation": [0.4], "kept": [0]}, "its state does not determine the next samples"),
         ({"validation": [0.9], "kept": [0]}, "it hardly predicts its own validation data"),
     ],
 )
@@ -374,3 +375,21 @@ def test_noise_alone_says_nothing_about_the_model(evaluation_with_scores, senten
     assert headline.startswith("Do not rely on it")
     assert "follows the recording to within" not in headline + remarks
     assert "noise" in headline
+
+
+def test_restarts_that_agree_on_a_poor_model_are_no_promise_for_other_drives(surrogate_with_record):
+    agree = {"disagreement": [0.01, 0.01], "kept": [0]}
+    for validation, share, promised in ((0.02, 0.05, True), (0.4, 0.05, False), (0.4, 0.6, False), (0.02, 0.6, True)):
+        surrogate = searched(surrogate_with_record, **agree, validation=[validation] * 2, short_run_share=share)
+        texts = [remark.text for remark in assess_fit(surrogate)]
+        assert any("should be valid for other drives" in text for text in texts) is promised
+        assert any("restarts agree" in text for text in texts)
+
+
+def test_a_restricted_search_is_advised_without_its_restrictions(surrogate_with_record):
+    surrogate = searched(surrogate_with_record, validation=[0.9], kept=[0], config={"embedding": "delay", "effort": "quick"})
+    names = Names(fitted=(("a.csv",), ("--embedding", "delay"), ("--order", "3"), ("--drive", "V")), save="b.st")
+    remedies = [remark.remedy for remark in assess_fit(surrogate, names=names)]
+    assert any(each.endswith("spinode fit a.csv --drive V --effort default --save b.st") for each in remedies)
+    bare = [remark.remedy for remark in assess_fit(surrogate, names=Names())]
+    assert any("without --embedding and --order" in each for each in bare)

@@ -17,7 +17,14 @@ from spinode.surrogates.neural_ode.evaluation.evaluate import evaluate
 from spinode.surrogates.neural_ode.evaluation.validity_remarks import coverage_remarks
 from spinode.surrogates.neural_ode.fitting.calibration import calibrate
 from spinode.surrogates.neural_ode.fitting.config import FitConfig
-from spinode.surrogates.neural_ode.fitting.left_out import LeftOut, part_of, segments_left_out
+from spinode.surrogates.neural_ode.fitting.left_out import (
+    LeftOut,
+    free_runs,
+    left_out_block,
+    recorded_outputs,
+    samples_of,
+    segments_left_out,
+)
 from spinode.surrogates.neural_ode.fitting.prepare import on_common_grid, prepare
 from spinode.surrogates.neural_ode.fitting.splits import splits
 from spinode.surrogates.neural_ode.fitting.stages import default_field, new_member
@@ -168,12 +175,28 @@ def test_interval_allows_for_the_choice_among_equal_restarts_only():
 def test_segments_left_out_are_run_by_the_fit_that_has_not_seen_them():
     model, worse = calibrated(), calibrated(period=23.0)
     trace = recording(smooth_drive(3000, 1), 1)
-    blocks = [part_of(trace, 0.2, 0.4), part_of(trace, 0.8, 1.0)]
+    blocks = [samples_of(trace, 600, 1200), samples_of(trace, 2400, 3000)]
     curves = []
     for other in (model, worse):
         calibrate(model, [trace], 0.2, [LeftOut(other, (block,)) for block in blocks])
         curves.append(float(model.spread.curve[-1]))
     assert curves[1] > 1.5 * curves[0]
+
+
+def test_errors_of_an_observer_are_counted_long_after_its_start(monkeypatch):
+    """A run that starts in a block has seen its outputs through the observer; one that comes from before has not."""
+    model = calibrated()
+    trace = recording(smooth_drive(600, 1), 1)
+    monkeypatch.setattr(type(model.embedding), "recursive", property(lambda self: True))
+    block = left_out_block(model, [trace], [(400, 600)])
+    assert block.lead == (400,)
+    assert len(block.traces[0]) == 600
+    monkeypatch.undo()
+    assert left_out_block(model, [trace], [(400, 600)]).lead == (0,)
+    late = free_runs(replace(block, lead=(400,)), 3)
+    assert late.error.shape[1] == 100  # of the block only, in runs that begin 400 samples before
+    whole = run_along(model, trace.rows(slice(0, 500))).output.numpy() - recorded_outputs(model, trace.rows(slice(0, 500)))
+    np.testing.assert_allclose(late.error[0], whole[400:], rtol=1e-9, atol=1e-12)
 
 
 @pytest.mark.parametrize("embedding", [Embedding("derivative", 2), Embedding("delay", 3)])
