@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import math
+import re
 import warnings
 from collections.abc import Iterator
 from copy import deepcopy
@@ -13,11 +14,13 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from ...errors import ConfigError, DomainWarning, FileFormatError
+from ...errors import ConfigError, DomainWarning, FileFormatError, UnitError
 from ...files import as_path, write_atomically
 from ...random import seeded_generator
+from ...units import parse_unit
 from .device_layers import DeviceLayer
 
+_NAMED = re.compile(r"(?P<name>G[+-]?)\s*[\[(](?P<unit>.+)[\])]")
 _PLACE = ("layer", "row", "column")
 #: Difference between a conductance and that of the placed device, relative to the usual range, that is reported.
 RANGE_TOLERANCE = 1e-3
@@ -53,7 +56,7 @@ def write_conductances(model: nn.Module, path: str | Path) -> int:
     layers = _layers(model)
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(_header(layers))
+    writer.writerow(_header(_names(layers), _unit(layers)))
     lines = 0
     for name, layer in layers.items():
         with torch.no_grad():
@@ -75,7 +78,8 @@ def read_conductances(model: nn.Module, path: str | Path, *, seed: int | None = 
 
     Args:
         model: A model with the device layers of the table; it is not changed.
-        path: File of the form that `write_conductances` writes, with the lines in any order.
+        path: File of the form that `write_conductances` writes, with the lines in any order and the conductances in any unit
+            of theirs, "G+ [uS]" or "G+ (nS)".
         seed: Seed of the other parameters; None for their mean.
 
     Conductances that a device cannot have become the nearest that it can have, with a `DomainWarning`. Blank lines are ignored.
@@ -90,7 +94,7 @@ def read_conductances(model: nn.Module, path: str | Path, *, seed: int | None = 
     layers = _layers(copy)
     shapes = {name: layer.weights.conductance(noisy=False).flatten(2).shape for name, layer in layers.items()}
     tables = {name: torch.full(shape, math.nan, dtype=torch.float64) for name, shape in shapes.items()}
-    for number, name, row, column, values in _lines(as_path(path), _header(layers)):
+    for number, name, row, column, values in _lines(as_path(path), _names(layers), _unit(layers)):
         table = tables.get(name)
         if table is None:
             raise FileFormatError(f"{path}, line {number}: no layer {name!r}; the model has {', '.join(map(repr, layers))}.")
@@ -144,24 +148,59 @@ def _layers(model: nn.Module) -> dict[str, DeviceLayer]:
     return layers
 
 
-def _header(layers: dict[str, DeviceLayer]) -> list[str]:
+def _form(layers: dict[str, DeviceLayer]) -> tuple[str, int]:
     forms = {(layer.weights.synapse.unit, len(layer.weights.wear)) for layer in layers.values()}
     if len(forms) > 1:
         raise ConfigError("the layers differ in unit or in devices per weight; write a table for each of them.")
-    ((unit, devices),) = forms
-    ending = f" [{unit}]" if unit else ""
-    return [*_PLACE, *(f"{name}{ending}" for name in (("G",) if devices == 1 else ("G+", "G-")))]
+    return next(iter(forms))
 
 
-def _lines(path: Path, header: list[str]) -> Iterator[tuple[int, str, int, int, list[float]]]:
-    """Yield line number, layer, row, column and conductances."""
+def _unit(layers: dict[str, DeviceLayer]) -> str:
+    return _form(layers)[0]
+
+
+def _names(layers: dict[str, DeviceLayer]) -> tuple[str, ...]:
+    return ("G",) if _form(layers)[1] == 1 else ("G+", "G-")
+
+
+def _header(names: tuple[str, ...], unit: str) -> list[str]:
+    return [*_PLACE, *(f"{name} [{unit}]" if unit else name for name in names)]
+
+
+def _factors(words: list[str], names: tuple[str, ...], unit: str) -> list[float] | None:
+    """Return the factors of a header's units to that of the devices; None if it is another header."""
+    words = [word.strip() for word in words]
+    if words == _header(names, unit):
+        return [1.0] * len(names)
+    if words[: len(_PLACE)] != list(_PLACE) or len(words) != len(_PLACE) + len(names):
+        return None
+    factors = []
+    for word, name in zip(words[len(_PLACE) :], names, strict=True):
+        found = _NAMED.fullmatch(word)
+        if found is None or found["name"] != name or not unit:
+            return None
+        try:
+            own, wanted = parse_unit(found["unit"]), parse_unit(unit)
+        except UnitError:
+            return None
+        if own.dimension != wanted.dimension:
+            return None
+        factors.append(own.factor / wanted.factor)
+    return factors
+
+
+def _lines(path: Path, names: tuple[str, ...], unit: str) -> Iterator[tuple[int, str, int, int, list[float]]]:
+    """Yield line number, layer, row, column and conductances in the unit of the devices."""
+    header = _header(names, unit)
     try:
         lines = list(csv.reader(path.read_text("utf-8-sig").splitlines()))
     except (OSError, UnicodeDecodeError) as error:
         raise FileFormatError(f"cannot read {path}: {error}.") from None
-    if not lines or [word.strip() for word in lines[0]] != header:
+    factors = _factors(lines[0], names, unit) if lines else None
+    if factors is None:
+        other = f", or another unit of conductance in the place of {unit}" if unit else ""
         raise FileFormatError(
-            f"{path} begins with {','.join(lines[0]) if lines else 'nothing'!r}; expected {','.join(header)}."
+            f"{path} begins with {','.join(lines[0]) if lines else 'nothing'!r}; expected {','.join(header)}{other}."
         )
     for number, words in enumerate(lines[1:], 2):
         if not any(word.strip() for word in words):
@@ -171,7 +210,7 @@ def _lines(path: Path, header: list[str]) -> Iterator[tuple[int, str, int, int, 
             numbers = [float(value) for value in values]
             if len(words) != len(header) or not all(map(math.isfinite, numbers)):
                 raise ValueError("values are missing or not finite")
-            yield number, name, int(row), int(column), numbers
+            yield number, name, int(row), int(column), [value * factor for value, factor in zip(numbers, factors, strict=True)]
         except ValueError as error:
             raise FileFormatError(
                 f"{path}, line {number}: {','.join(words)!r}: {error}; expected {','.join(header)}."

@@ -16,13 +16,14 @@ from ...typing import Array, Progress
 from ...units import readable
 from ...validation import merge_settings
 from .config import SynapseConfig
+from .dead_devices import without_dead_devices
 from .fit_checkpoint import FitCheckpoint
 from .flat_weights import as_tensor
 from .laplace import weight_covariance
 from .model import SynapseSurrogate
 from .population import MIN_DEVICES
 from .population_fit import fit_population
-from .pulse_data import Inputs, PulseData, pulse_data
+from .pulse_data import Inputs, PulseData, check_pulses, pulse_data
 from .retention import Retention, fit_retention, since_programming
 from .schedule import Schedule
 from .state_space_fit import StateFit
@@ -48,6 +49,8 @@ def fit_synapse(
         progress: Receives a line of text after each round.
         **settings: Fields of `SynapseConfig`, which take precedence over `config`.
 
+    Devices that never move are left out, with a `DeviceWarning` that names them (see `dead_devices`).
+
     Returns:
         The surrogate. From ten devices on, it samples virtual devices; from one device, it knows cycle-to-cycle noise only.
 
@@ -67,6 +70,9 @@ def fit_synapse(
     """
     settings_used = merge_settings(SynapseConfig, config, settings, what="fit_synapse")
     recordings = data if isinstance(data, TraceSet) else TraceSet(data)
+    for index, trace in enumerate(recordings):
+        check_pulses(index, trace)
+    recordings, dead = without_dead_devices(recordings, settings_used.scale)
     pulsed = pulse_data(recordings, scale=settings_used.scale)
     if not pulsed.polarities:
         raise FitError(
@@ -107,6 +113,7 @@ def fit_synapse(
             "provenance": dict(recordings[0].provenance),
             "config": asdict(settings_used),
             "loglik_per_read": float(full.filtered().loglik.sum() / max(full.data.seen[1:].sum(), 1)),
+            **({"dead": dead} if dead else {}),
             "latents": list(fit.drift.latents.names),
             "history": fit.history,
         },

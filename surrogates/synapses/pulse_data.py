@@ -217,7 +217,7 @@ def pulse_data(
     """
     recordings = TraceSet(traces) if not isinstance(traces, TraceSet) else traces
     for index, trace in enumerate(recordings):
-        _check_trace(index, trace)
+        check_pulses(index, trace)
     first = recordings[0]
     valid = [~_outliers(trace) for trace in recordings]
     outliers = sum(int((~each).sum()) for each in valid)
@@ -281,7 +281,7 @@ def _outliers(trace: Trace) -> npt.NDArray[np.bool_]:
     return outliers
 
 
-def _check_trace(index: int, trace: Trace) -> None:
+def check_pulses(index: int, trace: Trace) -> None:
     """Raise TraceError for a trace that is not pulse by pulse."""
     missing = [name for name in (SET, RESET) if name not in trace.drive]
     if missing or "conductance" not in trace.output:

@@ -109,3 +109,28 @@ def test_blank_lines_are_ignored_and_a_seed_is_checked(tmp_path):
     assert torch.allclose(read_conductances(layer, tmp_path / "t.csv").weight, layer.weight, atol=1e-6)
     with pytest.raises(ConfigError, match="seed is 'a'"):
         read_conductances(layer, tmp_path / "t.csv", seed="a")
+
+
+@pytest.mark.parametrize(("unit", "factor"), [("[uS]", 1e6), ("(nS)", 1e9), ("[S]", 1.0), ("[µS]", 1e6)])
+def test_conductances_in_any_unit_reach_the_layer(unit, factor, tmp_path):
+    layer = DeviceLinear(3, 2, TiO2(), initial="devices", seed=0)
+    write_conductances(layer, tmp_path / "t.csv")
+    header, *lines = (tmp_path / "t.csv").read_text().splitlines()
+    assert header == "layer,row,column,G+ [S],G- [S]"
+    scaled = []
+    for line in lines:
+        *place, plus, minus = line.split(",")
+        scaled.append(",".join([*place, repr(float(plus) * factor), repr(float(minus) * factor)]))
+    (tmp_path / "u.csv").write_text("\n".join([f"layer,row,column,G+ {unit},G- {unit}", *scaled]), "utf-8")
+    first, second = (read_conductances(layer, tmp_path / name) for name in ("t.csv", "u.csv"))
+    assert torch.allclose(first.weight, second.weight, rtol=1e-6, atol=1e-9)
+
+
+@pytest.mark.parametrize("names", ["G+ [V],G- [V]", "G- [uS],G+ [uS]", "G+,G-", "G+ [furlong],G- [furlong]"])
+def test_other_units_and_orders_are_refused(names, tmp_path):
+    layer = DeviceLinear(3, 2, TiO2(), initial="devices", seed=0)
+    write_conductances(layer, tmp_path / "t.csv")
+    lines = (tmp_path / "t.csv").read_text().splitlines()
+    (tmp_path / "t.csv").write_text("\n".join([f"layer,row,column,{names}", *lines[1:]]))
+    with pytest.raises(FileFormatError, match=r"expected layer,row,column,G\+ \[S\],G- \[S\], or another unit of conductance"):
+        read_conductances(layer, tmp_path / "t.csv")
