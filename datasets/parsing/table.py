@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from ...errors import TraceError
 from ...typing import Array
+
+#: Largest number of columns: tables with more have their samples along the rows.
+MAX_COLUMNS = 20_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,6 +68,11 @@ class Table:
         if not self.columns or not len(self.columns[0]):
             names = ", ".join(self.names) or "none"
             raise TraceError(f"there are no rows of numbers in this file (its columns: {names}).")
+        if len(self.columns) > MAX_COLUMNS:
+            raise TraceError(
+                f"this table has {len(self.columns)} columns and {len(self.columns[0])} rows; a recording has a row for each "
+                f"sample and at most {MAX_COLUMNS} channels. If its samples run along the rows, transpose it."
+            )
         object.__setattr__(self, "names", number_duplicates(self.names))
 
     @property
@@ -72,11 +82,19 @@ class Table:
 
     def unit_of(self, name: str) -> str | None:
         """Return the unit text of a column, as the file has it."""
-        return self.units[self.names.index(name)]
+        return self.units[self._position[name]]
 
     def column(self, name: str) -> Array:
         """Return the values of a column, as the file has them."""
-        return self.columns[self.names.index(name)]
+        return self.columns[self._position[name]]
+
+    def has(self, name: str) -> bool:
+        """Return True if there is a column of that name."""
+        return name in self._position
+
+    @cached_property
+    def _position(self) -> dict[str, int]:
+        return {name: index for index, name in enumerate(self.names)}
 
 
 def number_duplicates(names: tuple[str, ...]) -> tuple[str, ...]:
@@ -88,10 +106,10 @@ def number_duplicates(names: tuple[str, ...]) -> tuple[str, ...]:
         >>> number_duplicates(("t", "V", "V"))
         ('t', 'V#1', 'V#2')
     """
-    count: dict[str, int] = {}
+    total, count = Counter(names), dict[str, int]()
     result = []
     for name in names:
-        if names.count(name) > 1:
+        if total[name] > 1:
             count[name] = count.get(name, 0) + 1
             name = f"{name}#{count[name]}"
         result.append(name)

@@ -67,9 +67,9 @@ class SourceColumns:
         Raises:
             TraceError: there is none; with the names that exist and the closest one.
         """
-        names = self.table.names
-        if name in names:
+        if self.table.has(name):
             return
+        names = self.table.names
         if name in self.table.left_out:
             raise TraceError(
                 f"{self.source}: the column {name!r} was left out: {self.table.left_out[name]}.".replace("..", ".")
@@ -81,7 +81,7 @@ class SourceColumns:
 
     def resolve(self, name: str) -> str:
         """Return the column of that name or id, or the only one that ends in it after a colon: `mx` for `Oxs::mx`."""
-        if name not in self.table.names and name in self.table.ids:
+        if not self.table.has(name) and name in self.table.ids:
             return self.table.ids[name]
         endings = [known for known in self.table.names if known.endswith(f":{name}")]
         return endings[0] if name not in self.table.names and len(endings) == 1 else name
@@ -100,7 +100,7 @@ class SourceColumns:
         """Return the unit text of a column or parameter: the caller's, else the file's, else None."""
         if name in self.units:
             return self.units[name]
-        unit = self.table.unit_of(name) if name in self.table.names else self.table.parameter_units.get(name)
+        unit = self.table.unit_of(name) if self.table.has(name) else self.table.parameter_units.get(name)
         return "degC" if unit == "C" and _TEMPERATURE.search(name) else unit
 
     def symbol(self, name: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 
@@ -103,7 +104,8 @@ def _time_stem(table: Table, index: int, units: Mapping[str, str]) -> str | None
 def _select(table: Table, indices: list[int], time: int) -> Table:
     """Return some columns; numbers of repeated names that are no longer needed are dropped."""
     plain = [re.sub(r"#\d+$", "", table.names[index]) for index in indices]
-    names = [each if plain.count(each) == 1 else table.names[index] for each, index in zip(plain, indices, strict=True)]
+    often = Counter(plain)
+    names = [each if often[each] == 1 else table.names[index] for each, index in zip(plain, indices, strict=True)]
     return replace(
         table,
         names=tuple(names),

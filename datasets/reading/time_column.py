@@ -178,7 +178,8 @@ def _search(columns: SourceColumns, taken: set[str]) -> str | None:
 
 def _warn_of_no_time(columns: SourceColumns, taken: set[str], candidates: Sequence[str]) -> None:
     names = columns.table.names
-    other_unit = [name for name in names if name not in candidates and name not in taken and is_called_time(name)]
+    excluded = set(candidates)
+    other_unit = [name for name in names if name not in excluded and name not in taken and is_called_time(name)]
     reason = "".join(f"; {name!r} is in {columns.unit(name)!r}, which is not a unit of time" for name in other_unit)
     warn_user(
         f"{columns.source} has no time column that can be recognised (its columns are: {listed(names)}{reason}), so its "

@@ -127,7 +127,9 @@ def check_read_order(trace: Trace) -> Iterator[Issue]:
     """Yield the held drives to which the channels respond in the same rows already."""
     drives = {name: trace.channels[name] for name in tuple(trace.drive) or likely_drives(trace)}
     others = {name: values for name, values in trace.channels.items() if name not in drives}
-    known = "reads" in trace.provenance or not (drives and others)
+    # In a list without times, columns that jump together are rather settings than a drive and its response.
+    listed = bool(trace.provenance.get("sampled_by")) and not trace.drive
+    known = "reads" in trace.provenance or listed or not (drives and others)
     names = () if known else drives_read_after(replace(trace, drive=drives, output=others))
     if names:
         message = describe_order(names)
